@@ -1,0 +1,276 @@
+"""Reading a converted hls4ml `ModelGraph` into the values of `codesign.hls.graph`.
+
+Everything is read as the C++ compiler will see it: a type is looked up by its *name* among the typedefs that
+hls4ml writes (layers may share a name, then the first definition counts), softmax parameters are taken from
+the generated configuration, and weights from the array that is printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.errors import ConversionError, SettingsError
+from codesign.hls.graph import Graph, Node, printed_weights
+
+if TYPE_CHECKING:
+    from hls4ml.model import ModelGraph
+    from hls4ml.model.layers import Layer
+
+KINDS: Mapping[str, str] = {
+    "Input": "input",
+    "Dense": "dense",
+    "Conv1D": "conv_1d",
+    "Conv2D": "conv_2d",
+    "Conv2DBatchnorm": "conv_2d",
+    "PointwiseConv1D": "conv_1d",
+    "PointwiseConv2D": "conv_2d",
+    "DepthwiseConv1D": "depthwise_conv_1d",
+    "DepthwiseConv2D": "depthwise_conv_2d",
+    "BatchNormalization": "batch_normalization",
+    "ApplyAlpha": "batch_normalization",
+    "Activation": "activation",
+    "TernaryTanh": "activation",
+    "ParametrizedActivation": "parametrized_activation",
+    "PReLU": "prelu",
+    "HardActivation": "hard_activation",
+    "Softmax": "softmax",
+    "Pooling1D": "pooling_1d",
+    "Pooling2D": "pooling_2d",
+    "GlobalPooling1D": "global_pooling_1d",
+    "GlobalPooling2D": "global_pooling_2d",
+    "ZeroPadding1D": "zero_padding_1d",
+    "ZeroPadding2D": "zero_padding_2d",
+    "Merge": "merge",
+    "Concatenate": "concatenate",
+    "Reshape": "reshape",
+    "Repack": "reshape",
+    "Clone": "clone",
+    "Broadcast": "broadcast",
+    "Transpose": "transpose",
+}
+"""The supported hls4ml layer classes and the kind of node that each becomes."""
+
+ACTIVATIONS = (
+    "linear",
+    "relu",
+    "sigmoid",
+    "tanh",
+    "softplus",
+    "softsign",
+    "selu",
+    "binary_tanh",
+    "ternary_tanh",
+)
+PRODUCTS = ("mult", "weight_binary", "weight_ternary")
+STRATEGIES = ("latency", "resource", "resource_unrolled")
+
+_COMMON = ("strategy", "reuse_factor")
+_WINDOW = (
+    "data_format",
+    *(f"{name}_{side}" for name in ("filt", "stride", "in", "out") for side in ("height", "width")),
+)
+_PADS = ("pad_top", "pad_bottom", "pad_left", "pad_right")
+_ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
+    "dense": (*_COMMON, "n_in", "n_out"),
+    "conv": (*_COMMON, *_WINDOW, *_PADS, "n_chan", "n_filt", "dilation", "dilation_height", "dilation_width",
+             "depth_multiplier", "implementation"),
+    "batch_normalization": ("reuse_factor", "n_in", "n_filt"),
+    "activation": ("activation", "table_size"),
+    "parametrized_activation": ("activation", "activ_param", "table_size"),
+    "prelu": ("activation",),
+    "hard_activation": ("activation", "slope", "shift"),
+    "pooling": (*_WINDOW, *_PADS, "n_in", "n_out", "n_filt", "pool_height", "pool_width", "pool_op",
+                "count_pad", "implementation"),
+    "zero_padding": ("data_format", *_PADS, "in_height", "in_width", "out_height", "out_width", "n_chan"),
+    "merge": ("op",),
+    "concatenate": ("op", "axis"),
+    "transpose": ("perm",),
+}  # fmt: skip
+_TYPES: Mapping[str, tuple[str, ...]] = {
+    "dense": ("accum",),
+    "conv": ("accum",),
+    "pooling": ("accum",),
+    "activation": ("table",),
+    "parametrized_activation": ("param", "table"),
+    "hard_activation": ("slope", "shift"),
+}
+_SOFTMAX_TYPES = ("exp_table", "inv_table", "accum", "inv_inp", "inp_norm")
+_SOFTMAX_SIZES = (
+    "n_in",
+    "n_slice",
+    "n_outer",
+    "n_inner",
+    "exp_table_size",
+    "inv_table_size",
+    "table_size",
+    "axis",
+)
+
+
+def read(hls_model: ModelGraph) -> Graph:
+    """Do the work of `codesign.hls.graph.read_graph`."""
+    layers = list(hls_model.get_layers())
+    _refuse_unsupported(layers)
+    backend = str(hls_model.config.get_config_value("Backend"))
+    if backend not in ("Vitis", "Vivado"):
+        raise ConversionError(f"the graph was converted for {backend}; only Vitis and Vivado are supported")
+    reader = _Reader(layers)
+    nodes = tuple(reader.node(layer) for layer in layers)
+    return Graph(
+        nodes=nodes,
+        inputs=tuple(reader.producer[name] for name in hls_model.inputs),
+        outputs=tuple(reader.producer[name] for name in hls_model.outputs),
+        io_type=hls_model.config.get_config_value("IOType"),
+        backend=backend,
+    )
+
+
+def _refuse_unsupported(layers: Iterable[Layer]) -> None:
+    """Raise `ConversionError` that names everything which cannot be reproduced exactly."""
+    faults = [fault for layer in layers for fault in _faults(layer)]
+    if faults:
+        supported = ", ".join(sorted(set(KINDS) - {"Input"}))
+        raise ConversionError(
+            "the graph has parts that are not supported:\n  - " + "\n  - ".join(faults)
+            + f"\nsupported layers: {supported}; activations: {', '.join(ACTIVATIONS)}"
+        )  # fmt: skip
+
+
+def _faults(layer: Layer) -> Iterable[str]:
+    kind = KINDS.get(layer.class_name)
+    where = f"{layer.name} ({layer.class_name})"
+    if kind is None:
+        yield f"{where}: the layer is not supported"
+        return
+    activation = layer.get_attr("activation")
+    if kind == "activation" and activation not in ACTIVATIONS:
+        yield f"{where}: activation {activation!r} is not supported"
+    strategy = layer.get_attr("strategy")
+    if strategy is not None and strategy not in STRATEGIES:
+        yield f"{where}: strategy {strategy!r} is not supported; use one of {', '.join(STRATEGIES)}"
+    if layer.get_attr("data_format") == "channels_first":
+        yield f"{where}: data format channels_first is not supported; use channels_last"
+    product = _product(layer)
+    if product not in PRODUCTS:
+        yield f"{where}: products of kind {product!r} are not supported; use fixed-point weights and inputs"
+
+
+class _Reader:
+    """Names of tensors and types that nodes refer to."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        self.producer: dict[str, str] = {}
+        self.precisions: dict[str, Any] = {}
+        for layer in layers:
+            self.producer.update({output: layer.name for output in layer.outputs})
+            for named in layer.types.values():
+                self.precisions.setdefault(named.name, named.precision)
+
+    def node(self, layer: Layer) -> Node:
+        kind = KINDS[layer.class_name]
+        family = _family(kind)
+        named = {name: layer.get_attr(f"{name}_t").name for name in _TYPES.get(family, ())}
+        named["result"] = layer.get_output_variable().type.name
+        attributes = {
+            name: _plain(layer.get_attr(name))
+            for name in _ATTRIBUTES.get(family, ())
+            if layer.get_attr(name) is not None
+        }
+        if kind == "softmax":
+            sizes, softmax_types = _softmax_configuration(layer)
+            attributes.update(sizes)
+            named.update(softmax_types)
+        named.update({name: layer.weights[name].type.name for name in layer.weights})
+        if layer.weights:
+            attributes["product"] = _product(layer)
+        attributes["integer_types"] = sorted(name for name, text in named.items() if self._is_integer(text))
+        attributes["inferred"] = sorted(
+            name
+            for name, text in dict(layer.get_attr("precision") or {}).items()
+            if text == "auto" and name in named
+        )
+        types = {name: self._format(layer, name, text) for name, text in named.items()}
+        sources = {name: _kernel(layer, name) for name in layer.weights}
+        return Node(
+            layer.name,
+            kind,
+            tuple(self.producer[name] for name in layer.inputs) if kind != "input" else (),
+            tuple(layer.get_output_variable().shape),
+            attributes,
+            types,
+            {name: printed_weights(values, types[name]) for name, values in sources.items()},
+            sources,
+        )
+
+    def _is_integer(self, named: str) -> bool:
+        return type(self.precisions.get(named)).__name__ in ("IntegerPrecisionType", "XnorPrecisionType")
+
+    def _format(self, layer: Layer, name: str, named: str) -> FixedPoint:
+        precision = self.precisions.get(named)
+        where = f"type {name!r} of layer {layer.name}"
+        try:
+            if precision is None:  # softmax configurations spell some types out
+                return FixedPoint.parse(named)
+            return FixedPoint(
+                precision.width,
+                precision.integer,
+                precision.signed,
+                str(getattr(precision, "rounding_mode", "TRN")),  # type: ignore[arg-type]
+                str(getattr(precision, "saturation_mode", "WRAP")),  # type: ignore[arg-type]
+                getattr(precision, "saturation_bits", 0),
+            )
+        except (SettingsError, AttributeError) as error:
+            raise ConversionError(
+                f"{where} is {precision if precision is not None else named}: {error}; "
+                "give the layer an explicit fixed-point precision"
+            ) from error
+
+
+def _family(kind: str) -> str:
+    for family in ("conv", "pooling", "zero_padding"):
+        if family in kind:
+            return family
+    return kind
+
+
+def _product(layer: Layer) -> str:
+    """How hls4ml multiplies a weight, read from the generated configuration."""
+    found = re.search(r"using product = nnet::product::(\w+)<", str(layer.get_attr("config_cpp", "")))
+    return found.group(1) if found else "mult"
+
+
+def _softmax_configuration(layer: Layer) -> tuple[dict[str, Any], dict[str, str]]:
+    """Read sizes and type names of a softmax from its C++ configuration; the layer's attributes differ."""
+    text = str(layer.get_attr("config_cpp"))
+    numbers = dict(re.findall(r"static const unsigned (\w+) = (-?\d+);", text))
+    types = {name: target for target, name in re.findall(r"typedef (.+?) (\w+)_t;", text)}
+    attributes: dict[str, Any] = {name: int(numbers[name]) for name in _SOFTMAX_SIZES if name in numbers}
+    attributes["table_size"] = int(layer.get_attr("table_size"))
+    attributes["implementation"] = layer.get_attr("implementation")
+    attributes["exp_scale"] = float(layer.get_attr("exp_scale", 1.0))
+    named = {name: types[name] for name in _SOFTMAX_TYPES}
+    named["table"] = layer.get_attr("table_t").name
+    return attributes, named
+
+
+def _kernel(layer: Layer, name: str) -> np.ndarray:
+    """Return a weight as hls4ml prints it, in Keras' layout."""
+    values = np.asarray(layer.weights[name].data, dtype=np.float64)
+    if name == "weight" and layer.get_attr("_weights_transposed", False):
+        # the resource strategy stores (F, ...) for its matrix product
+        values = np.moveaxis(values, 0, -1)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy scalars and tuples into JSON values."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
