@@ -36,7 +36,8 @@ class FixedPoint:
     overflow
         The overflow mode of `ap_fixed`, without its `AP_`.
     saturation_bits
-        The `N` of `ap_fixed`: how many of the highest bits AP_WRAP and AP_WRAP_SM saturate. No effect in other modes.
+        The `N` of `ap_fixed`: how many of the highest bits AP_WRAP and AP_WRAP_SM saturate; of no effect in
+        the other modes.
 
     Raises
     ------
@@ -81,11 +82,13 @@ class FixedPoint:
             )
         if self.overflow == "WRAP_SM" and not self.signed:
             raise SettingsError(
-                "overflow WRAP_SM needs a signed format: the ap_fixed headers refuse it for ap_ufixed; use WRAP"
+                "overflow WRAP_SM needs a signed format, the ap_fixed headers refuse it for ap_ufixed; "
+                "use WRAP"
             )
         if self.overflow == "SAT_SYM" and self.signed and self.width == 1:
             raise SettingsError(
-                "a signed format of 1 bit cannot hold any value but zero with overflow SAT_SYM; use SAT or 2 bits"
+                "a signed format of 1 bit cannot hold any value but zero with overflow SAT_SYM; "
+                "use SAT or 2 bits"
             )
 
     @classmethod
@@ -95,15 +98,20 @@ class FixedPoint:
         Parameters
         ----------
         text
-            `ap_fixed<16,6>`, `ap_fixed<16,6,AP_RND_CONV,AP_SAT>`, `ap_ufixed<8,0>`, `ap_int<8>`, `ap_uint<8>`, or
-            hls4ml's `fixed<16,6,RND,SAT,0>`, `ufixed<8,0>`, `int<8>`, `uint<8>`; blanks and case of modes are free.
+            `ap_fixed<16,6>`, `ap_fixed<16,6,AP_RND_CONV,AP_SAT>`, `ap_ufixed<8,0>`, `ap_int<8>`,
+            `ap_uint<8>`, or hls4ml's `fixed<16,6,RND,SAT,0>`, `ufixed<8,0>`, `int<8>`, `uint<8>`; blanks and the case of
+            the modes do not matter.
 
         Raises
         ------
         SettingsError
             For any other text, with what was given and the accepted forms; for bits or modes that cannot be.
         """
-        return cls(**parse_fixed_point(text))
+        arguments = parse_fixed_point(text)
+        try:
+            return cls(**arguments)
+        except SettingsError as error:
+            raise SettingsError(error.faults, source=text) from None
 
     @property
     def fractional_bits(self) -> int:
@@ -133,7 +141,7 @@ class FixedPoint:
         return self.code_limits[1] * self.step
 
     def with_modes(self, rounding: Rounding, overflow: Overflow) -> FixedPoint:
-        """The same bits with other modes."""
+        """Give the same bits with other modes."""
         return replace(self, rounding=rounding, overflow=overflow)
 
     def quantize(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -149,18 +157,19 @@ class FixedPoint:
         Returns
         -------
         ndarray
-            The shape of `x`. float32 for float32 input and a format of at most 24 bits, all of whose values float32
-            holds (fractional bits -100 to 100); float64 for everything else.
+            The shape of `x`. float32 for float32 input and a format of at most 24 bits, all of whose values
+            float32 holds (fractional bits -100 to 100); float64 for everything else. Never a negative zero.
 
         Raises
         ------
         DataError
-            For NaN; for an infinity that does not saturate; for an overflow of a format wider than 53 bits whose
-            result float64 cannot hold (`to_integers` gives it); for an `out` of the wrong shape or type.
+            For NaN; for an infinity that does not saturate; for an overflow of a format wider than 53 bits
+            whose result float64 cannot hold (`to_integers` gives it); for an `out` of another shape or type.
 
         Notes
         -----
-        Equal to the headers hls4ml ships for every rounding and overflow mode (`tests/core/test_fixed_point_headers.py`).
+        Equal to the headers that hls4ml ships for every rounding and overflow mode
+        (`tests/core/test_fixed_point_headers.py`).
         """
         return fixed_quantize.quantize(self, x, out)
 
@@ -184,7 +193,7 @@ class FixedPoint:
         return fixed_quantize.to_integers(self, x)
 
     def from_integers(self, codes: ArrayLike) -> NDArray[np.float64]:
-        """The values of codes, `codes * step`.
+        """Give the values of codes, `codes * step`.
 
         Parameters
         ----------
@@ -206,7 +215,7 @@ class FixedPoint:
         return head + f",{self.rounding},{self.overflow},{self.saturation_bits}>"
 
     def ap(self) -> str:
-        """C++'s spelling, `ap_fixed<16,6,AP_RND_CONV,AP_SAT>`; default modes and no saturation bits are left out."""
+        """Spell as C++ does, `ap_fixed<16,6,AP_RND_CONV,AP_SAT>`; defaults are left out."""
         head = f"ap_{'' if self.signed else 'u'}fixed<{self.width},{self.integer_bits}"
         if self.saturation_bits:
             return head + f",AP_{self.rounding},AP_{self.overflow},{self.saturation_bits}>"

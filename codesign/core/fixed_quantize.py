@@ -3,7 +3,8 @@
 A *code* is the whole number `value / step`. Everything here scales by powers of two, rounds with floor, trunc
 and rint, and subtracts multiples of powers of two: each of those is exact in floating point, so no result
 depends on the size of the mantissa. The few modes and widths that floating point cannot follow (codes past 53
-bits, saturation bits, sign-magnitude wrapping) take `fixed_overflow`'s whole numbers for the values out of range.
+bits, saturation bits, sign-magnitude wrapping) take `fixed_overflow`'s whole numbers for the values out of
+range.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _CHUNK = 1 << 14  # elements at a time, so that all passes but the first find th
 
 
 def result_dtype(precision: FixedPoint, dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The type of `quantize`'s result: float32 only for float32 input and a format that float32 holds exactly."""
+    """Give the type of `quantize`'s result: float32 for float32 input and a format that float32 holds."""
     small = precision.width <= 24 and abs(precision.fractional_bits) <= 100
     return np.dtype(np.float32 if small and dtype == np.float32 else np.float64)
 
@@ -50,7 +51,8 @@ def quantize(precision: FixedPoint, x: ArrayLike, out: Floats | None = None) -> 
     result = np.empty(array.shape, dtype) if out is None else out
     if result.shape != array.shape or result.dtype != dtype:
         raise DataError(
-            f"out must be {dtype} of shape {array.shape} for {precision}, not {result.dtype} of shape {result.shape}"
+            f"out must be {dtype} of shape {array.shape} for {precision}, "
+            f"not {result.dtype} of shape {result.shape}"
         )
     same = array.ctypes.data == result.ctypes.data
     direct = result.flags.c_contiguous and (same or not np.may_share_memory(array, result))
@@ -72,11 +74,7 @@ def to_integers(precision: FixedPoint, x: ArrayLike) -> NDArray[Any]:
     rounded = np.empty_like(flat)
     _scale(precision, flat, rounded)
     _refuse_unusable(precision, flat)
-    first, last = _limits(precision)
-    outside = np.flatnonzero((rounded < first) | (rounded > last))
-    exact = [overflowed_code(precision, float(value)) for value in flat[outside]]
-    rounded[outside] = 0.0
-    _round(precision, rounded, np.empty_like(flat))
+    outside, exact = _round_inside(precision, flat, rounded, np.empty_like(flat))
     unsigned_64 = precision.width == 64 and not precision.signed
     integers = rounded.astype(np.uint64 if unsigned_64 else np.int64)
     integers[outside] = exact
@@ -92,7 +90,8 @@ def from_integers(precision: FixedPoint, codes: ArrayLike) -> NDArray[np.float64
     outside = np.array([]) if whole.size == 0 else np.flatnonzero((whole < least) | (whole > most))
     if outside.size:
         raise DataError(
-            f"code {whole.reshape(-1)[outside[0]]} at index {outside[0]} is not one of {precision}: {least} to {most}"
+            f"code {whole.reshape(-1)[outside[0]]} at index {outside[0]} is not one of {precision}, "
+            f"which are {least} to {most}"
         )
     return real_array(whole) * precision.step
 
@@ -115,6 +114,7 @@ def _quantize_flat(precision: FixedPoint, x: Floats, out: Floats, factor: float)
         part = x[start : start + _CHUNK]
         codes = scratch[: part.size]
         _codes(precision, part, codes, spare[: part.size], x)
+        np.add(codes, 0.0, out=codes)  # makes -0.0 the 0.0 that ap_fixed has
         np.multiply(codes, factor, out=out[start : start + _CHUNK])
 
 
@@ -129,10 +129,7 @@ def _codes(precision: FixedPoint, x: Floats, codes: Floats, spare: Floats, every
     if np.isnan(low) or (precision.overflow.startswith("WRAP") and np.isinf(x).any()):
         _refuse_unusable(precision, everything)
     if precision.width > 53 or precision.saturation_bits or precision.overflow == "WRAP_SM":
-        outside = np.flatnonzero((codes < first) | (codes > last))
-        exact = [overflowed_code(precision, float(value)) for value in x[outside]]
-        codes[outside] = 0.0
-        _round(precision, codes, spare)
+        outside, exact = _round_inside(precision, x, codes, spare)
         codes[outside] = _as_floats(precision, exact)
     elif precision.overflow == "WRAP":
         np.copyto(codes, 0.0, where=np.isinf(codes))  # so far out that every bit of the format is zero
@@ -147,10 +144,21 @@ def _codes(precision: FixedPoint, x: Floats, codes: Floats, spare: Floats, every
         _round(precision, codes, spare)
 
 
+def _round_inside(
+    precision: FixedPoint, x: Floats, codes: Floats, spare: Floats
+) -> tuple[NDArray[np.intp], list[int]]:
+    """Round the codes in range, zero the others; give the places and the exact codes of the others."""
+    first, last = _limits(precision)
+    outside = np.flatnonzero((codes < first) | (codes > last))
+    codes[outside] = 0.0
+    _round(precision, codes, spare)
+    return outside, [overflowed_code(precision, float(value)) for value in x[outside]]
+
+
 def _limits(precision: FixedPoint) -> tuple[float, float]:
-    """The least and the greatest code that overflow handling leaves alone, as the nearest floats inside."""
+    """Give the least and the greatest code that overflow handling leaves alone, as floats inside."""
     bound = 2.0 ** (precision.width - precision.signed)
-    last = max(bound - 1.0, 0.0) if bound <= 2.0**53 else float(np.nextafter(bound, 0.0))
+    last = bound - 1.0 if bound <= 2.0**53 else float(np.nextafter(bound, 0.0))
     if not precision.signed:
         return 0.0, last
     return (-last if precision.overflow == "SAT_SYM" else -bound), last
@@ -159,7 +167,7 @@ def _limits(precision: FixedPoint) -> tuple[float, float]:
 def _scale(precision: FixedPoint, x: Floats, out: Floats) -> None:
     """`x / step`: exact, but for infinity where it exceeds the type and the sign alone where it vanishes."""
     with np.errstate(over="ignore", under="ignore"):
-        np.multiply(x, 2.0**precision.fractional_bits, out=out)
+        np.multiply(x, 2.0**precision.fractional_bits, out=out, dtype=out.dtype)
     if precision.fractional_bits < 0:
         np.copyto(out, np.copysign(2.0**-100, x), where=(out == 0) & (x != 0), casting="same_kind")
 
@@ -203,7 +211,8 @@ def _as_floats(precision: FixedPoint, codes: list[int]) -> list[float]:
     for code, value in zip(codes, floats, strict=True):
         if int(value) != code:
             raise DataError(
-                f"x overflows {precision} and becomes {code} steps, which float64 cannot hold; use to_integers"
+                f"x overflows {precision} and becomes {code} steps, which float64 cannot hold; "
+                "use to_integers"
             )
     return floats
 
