@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from codesign.core.files import read_json, write_json
+from codesign.core.files import json_digest, read_json, write_json
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import SettingsError
 
@@ -72,7 +72,9 @@ class PrecisionMap:
         try:
             return self.layers[layer]
         except KeyError:
-            raise KeyError(f"no layer {layer!r} in the precision map; it has {', '.join(self.layers)}") from None
+            raise KeyError(
+                f"no layer {layer!r} in the precision map; it has {', '.join(self.layers)}"
+            ) from None
 
     def items(self) -> Iterator[tuple[str, Tensor, FixedPoint]]:
         """Every (layer, tensor, format) that is set."""
@@ -92,6 +94,11 @@ class PrecisionMap:
         if not widths:
             raise SettingsError(f"the precision map has no {tensor} formats, so no average width")
         return sum(widths) / len(widths)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all formats."""
+        return json_digest(self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form; formats as hls4ml spells them."""
@@ -121,15 +128,21 @@ class PrecisionMap:
                 faults.extend(f"{path}: {fault}" for fault in error.faults)
                 return None
 
-        faults += [f"{key}: unknown key; known are input, layers" for key in value if key not in ("input", "layers")]
+        faults += [
+            f"{key}: unknown key; known are input, layers" for key in value if key not in ("input", "layers")
+        ]
         faults += [f"{key}: missing" for key in ("input", "layers") if key not in value]
         input_precision = parse("input", value.get("input")) if "input" in value else None
         layers: dict[str, LayerPrecision] = {}
         for name, tensors in value.get("layers", {}).items():
             unknown = [tensor for tensor in tensors if tensor not in TENSORS]
-            faults += [f"layers.{name}.{key}: unknown tensor; known are {', '.join(TENSORS)}" for key in unknown]
+            faults += [
+                f"layers.{name}.{key}: unknown tensor; known are {', '.join(TENSORS)}" for key in unknown
+            ]
             known = {tensor: text for tensor, text in tensors.items() if tensor in TENSORS}
-            layers[name] = LayerPrecision(**{t: parse(f"layers.{name}.{t}", text) for t, text in known.items()})
+            layers[name] = LayerPrecision(
+                **{t: parse(f"layers.{name}.{t}", text) for t, text in known.items()}
+            )
         if faults or input_precision is None:
             raise SettingsError(faults, source="precision map")
         return cls(input_precision, layers)

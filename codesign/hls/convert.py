@@ -1,0 +1,168 @@
+"""Turn a Keras model whose weights are on their grids into an hls4ml graph with every type set by name."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.target import Strategy, Target
+from codesign.errors import ConversionError
+
+if TYPE_CHECKING:
+    import keras
+    from hls4ml.model import ModelGraph
+
+_log = logging.getLogger(__name__)
+
+TOP = "codesign_top"
+"""The name of the top-level C++ function and of the RTL module."""
+
+
+@dataclass(frozen=True)
+class LayerHardware:
+    """How one layer is built; ``None`` takes the model's choice."""
+
+    reuse_factor: int | None = None
+    strategy: Strategy | None = None
+
+
+@dataclass(frozen=True)
+class HardwareChoices:
+    """Strategy and reuse factor of a project.
+
+    Parameters
+    ----------
+    strategy
+        hls4ml's strategy for every layer that is not named.
+    reuse_factor
+        How often one multiplier is used; the II follows from it.
+    layers
+        Exceptions by layer name.
+    """
+
+    strategy: Strategy = "latency"
+    reuse_factor: int = 1
+    layers: Mapping[str, LayerHardware] = field(default_factory=dict)
+
+
+def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareChoices) -> dict[str, Any]:
+    """hls4ml's configuration: types from the map, accumulators and unnamed results exact (``auto``).
+
+    Raises
+    ------
+    ConversionError
+        If the map or the choices name a layer that the model does not have.
+    """
+    names = [layer.name for layer in model.layers]
+    for what, given in (("precision map", precision.layers), ("hardware settings", choices.layers)):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise ConversionError(
+                f"the {what} names {', '.join(unknown)}, but the model has {', '.join(names)}"
+            )
+    layers = {}
+    for layer in model.layers:
+        chosen = choices.layers.get(layer.name, LayerHardware())
+        layers[layer.name] = {
+            "Precision": _types(layer, precision),
+            "ReuseFactor": chosen.reuse_factor or choices.reuse_factor,
+            "Strategy": chosen.strategy or choices.strategy,
+        }
+    return {
+        # no type is left to the default: it is absurd, so that a type that slips through is seen
+        "Model": {
+            "Precision": {"default": "fixed<2,1>"},
+            "ReuseFactor": choices.reuse_factor,
+            "Strategy": choices.strategy,
+        },
+        "LayerName": layers,
+    }
+
+
+def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
+    if type(layer).__name__ == "InputLayer":
+        return {"result": str(precision.input)}
+    formats = precision.layers.get(layer.name, LayerPrecision())
+    types = {"accum": "auto", "result": "auto" if formats.result is None else str(formats.result)}
+    if formats.weight is not None:
+        types["weight"] = str(formats.weight)
+        # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
+        types["bias"] = str(formats.bias or formats.weight)
+    return types
+
+
+def convert_graph(
+    model: keras.Model, precision: PrecisionMap, target: Target, choices: HardwareChoices, folder: str | Path
+) -> ModelGraph:
+    """hls4ml's graph of a model, with all types inferred; nothing is written to `folder` yet.
+
+    Parameters
+    ----------
+    model
+        A float Keras model that ends at the logits; weights already on the grids of the map.
+    precision
+        Formats in hardware form (see `codesign.networks.prepare.hardware_form`).
+    target, choices
+        Part, clock, io type; strategy and reuse.
+    folder
+        Where `ModelGraph.write` would write.
+
+    Raises
+    ------
+    ConversionError
+        With hls4ml's own reason, if hls4ml refuses, or changed a reuse factor.
+    """
+    import hls4ml
+
+    config = hls_config(model, precision, choices)
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            graph = hls4ml.converters.convert_from_keras_model(
+                model,
+                hls_config=config,
+                backend=target.backend,
+                io_type=target.io_type,
+                part=target.part,
+                clock_period=target.clock_period_ns,
+                output_dir=str(folder),
+                project_name=TOP,
+                allow_da_fallback=False,
+                allow_v2_fallback=False,
+            )
+    except Exception as error:
+        raise ConversionError(
+            f"hls4ml cannot convert {model.name!r}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        for line in printed.getvalue().splitlines():
+            _log.debug("hls4ml: %s", line)
+    _check_reuse(graph, config)
+    return graph
+
+
+def _check_reuse(graph: ModelGraph, config: Mapping[str, Any]) -> None:
+    for layer in graph.get_layers():
+        asked = config["LayerName"].get(layer.name, {}).get("ReuseFactor")
+        used = layer.get_attr("reuse_factor")
+        if (
+            layer.get_attr("weight_t") is not None
+            and asked is not None
+            and used is not None
+            and int(used) != asked
+        ):
+            raise ConversionError(
+                f"hls4ml would change the reuse factor of layer {layer.name!r} from {asked} to {used}; set {used}"
+            )
+
+
+def fixed_point_of(precision: Any) -> FixedPoint:
+    """The `FixedPoint` of an hls4ml precision object."""
+    return FixedPoint.parse(str(precision))

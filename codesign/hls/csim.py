@@ -1,0 +1,155 @@
+"""C simulation without vendor tools: the project's own test bench, compiled by g++ with the bundled headers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codesign.core.process import run_process
+from codesign.errors import DataError, ToolFailedError
+from codesign.hls.project import HlsProject
+from codesign.hls.testbench import read_outputs, write_vectors
+
+BUILD = "build_gcc"
+"""The folder below a project for g++ products; not part of the manifest."""
+
+_SAMPLES_A_PROCESS = 250
+
+
+@dataclass(frozen=True)
+class CsimResult:
+    """What a C simulation computed.
+
+    Parameters
+    ----------
+    outputs
+        float64 of shape `(n_samples, n_outputs)`: the design's numbers, exactly.
+    compile_seconds, run_seconds
+        Wall time; compiling is 0 when the program was there already.
+    log_path
+        The log of the last process.
+    """
+
+    outputs: np.ndarray
+    compile_seconds: float
+    run_seconds: float
+    log_path: Path
+
+
+def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Path:
+    """Compile the test bench, unless it already stands compiled from these very sources.
+
+    Returns
+    -------
+    Path
+        The program.
+
+    Raises
+    ------
+    ToolNotFoundError, ToolFailedError
+        If there is no g++, or it fails.
+    """
+    build = project.folder / BUILD
+    program = build / f"csim-{project.digest[:16]}"
+    if program.is_file():
+        return program
+    build.mkdir(exist_ok=True)
+    temporary = build / f".csim-{os.getpid()}"
+    weights = (project.folder / "firmware" / "weights").resolve()
+    command = [
+        "g++",
+        "-std=c++14",
+        "-O2",
+        "-w",
+        "-fno-gnu-unique",
+        "-I.",
+        "-Ifirmware/ap_types",
+        f'-DWEIGHTS_DIR="{weights}"',
+        f"{project.top}_test.cpp",
+        f"firmware/{project.top}.cpp",
+        "-o",
+        str(temporary.resolve()),
+    ]
+    try:
+        run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=build / "compile.log")
+        temporary.replace(program)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return program
+
+
+def run_csim(
+    project: HlsProject,
+    x: np.ndarray,
+    golden: np.ndarray | None = None,
+    *,
+    processes: int | None = None,
+    timeout_s: float | None = 3600.0,
+) -> CsimResult:
+    """Simulate a project on given inputs, large sets in several processes.
+
+    Parameters
+    ----------
+    project
+        The project.
+    x
+        Inputs of shape `(n_samples, *input_shape)`; the design's input type rounds and saturates them.
+    golden
+        Outputs for the test bench to compare with, or ``None``; a difference does not raise here, the outputs tell.
+    processes
+        How many at once; by default the machine's cores.
+    timeout_s
+        Wall time for each process.
+
+    Raises
+    ------
+    DataError
+        If `x` does not fit the project.
+    ToolError
+        If compiling or running fails.
+    """
+    x = np.asarray(x)
+    if x.shape[1:] != project.input_shape and x.shape[1:] != (project.n_inputs,):
+        raise DataError(
+            f"inputs have shape {x.shape[1:]}, but the project {project.folder} takes {project.input_shape}"
+        )
+    started = time.monotonic()
+    program = compile_csim(project, timeout_s=timeout_s)
+    compiled = time.monotonic()
+    processes = processes or os.cpu_count() or 1
+    n_parts = max(1, min(processes, len(x) // _SAMPLES_A_PROCESS))
+    parts = np.array_split(np.arange(len(x)), n_parts)
+    log_path = project.folder / BUILD / "csim.log"
+
+    def run(part: np.ndarray) -> np.ndarray:
+        folder = Path(tempfile.mkdtemp(dir=project.folder / BUILD, prefix=".run-"))
+        try:
+            write_vectors(folder, x[part], None if golden is None else golden[part])
+            log = folder / "csim.log"
+            done = run_process(
+                [program.resolve()], cwd=folder, timeout_s=timeout_s, log_path=log, check=False
+            )
+            # the bench ends with 1 when a sample differs from its golden line: that is a result, not a failure
+            if done.exit_code not in (0, 1):
+                raise ToolFailedError(done.command, done.exit_code, done.last_lines, log_path)
+            outputs = read_outputs(folder / "tb_data" / "csim_results.log", project.n_outputs)
+            if len(outputs) != len(part):
+                reason = f"{len(outputs)} of {len(part)} samples came out"
+                raise ToolFailedError(done.command, done.exit_code, done.last_lines, log_path, reason)
+            return outputs
+        finally:
+            if (folder / "csim.log").is_file():
+                (folder / "csim.log").replace(log_path)
+            shutil.rmtree(folder, ignore_errors=True)
+
+    with ThreadPoolExecutor(n_parts) as pool:
+        outputs = np.concatenate(list(pool.map(run, parts)))
+    done = time.monotonic()
+    return CsimResult(outputs, compiled - started, done - compiled, log_path)

@@ -1,0 +1,215 @@
+"""An HLS project on disk: written whole, with a manifest that tells whether a file was changed since."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import io
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.core.files import arrays_digest, json_digest, read_json, tree_digests, write_json
+from codesign.core.target import Target
+from codesign.errors import OutputFolderError, StaleProjectError
+from codesign.hls.convert import TOP
+from codesign.hls.graph import Graph, read_graph
+from codesign.hls.testbench import write_testbench, write_vectors
+
+if TYPE_CHECKING:
+    from hls4ml.model import ModelGraph
+
+MANIFEST = "codesign_project.json"
+GRAPH = "codesign_graph.npz"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class HlsProject:
+    """A directory of HLS sources, its manifest read and checked.
+
+    Parameters
+    ----------
+    folder
+        The project's directory.
+    top
+        The name of the top-level function.
+    target
+        Part, clock, back end and io type.
+    input_shape
+        The shape of one sample.
+    n_outputs
+        The number of output values of a sample.
+    digest
+        SHA-256 over all sources, weights, graph and settings.
+    settings
+        What the project was made with, for people and comparisons.
+    """
+
+    folder: Path
+    top: str
+    target: Target
+    input_shape: tuple[int, ...]
+    n_outputs: int
+    digest: str
+    settings: Mapping[str, Any]
+
+    @property
+    def n_inputs(self) -> int:
+        """The number of input values of a sample."""
+        return int(np.prod(self.input_shape))
+
+    def graph(self) -> Graph:
+        """The graph with all types and weights, without hls4ml."""
+        return Graph.load(self.folder / GRAPH)
+
+
+def write_project(
+    graph: ModelGraph,
+    folder: str | Path,
+    target: Target,
+    *,
+    vectors: np.ndarray,
+    golden: np.ndarray,
+    settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> HlsProject:
+    """Write an hls4ml graph as a project: sources, test bench with vectors and golden outputs, graph, manifest.
+
+    Everything is written beside `folder` and moved into place at the end, so that old and new files never mix.
+
+    Parameters
+    ----------
+    graph
+        From `codesign.hls.convert.convert_graph`, with this same `folder`.
+    folder
+        The project's directory.
+    target
+        What the graph was converted for.
+    vectors, golden
+        Test-bench inputs `(n, *input_shape)` on the input grid, and the outputs `(n, n_outputs)` they must give.
+    settings
+        Kept in the manifest.
+    overwrite
+        Replace an existing project.
+
+    Raises
+    ------
+    OutputFolderError
+        If `folder` exists and is not to be overwritten, or is no project.
+    """
+    folder = Path(folder)
+    _check_free(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
+    try:
+        graph.config.config["OutputDir"] = str(temporary)
+        with contextlib.redirect_stdout(io.StringIO()):
+            graph.write()
+        values = read_graph(graph)
+        shape = tuple(int(n) for n in graph.get_input_variables()[0].shape)
+        write_testbench(temporary, TOP, int(np.prod(shape)))
+        write_vectors(temporary, vectors, golden)
+        values.save(temporary / GRAPH)
+        _forget_path(temporary, folder)
+        files = tree_digests(temporary)
+        manifest = {
+            "format": _FORMAT,
+            "top": TOP,
+            "target": vars(target),
+            "input_shape": list(shape),
+            "n_outputs": int(np.prod(graph.get_output_variables()[0].shape)),
+            "settings": dict(settings or {}),
+            "settings_digest": json_digest(dict(settings or {})),
+            "weights_digest": arrays_digest(
+                {f"{node.name}/{key}": value for node in values.nodes for key, value in node.weights.items()}
+            ),
+            "versions": {name: importlib.metadata.version(name) for name in ("hls4ml", "keras")},
+            "files": files,
+        }
+        write_json(temporary / MANIFEST, manifest)
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_project(folder)
+
+
+def open_project(folder: str | Path) -> HlsProject:
+    """Read a project's manifest and check every file against it.
+
+    Raises
+    ------
+    StaleProjectError
+        If the folder is no project, is half written, or a file is missing or was changed.
+    """
+    folder = Path(folder)
+    manifest = _read_manifest(folder)
+    files: dict[str, str] = manifest["files"]
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise StaleProjectError(
+            f"{folder}: {len(missing)} of {len(files)} files are missing, first {missing[0]}; convert the student again"
+        )
+    now = tree_digests(folder, files)
+    changed = [name for name, digest in files.items() if now[name] != digest]
+    if changed:
+        raise StaleProjectError(
+            f"{folder}: {len(changed)} of {len(files)} files were changed after the manifest, first {changed[0]}; "
+            "convert the student again"
+        )
+    return HlsProject(
+        folder=folder,
+        top=manifest["top"],
+        target=Target(**manifest["target"]),
+        input_shape=tuple(manifest["input_shape"]),
+        n_outputs=manifest["n_outputs"],
+        digest=json_digest([files, manifest["settings_digest"]]),
+        settings=manifest["settings"],
+    )
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StaleProjectError(
+            f"{folder} is no HLS project of codesign (it has no {MANIFEST}); convert a student into it"
+        )
+    try:
+        manifest: dict[str, Any] = read_json(path)
+    except ValueError as error:
+        raise StaleProjectError(f"{path} is damaged ({error}); convert the student again") from error
+    if manifest.get("format") != _FORMAT:
+        raise StaleProjectError(
+            f"{path} has format {manifest.get('format')!r}, not {_FORMAT}; convert the student again"
+        )
+    return manifest
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise OutputFolderError(
+            f"{folder} is not empty and no HLS project of codesign; choose another folder"
+        )
+    if not overwrite:
+        raise OutputFolderError(
+            f"{folder} already holds a project; choose another folder or ask to overwrite it"
+        )
+
+
+def _forget_path(temporary: Path, folder: Path) -> None:
+    """hls4ml writes its output folder into its files; they shall name where they end up."""
+    for path in temporary.rglob("*"):
+        if path.suffix in (".yml", ".tcl", ".sh", ".cpp", ".h") and str(temporary) in (
+            text := path.read_text(errors="replace")
+        ):
+            path.write_text(text.replace(str(temporary), str(folder)))

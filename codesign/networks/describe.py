@@ -1,0 +1,265 @@
+"""Read a Keras model into a `Network`, or say which layer cannot become hardware and what can."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from codesign.errors import ConversionError
+from codesign.networks.description import LayerSpec, Network
+
+_DROPPED = (
+    "Dropout",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+)
+_FINAL_ACTIVATIONS = ("softmax", "sigmoid")
+_SUPPORTED = (
+    "Dense, Conv1D, Conv2D, DepthwiseConv2D, BatchNormalization, ReLU and Activation (relu, linear; softmax or sigmoid at "
+    "the end), Flatten, Reshape, ZeroPadding1D/2D, MaxPooling1D/2D, AveragePooling1D/2D, Add, Concatenate and the dropouts"
+)
+
+
+def describe(model: keras.Model) -> Network:
+    """Describe a trained or untrained float Keras model.
+
+    Dropout is left out, an activation inside a layer becomes a layer of its own, and a softmax or sigmoid at the end
+    is left out: the network ends at its logits.
+
+    Parameters
+    ----------
+    model
+        A built sequential or functional Keras 3 model with one input and one output, `channels_last`.
+
+    Raises
+    ------
+    ConversionError
+        For a layer or an option that has no hardware form here; every fault of the model is named.
+    """
+    if isinstance(model, keras.Sequential):
+        if not model.built:
+            raise ConversionError(
+                f"the model {model.name!r} is not built; give its first layer an input shape"
+            )
+        model = model._functional
+    if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
+        raise ConversionError(
+            f"the model must be a sequential or functional keras.Model, not {type(model).__name__}"
+        )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise ConversionError(
+            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; it must have one of each"
+        )
+    reader = _Reader(model.outputs[0])
+    for nodes in sorted(model._nodes_by_depth.items(), reverse=True):
+        for node in nodes[1]:
+            reader.read(node)
+    if reader.faults:
+        raise ConversionError(
+            "\n  - ".join([f"the model {model.name!r} cannot become hardware", *reader.faults])
+        )
+    return Network(reader.in_order(reader.layer_of(model.outputs[0])), model.name)
+
+
+class _Reader:
+    """Collects layers and faults; `of` maps a Keras tensor to the name of the layer that makes it here."""
+
+    def __init__(self, output: Any) -> None:
+        self.output = output
+        self.layers: dict[str, LayerSpec] = {}
+        self.faults: list[str] = []
+        self.of: dict[int, str] = {}
+
+    def layer_of(self, tensor: Any) -> str:
+        return self.of[id(tensor)]
+
+    def read(self, node: Any) -> None:
+        layer = node.operation
+        inputs = tuple(self.of[id(tensor)] for tensor in node.arguments.keras_tensors)
+        kind = type(layer).__name__
+        if kind in _DROPPED or (kind == "Activation" and layer.activation is keras.activations.linear):
+            self.of[id(node.outputs[0])] = inputs[0]
+            return
+        name = _identifier(layer.name)
+        if name in self.layers:
+            self.faults.append(f"layer {layer.name!r} is used twice; give each use a layer of its own")
+        activation = getattr(layer, "activation", None)
+        reader = _READERS.get(kind)
+        if reader is not None:
+            try:
+                spec_kind, config, weights = reader(layer)
+                self.layers[name] = LayerSpec(name, spec_kind, inputs, config, weights)
+            except ConversionError as fault:
+                self.faults.append(str(fault))
+        elif kind not in ("Activation", "Softmax"):
+            self.faults.append(
+                f"layer {layer.name!r} is a {kind}, which is not supported; supported are {_SUPPORTED}"
+            )
+        source = name if reader is not None else inputs[0]
+        last = node.outputs[0] is self.output
+        self.of[id(node.outputs[0])] = self._activated(layer, kind, name, source, activation, last)
+
+    def _activated(self, layer: Any, kind: str, name: str, source: str, activation: Any, last: bool) -> str:
+        function = "softmax" if kind == "Softmax" else getattr(activation, "__name__", "linear")
+        if function == "linear":
+            return source
+        if function == "relu":
+            relu = name if kind == "Activation" else f"{name}_relu"
+            self.layers[relu] = LayerSpec(relu, "relu", (source,))
+            return relu
+        if function in _FINAL_ACTIVATIONS and last:
+            return source
+        where = " in the middle of the network" if function in _FINAL_ACTIVATIONS else ""
+        self.faults.append(
+            f"layer {layer.name!r} has the activation {function!r}{where}; supported are relu, linear, and softmax or sigmoid at the end"
+        )
+        return source
+
+    def in_order(self, output: str) -> tuple[LayerSpec, ...]:
+        """The layers that the output needs, inputs before users, the output last."""
+        order: dict[str, LayerSpec] = {}
+
+        def visit(name: str) -> None:
+            if name not in order:
+                for source in self.layers[name].inputs:
+                    visit(source)
+                order[name] = self.layers[name]
+
+        visit(output)
+        return tuple(order.values())
+
+
+def _identifier(name: str) -> str:
+    """A layer name that C++ accepts."""
+    name = re.sub(r"\W", "_", name)
+    return name if re.match(r"[A-Za-z_]", name) else f"layer_{name}"
+
+
+def _array(variable: Any) -> np.ndarray:
+    return np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
+
+
+def _kernel(layer: Any) -> Mapping[str, np.ndarray]:
+    weights = {"kernel": _array(layer.kernel)}
+    if layer.use_bias:
+        weights["bias"] = _array(layer.bias)
+    return weights
+
+
+def _only(layer: Any, **expected: Any) -> None:
+    for option, value in expected.items():
+        if getattr(layer, option, value) != value:
+            raise ConversionError(
+                f"layer {layer.name!r} has {option}={getattr(layer, option)!r}; only {option}={value!r} is supported"
+            )
+
+
+def _dense(layer: Any) -> Any:
+    if layer.kernel.ndim != 2 or len(layer.input.shape) != 2:
+        raise ConversionError(
+            f"layer {layer.name!r} is a Dense on shape {tuple(layer.input.shape)[1:]}; put a Flatten before it"
+        )
+    return "dense", {}, _kernel(layer)
+
+
+def _conv(kind: str) -> Any:
+    def read(layer: Any) -> Any:
+        rank = int(kind[4])
+        _only(layer, groups=1, data_format="channels_last", dilation_rate=(1,) * rank)
+        return kind, {"strides": list(layer.strides), "padding": layer.padding}, _kernel(layer)
+
+    return read
+
+
+def _depthwise(layer: Any) -> Any:
+    _only(layer, data_format="channels_last", dilation_rate=(1, 1), depth_multiplier=1)
+    return "depthwise_conv2d", {"strides": list(layer.strides), "padding": layer.padding}, _kernel(layer)
+
+
+def _pool(kind: str) -> Any:
+    def read(layer: Any) -> Any:
+        _only(layer, data_format="channels_last")
+        config = {
+            "pool_size": list(layer.pool_size),
+            "strides": list(layer.strides),
+            "padding": layer.padding,
+        }
+        if kind.startswith("average"):
+            size = int(np.prod(config["pool_size"]))
+            if size & (size - 1):
+                raise ConversionError(
+                    f"layer {layer.name!r} averages {size} values; only windows of 2, 4, 8, ... values are exact in fixed point"
+                )
+            _only(layer, padding="valid")
+        return kind, config, {}
+
+    return read
+
+
+def _batch_norm(layer: Any) -> Any:
+    if layer.axis not in (-1, len(layer.input.shape) - 1):
+        raise ConversionError(
+            f"layer {layer.name!r} normalises axis {layer.axis}; only the last axis is supported"
+        )
+    mean, variance = _array(layer.moving_mean), _array(layer.moving_variance)
+    gamma = _array(layer.gamma) if layer.scale else np.ones_like(mean)
+    beta = _array(layer.beta) if layer.center else np.zeros_like(mean)
+    weights = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
+    return "batch_norm", {"epsilon": float(layer.epsilon), "momentum": float(layer.momentum)}, weights
+
+
+def _relu(layer: Any) -> Any:
+    if layer.max_value is not None or layer.negative_slope or layer.threshold:
+        raise ConversionError(
+            f"layer {layer.name!r} is a ReLU with a limit, slope or threshold; only the plain ReLU is supported"
+        )
+    return "relu", {}, {}
+
+
+def _plain(kind: str, *options: str) -> Any:
+    def read(layer: Any) -> Any:
+        config = {}
+        for option in options:
+            value = getattr(layer, option)
+            config[option] = (
+                [list(v) if isinstance(v, tuple) else v for v in value] if isinstance(value, tuple) else value
+            )
+        return kind, config, {}
+
+    return read
+
+
+def _concatenate(layer: Any) -> Any:
+    if layer.axis not in (-1, len(layer.output.shape) - 1):
+        raise ConversionError(
+            f"layer {layer.name!r} concatenates axis {layer.axis}; only the last axis is supported"
+        )
+    return "concatenate", {}, {}
+
+
+_READERS: Mapping[str, Any] = {
+    "InputLayer": lambda layer: ("input", {"shape": [int(n) for n in layer.batch_shape[1:]]}, {}),
+    "Dense": _dense,
+    "Conv1D": _conv("conv1d"),
+    "Conv2D": _conv("conv2d"),
+    "DepthwiseConv2D": _depthwise,
+    "BatchNormalization": _batch_norm,
+    "ReLU": _relu,
+    "Flatten": _plain("flatten"),
+    "Reshape": _plain("reshape", "target_shape"),
+    "ZeroPadding1D": _plain("zero_padding1d", "padding"),
+    "ZeroPadding2D": _plain("zero_padding2d", "padding"),
+    "MaxPooling1D": _pool("max_pool1d"),
+    "MaxPooling2D": _pool("max_pool2d"),
+    "AveragePooling1D": _pool("average_pool1d"),
+    "AveragePooling2D": _pool("average_pool2d"),
+    "Add": _plain("add"),
+    "Concatenate": _concatenate,
+}

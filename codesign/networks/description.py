@@ -1,0 +1,201 @@
+"""A network as a value: layers in topological order with their weights, free of Keras objects.
+
+Everything after training works on this one description: pruning, folding, the scan and quantization return new
+descriptions, and `codesign.networks.build` makes a float Keras or a QKeras model from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from codesign.core.files import arrays_digest, json_digest, write_arrays
+from codesign.errors import DataError
+
+WEIGHT_KINDS = ("dense", "conv1d", "conv2d", "depthwise_conv2d")
+"""Kinds that multiply by constants: they have a `kernel` and may have a `bias`."""
+
+ACTIVATION_KINDS = ("relu", "linear")
+"""Kinds whose output is quantized in hardware: the points where a `result` format is chosen."""
+
+KINDS = (
+    "input",
+    *WEIGHT_KINDS,
+    *ACTIVATION_KINDS,
+    "batch_norm",
+    "flatten",
+    "reshape",
+    "zero_padding1d",
+    "zero_padding2d",
+    "max_pool1d",
+    "max_pool2d",
+    "average_pool1d",
+    "average_pool2d",
+    "add",
+    "concatenate",
+)
+
+
+@dataclass(frozen=True)
+class LayerSpec:
+    """One layer.
+
+    Parameters
+    ----------
+    name
+        Unique in the network; a C identifier, because hls4ml writes it into C++.
+    kind
+        One of `KINDS`.
+    inputs
+        The names of the layers it reads.
+    config
+        JSON-able parameters, named as in Keras (``strides``, ``padding``, ``pool_size``, ...).
+    weights
+        Read-only float32 arrays by name: ``kernel`` and ``bias`` shaped as in Keras, ``gamma``, ``beta``, ``mean``,
+        ``variance`` of shape `(channels,)` for a batch normalisation.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        frozen = {}
+        for name, array in self.weights.items():
+            array = np.array(array, dtype=np.float32)
+            array.flags.writeable = False
+            frozen[name] = array
+        object.__setattr__(self, "weights", MappingProxyType(frozen))
+        object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
+
+    def with_weights(self, **weights: np.ndarray) -> LayerSpec:
+        """A copy with some weights replaced."""
+        return replace(self, weights={**self.weights, **weights})
+
+
+@dataclass(frozen=True)
+class Network:
+    """Layers in topological order; the first is the only input, the last the only output (the logits).
+
+    Parameters
+    ----------
+    layers
+        The layers.
+    name
+        What the network is called.
+    """
+
+    layers: tuple[LayerSpec, ...]
+    name: str = "network"
+
+    def __getitem__(self, name: str) -> LayerSpec:
+        """A layer by name; `KeyError` lists the known names."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise KeyError(f"no layer {name!r}; the network has {', '.join(layer.name for layer in self.layers)}")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample."""
+        return tuple(self.layers[0].config["shape"])
+
+    @property
+    def output(self) -> LayerSpec:
+        """The last layer."""
+        return self.layers[-1]
+
+    @property
+    def weight_layers(self) -> tuple[LayerSpec, ...]:
+        """The layers that multiply by constants."""
+        return tuple(layer for layer in self.layers if layer.kind in WEIGHT_KINDS)
+
+    @property
+    def activations(self) -> tuple[LayerSpec, ...]:
+        """The layers whose output is quantized in hardware."""
+        return tuple(layer for layer in self.layers if layer.kind in ACTIVATION_KINDS)
+
+    @property
+    def n_parameters(self) -> int:
+        """The number of trained values (kernels, biases, and a normalisation's four vectors)."""
+        return sum(array.size for layer in self.layers for array in layer.weights.values())
+
+    @property
+    def sparsity(self) -> float:
+        """The fraction of exact zeros among the kernel values."""
+        kernels = [layer.weights["kernel"] for layer in self.weight_layers]
+        return sum(int((kernel == 0).sum()) for kernel in kernels) / sum(kernel.size for kernel in kernels)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over structure and weights."""
+        return json_digest([self._structure(), arrays_digest(self._arrays())])
+
+    def consumers(self, name: str) -> tuple[LayerSpec, ...]:
+        """The layers that read the output of layer `name`."""
+        return tuple(layer for layer in self.layers if name in layer.inputs)
+
+    def map_layers(self, change: Callable[[LayerSpec], LayerSpec]) -> Network:
+        """A network with every layer passed through `change`; names and order stay."""
+        return replace(self, layers=tuple(change(layer) for layer in self.layers))
+
+    def with_kernels(self, kernels: Mapping[str, np.ndarray]) -> Network:
+        """A network with the named layers' kernels replaced."""
+        return self.map_layers(
+            lambda layer: layer.with_weights(kernel=kernels[layer.name]) if layer.name in kernels else layer
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write structure and weights as one `.npz`, whole or not at all."""
+        import json
+
+        structure = np.frombuffer(json.dumps(self._structure()).encode(), dtype=np.uint8)
+        return write_arrays(path, {"structure": structure, **self._arrays()})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Network:
+        """Read a network written by `save`; `DataError` if the file is not one."""
+        import json
+
+        with np.load(path, allow_pickle=False) as file:
+            if "structure" not in file:
+                raise DataError(
+                    f"{path} holds no network (its entries: {', '.join(file.files)}); give a file saved by Network.save"
+                )
+            structure = json.loads(file["structure"].tobytes().decode())
+            layers = tuple(
+                LayerSpec(
+                    entry["name"],
+                    entry["kind"],
+                    tuple(entry["inputs"]),
+                    entry["config"],
+                    {key: file[f"{entry['name']}/{key}"] for key in entry["weights"]},
+                )
+                for entry in structure["layers"]
+            )
+        return cls(layers, structure["name"])
+
+    def _structure(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "layers": [
+                {
+                    "name": layer.name,
+                    "kind": layer.kind,
+                    "inputs": list(layer.inputs),
+                    "config": dict(layer.config),
+                    "weights": list(layer.weights),
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {f"{layer.name}/{key}": array for layer in self.layers for key, array in layer.weights.items()}

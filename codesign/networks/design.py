@@ -1,0 +1,127 @@
+"""The networks of a design folder: `networks.py` with `build_teacher` and `build_student`."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import keras
+
+from codesign.core.files import file_digest
+from codesign.errors import CodesignError, DataError, SettingsError
+
+Builder = Callable[[tuple[int, ...], int], keras.Model]
+
+
+@dataclass(frozen=True)
+class DesignNetworks:
+    """The two builders of a design; each takes `(input_shape, n_classes)` and returns an untrained Keras model.
+
+    Parameters
+    ----------
+    path
+        The `networks.py`.
+    build_teacher
+        ``None`` when the file defines none: then the settings must name a trained teacher.
+    build_student
+        The student's builder.
+    """
+
+    path: Path
+    build_teacher: Builder | None
+    build_student: Builder
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the file: a changed network redoes the stages that use it."""
+        return file_digest(self.path)
+
+
+class NetworksFileError(CodesignError):
+    """A `networks.py` that raised; the original exception and its traceback are the cause."""
+
+
+def load_networks(folder: str | Path) -> DesignNetworks:
+    """Load `networks.py` of a design folder.
+
+    Raises
+    ------
+    SettingsError
+        If the folder has no `networks.py`, or the file has no `build_student`.
+    NetworksFileError
+        If the file raises while it is loaded.
+    """
+    path = Path(folder) / "networks.py"
+    if not path.is_file():
+        raise SettingsError(
+            f"{folder} has no networks.py; copy one from models/digits and define build_teacher and build_student in it"
+        )
+    module = _execute(path)
+    student = getattr(module, "build_student", None)
+    if student is None:
+        raise SettingsError(
+            f"{path} defines no build_student(input_shape, n_classes); add one that returns a Keras model"
+        )
+    return DesignNetworks(path, getattr(module, "build_teacher", None), student)
+
+
+def build_network(builder: Builder, path: Path, input_shape: tuple[int, ...], n_classes: int) -> keras.Model:
+    """Call a builder and check what it returns against the data.
+
+    Raises
+    ------
+    NetworksFileError
+        If the builder raises.
+    DataError
+        If input or output do not fit the data.
+    """
+    name = getattr(builder, "__name__", "the builder")
+    try:
+        model = builder(input_shape, n_classes)
+    except Exception as error:
+        raise NetworksFileError(
+            f"{path}: {name}{(input_shape, n_classes)} raised {type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(model, keras.Model):
+        raise SettingsError(f"{path}: {name} must return a keras.Model, not {type(model).__name__}")
+    check_fits(model, f"{path}: {name}", input_shape, n_classes)
+    return model
+
+
+def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_classes: int) -> None:
+    """Check that a model's input and output shapes fit the data: `DataError` says which does not.
+
+    Two classes may have one output (the logit of class 1).
+    """
+    if not model.built:
+        raise DataError(f"{what}: the model is not built; begin it with keras.Input(input_shape)")
+    shape = tuple(model.input_shape[1:])
+    if shape != tuple(input_shape):
+        raise DataError(
+            f"{what}: the input shape is {shape}, but the data's samples have shape {tuple(input_shape)}"
+        )
+    outputs = tuple(model.output_shape[1:])
+    allowed = [(n_classes,), (1,)] if n_classes == 2 else [(n_classes,)]
+    if outputs not in allowed:
+        raise DataError(
+            f"{what}: the output shape is {outputs}, but the data have {n_classes} classes; end with "
+            + " or ".join(f"Dense({n[0]})" for n in allowed)
+        )
+
+
+def _execute(path: Path) -> ModuleType:
+    name = f"codesign_design_{path.parent.name}_networks"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SettingsError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise NetworksFileError(f"{path} raised {type(error).__name__}: {error}") from error
+    return module

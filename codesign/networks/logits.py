@@ -1,0 +1,36 @@
+"""Networks that end at their logits."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+_PROBABILITIES = ("softmax", "sigmoid")
+
+
+def ending_in_logits(model: keras.Model) -> keras.Model:
+    """A copy of a model, with its weights, whose last softmax or sigmoid (if it has one) is left out.
+
+    Parameters
+    ----------
+    model
+        A built Keras model; it is not changed.
+    """
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    functional = copy._functional if isinstance(copy, keras.Sequential) else copy
+    last = functional.outputs[0]._keras_history.operation
+    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    if isinstance(last, keras.layers.Softmax) or (
+        isinstance(last, keras.layers.Activation) and activation in _PROBABILITIES
+    ):
+        return keras.Model(functional.inputs, last.input, name=model.name)
+    if activation in _PROBABILITIES:
+        last.activation = keras.activations.linear
+        return keras.Model(functional.inputs, functional.outputs, name=model.name)
+    return copy
+
+
+def predict_logits(model: keras.Model, x: np.ndarray, batch_size: int = 4096) -> np.ndarray:
+    """The outputs of a model: float32 of shape `(n_samples, n_outputs)`."""
+    return np.asarray(model.predict(x, batch_size=batch_size, verbose=0), dtype=np.float32)

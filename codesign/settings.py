@@ -1,0 +1,249 @@
+"""The settings of a design: strict, frozen, complete before any work starts; read from its `design.yaml`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from codesign.core.files import json_digest
+from codesign.core.target import Backend, IoType, Strategy, Target
+from codesign.errors import SettingsError
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True)
+
+
+class DataSettings(_Section):
+    """Where the data come from and how they are split.
+
+    `source` is ``digits``, ``openml:<id or name>``, or a `.npz`, `.csv` or `.parquet` file, relative to the
+    design's folder; `fractions` are of train, validation and test; see `codesign.data.load_dataset`.
+    """
+
+    source: str
+    scaling: Literal["auto", "none", "standard", "minmax"] | Positive = "auto"
+    fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
+    split_seed: int = 0
+    max_samples: Count | None = None
+    label_column: str | None = None
+    input_shape: tuple[Count, ...] | None = None
+
+    @field_validator("fractions")
+    @classmethod
+    def _sum(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(sum(value) - 1.0) > 1e-9:
+            raise ValueError(f"must sum to 1, not {sum(value):g}")
+        return value
+
+
+class TrainingSettings(_Section):
+    """One training: Adam with a cosine-decayed learning rate; the weights of the best validation epoch are kept."""
+
+    epochs: Count
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+
+
+class TeacherSettings(TrainingSettings):
+    """The teacher; `file` names a trained `.keras` model instead, relative to the design's folder."""
+
+    epochs: Count = 60
+    file: str | None = None
+
+
+class DistillationSettings(TrainingSettings):
+    """Hinton's distillation: `L = alpha * L_NLL + (1 - alpha) * T^2 * L_KD` (arXiv:1503.02531)."""
+
+    epochs: Count = 60
+    temperature: Positive = 3.0
+    alpha: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
+
+
+class PruningSettings(TrainingSettings):
+    """Magnitude pruning on a polynomial schedule (arXiv:1710.01878), distilling on.
+
+    `sparsity` is the fraction of zeros to reach in each kernel, `layers` holds exceptions by layer name; the
+    schedule ends after `ramp` of the epochs, the rest fine-tunes.
+    """
+
+    epochs: Count = 30
+    sparsity: Fraction = 0.5
+    layers: Mapping[str, Fraction] = {}
+    ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+
+
+class ScanSettings(_Section):
+    """The bit-width scan: `tolerance` is the loss of validation quality that is accepted."""
+
+    quality: Literal["accuracy", "auc"] = "accuracy"
+    tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
+    margin_bits: Annotated[int, Field(ge=0, le=8)] = 0
+    calibration_samples: Count = 2000
+    most_bits: Annotated[int, Field(ge=2, le=16)] = 12
+    least_bits: Annotated[int, Field(ge=1, le=16)] = 2
+    input_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+
+    @model_validator(mode="after")
+    def _order(self) -> ScanSettings:
+        if self.least_bits > self.most_bits:
+            raise ValueError(f"least_bits must not be above most_bits, {self.least_bits} > {self.most_bits}")
+        return self
+
+
+class QuantizationSettings(TrainingSettings):
+    """Quantization-aware training with QKeras, distilling on."""
+
+    epochs: Count = 30
+    learning_rate: Positive = 5e-4
+
+
+class LayerHardwareSettings(_Section):
+    """How one layer is built; what is left out follows the model."""
+
+    reuse_factor: Count | None = None
+    strategy: Strategy | None = None
+
+
+class HardwareSettings(_Section):
+    """Target and architecture of the HLS project."""
+
+    part: str = "xcvu9p-flga2104-2L-e"
+    clock_period_ns: Positive = 5.0
+    backend: Backend = "Vitis"
+    io_type: IoType = "io_parallel"
+    strategy: Strategy = "latency"
+    reuse_factor: Count = 1
+    layers: Mapping[str, LayerHardwareSettings] = {}
+    testbench_samples: Count = 100
+
+    @field_validator("part")
+    @classmethod
+    def _part(cls, value: str) -> str:
+        from codesign.hls.parts import check_part
+
+        try:
+            check_part(value)
+        except SettingsError as error:
+            raise ValueError(error.faults[0]) from None
+        return value
+
+    @property
+    def target(self) -> Target:
+        """Part, clock, back end and io type as one value."""
+        return Target(self.part, self.clock_period_ns, self.backend, self.io_type)
+
+
+class DesignSettings(_Section):
+    """A whole design."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    seed: int = 0
+    data: DataSettings
+    teacher: TeacherSettings = TeacherSettings()
+    distillation: DistillationSettings = DistillationSettings()
+    pruning: PruningSettings = PruningSettings()
+    scan: ScanSettings = ScanSettings()
+    quantization: QuantizationSettings = QuantizationSettings()
+    hardware: HardwareSettings = HardwareSettings()
+
+    def section(self, name: str) -> Any:
+        """A section as JSON-able values, for records and digests."""
+        value = getattr(self, name)
+        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over every setting."""
+        return json_digest(self.model_dump(mode="json"))
+
+
+def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) -> DesignSettings:
+    """Read a `design.yaml` (or the one in a folder).
+
+    Parameters
+    ----------
+    path
+        The file or its folder.
+    overrides
+        Values by dotted path (``{"distillation.alpha": 0.5}``) that replace those of the file.
+
+    Raises
+    ------
+    SettingsError
+        With every fault of the file: unknown keys (with a suggestion), wrong types, impossible values.
+    """
+    path = Path(path)
+    path = path / "design.yaml" if path.is_dir() else path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}); give a design folder with a design.yaml, for example models/digits"
+        ) from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(f"not valid YAML: {' '.join(str(error).split())}", source=path) from error
+    if not isinstance(values, dict):
+        raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
+    for dotted, value in (overrides or {}).items():
+        _set(values, dotted, value)
+    return make_design(values, source=path)
+
+
+def make_design(values: Mapping[str, Any], source: str | Path | None = None) -> DesignSettings:
+    """Check plain values (as YAML gives them) and make the settings; `SettingsError` lists every fault."""
+    import json
+
+    try:
+        # through JSON, so that strict types still take a list for a tuple
+        return DesignSettings.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise SettingsError([_sentence(fault) for fault in error.errors()], source) from None
+    except TypeError as error:
+        raise SettingsError(f"a value has no plain form: {error}", source) from None
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise SettingsError(f"{dotted}: {parent} is no section")
+    values[last] = value
+
+
+def _sentence(fault: Any) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        known = _known(fault["loc"][:-1])
+        close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
+        return f"{path}: unknown setting; " + (
+            f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+        )
+    if fault["type"] == "missing":
+        return f"{path}: missing"
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = message[0].lower() + message[1:]
+    shown = "" if isinstance(fault["input"], dict) else f", not {fault['input']!r}"
+    return f"{path}: {message}" + ("" if fault["type"] == "value_error" else shown)
+
+
+def _known(location: tuple[Any, ...]) -> list[str]:
+    section: Any = DesignSettings
+    for part in location:
+        if part not in section.model_fields:
+            return list(LayerHardwareSettings.model_fields)
+        annotation = section.model_fields[part].annotation
+        section = annotation if hasattr(annotation, "model_fields") else LayerHardwareSettings
+    return list(section.model_fields)

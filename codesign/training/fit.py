@@ -1,0 +1,134 @@
+"""One training loop for every stage: seeded, watched, the best epoch kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from codesign.core.progress import SILENT, Progress
+from codesign.errors import TrainingError
+from codesign.settings import TrainingSettings
+from codesign.training.losses import packed_accuracy
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training went through, one value an epoch.
+
+    Parameters
+    ----------
+    loss, validation_loss
+        Mean loss.
+    accuracy, validation_accuracy
+        Fraction of right classes.
+    best_epoch
+        The epoch, counted from 0, whose weights were kept.
+    """
+
+    loss: tuple[float, ...]
+    validation_loss: tuple[float, ...]
+    accuracy: tuple[float, ...]
+    validation_accuracy: tuple[float, ...]
+    best_epoch: int
+
+
+def make_reproducible(seed: int) -> None:
+    """Seed Python, NumPy and the backend, and ask TensorFlow for deterministic operations."""
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
+def fit(
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    settings: TrainingSettings,
+    *,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    keep_from: int = 0,
+    progress: Progress = SILENT,
+    what: str = "training",
+) -> History:
+    """Train a model in place and leave it with the weights of its best epoch on the validation data.
+
+    Parameters
+    ----------
+    model
+        Ends at its logits.
+    loss
+        A loss on packed targets.
+    train, validation
+        Inputs and packed targets.
+    settings
+        Epochs, batch size, learning rate (Adam, cosine decay to a hundredth).
+    callbacks
+        Further callbacks, for example a pruning schedule.
+    keep_from
+        The first epoch that may be kept.
+    progress, what
+        Told after every epoch.
+
+    Raises
+    ------
+    TrainingError
+        As soon as the loss is not finite; the model keeps the weights of the last good epoch.
+    """
+    steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
+    # XLA compiles for seconds and small networks train for seconds
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=[packed_accuracy], jit_compile=False)
+    watch = _Watch(keep_from, settings, progress, what)
+    model.fit(
+        *train,
+        batch_size=settings.batch_size,
+        epochs=settings.epochs,
+        validation_data=validation,
+        validation_batch_size=4096,
+        callbacks=[*callbacks, watch],
+        verbose=0,
+    )
+    return watch.finish()
+
+
+class _Watch(keras.callbacks.Callback):
+    """Keeps the best weights, reports progress, stops at a loss that is not finite."""
+
+    def __init__(self, keep_from: int, settings: TrainingSettings, progress: Progress, what: str) -> None:
+        super().__init__()
+        self.keep_from, self.settings, self.progress, self.what = keep_from, settings, progress, what
+        self.rows: list[tuple[float, float, float, float]] = []
+        self.best: tuple[float, float] | None = None
+        self.best_epoch = 0
+        self.weights: list[np.ndarray] | None = None
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        self.weights = self.model.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        row = tuple(
+            float(logs[key]) for key in ("loss", "val_loss", "packed_accuracy", "val_packed_accuracy")
+        )
+        if not all(map(math.isfinite, row)):
+            self.model.set_weights(self.weights)
+            raise TrainingError(
+                f"{self.what}: the loss is {row[0]} in epoch {epoch + 1} at learning rate {self.settings.learning_rate:g}; "
+                "the weights of the last good epoch are kept; lower the learning rate or check the data"
+            )
+        self.rows.append(row)
+        score = (row[3], -row[1])
+        if epoch >= self.keep_from and (self.best is None or score > self.best):
+            self.best, self.best_epoch, self.weights = score, epoch, self.model.get_weights()
+        self.progress.step(self.what, epoch + 1, self.settings.epochs, f"validation {row[3]:.4f}")
+
+    def finish(self) -> History:
+        self.model.set_weights(self.weights)
+        loss, validation_loss, accuracy, validation_accuracy = zip(*self.rows, strict=True)
+        return History(loss, validation_loss, accuracy, validation_accuracy, self.best_epoch)

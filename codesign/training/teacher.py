@@ -1,0 +1,142 @@
+"""The teacher: trained here, or any trained Keras model from a file."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from codesign.core.files import arrays_digest, file_digest
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.errors import DataError
+from codesign.networks.build import weights_in
+from codesign.networks.design import check_fits
+from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.settings import TeacherSettings
+from codesign.training.evaluate import accuracy
+from codesign.training.fit import History, fit, make_reproducible
+from codesign.training.losses import DistillationLoss, pack_targets
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained network to learn from, and its logits on the data, computed once.
+
+    Parameters
+    ----------
+    model
+        Ends at its logits.
+    train_logits, validation_logits, test_logits
+        float32 of shape `(n_samples, n_outputs)`, in the order of the dataset's parts.
+    history
+        ``None`` for a teacher from a file.
+    record
+        The stage's evidence.
+    """
+
+    model: keras.Model
+    train_logits: np.ndarray
+    validation_logits: np.ndarray
+    test_logits: np.ndarray
+    history: History | None
+    record: Record
+
+
+def train_teacher(
+    model: keras.Model,
+    dataset: Dataset,
+    settings: TeacherSettings,
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> Teacher:
+    """Train a teacher on the hard labels.
+
+    Parameters
+    ----------
+    model
+        An untrained Keras model for the data; it is not changed. A softmax or sigmoid at its end is left out.
+    dataset
+        Trained on its train part; the epoch is chosen on its validation part.
+    settings
+        Epochs, batch size, learning rate.
+    seed
+        Of the initial weights, the order of the samples and dropout. The weights are drawn anew, so that the
+        result does not depend on when the model was built.
+
+    Raises
+    ------
+    DataError
+        If the model does not fit the data.
+    TrainingError
+        If the loss is not finite.
+    """
+    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.n_classes)
+    started = time.monotonic()
+    make_reproducible(seed)
+    network = ending_in_logits(keras.models.clone_model(model))
+    history = fit(
+        network,
+        DistillationLoss(alpha=1.0),
+        (dataset.x_train, pack_targets(dataset.y_train)),
+        (dataset.x_validation, pack_targets(dataset.y_validation)),
+        settings,
+        progress=progress,
+        what="teacher",
+    )
+    return _teacher(network, dataset, settings, seed, history, started, {"dataset": dataset.digest})
+
+
+def load_teacher(path: str | Path, dataset: Dataset, settings: TeacherSettings | None = None) -> Teacher:
+    """Take any trained `.keras` model as the teacher.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or unreadable, or its classes or inputs are not those of the data.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"the teacher {path} does not exist; give the path of a trained .keras file")
+    started = time.monotonic()
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise DataError(f"the teacher {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    check_fits(model, f"the teacher {path}", dataset.input_shape, dataset.n_classes)
+    parents = {"dataset": dataset.digest, "file": file_digest(path)}
+    settings = settings or TeacherSettings(file=str(path))
+    return _teacher(ending_in_logits(model), dataset, settings, None, None, started, parents)
+
+
+def _teacher(
+    network: keras.Model,
+    dataset: Dataset,
+    settings: TeacherSettings,
+    seed: int | None,
+    history: History | None,
+    started: float,
+    parents: dict[str, str],
+) -> Teacher:
+    logits = [predict_logits(network, x) for x in (dataset.x_train, dataset.x_validation, dataset.x_test)]
+    metrics = {
+        "validation_accuracy": accuracy(dataset.y_validation, logits[1]),
+        "test_accuracy": accuracy(dataset.y_test, logits[2]),
+        "parameters": network.count_params(),
+    }
+    digest = arrays_digest({**weights_in(network), "logits": logits[0]})
+    record = Record(
+        "teacher",
+        settings.model_dump(mode="json"),
+        seed,
+        parents,
+        digest,
+        metrics,
+        time.monotonic() - started,
+    )
+    return Teacher(network, *logits, history, record)
