@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,16 +46,18 @@ class Split:
         object.__setattr__(self, "fractions", require_fractions(self.fractions))
         for part in PARTS:
             object.__setattr__(self, part, read_only(getattr(self, part), np.int64))
-            rows = getattr(self, part)
-            if len(np.unique(rows)) != len(rows):
-                raise DataError(f"split: the {part} part names a row twice; name each row once")
-        for one, other in itertools.combinations(PARTS, 2):
-            shared = np.intersect1d(getattr(self, one), getattr(self, other))
-            if len(shared):
-                raise DataError(
-                    f"split: {len(shared)} rows are in both {one} and {other}, the first is row {shared[0]}; "
-                    f"keep each row in one part"
-                )
+        parts = [getattr(self, part) for part in PARTS]
+        rows = np.sort(np.concatenate(parts))
+        repeated = rows[1:][rows[1:] == rows[:-1]]
+        if len(repeated):
+            row = repeated[0]
+            places = [
+                name for name, part in zip(PARTS, parts, strict=True) for _ in range(np.sum(part == row))
+            ]
+            raise DataError(
+                f"split: {len(repeated)} rows are named again, the first is row {row} "
+                f"(in {' and '.join(places)}); keep each row in one part, once"
+            )
 
 
 def require_fractions(fractions: Sequence[float]) -> Fractions:

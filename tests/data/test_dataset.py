@@ -176,7 +176,9 @@ def test_a_subset_keeps_the_scaling_and_the_other_parts(digits):
     assert [len(subset.part(part)[1]) for part in PARTS] == [50, len(digits.x_validation), 20]
     assert np.bincount(subset.y_train).min() >= 4
     assert subset.scaling == digits.scaling
-    assert set(subset.split.train) <= set(digits.split.train)
+    sample_of_row = dict(zip(digits.split.train.tolist(), digits.x_train, strict=True))
+    for row, sample in zip(subset.split.train.tolist(), subset.x_train, strict=True):
+        assert np.array_equal(sample, sample_of_row[row])
     assert subset == digits.subset(train=50, test=20, seed=1)
     assert digits.subset() == digits
 
