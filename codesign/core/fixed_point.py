@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign.core import fixed_quantize
+from codesign.core.fixed_qkeras import read_qkeras, write_qkeras
 from codesign.core.fixed_text import parse_fixed_point
 from codesign.errors import SettingsError
 
@@ -99,8 +100,8 @@ class FixedPoint:
         ----------
         text
             `ap_fixed<16,6>`, `ap_fixed<16,6,AP_RND_CONV,AP_SAT>`, `ap_ufixed<8,0>`, `ap_int<8>`,
-            `ap_uint<8>`, or hls4ml's `fixed<16,6,RND,SAT,0>`, `ufixed<8,0>`, `int<8>`, `uint<8>`; blanks and the case of
-            the modes do not matter.
+            `ap_uint<8>`, or hls4ml's `fixed<16,6,RND,SAT,0>`, `ufixed<8,0>`, `int<8>`, `uint<8>`; blanks and the
+            case of the modes do not matter.
 
         Raises
         ------
@@ -112,6 +113,15 @@ class FixedPoint:
             return cls(**arguments)
         except SettingsError as error:
             raise SettingsError(error.faults, source=text) from None
+
+    @classmethod
+    def from_qkeras(cls, quantizer: Any) -> FixedPoint:
+        """Read the format that a QKeras quantizer computes; see `codesign.core.fixed_qkeras.read_qkeras`."""
+        return cls(**read_qkeras(quantizer))
+
+    def to_qkeras(self, relu: bool = False) -> dict[str, Any]:
+        """Give the serialized QKeras quantizer; see `codesign.core.fixed_qkeras.write_qkeras`."""
+        return write_qkeras(self, relu)
 
     @property
     def fractional_bits(self) -> int:
