@@ -1,1 +1,47 @@
-"""codesign: from a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit."""
+"""codesign: from a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.
+
+The chain, one public function an arrow:
+
+    load_dataset -> train_teacher -> distill_student -> prune_student -> scan_bit_widths -> quantize_student
+    -> convert -> verify -> report
+
+`run_design` does all of it, resumable.
+
+Names are imported when they are first used, so that ``import codesign`` loads no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "load_dataset": "codesign.data",
+    "Dataset": "codesign.data",
+    "read_design": "codesign.settings",
+    "make_design": "codesign.settings",
+    "train_teacher": "codesign.training.teacher",
+    "load_teacher": "codesign.training.teacher",
+    "distill_student": "codesign.training.distill",
+    "prune_student": "codesign.compression.prune",
+    "scan_bit_widths": "codesign.compression.scan",
+    "quantize_student": "codesign.compression.quantize",
+    "convert": "codesign.hardware",
+    "verify": "codesign.hardware",
+    "report": "codesign.comparison.summary",
+    "run_design": "codesign.flow",
+    "PrecisionMap": "codesign.core.precision_map",
+    "FixedPoint": "codesign.core.fixed_point",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"codesign has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -50,6 +50,10 @@ class TrainingError(CodesignError):
     """Training that went wrong, for example a loss that is no longer finite."""
 
 
+class ScanError(CodesignError):
+    """A bit-width search that found nothing within its limits; says the best that was found."""
+
+
 class OutputFolderError(CodesignError):
     """An output folder that cannot be written, is in use, or holds a finished run."""
 

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from codesign.core.files import json_digest
 from codesign.core.process import run_process
 from codesign.errors import DataError, ToolFailedError
 from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, write_vectors
+from codesign.hls.toolchain import GXX
 
 BUILD = "build_gcc"
 """The folder below a project for g++ products; not part of the manifest."""
@@ -57,14 +59,15 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
         If there is no g++, or it fails.
     """
     build = project.folder / BUILD
-    program = build / f"csim-{project.digest[:16]}"
+    weights = (project.folder / "firmware" / "weights").resolve()
+    # the program reads the weights from where they were: a project that was moved is compiled anew
+    program = build / f"csim-{json_digest([project.digest, str(weights)])[:16]}"
     if program.is_file():
         return program
     build.mkdir(exist_ok=True)
     temporary = build / f".csim-{os.getpid()}"
-    weights = (project.folder / "firmware" / "weights").resolve()
-    command = [
-        "g++",
+    command: list[str | Path] = [
+        GXX.find().path,
         "-std=c++14",
         "-O2",
         "-w",

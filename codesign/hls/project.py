@@ -116,7 +116,7 @@ def write_project(
         write_testbench(temporary, TOP, int(np.prod(shape)))
         write_vectors(temporary, vectors, golden)
         values.save(temporary / GRAPH)
-        _forget_path(temporary, folder)
+        _forget_path(temporary)
         files = tree_digests(temporary)
         manifest = {
             "format": _FORMAT,
@@ -206,10 +206,10 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _forget_path(temporary: Path, folder: Path) -> None:
-    """hls4ml writes its output folder into its files; they shall name where they end up."""
-    for path in temporary.rglob("*"):
-        if path.suffix in (".yml", ".tcl", ".sh", ".cpp", ".h") and str(temporary) in (
-            text := path.read_text(errors="replace")
-        ):
-            path.write_text(text.replace(str(temporary), str(folder)))
+def _forget_path(folder: Path) -> None:
+    """hls4ml writes its output folder into some files; a project that names none can be moved and compared."""
+    for path in folder.rglob("*"):
+        if path.suffix in (".yml", ".tcl", ".sh", ".cpp", ".h"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            if str(folder) in text:
+                path.write_text(text.replace(str(folder), "."), encoding="utf-8")

@@ -87,7 +87,8 @@ class _Reader:
         if kind in _DROPPED or (kind == "Activation" and layer.activation is keras.activations.linear):
             self.of[id(node.outputs[0])] = inputs[0]
             return
-        name = _identifier(layer.name)
+        # hls4ml reserves the name "input"; Keras numbers its own
+        name = "features" if kind == "InputLayer" else _identifier(layer.name)
         if name in self.layers:
             self.faults.append(f"layer {layer.name!r} is used twice; give each use a layer of its own")
         activation = getattr(layer, "activation", None)

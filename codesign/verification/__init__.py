@@ -1,0 +1,6 @@
+"""Verification: the equality ladder over everything that computes the network's numbers."""
+
+from codesign.verification.ladder import Rung, Verification, climb
+from codesign.verification.rungs import RUNGS
+
+__all__ = ["RUNGS", "Rung", "Verification", "climb"]

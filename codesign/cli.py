@@ -1,0 +1,136 @@
+"""The command line: the only place that prints and exits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from codesign.errors import CodesignError
+
+# TensorFlow logs at import, before anything can be configured
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+app = typer.Typer(
+    help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+INTERRUPTED = 130
+
+
+@app.command()
+def run(
+    design: Annotated[Path, typer.Argument(help="A design folder, for example models/digits.")],
+    output: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    name: Annotated[str, typer.Option(help="The run is written to hls_projects/<design>/<name>.")] = "run",
+    start_from: Annotated[
+        str | None, typer.Option("--from", help="Redo this stage and all after it.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Redo stages of a finished run.")] = False,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting that replaces the design's: distillation.alpha=0.5"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The random seed.")] = None,
+) -> None:
+    """Run a design from its data to its verified HLS project; the same command resumes an interrupted run."""
+    from codesign.flow import run_design
+    from codesign.terminal import TerminalProgress, show_tables
+
+    overrides = _overrides(setting or [])
+    if seed is not None:
+        overrides["seed"] = seed
+    with TerminalProgress() as progress:
+        result = run_design(
+            design,
+            output=output,
+            name=name,
+            overrides=overrides,
+            start_from=start_from,
+            overwrite=overwrite,
+            progress=progress,
+        )
+    from codesign.comparison.summary import tables
+
+    show_tables(tables(result.summary), result.summary["notes"])
+    done = ", ".join(result.redone) if result.redone else "nothing: the run was finished already"
+    typer.echo(f"\nDone now: {done}\nEverything is in {result.folder}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what it enables, and what to do about what is missing."""
+    from codesign.doctor import can_run, examine
+    from codesign.terminal import show_checks
+
+    checks = examine()
+    show_checks(checks)
+    if not can_run(checks):
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
+    """Show the summary of a finished run."""
+    from codesign.comparison.summary import report as read_report
+    from codesign.comparison.summary import tables
+    from codesign.terminal import show_tables
+
+    summary = read_report(folder)
+    show_tables(tables(summary), summary["notes"])
+
+
+def _overrides(pairs: list[str]) -> dict[str, Any]:
+    import yaml
+
+    from codesign.errors import SettingsError
+
+    overrides = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise SettingsError(f"--set takes NAME=VALUE, for example distillation.alpha=0.5, not {pair!r}")
+        overrides[key.strip()] = yaml.safe_load(value)
+    return overrides
+
+
+def main() -> NoReturn:
+    """Run the command line; errors that the user can mend are one message and exit code 1, never a traceback."""
+    try:
+        app(standalone_mode=False)
+    except CodesignError as error:
+        _fail(error)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
+        sys.exit(INTERRUPTED)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except Exception as error:
+        if isinstance(error, getattr(typer, "_click", typer).exceptions.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+    sys.exit(0)
+
+
+def _fail(error: CodesignError) -> NoReturn:
+    import traceback
+
+    if error.__cause__ is not None and type(error).__name__ == "NetworksFileError":
+        # the user's own file raised: the user's own traceback tells where
+        traceback.print_exception(error.__cause__)
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""The summary of a run: what each stage kept of the quality, what it costs, and whether the hardware agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codesign.core.files import read_json, write_json, write_text
+from codesign.core.record import Record
+from codesign.errors import ReportMissingError
+
+SUMMARY = "summary.json"
+_STAGE_COLUMNS = (
+    ("stage", "stage", "{}"),
+    ("validation_accuracy", "validation accuracy", "{:.4f}"),
+    ("test_accuracy", "test accuracy", "{:.4f}"),
+    ("parameters", "parameters", "{:,}"),
+    ("sparsity", "sparsity", "{:.0%}"),
+    ("average_weight_bits", "mean weight bits", "{:.2f}"),
+    ("bops", "BOPs", "{:,.0f}"),
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text under headings, for a terminal or Markdown."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        lines = [
+            f"## {self.title}",
+            "",
+            "| " + " | ".join(self.header) + " |",
+            "|" + " --- |" * len(self.header),
+        ]
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join(lines) + "\n"
+
+
+def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
+    """Write a summary as JSON and Markdown; the JSON, which marks the run as finished, last."""
+    folder = Path(folder)
+    notes = "".join(f"- {note}\n" for note in summary["notes"])
+    text = f"# {summary['design']}\n\n" + "\n".join(table.markdown() for table in tables(summary))
+    write_text(folder / "summary.md", text + (f"\n## Notes\n\n{notes}" if notes else ""))
+    write_json(folder / SUMMARY, summary)
+
+
+def report(folder: str | Path) -> dict[str, Any]:
+    """Read the summary of a finished run.
+
+    Raises
+    ------
+    ReportMissingError
+        If the run is not finished or the folder is no run.
+    """
+    path = Path(folder) / SUMMARY
+    if not path.is_file():
+        raise ReportMissingError(
+            f"{folder} holds no finished run (it has no {SUMMARY}); run the design to its end first"
+        )
+    summary: dict[str, Any] = read_json(path)
+    return summary
+
+
+def make_summary(
+    design: str, seed: int, target: Mapping[str, Any], records: Mapping[str, Record], notes: Sequence[str]
+) -> dict[str, Any]:
+    """Gather the records of a run's stages.
+
+    Parameters
+    ----------
+    design
+        The design's name.
+    seed
+        The run's seed.
+    target
+        Part, clock and the rest of the hardware settings.
+    records
+        By stage name.
+    notes
+        Sentences for the reader, for example what was not done and why.
+    """
+    stages = []
+    for name, record in records.items():
+        if "test_accuracy" in record.metrics and name != "verification":
+            row = {key: record.metrics[key] for key, _, _ in _STAGE_COLUMNS[1:] if key in record.metrics}
+            stages.append({"stage": name, "seconds": record.seconds, **row})
+    return {
+        "design": design,
+        "seed": seed,
+        "target": dict(target),
+        "stages": stages,
+        "layers": records["project"].metrics["layers"],
+        "verification": {key: records["verification"].metrics[key] for key in ("reference", "rungs", "lsb")},
+        "seconds": sum(record.seconds for record in records.values()),
+        "versions": dict(records["verification"].versions),
+        "notes": list(notes),
+    }
+
+
+def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+    """The tables of a summary: stages, layer types, equality ladder."""
+    columns = [column for column in _STAGE_COLUMNS if any(column[0] in row for row in summary["stages"])]
+    stages = Table(
+        "Stages",
+        tuple(title for _, title, _ in columns),
+        tuple(
+            tuple(form.format(row[key]) if row.get(key) is not None else "" for key, _, form in columns)
+            for row in summary["stages"]
+        ),
+    )
+    kinds = [
+        kind
+        for kind in ("weight", "bias", "accum", "result")
+        if any(kind in t for t in summary["layers"].values())
+    ]
+    layers = Table(
+        "Types of the hardware",
+        ("layer", *kinds),
+        tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
+    )
+    ladder = Table(
+        f"Bit-exact against {summary['verification']['reference']}",
+        ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
+        tuple(_rung(rung) for rung in summary["verification"]["rungs"]),
+    )
+    return stages, layers, ladder
+
+
+def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:
+    if rung["skipped"] is not None:
+        return (rung["name"], f"skipped: {rung['skipped']}", "", "", "", "")
+    numbers = (
+        rung["samples"],
+        rung["mismatches"],
+        f"{rung['largest_lsb']:g}",
+        rung["argmax_flips"],
+        f"{rung['seconds']:.1f}",
+    )
+    return (rung["name"], *map(str, numbers))

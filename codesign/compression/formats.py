@@ -1,0 +1,192 @@
+"""Number formats that hold what was seen: integer bits from extremes, so that nothing overflows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.errors import DataError
+from codesign.networks.build import build_float
+from codesign.networks.description import ACTIVATION_KINDS, Network
+
+INPUT = "input"
+"""The name of the network's input among the tensors."""
+
+
+@dataclass(frozen=True)
+class Extremes:
+    """The smallest and the largest value of a tensor."""
+
+    lowest: float
+    highest: float
+
+    @property
+    def signed(self) -> bool:
+        """Whether a value is negative."""
+        return self.lowest < 0
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """What a network's tensors were seen to hold.
+
+    Parameters
+    ----------
+    input
+        Of the calibration inputs.
+    results
+        Of each activation's output on the calibration set, by layer name.
+    weights, biases
+        Of the trained values, by layer name.
+    """
+
+    input: Extremes
+    results: Mapping[str, Extremes]
+    weights: Mapping[str, Extremes]
+    biases: Mapping[str, Extremes]
+
+
+def measure_ranges(network: Network, calibration: np.ndarray) -> Ranges:
+    """Run the float network on a calibration set and note every tensor's extremes.
+
+    Parameters
+    ----------
+    network
+        Prepared (see `codesign.networks.prepare`).
+    calibration
+        Inputs of shape `(n_samples, *input_shape)`.
+
+    Raises
+    ------
+    DataError
+        If the set is empty or holds NaN or infinities.
+    """
+    if len(calibration) == 0:
+        raise DataError("the calibration set is empty; give scan.calibration_samples of at least 1")
+    if not np.isfinite(calibration).all():
+        bad = int((~np.isfinite(calibration.reshape(len(calibration), -1)).all(axis=1)).sum())
+        raise DataError(
+            f"{bad} of {len(calibration)} calibration samples hold NaN or infinities; remove them"
+        )
+    model = build_float(network)
+    names = [layer.name for layer in network.activations]
+    outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names]) if names else None
+    values = outputs.predict(calibration, batch_size=4096, verbose=0) if outputs is not None else []
+    values = values if isinstance(values, list) else [values]
+    return Ranges(
+        _extremes(calibration),
+        {name: _extremes(value) for name, value in zip(names, values, strict=True)},
+        {layer.name: _extremes(layer.weights["kernel"]) for layer in network.weight_layers},
+        {
+            layer.name: _extremes(layer.weights["bias"])
+            for layer in network.weight_layers
+            if "bias" in layer.weights
+        },
+    )
+
+
+def fit_format(
+    range_: Extremes, width: int, margin_bits: int = 0, *, signed: bool | None = None
+) -> FixedPoint:
+    """The finest format of a width that holds a range: rounding to nearest even, saturating.
+
+    No value of the range saturates, not even by rounding up at its edge.
+
+    Parameters
+    ----------
+    range_
+        What must fit.
+    width
+        Total bits.
+    margin_bits
+        Integer bits beyond those needed.
+    signed
+        Whether the format has a sign; by default only if a value is negative.
+
+    Raises
+    ------
+    DataError
+        If no format of this width holds the range: one signed bit holds no positive value.
+    """
+    signed = range_.signed if signed is None else signed
+    largest = max(abs(range_.lowest), abs(range_.highest))
+    needed = math.frexp(largest)[1] + int(signed) if largest > 0 else 1
+    # one fewer fits when only the lowest value has this magnitude, one more when rounding carries over the edge
+    for integer_bits in range(needed - 1, needed + 3):
+        precision = FixedPoint(width, integer_bits, signed, "RND_CONV", "SAT")
+        wide = FixedPoint(64, 64 - precision.fractional_bits, True, "RND_CONV", "SAT")
+        edges = np.array([range_.lowest, range_.highest])
+        if np.array_equal(precision.quantize(edges), wide.quantize(edges)):
+            return FixedPoint(width, integer_bits + margin_bits, signed, "RND_CONV", "SAT")
+    raise DataError(f"no {width}-bit format holds {range_.lowest:g} to {range_.highest:g}")
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Total bits of every tensor that is quantized.
+
+    Parameters
+    ----------
+    input
+        Of the network's input.
+    weights
+        By weight layer; the bias has as many.
+    results
+        By activation layer.
+    """
+
+    input: int
+    weights: Mapping[str, int]
+    results: Mapping[str, int]
+
+
+def uniform_widths(network: Network, bits: int, input_bits: int | None = None) -> Widths:
+    """The same width for every tensor."""
+    return Widths(
+        input_bits or bits,
+        {layer.name: bits for layer in network.weight_layers},
+        {layer.name: bits for layer in network.activations},
+    )
+
+
+def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: int = 0) -> PrecisionMap:
+    """The map of given widths: integer bits from the ranges, the rest fractional bits.
+
+    A ReLU's result is unsigned. The margin is for results, which other data may exceed; weights and biases are known.
+    """
+    layers: dict[str, LayerPrecision] = {}
+    for layer in network.layers:
+        if layer.name in widths.weights:
+            bits = widths.weights[layer.name]
+            # signed even if no weight is negative now: training goes on and may want to change a sign
+            has_bias = layer.name in ranges.biases
+            bias = fit_format(ranges.biases[layer.name], bits, signed=True) if has_bias else None
+            layers[layer.name] = LayerPrecision(
+                fit_format(ranges.weights[layer.name], bits, signed=True), bias
+            )
+        elif layer.kind in ACTIVATION_KINDS:
+            result = fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            layers[layer.name] = LayerPrecision(result=result)
+    return PrecisionMap(fit_format(ranges.input, widths.input, margin_bits), layers)
+
+
+def nominal_precision(network: Network, bits: int = 8) -> PrecisionMap:
+    """A map of one width for a network that has not seen data: every tensor within -1 to 1."""
+    unit, positive = Extremes(-1.0, 1.0), Extremes(0.0, 1.0)
+    ranges = Ranges(
+        unit,
+        {layer.name: positive if layer.kind == "relu" else unit for layer in network.activations},
+        {layer.name: unit for layer in network.weight_layers},
+        {layer.name: unit for layer in network.weight_layers if "bias" in layer.weights},
+    )
+    return precision_of(network, ranges, uniform_widths(network, bits))
+
+
+def _extremes(values: np.ndarray) -> Extremes:
+    return Extremes(float(values.min()), float(values.max()))

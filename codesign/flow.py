@@ -1,0 +1,193 @@
+"""The flow: the stages in order, run and resumed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from codesign.comparison.summary import SUMMARY, make_summary, report, write_summary
+from codesign.core.files import file_digest, json_digest, write_json, write_text
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import versions
+from codesign.errors import OutputFolderError, SettingsError
+from codesign.run_folder import RunFolder, StageEvidence
+from codesign.settings import DesignSettings, read_design
+from codesign.stages import (
+    Context,
+    Pruning,
+    Project,
+    Quantization,
+    Scan,
+    Student,
+    Teacher,
+    Verification,
+)
+
+_log = logging.getLogger(__name__)
+
+STAGES = (
+    Teacher(),
+    Student(),
+    Pruning(),
+    Scan(),
+    Quantization(),
+    Project(),
+    Verification(),
+)
+"""The chain, one public function a stage."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    summary
+        The content of its `summary.json`.
+    redone
+        The names of the stages that this call ran; the others stood already.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+    redone: tuple[str, ...]
+
+
+def run_design(
+    design: str | Path,
+    *,
+    output: str | Path | None = None,
+    name: str = "run",
+    overrides: Mapping[str, Any] | None = None,
+    start_from: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> RunResult:
+    """Run a design from its data to its verified project, or go on where an earlier call ended.
+
+    A stage is redone when anything that it depends on has changed: its settings, the data, `networks.py`, or what an
+    earlier stage made.
+
+    Parameters
+    ----------
+    design
+        A design folder.
+    output
+        The run's folder; by default ``hls_projects/<design>/<name>`` below the working directory.
+    name
+        The last part of the default folder.
+    overrides
+        Settings by dotted path that replace those of the `design.yaml`.
+    start_from
+        Redo this stage and all after it.
+    overwrite
+        Allow stages of a finished run to be redone.
+    progress
+        Told of every stage and epoch.
+
+    Raises
+    ------
+    CodesignError
+        For anything that the user can mend; before long work wherever it can be known.
+    """
+    settings = read_design(design, overrides)
+    design = Path(design)
+    _check_start(start_from)
+    folder = RunFolder(output if output is not None else Path("hls_projects") / settings.name / name)
+    with folder.locked():
+        context = Context(design if design.is_dir() else design.parent, settings, folder.path, progress)
+        redone = _run(context, folder, start_from, overwrite or start_from is not None)
+        if redone or not (folder.path / SUMMARY).is_file():
+            write_summary(folder.path, _summary(context))
+        return RunResult(folder.path, report(folder.path), tuple(redone))
+
+
+def _summary(context: Context) -> dict[str, Any]:
+    settings = context.settings
+    return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, [])
+
+
+def _check_start(start_from: str | None) -> None:
+    names = [stage.name for stage in STAGES]
+    if start_from is not None and start_from not in names:
+        raise SettingsError(f"--from: there is no stage {start_from!r}; the stages are {', '.join(names)}")
+
+
+def _run(context: Context, folder: RunFolder, start_from: str | None, allowed: bool) -> list[str]:
+    redone: list[str] = []
+    forced = False
+    for index, stage in enumerate(STAGES):
+        forced = forced or stage.name == start_from
+        depends = _depends(stage, context)
+        key = json_digest([stage.name, depends])
+        found = folder.evidence(stage.name)
+        if found is not None and found.key == key and not forced:
+            context.records[stage.name] = found.record
+            continue
+        if not redone:
+            _before_work(context, folder, stage.name, found, depends, allowed)
+        context.progress.step("flow", index, len(STAGES), stage.name)
+        _log.info("stage %s", stage.name)
+        with folder.writing(stage.name) as temporary:
+            value = stage.make(context, temporary)
+            stage.save(value, temporary)
+            folder.commit(stage.name, temporary, StageEvidence(key, depends, value.record))
+        context.values[stage.name] = value
+        context.records[stage.name] = value.record
+        redone.append(stage.name)
+    context.progress.step("flow", len(STAGES), len(STAGES))
+    return redone
+
+
+def _depends(stage: Any, context: Context) -> dict[str, str]:
+    """What a stage's result depends on, as digests by name."""
+    settings = context.settings
+    depends = {f"settings {name}": json_digest(settings.section(name)) for name in stage.sections}
+    depends["settings seed"] = json_digest(settings.seed)
+    if "data" in stage.sections:
+        depends["the data"] = context.dataset.digest
+    if stage.uses_networks:
+        depends["networks.py"] = context.networks_digest
+    if stage.name == "teacher" and settings.teacher.file is not None:
+        depends["the teacher's file"] = file_digest(context.design / settings.teacher.file)
+    depends |= {f"stage {parent}": context.records[parent].digest for parent in stage.parents}
+    return depends
+
+
+def _before_work(
+    context: Context,
+    folder: RunFolder,
+    stage: str,
+    found: StageEvidence | None,
+    depends: Mapping[str, str],
+    allowed: bool,
+) -> None:
+    """Refuse to touch a finished run unasked, then check everything that can be checked before long work."""
+    summary = folder.path / SUMMARY
+    if summary.is_file():
+        if not allowed:
+            changed = ", ".join(
+                name for name, digest in depends.items() if found and found.depends.get(name) != digest
+            )
+            why = f"changed: {changed}" if changed else "its files are missing or damaged"
+            raise OutputFolderError(
+                f"{folder.path} holds a finished run, and stage {stage!r} would be redone ({why}); "
+                "add --overwrite to redo it there, or --name to run beside it"
+            )
+        summary.unlink()
+    from codesign.preflight import check_before_work
+
+    check_before_work(context)
+    write_text(folder.path / "settings.json", context.settings.model_dump_json(indent=2) + "\n")
+    write_json(folder.path / "versions.json", versions())
+
+
+def stage_names() -> Sequence[str]:
+    """The names of the stages, in order."""
+    return [stage.name for stage in STAGES]

@@ -1,0 +1,174 @@
+"""`convert` and `verify`: where the student's world and the hardware's meet."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from codesign.compression.quantize import QuantizedStudent
+from codesign.core.precision_map import PrecisionMap
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
+from codesign.hls.project import HlsProject, write_project
+from codesign.networks.build import build_float
+from codesign.networks.description import Network
+from codesign.networks.logits import predict_logits
+from codesign.settings import HardwareSettings
+from codesign.training.evaluate import accuracy
+from codesign.verification import RUNGS, Verification, climb
+
+
+@dataclass(frozen=True)
+class ConvertedStudent:
+    """A student as an HLS project.
+
+    Parameters
+    ----------
+    project
+        The project on disk.
+    record
+        The stage's evidence; its metrics hold every layer's types.
+    """
+
+    project: HlsProject
+    record: Record
+
+
+@dataclass(frozen=True)
+class VerifiedStudent:
+    """What the equality ladder found.
+
+    Parameters
+    ----------
+    verification
+        The table.
+    record
+        The stage's evidence.
+    """
+
+    verification: Verification
+    record: Record
+
+
+def convert(
+    student: QuantizedStudent,
+    dataset: Dataset,
+    settings: HardwareSettings,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> ConvertedStudent:
+    """Convert a quantized student into an HLS project with hls4ml.
+
+    The hardware ends at the logits: a softmax changes no decision and costs tables. The test bench gets the first
+    `settings.testbench_samples` of the test part, on the input grid, and the student's own outputs as golden ones.
+
+    Parameters
+    ----------
+    student
+        Unchanged.
+    dataset
+        Whose test part feeds the test bench.
+    settings
+        Part, clock, back end, io type, strategy and reuse factors.
+    folder
+        The project's directory.
+    overwrite
+        Replace a project that is there.
+
+    Raises
+    ------
+    ConversionError
+        If hls4ml refuses or would change a reuse factor.
+    OutputFolderError
+        If `folder` is taken.
+    """
+    started = time.monotonic()
+    progress.step("project", 0, 2, "hls4ml")
+    network, precision = student.hardware()
+    graph = convert_graph(build_float(network), precision, settings.target, choices(settings), folder)
+    x = precision.input.quantize(dataset.x_test[: settings.testbench_samples])
+    progress.step("project", 1, 2, "writing")
+    project = write_project(
+        graph,
+        folder,
+        settings.target,
+        vectors=x,
+        golden=predict_logits(student.model(), x),
+        settings=settings.model_dump(mode="json"),
+        overwrite=overwrite,
+    )
+    progress.step("project", 2, 2)
+    types = {node.name: {name: str(kind) for name, kind in node.types.items()} for node in project.graph()}
+    record = Record(
+        "project",
+        settings.model_dump(mode="json"),
+        None,
+        {"quantization": student.record.digest, "dataset": dataset.digest},
+        project.digest,
+        {"layers": types},
+        time.monotonic() - started,
+    )
+    return ConvertedStudent(project, record)
+
+
+def verify(
+    student: QuantizedStudent, converted: ConvertedStudent, dataset: Dataset, *, progress: Progress = SILENT
+) -> VerifiedStudent:
+    """Climb the equality ladder from the QKeras student on the whole test part.
+
+    Raises
+    ------
+    VerificationError
+        If a rung differs in one bit of one sample.
+    """
+    started = time.monotonic()
+    x = student.precision.input.quantize(dataset.x_test)
+    reference = predict_logits(student.model(), x)
+    table = climb(converted.project, x, reference, rungs=RUNGS, progress=progress)
+    table.require_agreement()
+    metrics = {"test_accuracy": accuracy(dataset.y_test, reference), **table.to_dict()}
+    record = Record(
+        "verification",
+        {},
+        None,
+        {
+            "project": converted.project.digest,
+            "quantization": student.record.digest,
+            "dataset": dataset.digest,
+        },
+        converted.project.digest,
+        metrics,
+        time.monotonic() - started,
+    )
+    return VerifiedStudent(table, record)
+
+
+def check_convertible(network: Network, settings: HardwareSettings, folder: str | Path) -> None:
+    """Convert a network with nominal formats and throw the result away, so that what hls4ml refuses is known early.
+
+    Raises
+    ------
+    ConversionError
+        As `convert` would.
+    """
+    from codesign.compression.formats import nominal_precision
+    from codesign.networks.prepare import hardware_form, prepare_for_quantization
+
+    prepared = prepare_for_quantization(network)
+    network, precision = hardware_form(prepared, nominal_precision(prepared))
+    convert_graph(build_float(network), precision, settings.target, choices(settings), folder)
+
+
+def choices(settings: HardwareSettings) -> HardwareChoices:
+    """The hardware choices of the settings, as the HLS room takes them."""
+    layers = {
+        name: LayerHardware(layer.reuse_factor, layer.strategy) for name, layer in settings.layers.items()
+    }
+    return HardwareChoices(settings.strategy, settings.reuse_factor, layers)

@@ -1,0 +1,172 @@
+"""The equality ladder: every way to compute the network's numbers, on the same vectors, equal to the last bit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from codesign.core.progress import SILENT, Progress
+from codesign.errors import DataError, ToolNotFoundError, VerificationError
+from codesign.hls.project import HlsProject
+
+Compute = Callable[[HlsProject, np.ndarray], np.ndarray]
+"""`(project, x) -> outputs`, float64 of shape `(n_samples, n_outputs)`."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way of computing, compared with the reference.
+
+    Parameters
+    ----------
+    name
+        What computed.
+    samples
+        How many samples were compared; 0 if the rung was skipped.
+    mismatches
+        How many samples differ in any output.
+    first_index
+        The first that differs, ``None`` if none does.
+    largest_lsb
+        The largest difference in units of the output's least significant bit.
+    argmax_flips
+        How many samples change their class.
+    seconds
+        Wall time of computing.
+    skipped
+        Why the rung was not climbed, ``None`` if it was.
+    """
+
+    name: str
+    samples: int
+    mismatches: int
+    first_index: int | None
+    largest_lsb: float
+    argmax_flips: int
+    seconds: float
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Verification:
+    """The table of a ladder.
+
+    Parameters
+    ----------
+    reference
+        The name of the rung that the others are compared with.
+    rungs
+        The others, in order.
+    lsb
+        The value of the output's least significant bit.
+    """
+
+    reference: str
+    rungs: tuple[Rung, ...]
+    lsb: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether at least one rung was climbed and none differs."""
+        climbed = [rung for rung in self.rungs if rung.skipped is None]
+        return bool(climbed) and not any(rung.mismatches for rung in climbed)
+
+    def require_agreement(self) -> None:
+        """Raise `VerificationError` for the first rung that differs."""
+        for rung in self.rungs:
+            if rung.mismatches:
+                assert rung.first_index is not None
+                raise VerificationError(
+                    f"{rung.name} and {self.reference}",
+                    mismatches=rung.mismatches,
+                    samples=rung.samples,
+                    first_index=rung.first_index,
+                    largest_lsb=rung.largest_lsb,
+                )
+        if not self.agrees:
+            reasons = "; ".join(f"{rung.name}: {rung.skipped}" for rung in self.rungs)
+            raise DataError(f"nothing was compared with {self.reference} ({reasons})")
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Verification:
+        """The inverse of `to_dict`."""
+        return cls(value["reference"], tuple(Rung(**rung) for rung in value["rungs"]), value["lsb"])
+
+
+def climb(
+    project: HlsProject,
+    x: np.ndarray,
+    reference: np.ndarray,
+    *,
+    reference_name: str = "QKeras",
+    rungs: Mapping[str, Compute],
+    progress: Progress = SILENT,
+) -> Verification:
+    """Compare every rung with a reference, exactly.
+
+    Parameters
+    ----------
+    project
+        The converted project.
+    x
+        Inputs of shape `(n_samples, *input_shape)` on the input grid.
+    reference
+        What the outputs must be, shape `(n_samples, n_outputs)`.
+    reference_name
+        What made the reference.
+    rungs
+        The computations by name (see `codesign.verification.rungs`); one whose tool is missing is skipped with the
+        reason.
+
+    Raises
+    ------
+    DataError
+        If the inputs are off the input grid or do not fit.
+    """
+    graph = project.graph()
+    grid = graph[graph.inputs[0]].result
+    off = ~grid.is_representable(x).reshape(len(x), -1).all(axis=1)
+    if off.any():
+        raise DataError(
+            f"{int(off.sum())} of {len(x)} input vectors are off the input grid {grid}, first at index {int(off.argmax())}; "
+            "quantize them with the grid's quantize first"
+        )
+    if len(reference) != len(x) or reference.shape[1] != project.n_outputs:
+        raise DataError(f"the reference has shape {reference.shape}, not {(len(x), project.n_outputs)}")
+    lsb = graph[graph.outputs[0]].result.step
+    done = []
+    for index, (name, compute) in enumerate(rungs.items()):
+        progress.step("verification", index, len(rungs), name)
+        done.append(_climb(name, compute, project, x, reference, lsb))
+    progress.step("verification", len(rungs), len(rungs))
+    return Verification(reference_name, tuple(done), lsb)
+
+
+def _climb(
+    name: str, compute: Compute, project: HlsProject, x: np.ndarray, reference: np.ndarray, lsb: float
+) -> Rung:
+    started = time.monotonic()
+    try:
+        outputs = compute(project, x)
+    except ToolNotFoundError as missing:
+        return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(missing))
+    seconds = time.monotonic() - started
+    difference = np.abs(outputs - reference.astype(np.float64))
+    differs = difference.any(axis=1)
+    return Rung(
+        name=name,
+        samples=len(x),
+        mismatches=int(differs.sum()),
+        first_index=int(differs.argmax()) if differs.any() else None,
+        largest_lsb=float(difference.max(initial=0.0) / lsb),
+        argmax_flips=int((outputs.argmax(axis=1) != reference.argmax(axis=1)).sum()),
+        seconds=seconds,
+    )
