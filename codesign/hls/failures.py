@@ -136,6 +136,12 @@ FAILURE_PATTERNS: tuple[FailurePattern, ...] = (
     ),
     _row(
         "simulation_mismatch",
+        r"^codesign: \d+ samples, \d+ compared, [1-9]\d* differ",
+        "the simulated design does not give the golden outputs of its test vectors",
+        "run `codesign verify` on the project: it finds the layer and the cause",
+    ),
+    _row(
+        "simulation_mismatch",
         r"\bERROR: Test failed\b",
         "the RTL does not give the outputs of the C simulation",
         "compare tb_data/csim_results.log with tb_data/rtl_cosim_results.log",
