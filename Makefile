@@ -1,0 +1,40 @@
+# Everything is set up in .venv, from pyproject.toml alone.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: run test slow lint docs clean
+
+## Run the main job: the digits design, from data to a verified HLS project.
+run: $(VENV)/.ready
+	$(RUN)/codesign run models/digits
+
+## Lint, type-check and test.
+test: lint
+	$(RUN)/python -m pytest -n 2 --dist worksteal
+
+## The longer proofs.
+slow: $(VENV)/.ready-dev
+	$(RUN)/python -m pytest -m slow
+
+lint: $(VENV)/.ready-dev
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
+	@command -v g++ >/dev/null || { echo "g++ is needed (Debian and Ubuntu: apt install g++ make)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.ready: pyproject.toml $(VENV)/.python
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.ready-dev: pyproject.toml $(VENV)/.ready
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info
