@@ -16,13 +16,10 @@ from codesign.networks.description import Network
 
 _KINDS = {"Dense": "dense", "Conv1D": "conv1d", "Conv2D": "conv2d", "DepthwiseConv2D": "depthwise_conv2d"}
 _PASSING = frozenset(
-    ("Flatten", "Reshape", "Concatenate", "BatchNormalization")
-    + tuple(
-        f"{kind}{rank}D"
-        for kind in ("ZeroPadding", "Cropping", "MaxPooling", "GlobalMaxPooling")
-        for rank in (1, 2)
-    )
-    + ("Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout")
+    {"Flatten", "Reshape", "Concatenate", "BatchNormalization"}
+    | {"Dropout", "SpatialDropout1D", "SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout"}
+    | {"ZeroPadding1D", "Cropping1D", "MaxPooling1D", "GlobalMaxPooling1D"}
+    | {"ZeroPadding2D", "Cropping2D", "MaxPooling2D", "GlobalMaxPooling2D"}
 )
 """Kinds that only move or drop values, or fold into the layer before them: their results have its formats."""
 
