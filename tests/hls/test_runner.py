@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from codesign.core.files import file_digest, read_json, write_json, write_text
+from codesign.core.process import capture
 from codesign.errors import (
     OutputFolderError,
     ReportMissingError,
@@ -337,6 +339,16 @@ def test_a_damaged_marker_is_refused(make_project: Callable[..., Path], text: st
     (project / MARKER).write_text(text)
     with pytest.raises(StaleProjectError, match=r"codesign_build\.json: damaged \(.*\); build again$"):
         read_marker(project)
+
+
+def test_vendor_modules_load_no_heavy_library() -> None:
+    modules = "runner runner_remote toolchain failures reuse parts plan"
+    code = (
+        "import sys\n"
+        f"for name in {modules!r}.split(): __import__('codesign.hls.' + name)\n"
+        "print(sorted({'tensorflow', 'keras', 'qkeras', 'hls4ml', 'alkaid'} & set(sys.modules)))"
+    )
+    assert capture([sys.executable, "-c", code], cwd=Path(__file__).parents[2]) == "[]"
 
 
 @pytest.mark.vendor
