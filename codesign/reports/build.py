@@ -1,0 +1,131 @@
+"""`read_build`: all reports of a project, a solution or a build directory, and none that is stale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from codesign.errors import ReportFormatError, ReportMissingError
+from codesign.reports.build_files import find_files, find_top
+from codesign.reports.build_reading import READERS, AnyReport, Reading
+from codesign.reports.build_record import BuildReport
+from codesign.reports.cosim import CosimReport
+from codesign.reports.csim import CsimReport
+from codesign.reports.export import ExportReport
+from codesign.reports.power import PowerReport
+from codesign.reports.records import Report
+from codesign.reports.text import identify, read_text
+from codesign.reports.timing import TimingReport
+from codesign.reports.transactions import TransactionReport
+from codesign.reports.utilization_record import UtilizationReport
+
+
+def read_report(path: str | Path) -> Report:
+    """Read one report of any kind; the kind is told by the contents.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    ReportMissingError
+        There is no such file.
+    ReportFormatError
+        The file is empty, damaged, cut, or of a kind that is not read.
+    """
+    path = Path(path)
+    kind = identify(read_text(path))
+    if kind is None:
+        raise ReportFormatError(
+            path, "kind", f"this is none of the reports that are read: {', '.join(READERS)}"
+        )
+    return READERS[kind](path)
+
+
+def read_build(
+    directory: str | Path, *, top: str | None = None, solution: str | None = None, allow_stale: bool = False
+) -> BuildReport:
+    """Read every report of one build.
+
+    A report is *stale*, and left out with a finding that says so, if
+
+    - the run's marker `codesign_build.json` lists it with another digest, or does not list it and it is older than
+      the begin of its step (of the run);
+    - it is older than the project's sources: those that no longer fit the manifest of this package, or without one
+      hls4ml's firmware and scripts;
+    - it is a C synthesis report that disagrees with a newer one of the same top;
+    - it is of a later step (cosim, export, Vivado) and dated before the C synthesis it rests on.
+
+    A report is *unfinished* if the step that wrote it did not end well, *damaged* if its reader refuses it, and
+    *foreign* if it is of another part or another design. All of these are left out, each with its finding.
+
+    Parameters
+    ----------
+    directory
+        A project of hls4ml or of this package, a solution, a unified component, or a folder of reports.
+    top
+        The top function; found in the project's own files or in the reports if not given.
+    solution
+        The solution (its name or its path below `directory`) where there are several.
+    allow_stale
+        Read stale reports too; their findings stay.
+
+    Returns
+    -------
+    BuildReport
+        One record of each kind and stage, and the findings.
+
+    Raises
+    ------
+    ReportMissingError
+        No such directory, or no report in it.
+    ReportError
+        It holds several solutions or tops, and none was named.
+    ReportFormatError
+        The marker or the manifest is damaged.
+    """
+    directory = Path(directory)
+    files = find_files(directory, solution)
+    reading = Reading(files, allow_stale)
+    csynth, top = reading.csynth(top or find_top(files))
+    csim, found_cosim, counted, exported = (
+        reading.single(kind, top) for kind in ("csim", "cosim", "transactions", "export")
+    )
+    cosim, export = (reading.keep(report, csynth, top) for report in (found_cosim, exported))
+    # the list of transactions has no date: it is as old as the table beside it
+    transactions = None if found_cosim is not None and cosim is None else counted
+    vivado = [report for report in reading.vivado() if reading.keep(report, csynth, top)]
+    reading.check_one_design(vivado)
+    if not reading.has_files:
+        raise ReportMissingError(
+            f"{directory}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"
+        )
+    marker = reading.evidence.marker
+    known = [report for report in (csynth, export, *vivado) if report is not None]
+    return BuildReport(
+        directory=directory,
+        status=marker.status if marker else "unmarked",
+        started=marker.started if marker else None,
+        top=top or next((report.top for report in known if report.top), None),
+        part=next((report.part for report in known if report.part), None),
+        csim=_of(csim, CsimReport),
+        csynth=csynth,
+        cosim=_of(cosim, CosimReport),
+        transactions=_of(transactions, TransactionReport),
+        export=_of(export, ExportReport),
+        utilization=reading.by_stage((r for r in vivado if not _is_tree(r)), UtilizationReport),
+        hierarchy=reading.by_stage((r for r in vivado if _is_tree(r)), UtilizationReport),
+        timing=reading.by_stage(vivado, TimingReport),
+        power=reading.by_stage(vivado, PowerReport),
+        also_found=tuple(reading.also),
+        findings=(*reading.findings, *reading.evidence.of_run()),
+    )
+
+
+def _of(report: Report | None, kind: type[AnyReport]) -> AnyReport | None:
+    return report if isinstance(report, kind) else None
+
+
+def _is_tree(report: Report) -> bool:
+    return isinstance(report, UtilizationReport) and report.form == "hierarchical"

@@ -1,0 +1,81 @@
+"""Of the C synthesis reports in a directory, the one of the last run; the others must agree with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from codesign.errors import ReportError
+from codesign.reports.build_record import Finding
+from codesign.reports.csynth_record import CsynthReport
+
+_PREFERENCE = {"xml": 0, "rpt": 1, "summary": 2}
+
+
+def with_dates(reports: Sequence[CsynthReport]) -> list[CsynthReport]:
+    """Date the XML by the text report of the same name beside it: the tool writes both at once, one without a date."""
+    dates: Mapping[Path, datetime | None] = {
+        r.path.with_suffix(""): r.date for r in reports if r.form != "xml"
+    }
+    return [replace(r, date=dates.get(r.path.with_suffix(""))) if r.form == "xml" else r for r in reports]
+
+
+def choose_top(reports: Sequence[CsynthReport], directory: Path) -> str | None:
+    """The top function by the reports alone.
+
+    It is the only one there is; or the only one that is no module of another; or the one of the whole design's
+    report (`csynth.xml`, `csynth.rpt`), if that is no older than the others.
+
+    Raises
+    ------
+    ReportError
+        There are several, and nothing tells which is meant.
+    """
+    tops = sorted({report.top for report in reports if report.top is not None})
+    if len(tops) <= 1:
+        return tops[0] if tops else None
+    modules = {module.name for report in reports for module in report.modules if module.name != report.top}
+    outer = [top for top in tops if top not in modules]
+    if len(outer) == 1:
+        return outer[0]
+    dated = [report for report in reports if report.date is not None]
+    newest = max((report.date for report in dated if report.date is not None), default=None)
+    whole = {r.top for r in dated if r.path.stem == "csynth" and r.date == newest}
+    if len(whole) == 1:
+        return whole.pop()
+    raise ReportError(
+        f"{directory} holds C synthesis reports of several tops ({', '.join(tops)}); name one of them"
+    )
+
+
+def choose_csynth(reports: Sequence[CsynthReport]) -> tuple[CsynthReport | None, list[Path], list[Finding]]:
+    """The report of the last run in its best form, the others that agree, and what is wrong with the rest.
+
+    Parameters
+    ----------
+    reports
+        All of one top, dated (`with_dates`).
+    """
+    if not reports:
+        return None, [], []
+    undated = datetime.min
+    newest = max(reports, key=lambda report: (report.date or undated, -_PREFERENCE[report.form]))
+    same = [report for report in reports if report.agrees_with(newest)]
+    # csynth.xml before <top>_csynth.xml: it knows the modules
+    best = min(same, key=lambda report: (_PREFERENCE[report.form], report.path.name != "csynth.xml"))
+    findings = [
+        Finding(reason="stale", path=report.path, message=_disagreement(report, newest))
+        for report in reports
+        if report not in same
+    ]
+    return best, [report.path for report in same if report is not best], findings
+
+
+def _disagreement(report: CsynthReport, newest: CsynthReport) -> str:
+    when = f"of {report.date}" if report.date else "without a date"
+    return (
+        f"{report.path} ({when}) is of another run than {newest.path} ({newest.date or 'without a date'}): "
+        f"their numbers differ; the newer one is taken"
+    )

@@ -1,0 +1,176 @@
+"""How old a report is: against the marker of its run, or against the sources of a project without one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from codesign.core.files import file_digest
+from codesign.reports.build_files import MANIFEST, BuildFiles
+from codesign.reports.build_marker import Marker, read_marker
+from codesign.reports.build_record import Finding, Reason
+from codesign.reports.fields import FieldReader
+
+CLOCK_SLACK_S = 2.0
+"""How far a file's time may lie before its run's start: file systems round, and servers' clocks differ."""
+
+COPIED_AFTER_S = 26 * 3600.0
+"""A file this much younger than the date printed in it was copied (two machines' local times differ by 26 h at
+most), so that its time tells nothing of its age."""
+
+_STEP_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "csim": ("csim",), "csynth": ("csynth",), "cosim": ("cosim",), "transactions": ("cosim",),
+    "export": ("export",), "utilization": ("vsynth", "impl"), "timing": ("vsynth", "impl"),
+    "power": ("vsynth", "impl"),
+}  # fmt: skip
+
+
+class Evidence:
+    """Judges the files of one build.
+
+    Parameters
+    ----------
+    files
+        The build.
+    """
+
+    def __init__(self, files: BuildFiles) -> None:
+        self.home = files.home
+        self.marker = read_marker(files.home)
+        self._newest_source = _newest(_sources(files, is_marked=self.marker is not None))
+
+    def judge(self, path: Path, kind: str, printed: datetime | None) -> Finding | None:
+        """Tell what is wrong with a file's age or run; ``None`` if nothing is.
+
+        Parameters
+        ----------
+        path, kind
+            The file and what it is.
+        printed
+            The date printed in it, if the form has one.
+        """
+        finding = self._against_run(self.marker, path, kind) if self.marker else None
+        return finding or self._against_sources(path, printed)
+
+    def _against_run(self, marker: Marker, path: Path, kind: str) -> Finding | None:
+        for step, report in marker.reports():
+            if (self.home / str(report["path"])).resolve() == path.resolve():
+                return _against_step(path, step, report)
+        own = [step for step in marker.steps if step.get("name") in _STEP_OF_KIND.get(kind, ())]
+        if own and all(step.get("status", "finished") != "finished" for step in own):
+            return _finding(
+                "unfinished", path, f": its step {own[0]['name']} is {own[0]['status']}; run it again"
+            )
+        started = min((marker.begin_of(step) for step in own), default=marker.started)
+        modified = path.stat().st_mtime
+        if modified < started - CLOCK_SLACK_S:
+            age = _span(started - modified)
+            return _finding("stale", path, f" is {age} older than the run that {marker.path} tells of")
+        return None
+
+    def _against_sources(self, path: Path, printed: datetime | None) -> Finding | None:
+        if self._newest_source is None:
+            return None
+        source, changed = self._newest_source
+        modified = path.stat().st_mtime
+        if printed is not None and modified - printed.timestamp() > COPIED_AFTER_S:
+            rest = f" was copied since it was written, so nothing tells whether it is older than {source}"
+            return _finding("unverified", path, rest)
+        if modified < changed - CLOCK_SLACK_S:
+            age = _span(changed - modified)
+            return _finding("stale", path, f" is {age} older than the source {source}; run the tool again")
+        return None
+
+    def of_run(self) -> Iterator[Finding]:
+        """What the run itself says: not ended well, or reports that it wrote and that are gone."""
+        if self.marker is None:
+            yield from _died(self.home)
+            return
+        marker = self.marker
+        if marker.status != "finished":
+            yield _finding(
+                "unfinished", marker.path, f": the run is not finished but {marker.status}; build again"
+            )
+        for step, report in marker.reports():
+            path = self.home / str(report["path"])
+            if step.get("status", "finished") == "finished" and not path.exists():
+                yield _finding("missing", path, f": the step {step.get('name')} wrote it; run it again")
+
+
+def _finding(reason: Reason, path: Path, rest: str) -> Finding:
+    return Finding(reason=reason, path=path, message=f"{path}{rest}")
+
+
+def _against_step(path: Path, step: Mapping[str, Any], report: Mapping[str, Any]) -> Finding | None:
+    """Hold a report against the step that lists it."""
+    name, status = step.get("name"), step.get("status", "finished")
+    if status != "finished":
+        return _finding("unfinished", path, f": its step {name} is {status}; run it again")
+    if report.get("sha256") not in (None, file_digest(path)):
+        return _finding("stale", path, f" was changed after the step {name} wrote it; run it again")
+    return None
+
+
+def _sources(files: BuildFiles, is_marked: bool) -> Iterator[Path]:
+    """The files that a build rests on and that may have been changed after it.
+
+    With a manifest of this package these are the files that no longer fit it, and, unless a marker ties the reports
+    to a run, the manifest itself; without one, hls4ml's firmware and weights, its script, a component's
+    configuration.
+    """
+    manifest = files.home / MANIFEST
+    if manifest.is_file():
+        yield from _changed(manifest)
+        if not is_marked:
+            yield manifest
+        return
+    for place in {files.home, files.directory}:
+        for path in (*(place / "firmware").rglob("*"), place / "project.tcl", place / "hls_config.cfg"):
+            # hls4ml copies its own headers along; a firmware without them is no different one
+            if not {"nnet_utils", "ap_types"} & set(path.parts):
+                yield path
+
+
+def _changed(manifest: Path) -> Iterator[Path]:
+    fields = FieldReader(manifest)
+    try:
+        digests = json.loads(manifest.read_text(encoding="utf-8")).get("files", {})
+    except (ValueError, AttributeError) as error:
+        raise fields.error("JSON", f"is damaged ({error}); convert the student again") from None
+    for name, digest in digests.items():
+        path = manifest.parent / name
+        if path.is_file() and file_digest(path) != digest:
+            yield path
+
+
+def _newest(sources: Iterator[Path]) -> tuple[Path, float] | None:
+    times = [(path, path.stat().st_mtime) for path in sources if path.is_file()]
+    return max(times, key=lambda entry: entry[1]) if times else None
+
+
+def _died(home: Path) -> Iterator[Finding]:
+    """The error lines of the tool's own log: its last run did not do all that it should."""
+    for name in ("vitis_hls.log", "vivado_hls.log"):
+        path = home / name
+        if path.is_file():
+            text = path.read_text(encoding="utf-8", errors="replace")
+            errors = [
+                line.strip()
+                for line in text.splitlines()
+                # hls4ml asks Vitis for an option of Vivado HLS and catches the refusal
+                if line.startswith("ERROR: [") and "config_array_partition: Unknown option" not in line
+            ]
+            if errors:
+                rest = f": the tool's last run printed {len(errors)} errors, first {errors[0]!r}"
+                yield _finding("unfinished", path, rest)
+
+
+def _span(seconds: float) -> str:
+    """A time difference for people."""
+    for size, unit in ((86400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

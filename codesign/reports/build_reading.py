@@ -1,0 +1,224 @@
+"""The steps of `read_build`: read a candidate, judge it, choose among equals; every refusal leaves a finding."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import TypeVar
+
+from codesign.errors import ReportError
+from codesign.reports.build_csynth import choose_csynth, choose_top, with_dates
+from codesign.reports.build_evidence import Evidence
+from codesign.reports.build_files import BuildFiles
+from codesign.reports.build_record import Finding, Reason
+from codesign.reports.cosim import read_cosim
+from codesign.reports.csim import read_csim_log
+from codesign.reports.csynth import read_csynth
+from codesign.reports.csynth_record import CsynthReport
+from codesign.reports.export import read_export
+from codesign.reports.power import PowerReport, read_power
+from codesign.reports.records import Report, ReportKind, same_part
+from codesign.reports.text import identify, read_text
+from codesign.reports.timing import TimingReport, read_timing
+from codesign.reports.transactions import read_transactions
+from codesign.reports.utilization import read_utilization
+from codesign.reports.utilization_record import UtilizationReport
+
+AnyReport = TypeVar("AnyReport", bound=Report)
+
+READERS: Mapping[ReportKind, Callable[[Path], Report]] = MappingProxyType({
+    "csim": read_csim_log, "csynth": read_csynth, "cosim": read_cosim, "transactions": read_transactions,
+    "export": read_export, "utilization": read_utilization, "timing": read_timing, "power": read_power,
+})  # fmt: skip
+"""The reader of each kind."""
+
+_NAMES: Mapping[ReportKind, tuple[str, ...]] = {
+    "csim": ("{top}_csim.log", "_csim.log"),
+    "cosim": ("{top}_cosim.rpt",),
+    "transactions": ("{top}.performance.result.transaction.xml", "result.transaction.rpt"),
+    "export": ("{top}_export.rpt",),
+}
+_VIVADO: tuple[ReportKind, ...] = ("utilization", "timing", "power")
+_OTHER_COMMAND = re.compile(r"^\| Command\s*: \S", re.MULTILINE)
+_FORMS = ("site", "kernel", "slr", "hierarchical")
+
+
+class Reading:
+    """Reads the candidates of one build and remembers what was found out.
+
+    Parameters
+    ----------
+    files
+        The candidates.
+    allow_stale
+        Read stale reports too.
+    """
+
+    def __init__(self, files: BuildFiles, allow_stale: bool) -> None:
+        self.files = files
+        self.allow_stale = allow_stale
+        self.evidence = Evidence(files)
+        self.findings: list[Finding] = []
+        self.also: list[Path] = []
+        self.has_files = False
+
+    def csynth(self, top: str | None) -> tuple[CsynthReport | None, str | None]:
+        """The C synthesis of the last run, and the top function."""
+        paths = self.files.by_kind.get("csynth", [])
+        if top is not None:
+            paths = [path for path in paths if path.stem in (f"{top}_csynth", "csynth")]
+        read = [report for path in paths if isinstance(report := self._parse(path, "csynth"), CsynthReport)]
+        reports = with_dates(read)
+        top = top or choose_top(reports, self.files.directory)
+        own = []
+        for report in reports:
+            if report.top == top:
+                own += [report] if self._fresh(report) else []
+            elif report.path.stem == "csynth":
+                self._refuse("foreign", report.path, f"is of the top function {report.top}, not {top}")
+        best, also, findings = choose_csynth(own)
+        self.also += also
+        self.findings += findings
+        return best, top
+
+    def single(self, kind: ReportKind, top: str | None) -> Report | None:
+        """The report of a kind of which a build has one."""
+        paths = self.files.by_kind.get(kind, [])
+        if top is not None:
+            ranks = {name.format(top=top): rank for rank, name in enumerate(_NAMES[kind])}
+            paths = sorted((path for path in paths if path.name in ranks), key=lambda path: ranks[path.name])
+        if top is None and len({path.name for path in paths}) > 1:
+            names = ", ".join(sorted({path.name for path in paths}))
+            raise ReportError(
+                f"{self.files.directory} holds several {kind} reports ({names}); name the top function"
+            )
+        whole = [report for path in paths if (report := self._parse(path, kind)) and self._fresh(report)]
+        self.also += [report.path for report in whole[1:]]
+        return whole[0] if whole else None
+
+    def vivado(self) -> list[Report]:
+        """Every whole and fresh report of Vivado."""
+        candidates = [(path, kind) for kind in _VIVADO for path in self.files.by_kind.get(kind, [])]
+        for path in self.files.unnamed:
+            kind = _kind_of(path)
+            if kind in _VIVADO:
+                candidates.append((path, kind))
+        reports = []
+        for path, kind in candidates:
+            found = _kind_of(path)
+            if found is None and _is_other_vivado(path):
+                continue
+            report = self._parse(path, found if found in _VIVADO else kind)
+            if report is not None and self._fresh(report):
+                reports.append(report)
+        return reports
+
+    def keep(
+        self, report: AnyReport | None, csynth: CsynthReport | None, top: str | None
+    ) -> AnyReport | None:
+        """Hold a report against the C synthesis it should rest on; ``None`` if it rests on another."""
+        if report is None or csynth is None:
+            return report
+        path = report.path
+        if report.part is not None and csynth.part is not None and not same_part(report.part, csynth.part):
+            self._refuse("foreign", path, f"is for {report.part}, not for {csynth.part} as {csynth.path}")
+            return None
+        if report.top is not None and report.top != top and not self._is_exported(path, top):
+            self._refuse("foreign", path, f"is about the design {report.top}, not about {top}")
+            return None
+        if report.date is not None and csynth.date is not None and report.date < csynth.date:
+            message = f"is of {report.date}, before the C synthesis {csynth.path} of {csynth.date}; run its step again"
+            self._refuse("stale", path, message)
+            return report if self.allow_stale else None
+        return report
+
+    def _is_exported(self, path: Path, top: str | None) -> bool:
+        """Whether a report about the shell that HLS puts around an exported design (`bd_0_wrapper`) is about `top`."""
+        if self.files.solution is None or not path.is_relative_to(self.files.solution):
+            return False
+        exported = {file.stem.removesuffix("_export") for file in self.files.by_kind.get("export", [])}
+        return not exported or top in exported
+
+    def check_one_design(self, reports: Iterable[Report]) -> None:
+        """Refuse a folder of Vivado reports, without a solution around them, that are about several designs."""
+        if self.files.solution is not None:
+            return
+        mine = [report for report in reports if report.part is not None]
+        for other in mine[1:]:
+            if not same_part(mine[0].part or "", other.part or "") or mine[0].top != other.top:
+                raise ReportError(
+                    f"{self.files.directory} holds reports of several designs: {mine[0].top} for {mine[0].part} in "
+                    f"{mine[0].path} and {other.top} for {other.part} in {other.path}; read the folder of one of them"
+                )
+
+    def by_stage(self, reports: Iterable[Report], kind: type[AnyReport]) -> Mapping[str, AnyReport]:
+        """One report a stage: of a whole netlist, with totals, in the design's own folder, and the newest."""
+        chosen: dict[str, AnyReport] = {}
+        mine = sorted((report for report in reports if isinstance(report, kind)), key=_preference)
+        for stage in dict.fromkeys(report.stage or "unknown" for report in mine):
+            same = [report for report in mine if (report.stage or "unknown") == stage]
+            rivals = [report for report in same if _rank(report) == _rank(same[0])]
+            best = max(rivals, key=lambda report: report.date or datetime.min)
+            chosen[stage] = best
+            for report in same:
+                if report in rivals and _numbers(report) != _numbers(best):
+                    message = f"of {report.date} differs from {best.path} of {best.date}, which is taken"
+                    self._refuse("stale", report.path, message)
+                elif report is not best:
+                    self.also.append(report.path)
+        return MappingProxyType(chosen)
+
+    def _parse(self, path: Path, kind: ReportKind) -> Report | None:
+        self.has_files = True
+        try:
+            return READERS[kind](path)
+        except ReportError as error:
+            self.findings.append(Finding(reason="damaged", path=path, message=str(error)))
+            return None
+
+    def _fresh(self, report: Report) -> bool:
+        finding = self.evidence.judge(report.path, report.kind, report.date)
+        if finding is None:
+            return True
+        self.findings.append(finding)
+        return finding.reason == "unverified" or (finding.reason == "stale" and self.allow_stale)
+
+    def _refuse(self, reason: Reason, path: Path, message: str) -> None:
+        self.findings.append(Finding(reason=reason, path=path, message=f"{path} {message}"))
+
+
+def _kind_of(path: Path) -> ReportKind | None:
+    try:
+        return identify(read_text(path))
+    except ReportError:
+        return None
+
+
+def _is_other_vivado(path: Path) -> bool:
+    """Whether a report that only sounds like a known one is of another command of Vivado."""
+    return bool(_OTHER_COMMAND.search(path.read_text(encoding="latin-1")))
+
+
+def _rank(report: Report) -> tuple[bool, int, str | None]:
+    """What makes a report a better one of its stage, whatever folder it is in: whole, with totals, of which design."""
+    if isinstance(report, UtilizationReport):
+        return not report.is_complete, _FORMS.index(report.form), report.top
+    return False, 0, report.top
+
+
+def _preference(report: Report) -> tuple[bool, bool, int, int, str]:
+    is_shell, form, _ = _rank(report)
+    in_runs = any(part.endswith(".runs") for part in report.path.parts)
+    return is_shell, in_runs, form, len(report.path.parts), report.path.as_posix()
+
+
+def _numbers(report: Report) -> object:
+    """What two reports of one run must have in common."""
+    if isinstance(report, UtilizationReport):
+        return report.used
+    if isinstance(report, TimingReport):
+        return report.wns_ns, report.tns_ns
+    return report.power_w if isinstance(report, PowerReport) else None

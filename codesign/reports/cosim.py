@@ -1,0 +1,137 @@
+"""`read_cosim`: C/RTL co-simulation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from codesign.reports.fields import FieldReader
+from codesign.reports.records import Report, ReportKind
+from codesign.reports.tables import drawn_tables
+from codesign.reports.text import read_kind
+
+CosimStatus = Literal["Pass", "Fail", "NA"]
+"""`NA`: the language was not simulated."""
+
+_ENTRY = re.compile(r"(Report time|Solution|Simulation tool)\s*: (.+?)\.?\s*")
+_STATUS: dict[str, CosimStatus] = {"Pass": "Pass", "Fail": "Fail", "NA": "NA"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosimResult:
+    """The result for one language.
+
+    Parameters
+    ----------
+    status
+        `Pass`, `Fail`, or `NA` where it was not simulated.
+    latency_cycles_min, latency_cycles_avg, latency_cycles_max
+        Measured cycles from start to done; ``None`` where `NA` is printed.
+    interval_cycles_min, interval_cycles_avg, interval_cycles_max
+        Measured cycles from start to start; unknown after a single transaction.
+    total_cycles
+        Cycles of the whole test; Vitis HLS only.
+    """
+
+    status: CosimStatus
+    latency_cycles_min: int | None
+    latency_cycles_avg: int | None
+    latency_cycles_max: int | None
+    interval_cycles_min: int | None
+    interval_cycles_avg: int | None
+    interval_cycles_max: int | None
+    total_cycles: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosimReport(Report):
+    """Co-simulation of a test bench with the RTL. The form prints neither tool, version, part nor top.
+
+    Parameters
+    ----------
+    solution
+        The solution's name.
+    simulator
+        The simulator; not printed when none ran.
+    verilog, vhdl
+        The results by language.
+    """
+
+    kind: ClassVar[ReportKind] = "cosim"
+    derived: ClassVar[tuple[str, ...]] = ("passed",)
+
+    solution: str
+    simulator: str | None
+    verilog: CosimResult
+    vhdl: CosimResult
+
+    @property
+    def passed(self) -> bool:
+        """Whether something was simulated and everything that was has passed."""
+        ran = [result.status for result in (self.verilog, self.vhdl) if result.status != "NA"]
+        return bool(ran) and all(status == "Pass" for status in ran)
+
+    @property
+    def result(self) -> CosimResult:
+        """The language that was simulated; Verilog if both were."""
+        return self.vhdl if self.verilog.status == "NA" and self.vhdl.status != "NA" else self.verilog
+
+
+def read_cosim(path: str | Path) -> CosimReport:
+    """Read `<top>_cosim.rpt` of Vivado HLS (seven columns) or Vitis HLS (eight).
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    ReportMissingError
+        There is no such file.
+    ReportFormatError
+        The file is empty, damaged, cut, or no co-simulation report; the message names the field.
+    """
+    path = Path(path)
+    fields = FieldReader(path)
+    lines = read_kind(path, "cosim").split("\n")
+    entries = {m[1]: m[2] for line in lines if (m := _ENTRY.fullmatch(line))}
+    tables = drawn_tables(lines, fields)
+    rows = {row["RTL"]: row for table in tables for row in table.records() if "RTL" in row}
+    simulator = entries.get("Simulation tool")
+    return CosimReport(
+        path=path,
+        stage="cosim",
+        tool=None,
+        version=None,
+        part=None,
+        top=None,
+        date=fields.date(entries.get("Report time")),
+        solution=fields.text("solution", entries.get("Solution")),
+        simulator=simulator,
+        verilog=_result(fields, "verilog", rows.get("Verilog")),
+        vhdl=_result(fields, "vhdl", rows.get("VHDL")),
+        unknown_fields=tuple(fields.unknown),
+    )
+
+
+def _result(fields: FieldReader, name: str, row: dict[str, str] | None) -> CosimResult:
+    if row is None:
+        raise fields.error(name, "the table has no row for this language")
+    status = _STATUS.get(row.get("Status", ""))
+    if status is None:
+        raise fields.error(f"{name}.status", f"{row.get('Status')!r} is none of {', '.join(_STATUS)}")
+    # Vitis HLS names the unit in the heads; it alone prints the total
+    unit = "(Clock Cycles)" if "Latency(Clock Cycles) min" in row else ""
+    cycles = {
+        f"{field}_cycles_{end}": fields.integer(
+            f"{name}.{field}_cycles_{end}", row.get(f"{label}{unit} {end}")
+        )
+        for field, label in (("latency", "Latency"), ("interval", "Interval"))
+        for end in ("min", "avg", "max")
+    }
+    total = row.get("Total Execution Time (Clock Cycles)")
+    total_cycles = None if total is None else fields.integer(f"{name}.total_cycles", total)
+    return CosimResult(status=status, total_cycles=total_cycles, **cycles)

@@ -1,0 +1,105 @@
+"""`read_csim_log`: the log of a C simulation."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from codesign.reports.fields import FieldReader
+from codesign.reports.records import Report, ReportKind
+from codesign.reports.text import read_kind
+
+_START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
+_FINISH = re.compile(r"INFO: \[SIM (?:211-)?3\] \*+ CSIM finish \*+")
+_DONE = re.compile(r"INFO: \[SIM (?:211-)?1\] CSim done with (\d+) errors?\.")
+_FAILED = re.compile(r"ERR(?:OR)?: \[SIM (?:211-)?\d+\] (.+)")
+_BANNER = re.compile(r"\*{6} (Vivado|Vitis)(?:\(TM\))? HLS - .* v(\d{4}\.\d+(?:\.\d+)*) \(64-bit\)")
+_PART = re.compile(r"INFO: \[HLS 200-\d+\] Setting target device to '(.+)'")
+_TOOL_LINE = re.compile(r"(?:INFO|WARNING|ERROR|ERR): \[[\w-]+ [\w-]+\] .*")
+_COMPILED = re.compile(r"   Generating csim\.exe|make: .csim\.exe. is up to date\.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CsimReport(Report):
+    """One run of the C test bench. A log of its own names neither tool, version, part, top nor date.
+
+    Parameters
+    ----------
+    passed
+        Whether the tool reports that it ended without errors.
+    errors
+        The errors it counts; ``None`` if it failed without counting.
+    failure
+        Why it failed, as printed; ``None`` if it passed.
+    output
+        The lines that the test bench printed.
+    """
+
+    kind: ClassVar[ReportKind] = "csim"
+
+    passed: bool
+    errors: int | None
+    failure: str | None
+    output: tuple[str, ...]
+
+
+def read_csim_log(path: str | Path) -> CsimReport:
+    """Read `<top>_csim.log`, or the C simulation in a log of the whole tool.
+
+    Parameters
+    ----------
+    path
+        The file. Of several simulations in one log the last counts.
+
+    Raises
+    ------
+    ReportMissingError
+        There is no such file.
+    ReportFormatError
+        The file is empty or no C simulation log, or the simulation was not finished; the message names the field.
+    """
+    path = Path(path)
+    fields = FieldReader(path)
+    lines = read_kind(path, "csim").split("\n")
+    starts = [at for at, line in enumerate(lines) if _START.fullmatch(line.rstrip())]
+    ends = [at for at, line in enumerate(lines) if _FINISH.fullmatch(line.rstrip()) and at > starts[-1]]
+    if not ends:
+        raise fields.error("CSIM finish", "the line is missing: the simulation is running still, or died")
+    body = [line.rstrip() for line in lines[starts[-1] + 1 : ends[0]]]
+    done = [int(found[1]) for line in body if (found := _DONE.fullmatch(line))]
+    failed = [found[1] for line in body if (found := _FAILED.fullmatch(line))]
+    if not done and not failed:
+        raise fields.error("errors", "neither success nor failure is printed; the log is damaged")
+    tool, version = _tool(lines[: starts[-1]], fields)
+    parts = [found[1] for line in lines[: starts[-1]] if (found := _PART.fullmatch(line.rstrip()))]
+    errors = done[-1] if done else None
+    return CsimReport(
+        path=path,
+        stage="csim",
+        tool=tool,
+        version=version,
+        part=parts[-1] if parts else None,
+        top=None,
+        date=None,
+        passed=not failed and errors == 0,
+        errors=errors,
+        failure=failed[0] if failed else f"{errors} errors" if errors else None,
+        output=_output(body),
+    )
+
+
+def _output(body: list[str]) -> tuple[str, ...]:
+    """What the program printed: the lines after its compilation that are not the tool's own."""
+    compiled = [at for at, line in enumerate(body) if _COMPILED.fullmatch(line)]
+    begin = compiled[-1] + 1 if compiled else 0
+    return tuple(line for line in body[begin:] if line and not _TOOL_LINE.fullmatch(line))
+
+
+def _tool(lines: list[str], fields: FieldReader) -> tuple[str | None, str | None]:
+    for line in lines:
+        if found := _BANNER.fullmatch(line.strip()):
+            tool = f"{found[1]} HLS"
+            return tool, fields.use_version(tool, found[2])
+    return None, None

@@ -1,0 +1,162 @@
+"""From printed cells to numbers with units: strict, and unknown marks are remembered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+from codesign.errors import ReportFormatError
+
+UNKNOWN_MARKS = frozenset({"?", "-", "--", "---", "undef", "NA", "N/A"})
+"""What the tools print for a value they do not know."""
+
+TESTED_VERSIONS: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "Vivado HLS": ((2016, 4), (2020, 1)),
+    "Vitis HLS": ((2020, 1), (2025, 2)),
+    "Vivado": ((2016, 4), (2025, 2)),
+}
+"""The versions whose forms these readers are made for, oldest and newest."""
+
+_UNITS_NS = {
+    "ps": Decimal("1e-3"),
+    "ns": Decimal(1),
+    "us": Decimal("1e3"),
+    "ms": Decimal("1e6"),
+    "s": Decimal("1e9"),
+    "sec": Decimal("1e9"),
+}
+_INTEGER = re.compile(r"\d+")
+_DECIMAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_RANGE = re.compile(r"(\d+)\s*~\s*(-1|\d+)")
+_VERSION = re.compile(r"\d{4}\.\d+(?:\.\d+)*")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_CLOCK = re.compile(r"\b(\d{1,2}):(\d\d):(\d\d)\b(?:\s+([AP]M))?")
+
+
+class FieldReader:
+    """Reads the fields of one report and raises errors that name its file and the field.
+
+    Parameters
+    ----------
+    path
+        The report.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.unknown: list[str] = []
+        self._note = ""
+
+    def use_version(self, tool: str, version: str) -> str:
+        """Check the form of a version and remember it, so that errors tell when it is an untried one."""
+        if not _VERSION.fullmatch(version):
+            raise self.error("version", f"{version!r} is no {tool} version (such as 2020.1)")
+        oldest, newest = TESTED_VERSIONS[tool]
+        number = tuple(int(part) for part in version.split("."))
+        if number[:2] < oldest:
+            self._note = f"; {tool} {version} is older than {_dotted(oldest)}, the oldest whose form is known"
+        elif number[:2] > newest:
+            self._note = f"; {tool} {version} is newer than {_dotted(newest)}, the newest whose form is known"
+        return version
+
+    def error(self, field: str, detail: str) -> ReportFormatError:
+        """An error about one field of this report; the caller raises it."""
+        return ReportFormatError(self.path, field, detail + self._note)
+
+    def text(self, field: str, cell: str | None) -> str:
+        """A text that must be there."""
+        if cell is None or not cell.strip():
+            raise self.error(field, "is missing; the report is damaged or of an unknown form")
+        return cell.strip()
+
+    def integer(self, field: str, cell: str | None) -> int | None:
+        """A count; ``None`` (and remembered) where an unknown mark is printed."""
+        text = self._known(field, cell, _INTEGER, "a whole number")
+        return None if text is None else int(text)
+
+    def decimal(self, field: str, cell: str | None) -> float | None:
+        """A number; ``None`` (and remembered) where an unknown mark is printed."""
+        text = self._known(field, cell, _DECIMAL, "a number")
+        return None if text is None else float(text)
+
+    def known_integer(self, field: str, cell: str | None) -> int:
+        """A count that every tool version prints."""
+        value = self.integer(field, cell)
+        if value is None:
+            raise self.error(field, f"is {cell!r} where every tool version prints a number")
+        return value
+
+    def known_decimal(self, field: str, cell: str | None) -> float:
+        """A number that every tool version prints."""
+        value = self.decimal(field, cell)
+        if value is None:
+            raise self.error(field, f"is {cell!r} where every tool version prints a number")
+        return value
+
+    def bounds(self, field: str, cell: str | None) -> tuple[int | None, int | None]:
+        """A count or a range ``2 ~ 5`` of counts as (smallest, largest); a range up to ``-1`` has no known end."""
+        if found := _RANGE.fullmatch((cell or "").strip()):
+            if found[2] == "-1":
+                self.unknown.append(f"{field}_max")
+                return int(found[1]), None
+            return int(found[1]), int(found[2])
+        if (cell or "").strip() in UNKNOWN_MARKS:
+            self.unknown += [f"{field}_min", f"{field}_max"]
+            return None, None
+        value = self.known_integer(field, cell)
+        return value, value
+
+    def nanoseconds(self, field: str, cell: str | None, unit: str | None = None) -> float | None:
+        """A time such as ``0.576 us`` in ns; `unit` is that of a bare number, where the form has one."""
+        text = self.text(field, cell)
+        if text in UNKNOWN_MARKS:
+            self.unknown.append(field)
+            return None
+        number, _, printed = text.partition(" ")
+        scale = _UNITS_NS.get(printed.strip() or unit or "")
+        if scale is None or not _DECIMAL.fullmatch(number):
+            raise self.error(field, f"{text!r} is no time with a unit")
+        return float(Decimal(number) * scale)
+
+    def tiles(self, field: str, cell: str | None) -> int | None:
+        """Block-RAM tiles of 36 Kb, in halves (``29.5``), as a count of 18 Kb blocks."""
+        value = self.decimal(field, cell)
+        if value is None:
+            return None
+        if value < 0 or value * 2 != int(value * 2):
+            raise self.error(field, f"{cell!r} is no count of 36 Kb tiles in halves")
+        return int(value * 2)
+
+    def date(self, cell: str | None) -> datetime | None:
+        """The date of a report in any of the tools' spellings; ``None`` for a foreign locale's."""
+        text = self.text("date", cell)
+        clock = _CLOCK.search(text)
+        words = [word.strip(".,") for word in _CLOCK.sub(" ", text).split()]
+        month = next((_MONTHS.index(word) + 1 for word in words if word in _MONTHS), None)
+        day = next((int(word) for word in words if word.isdigit() and len(word) <= 2), None)
+        year = next((int(word) for word in words if word.isdigit() and len(word) == 4), None)
+        if clock is None or month is None or day is None or year is None:
+            return None
+        hour = int(clock[1])
+        if clock[4]:
+            hour = hour % 12 + (12 if clock[4] == "PM" else 0)
+        try:
+            return datetime(year, month, day, hour, int(clock[2]), int(clock[3]))
+        except ValueError:
+            raise self.error("date", f"{text!r} is no date") from None
+
+    def _known(self, field: str, cell: str | None, form: re.Pattern[str], what: str) -> str | None:
+        text = self.text(field, cell)
+        if text in UNKNOWN_MARKS:
+            self.unknown.append(field)
+            return None
+        if not form.fullmatch(text):
+            raise self.error(field, f"{text!r} is not {what}")
+        return text
+
+
+def _dotted(version: tuple[int, ...]) -> str:
+    return ".".join(str(part) for part in version)

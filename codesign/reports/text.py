@@ -1,0 +1,89 @@
+"""Report files as text: whole, decoded, and told apart by what is in them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from codesign.errors import ReportFormatError, ReportMissingError
+from codesign.reports.records import ReportKind
+
+_MARKS: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
+    ("csynth", re.compile(r"\A\s*(?:<\?xml[^>]*>\s*)?<profile>")),
+    ("csynth", re.compile(r"^== (?:Vivado|Vitis) HLS Report for '", re.MULTILINE)),
+    ("csynth", re.compile(r"^== Synthesis Summary Report of '", re.MULTILINE)),
+    ("utilization", re.compile(r"^\| Command\s*: report_(?:accelerator_)?utilization\b", re.MULTILINE)),
+    ("timing", re.compile(r"^\| Command\s*: report_timing_summary\b", re.MULTILINE)),
+    ("power", re.compile(r"^\| Command\s*: report_power\b", re.MULTILINE)),
+    ("export", re.compile(r"^#=== Post-(?:Synthesis|Implementation) Resource usage ===", re.MULTILINE)),
+    ("cosim", re.compile(r"^\+\s*RTL\s*\+\s*Status\s*\+", re.MULTILINE)),
+    ("transactions", re.compile(r"\A *latency +interval *\n")),
+    ("csim", re.compile(r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+", re.MULTILINE)),
+)
+
+_WHAT = {
+    "csim": "a C simulation log",
+    "csynth": "a C synthesis report",
+    "cosim": "a C/RTL co-simulation report",
+    "transactions": "a list of co-simulated transactions",
+    "utilization": "a Vivado utilisation report",
+    "timing": "a Vivado timing summary",
+    "power": "a Vivado power report",
+    "export": "an HLS export report",
+}
+
+
+def identify(text: str) -> ReportKind | None:
+    """The kind of a report by its contents, ``None`` if it is none that this package reads."""
+    return next((kind for kind, mark in _MARKS if mark.search(text)), None)
+
+
+def read_text(path: str | Path) -> str:
+    """Read a whole report; lines end with a line feed, whatever system wrote it.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    ReportMissingError
+        There is no such file, or it cannot be read.
+    ReportFormatError
+        The file is empty or holds zero bytes, as files do after a crash or a full disk.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ReportMissingError(f"{path}: {error.strerror or error}; run the step that writes it") from None
+    if not data.strip():
+        raise ReportFormatError(
+            path, "contents", f"the file is empty ({len(data)} bytes); the run that wrote it died"
+        )
+    if (at := data.find(b"\0")) >= 0:
+        raise ReportFormatError(path, "contents", f"byte {at} is zero: half written, or no text")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        # paths with accents on Windows; the fields themselves are ASCII
+        text = data.decode("latin-1")
+    return text.replace("\r\n", "\n")
+
+
+def read_kind(path: str | Path, kind: ReportKind) -> str:
+    """Read a report that must be of one kind.
+
+    Raises
+    ------
+    ReportMissingError, ReportFormatError
+        As `read_text`, and for a report of another kind or of none.
+    """
+    text = read_text(path)
+    found = identify(text)
+    if found == kind:
+        return text
+    if found is not None:
+        raise ReportFormatError(path, "kind", f"this is {_WHAT[found]}, not {_WHAT[kind]}")
+    raise ReportFormatError(path, "kind", f"this is not {_WHAT[kind]}, or its beginning is lost")

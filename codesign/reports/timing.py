@@ -1,0 +1,179 @@
+"""`read_timing`: Vivado's timing summary."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from codesign.reports.fields import FieldReader
+from codesign.reports.records import Stage
+from codesign.reports.tables import underlined_table
+from codesign.reports.text import read_kind
+from codesign.reports.timing_record import ClockTiming, TimingReport
+from codesign.reports.vivado import VivadoHeader, header, stage_of
+
+_VERDICTS: Mapping[str, bool | None] = {
+    "All user specified timing constraints are met.": True,
+    "Timing constraints are not met.": False,
+    "There are no user specified timing constraints.": None,
+}
+_NET = re.compile(r"net \(fo=\d+, (routed|estimated|unplaced|unset)\)")
+
+
+def read_timing(path: str | Path) -> TimingReport:
+    """Read what Vivado's `report_timing_summary` wrote.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    TimingReport
+        The record. Vivado before 2020 prints no `Design State`; then the nets of the printed paths tell the stage
+        (routed, estimated after placement, or unplaced), and without printed paths it is ``None``.
+
+    Raises
+    ------
+    ReportMissingError
+        There is no such file.
+    ReportFormatError
+        The file is empty, damaged, cut, or no timing summary; the message names the field.
+    """
+    path = Path(path)
+    fields = FieldReader(path)
+    text = read_kind(path, "timing")
+    lines = text.split("\n")
+    head = header(lines, fields)
+    titles = _titles(lines)
+    totals = _totals(_section(lines, titles, "Design Timing Summary", fields), fields)
+    is_met = _verdict(lines, fields)
+    intra: list[dict[str, str]] = []
+    clocks: tuple[ClockTiming, ...] = ()
+    if is_met is not None:
+        intra = underlined_table(
+            _section(lines, titles, "Intra Clock Table", fields), fields, "Intra Clock Table"
+        )
+        clocks = _clocks(_section(lines, titles, "Clock Summary", fields), intra, fields)
+    _check_whole(text, titles, sum("WPWS(ns)" in row for row in intra), head.command, fields)
+    setup, hold, pulse = (
+        _slack(totals, kind, worst, fields)
+        for kind, worst in (("setup", "WNS"), ("hold", "WHS"), ("pulse", "WPWS"))
+    )
+    return TimingReport(
+        path=path, stage=_stage(head, text, fields), tool="Vivado", version=head.version, build=head.build,
+        part=head.device, top=head.design, date=fields.date(head.date_text), command=head.command,
+        speed_file=head.speed_file, design_state=head.state, is_met=is_met, clocks=clocks,
+        wns_ns=setup.worst, tns_ns=setup.total, setup_failing=setup.failing, setup_endpoints=setup.endpoints,
+        whs_ns=hold.worst, ths_ns=hold.total, hold_failing=hold.failing, hold_endpoints=hold.endpoints,
+        wpws_ns=pulse.worst, tpws_ns=pulse.total, pulse_failing=pulse.failing, pulse_endpoints=pulse.endpoints,
+        unknown_fields=tuple(fields.unknown),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Slack:
+    """One kind of slack: worst and total in ns, endpoints that fail and all of them."""
+
+    worst: float | None = None
+    total: float | None = None
+    failing: int | None = None
+    endpoints: int | None = None
+
+
+def _slack(totals: Mapping[str, str], kind: str, worst: str, fields: FieldReader) -> _Slack:
+    """Setup columns are always there; hold and pulse width by the command's options, but then all four of a kind."""
+    total = worst.replace("W", "T", 1)
+    if kind != "setup" and f"{worst}(ns)" not in totals:
+        return _Slack()
+    return _Slack(
+        worst=fields.decimal(f"{worst.lower()}_ns", totals.get(f"{worst}(ns)")),
+        total=fields.decimal(f"{total.lower()}_ns", totals.get(f"{total}(ns)")),
+        failing=fields.integer(f"{kind}_failing", totals.get(f"{total} Failing Endpoints")),
+        endpoints=fields.integer(f"{kind}_endpoints", totals.get(f"{total} Total Endpoints")),
+    )
+
+
+def _titles(lines: Sequence[str]) -> dict[str, int]:
+    """Lines of the boxed titles; the line under a title is ``| ----``."""
+    return {
+        line[2:].strip(): at
+        for at, line in enumerate(lines[:-1])
+        if line.startswith("| ") and lines[at + 1].startswith("| -") and not lines[at + 1].strip("|- ")
+    }
+
+
+def _section(
+    lines: Sequence[str], titles: Mapping[str, int], title: str, fields: FieldReader
+) -> Sequence[str]:
+    if title not in titles:
+        raise fields.error(title, "the section is missing; the file is half written or was cut")
+    return lines[titles[title] + 3 :]
+
+
+def _totals(lines: Sequence[str], fields: FieldReader) -> dict[str, str]:
+    rows = underlined_table(lines, fields, "Design Timing Summary")
+    if len(rows) != 1:
+        raise fields.error("Design Timing Summary", f"{len(rows)} rows where one belongs")
+    return rows[0]
+
+
+def _verdict(lines: Sequence[str], fields: FieldReader) -> bool | None:
+    found = [line.strip() for line in lines if line.strip() in _VERDICTS]
+    if len(found) != 1:
+        raise fields.error("is_met", f"{len(found)} verdicts on the constraints where one belongs")
+    return _VERDICTS[found[0]]
+
+
+def _clocks(
+    lines: Sequence[str], intra: Sequence[dict[str, str]], fields: FieldReader
+) -> tuple[ClockTiming, ...]:
+    slacks = {row["Clock"]: row for row in intra if "Clock" in row}
+    clocks = []
+    for row in underlined_table(lines, fields, "Clock Summary"):
+        name = fields.text("clocks.name", row.get("Clock"))
+        own = slacks.get(name, {})
+        clocks.append(ClockTiming(
+            name=name, waveform=fields.text(f"clocks.{name}.waveform", row.get("Waveform(ns)")),
+            period_ns=fields.known_decimal(f"clocks.{name}.period_ns", row.get("Period(ns)")),
+            frequency_mhz=fields.known_decimal(f"clocks.{name}.frequency_mhz", row.get("Frequency(MHz)")),
+            wns_ns=fields.decimal(f"clocks.{name}.wns_ns", own["WNS(ns)"]) if "WNS(ns)" in own else None,
+            whs_ns=fields.decimal(f"clocks.{name}.whs_ns", own["WHS(ns)"]) if "WHS(ns)" in own else None,
+        ))  # fmt: skip
+    return tuple(clocks)
+
+
+def _stage(head: VivadoHeader, text: str, fields: FieldReader) -> Stage | None:
+    if head.state is not None:
+        return stage_of(head.state, fields)
+    nets = set(_NET.findall(text))
+    if nets & {"unplaced", "unset"}:
+        return "synthesis"
+    if "estimated" in nets:
+        return "post-place"
+    return "post-route" if nets else None
+
+
+def _check_whole(
+    text: str, titles: Mapping[str, int], clocks: int, command: str, fields: FieldReader
+) -> None:
+    """Refuse a report that breaks off among its paths: every path ends with its slack, every clock with its pulses."""
+    if not text.endswith("\n"):
+        raise fields.error("end of file", "the last line breaks off; the file is half written or was cut")
+    if "-no_detailed_paths" in command:
+        return
+    if "Timing Details" not in titles:
+        raise fields.error("Timing Details", "the section is missing; the file is half written or was cut")
+    # paths without a constraint have no slack at their end
+    begun = len(re.findall(r"^Slack \(", text, re.MULTILINE))
+    ended = len(re.findall(r"^ +slack +", text, re.MULTILINE))
+    pulses = len(re.findall(r"^Check Type +Corner.*\n\S", text, re.MULTILINE))
+    if begun > ended or clocks > pulses:
+        raise fields.error(
+            "Timing Details",
+            f"{ended} of {begun} paths and the pulse widths of {pulses} of {clocks} clocks are whole; "
+            "the file is half written or was cut",
+        )
