@@ -47,16 +47,20 @@ def run(
     overrides = _overrides(setting or [])
     if seed is not None:
         overrides["seed"] = seed
-    with TerminalProgress() as progress:
-        result = run_design(
-            design,
-            output=output,
-            name=name,
-            overrides=overrides,
-            start_from=start_from,
-            overwrite=overwrite,
-            progress=progress,
-        )
+    try:
+        with TerminalProgress() as progress:
+            result = run_design(
+                design,
+                output=output,
+                name=name,
+                overrides=overrides,
+                start_from=start_from,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     from codesign.comparison.summary import tables
 
     show_tables(tables(result.summary), result.summary["notes"])
@@ -87,9 +91,38 @@ def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished
     show_tables(tables(summary), summary["notes"])
 
 
-def _overrides(pairs: list[str]) -> dict[str, Any]:
-    import yaml
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A run's folder, or an HLS project.")],
+) -> None:
+    """Compare everything that computes the network's numbers, bit for bit; a difference fails the command."""
+    from codesign.comparison.summary import ladder_table
+    from codesign.terminal import TerminalProgress, show_tables
 
+    with TerminalProgress() as progress:
+        table = _verification(folder, progress)
+    show_tables([ladder_table(table.to_dict())], [])
+    table.require_agreement()
+
+
+def _verification(folder: Path, progress: Any) -> Any:
+    from codesign.stages import RUN, open_run
+
+    if not (folder / RUN).is_file():
+        from codesign.verification import verify_project
+
+        return verify_project(folder, progress=progress)
+    from codesign.networks.backend import import_backend
+
+    import_backend()
+    from codesign.hardware import compare_all
+
+    run = open_run(folder)
+    return compare_all(run.value("quantization"), run.value("project"), run.dataset, progress=progress)[0]
+
+
+def _overrides(pairs: list[str]) -> dict[str, Any]:
+    from codesign.core.yaml_text import read_yaml
     from codesign.errors import SettingsError
 
     overrides = {}
@@ -97,29 +130,25 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
         key, equals, value = pair.partition("=")
         if not equals or not key:
             raise SettingsError(f"--set takes NAME=VALUE, for example distillation.alpha=0.5, not {pair!r}")
-        overrides[key.strip()] = yaml.safe_load(value)
+        overrides[key.strip()] = read_yaml(value, source=f"--set {pair}")
     return overrides
 
 
 def main() -> NoReturn:
     """Run the command line; errors that the user can mend are one message and exit code 1, never a traceback."""
     try:
-        app(standalone_mode=False)
+        # typer returns the code of an Exit when it does not exit itself
+        code = app(standalone_mode=False)
     except CodesignError as error:
         _fail(error)
     except typer.Abort:
         sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
-        sys.exit(INTERRUPTED)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
     except Exception as error:
         if isinstance(error, getattr(typer, "_click", typer).exceptions.ClickException):
             error.show()
             sys.exit(error.exit_code)
         raise
-    sys.exit(0)
+    sys.exit(code or 0)
 
 
 def _fail(error: CodesignError) -> NoReturn:

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codesign.comparison.plots import plot_run
 from codesign.comparison.summary import SUMMARY, make_summary, report, write_summary
-from codesign.core.files import file_digest, json_digest, write_json, write_text
+from codesign.core.files import file_digest, json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.errors import OutputFolderError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, read_design
 from codesign.stages import (
+    RUN,
     Context,
     Pruning,
     Project,
@@ -104,6 +106,7 @@ def run_design(
         context = Context(design if design.is_dir() else design.parent, settings, folder.path, progress)
         redone = _run(context, folder, start_from, overwrite or start_from is not None)
         if redone or not (folder.path / SUMMARY).is_file():
+            plot_run(folder.path)
             write_summary(folder.path, _summary(context))
         return RunResult(folder.path, report(folder.path), tuple(redone))
 
@@ -184,8 +187,14 @@ def _before_work(
     from codesign.preflight import check_before_work
 
     check_before_work(context)
-    write_text(folder.path / "settings.json", context.settings.model_dump_json(indent=2) + "\n")
-    write_json(folder.path / "versions.json", versions())
+    write_json(
+        folder.path / RUN,
+        {
+            "design": str(context.design.resolve()),
+            "settings": context.settings.model_dump(mode="json"),
+            "versions": versions(),
+        },
+    )
 
 
 def stage_names() -> Sequence[str]:

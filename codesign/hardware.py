@@ -129,9 +129,7 @@ def verify(
         If a rung differs in one bit of one sample.
     """
     started = time.monotonic()
-    x = student.precision.input.quantize(dataset.x_test)
-    reference = predict_logits(student.model(), x)
-    table = climb(converted.project, x, reference, rungs=RUNGS, progress=progress)
+    table, reference = compare_all(student, converted, dataset, progress=progress)
     table.require_agreement()
     metrics = {"test_accuracy": accuracy(dataset.y_test, reference), **table.to_dict()}
     record = Record(
@@ -148,6 +146,15 @@ def verify(
         time.monotonic() - started,
     )
     return VerifiedStudent(table, record)
+
+
+def compare_all(
+    student: QuantizedStudent, converted: ConvertedStudent, dataset: Dataset, *, progress: Progress = SILENT
+) -> tuple[Verification, np.ndarray]:
+    """The ladder's table on the whole test part, whatever it says, and the QKeras student's logits."""
+    x = student.precision.input.quantize(dataset.x_test)
+    reference = predict_logits(student.model(), x)
+    return climb(converted.project, x, reference, rungs=RUNGS, progress=progress), reference
 
 
 def check_convertible(network: Network, settings: HardwareSettings, folder: str | Path) -> None:

@@ -16,8 +16,12 @@ from codesign.core.files import file_digest, read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset, load_dataset
-from codesign.errors import SettingsError
-from codesign.settings import DesignSettings
+from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
+from codesign.run_folder import RunFolder
+from codesign.settings import DesignSettings, make_design
+
+RUN = "run.json"
+"""Where a run keeps its design's folder, its settings and the versions it ran with."""
 
 
 @dataclass
@@ -54,7 +58,9 @@ class Context:
         return file_digest(path)
 
     def value(self, stage: str) -> Any:
-        """What a stage made, from memory or from its folder."""
+        """What a stage made, from memory or from its folder; `ReportMissingError` if it is not finished."""
+        if stage not in self.values and stage not in self.records:
+            raise ReportMissingError(f"{self.folder} has no finished stage {stage!r}; run the design further")
         if stage not in self.values:
             self.values[stage] = _STAGES[stage].load(self, self.folder / stage, self.records[stage])
         return self.values[stage]
@@ -69,6 +75,30 @@ class Context:
         keras.utils.clear_session()
         builder = getattr(self.networks, f"build_{which}")
         return build_network(builder, self.networks.path, self.dataset.input_shape, self.dataset.n_classes)
+
+
+def open_run(folder: str | Path) -> Context:
+    """The context of a run's folder: its settings, and the values that its finished stages left.
+
+    Raises
+    ------
+    StaleProjectError
+        If the folder is no run.
+    """
+    folder = Path(folder)
+    if not (folder / RUN).is_file():
+        raise StaleProjectError(
+            f"{folder} is no run of codesign (it has no {RUN}); give the folder that a run named"
+        )
+    found = read_json(folder / RUN)
+    settings = make_design(found["settings"], source=folder / RUN)
+    context = Context(Path(found["design"]), settings, folder)
+    run_folder = RunFolder(folder)
+    for name in _STAGES:
+        evidence = run_folder.evidence(name)
+        if evidence is not None:
+            context.records[name] = evidence.record
+    return context
 
 
 def read_data(design: Path, settings: DesignSettings) -> Dataset:

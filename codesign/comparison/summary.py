@@ -126,12 +126,16 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         ("layer", *kinds),
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
     )
-    ladder = Table(
-        f"Bit-exact against {summary['verification']['reference']}",
+    return stages, layers, ladder_table(summary["verification"])
+
+
+def ladder_table(verification: Mapping[str, Any]) -> Table:
+    """The table of an equality ladder (`Verification.to_dict`)."""
+    return Table(
+        f"Bit-exact against {verification['reference']}",
         ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
-        tuple(_rung(rung) for rung in summary["verification"]["rungs"]),
+        tuple(_rung(rung) for rung in verification["rungs"]),
     )
-    return stages, layers, ladder
 
 
 def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -172,6 +172,9 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             )
         elif layer.kind in ACTIVATION_KINDS:
             result = fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            if layer.kind == "relu" and result.integer_bits < 0:
+                # QKeras' quantized_relu raises a whole 2 to its integer bits
+                result = replace(result, integer_bits=0)
             layers[layer.name] = LayerPrecision(result=result)
     return PrecisionMap(fit_format(ranges.input, widths.input, margin_bits), layers)
 

@@ -12,6 +12,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.networks.build import build_quantized, read_weights
+from codesign.networks.describe import describe_quantized
 from codesign.networks.description import Network
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.settings import DistillationSettings, QuantizationSettings
@@ -33,14 +34,14 @@ class QuantizedStudent:
     precision
         The formats.
     history
-        Of its training.
+        Of its training; ``None`` for a model that was trained elsewhere.
     record
         The stage's evidence.
     """
 
     network: Network
     precision: PrecisionMap
-    history: History
+    history: History | None
     record: Record
 
     def model(self) -> keras.Model:
@@ -50,6 +51,29 @@ class QuantizedStudent:
     def hardware(self) -> tuple[Network, PrecisionMap]:
         """What is converted: weights on their grids, formats in hardware form."""
         return hardware_form(self.network, self.precision)
+
+
+def quantized_student_of(model: keras.Model) -> QuantizedStudent:
+    """Take a QKeras model that was trained elsewhere as a student.
+
+    Parameters
+    ----------
+    model
+        Of supported layers with fixed-point quantizers; see `codesign.networks.describe.describe_quantized`.
+
+    Raises
+    ------
+    ConversionError
+        For a layer or a quantizer that cannot become hardware; every fault is named.
+    """
+    started = time.monotonic()
+    network, precision = describe_quantized(model)
+    on_grid, _ = hardware_form(network, precision)
+    parents = {"network": network.digest, "precision": precision.digest}
+    metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
+    seconds = time.monotonic() - started
+    record = Record("quantization", {}, None, parents, on_grid.digest, metrics, seconds)
+    return QuantizedStudent(network, precision, None, record)
 
 
 def quantize_student(
@@ -108,5 +132,7 @@ def quantize_student(
     }
     extra = {"average_weight_bits": precision.average_bits("weight")}
     on_grid, _ = hardware_form(trained, precision)
-    record = student_record("quantization", on_grid, model, dataset, settings, seed, parents, started, extra)
+    record = student_record(
+        "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
+    )
     return QuantizedStudent(trained, precision, history, record)

@@ -67,6 +67,36 @@ def write_vectors(folder: str | Path, x: np.ndarray, golden: np.ndarray | None =
     write_text(tb_data / "tb_output_predictions.dat", "" if golden is None else _lines(golden))
 
 
+def read_vectors(folder: str | Path, n_outputs: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a project's test-bench inputs and golden outputs.
+
+    Parameters
+    ----------
+    folder
+        A project.
+    n_outputs
+        The number of outputs of a sample.
+
+    Returns
+    -------
+    tuple of array
+        float64 of shape `(n_samples, n_inputs)` and `(n_samples, n_outputs)`.
+
+    Raises
+    ------
+    DataError
+        If there are none, or not as many golden outputs as inputs.
+    """
+    tb_data = Path(folder) / "tb_data"
+    inputs = (tb_data / "tb_input_features.dat").read_text(encoding="utf-8").splitlines()
+    golden = read_outputs(tb_data / "tb_output_predictions.dat", n_outputs)
+    if not inputs or len(inputs) != len(golden):
+        raise DataError(
+            f"{tb_data} holds {len(inputs)} input vectors and {len(golden)} golden outputs; convert again"
+        )
+    return np.array([line.split() for line in inputs], dtype=np.float64), golden
+
+
 def _lines(values: np.ndarray) -> str:
     values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
     if not np.isfinite(values).all():

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec, Network
 
@@ -43,6 +46,51 @@ def describe(model: keras.Model) -> Network:
     ConversionError
         For a layer or an option that has no hardware form here; every fault of the model is named.
     """
+    reader = _read(model)
+    return Network(reader.in_order(reader.layer_of(reader.output)), model.name)
+
+
+def describe_quantized(model: keras.Model) -> tuple[Network, PrecisionMap]:
+    """Describe a QKeras model: its float weights, and the formats of its quantizers.
+
+    Parameters
+    ----------
+    model
+        As for `describe`, with `QDense`, `QConv1D`, `QConv2D`, `QDepthwiseConv2D` and `QActivation` layers whose
+        quantizers are `quantized_bits(..., alpha=1)` or `quantized_relu`; the input passes a `QActivation` first.
+
+    Raises
+    ------
+    ConversionError
+        As `describe`, and for a layer or an input without a quantizer, or one that is no fixed-point format.
+    """
+    reader = _read(model)
+    network = Network(reader.in_order(reader.layer_of(reader.output)), model.name)
+    first = network.consumers(network.layers[0].name)
+    if len(first) != 1 or first[0].kind != "linear":
+        raise ConversionError(
+            f"the input of {model.name!r} is not quantized; put QActivation(quantized_bits(...)) directly after it"
+        )
+    grid = first[0]
+    bare = [layer.name for layer in network.weight_layers if layer.name not in reader.formats]
+    if bare:
+        raise ConversionError(
+            f"{', '.join(bare)} of {model.name!r} have no kernel quantizer; give each layer one"
+        )
+    formats = {
+        layer.name: reader.formats[layer.name] for layer in network.layers if layer.name in reader.formats
+    }
+    precision = formats.pop(grid.name).result
+    assert precision is not None
+    layers = tuple(
+        replace(layer, inputs=tuple(grid.inputs[0] if name == grid.name else name for name in layer.inputs))
+        for layer in network.layers
+        if layer is not grid
+    )
+    return replace(network, layers=layers), PrecisionMap(precision, formats)
+
+
+def _read(model: keras.Model) -> _Reader:
     if isinstance(model, keras.Sequential):
         if not model.built:
             raise ConversionError(
@@ -65,7 +113,7 @@ def describe(model: keras.Model) -> Network:
         raise ConversionError(
             "\n  - ".join([f"the model {model.name!r} cannot become hardware", *reader.faults])
         )
-    return Network(reader.in_order(reader.layer_of(model.outputs[0])), model.name)
+    return reader
 
 
 class _Reader:
@@ -76,6 +124,7 @@ class _Reader:
         self.layers: dict[str, LayerSpec] = {}
         self.faults: list[str] = []
         self.of: dict[int, str] = {}
+        self.formats: dict[str, LayerPrecision] = {}
 
     def layer_of(self, tensor: Any) -> str:
         return self.of[id(tensor)]
@@ -83,7 +132,7 @@ class _Reader:
     def read(self, node: Any) -> None:
         layer = node.operation
         inputs = tuple(self.of[id(tensor)] for tensor in node.arguments.keras_tensors)
-        kind = type(layer).__name__
+        kind = _FLOAT_KINDS.get(type(layer).__name__, type(layer).__name__)
         if kind in _DROPPED or (kind == "Activation" and layer.activation is keras.activations.linear):
             self.of[id(node.outputs[0])] = inputs[0]
             return
@@ -97,6 +146,7 @@ class _Reader:
             try:
                 spec_kind, config, weights = reader(layer)
                 self.layers[name] = LayerSpec(name, spec_kind, inputs, config, weights)
+                self._note_formats(layer, name)
             except ConversionError as fault:
                 self.faults.append(str(fault))
         elif kind not in ("Activation", "Softmax"):
@@ -109,6 +159,8 @@ class _Reader:
 
     def _activated(self, layer: Any, kind: str, name: str, source: str, activation: Any, last: bool) -> str:
         function = "softmax" if kind == "Softmax" else getattr(activation, "__name__", "linear")
+        if type(activation).__name__ in ("quantized_relu", "quantized_bits"):
+            return self._quantized(layer, kind, name, source, activation)
         if function == "linear":
             return source
         if function == "relu":
@@ -122,6 +174,32 @@ class _Reader:
             f"layer {layer.name!r} has the activation {function!r}{where}; supported are relu, linear, and softmax or sigmoid at the end"
         )
         return source
+
+    def _quantized(self, layer: Any, kind: str, name: str, source: str, quantizer: Any) -> str:
+        point, suffix = (
+            ("relu", "relu") if type(quantizer).__name__ == "quantized_relu" else ("linear", "out")
+        )
+        point_name = name if kind == "Activation" else f"{name}_{suffix}"
+        self.layers[point_name] = LayerSpec(point_name, point, (source,))
+        try:
+            self.formats[point_name] = LayerPrecision(result=FixedPoint.from_qkeras(quantizer))
+        except ConversionError as fault:
+            self.faults.append(f"layer {layer.name!r}: {fault}")
+        return point_name
+
+    def _note_formats(self, layer: Any, name: str) -> None:
+        kernel = getattr(layer, "depthwise_quantizer_internal", None) or getattr(
+            layer, "kernel_quantizer_internal", None
+        )
+        if kernel is None:
+            return
+        bias = layer.bias_quantizer_internal if layer.use_bias else None
+        try:
+            self.formats[name] = LayerPrecision(
+                FixedPoint.from_qkeras(kernel), FixedPoint.from_qkeras(bias) if bias is not None else None
+            )
+        except ConversionError as fault:
+            self.faults.append(f"layer {layer.name!r}: {fault}")
 
     def in_order(self, output: str) -> tuple[LayerSpec, ...]:
         """The layers that the output needs, inputs before users, the output last."""
@@ -244,6 +322,14 @@ def _concatenate(layer: Any) -> Any:
         )
     return "concatenate", {}, {}
 
+
+_FLOAT_KINDS = {
+    "QDense": "Dense",
+    "QConv1D": "Conv1D",
+    "QConv2D": "Conv2D",
+    "QDepthwiseConv2D": "DepthwiseConv2D",
+    "QActivation": "Activation",
+}
 
 _READERS: Mapping[str, Any] = {
     "InputLayer": lambda layer: ("input", {"shape": [int(n) for n in layer.batch_shape[1:]]}, {}),

@@ -9,12 +9,15 @@ import keras
 
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.precision_map import PrecisionMap
+from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
+from codesign.networks.shapes import layer_shapes
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import DistillationSettings
 from codesign.training.evaluate import accuracy
@@ -116,6 +119,15 @@ def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:
         )
 
 
+def network_bops(network: Network, precision: PrecisionMap | None = None) -> float:
+    """Bit operations of one sample; without formats everything counts 32 bits."""
+    shapes = layer_shapes(network)
+    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
+    if precision is not None:
+        return bops_of(shapes, precision, kernels)
+    return bops(shapes, 32, 32, {name: float((kernel == 0).mean()) for name, kernel in kernels.items()})
+
+
 def student_record(
     stage: str,
     network: Network,
@@ -126,6 +138,7 @@ def student_record(
     parents: dict[str, str],
     started: float,
     extra: dict[str, object] | None = None,
+    precision: PrecisionMap | None = None,
 ) -> Record:
     """The record of any stage that makes a student: its quality on data not trained on, its size."""
     metrics = {
@@ -133,6 +146,7 @@ def student_record(
         "test_accuracy": accuracy(dataset.y_test, predict_logits(model, dataset.x_test)),
         "parameters": network.n_parameters,
         "sparsity": network.sparsity,
+        "bops": network_bops(network, precision),
         **(extra or {}),
     }
     return Record(
