@@ -83,7 +83,7 @@ def calibrate(
         threshold = np.array([_least_divergence(row, bits, symmetric, signed) for row in rows])
     else:
         threshold = _least_squared_error(rows, bits, symmetric, signed)
-    low, high = np.maximum(low, -threshold), np.minimum(high, threshold)
+    low, high = np.clip((low, high), -threshold, threshold)
     return AffineQuantizer.from_range(low, high, bits, symmetric=symmetric, signed=signed, axis=axis)
 
 
@@ -180,8 +180,7 @@ def _least_squared_error(
     for step in range(_STEPS, 0, -1):
         candidate = largest * step / _STEPS
         quantizer = AffineQuantizer.from_range(
-            np.maximum(low, -candidate),
-            np.minimum(high, candidate),
+            *np.clip((low, high), -candidate, candidate),
             bits,
             symmetric=symmetric,
             signed=signed,
