@@ -147,8 +147,14 @@ class BuildResult:
 
 def write_marker(result: BuildResult) -> None:
     """Write `codesign_build.json`, whole or not at all."""
-    value = {"format": _FORMAT, **asdict(result)}
-    del value["directory"]
+    value = {
+        "format": _FORMAT,
+        "status": result.status,
+        "started": result.started,
+        "finished": result.finished,
+        "steps": [asdict(step) for step in result.steps],
+        "versions": dict(result.versions),
+    }
     write_json(result.directory / MARKER, value)
 
 

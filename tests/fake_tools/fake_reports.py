@@ -1,8 +1,18 @@
-"""Reports in the layouts of the vendor's tools, with made-up numbers that hang together."""
+"""Reports in the layouts of the vendor's HLS tools, with made-up numbers that hang together."""
+
+import os
+import time
 
 LUT, FF, DSP, BRAM_18K, URAM = 5120, 2210, 12, 3, 0
 AVAILABLE = {"LUT": 1182240, "FF": 2364480, "DSP": 6840, "BRAM_18K": 4320, "URAM": 960}
-LATENCY_CYCLES, INTERVAL_CYCLES, ESTIMATED_NS, WNS_NS, POWER_W = 9, 1, 3.621, 0.412, 2.871
+LATENCY_CYCLES, INTERVAL_CYCLES, ESTIMATED_NS = 9, 1, 3.621
+
+
+def date():
+    """Now, or the Unix time FAKE_TIME, as all the tools print it."""
+    return time.strftime(
+        "%a %b %d %H:%M:%S %Y", time.localtime(float(os.environ.get("FAKE_TIME", time.time())))
+    )
 
 
 def app(name):
@@ -24,8 +34,31 @@ def csim_log(name):
     )
 
 
+# name, direction, bits, protocol, source object, C type
+PORTS = (
+    ("ap_clk", "in", 1, "ap_ctrl_hs", "{top}", "return value"),
+    ("ap_rst", "in", 1, "ap_ctrl_hs", "{top}", "return value"),
+    ("x", "in", 32, "ap_vld", "x", "pointer"),
+    ("layer2_out_0", "out", 16, "ap_vld", "layer2_out_0", "pointer"),
+)
+
+
+def _xml_port(name, direction, bits, protocol, source, c_type):
+    return (
+        f"<RtlPorts>\n<name>{name}</name>\n<Object>{source}</Object>\n<Type>{c_type}</Type>\n<Scope></Scope>\n"
+        f"<IOProtocol>{protocol}</IOProtocol>\n<IOConfig></IOConfig>\n<Dir>{direction}</Dir>\n<Bits>{bits}</Bits>\n"
+        "<Attribute>data</Attribute>\n<CType>int</CType>\n</RtlPorts>"
+    )
+
+
+def _rpt_port(top, name, direction, bits, protocol, source, c_type):
+    source = source.format(top=top)
+    return f"|{name:<22}|{direction:>5}|{bits:>5}|{protocol:>12}|{source:>15}|{c_type:>14}|"
+
+
 def csynth_xml(name, part, clock, version, vitis):
     dsp = "DSP" if vitis else "DSP48E"
+    ports = "\n".join(_xml_port(*port) for port in PORTS).replace("{top}", name)
     latency = f"{LATENCY_CYCLES * float(clock):.3f} ns"
     return f"""\
 <profile>
@@ -80,6 +113,10 @@ def csynth_xml(name, part, clock, version, vitis):
 </AvailableResources>
 </AreaEstimates>
 
+<InterfaceSummary>
+{ports}
+</InterfaceSummary>
+
 </profile>
 """
 
@@ -94,13 +131,15 @@ def csynth_rpt(name, part, clock, version, vitis):
     line = "================================================================"
     rule = "+---------------------+---------+-------+---------+---------+------+"
     latency = f"{LATENCY_CYCLES * float(clock):.3f} ns"
+    port_rule = "+----------------------+-----+-----+------------+---------------+--------------+"
+    ports = "\n".join(_rpt_port(name, *port) for port in PORTS)
     return f"""\
 
 
 {line}
 == {tool} HLS Report for '{name}'
 {line}
-* Date:           Mon Jan 15 10:00:00 2024
+* Date:           {date()}
 
 * Version:        {version} (Build 4023990 on Oct 11 2023)
 * Project:        {name}_prj
@@ -145,6 +184,18 @@ def csynth_rpt(name, part, clock, version, vitis):
 {rule}
 |Utilization (%)      |       ~0|     ~0|       ~0|       ~0|     0|
 {rule}
+
+
+{line}
+== Interface
+{line}
+* Summary:{space}
+{port_rule}
+|       RTL Ports      | Dir | Bits|  Protocol  | Source Object |    C Type    |
+{port_rule}
+{ports}
+{port_rule}
+
 """
 
 
@@ -154,7 +205,7 @@ def cosim_rpt():
     numbers = f"{LATENCY_CYCLES:>15}|" * 3 + f"{INTERVAL_CYCLES:>15}|" * 3
     missing = f"{'NA':>15}|" * 6
     return f"""\
-Report time       : Mon Jan 15 10:00:00 2024.
+Report time       : {date()}.
 Solution          : solution1.
 Simulation tool   : xsim.
 
@@ -166,138 +217,4 @@ Simulation tool   : xsim.
 |      VHDL|        NA|{missing}
 |   Verilog|      Pass|{numbers}
 {head}
-"""
-
-
-def vivado(kind, name, part, version, routed):
-    command = f"report_{kind} -file x.rpt"
-    state = "Routed" if routed else "Optimized"
-    header = f"""\
-Copyright 1986-2022 Xilinx, Inc. All Rights Reserved.
------------------------------------------------------------------
-| Tool Version : Vivado v.{version} (lin64) Build 4029153 Fri Oct 13 20:13:54 MDT 2023
-| Date         : Mon Jan 15 10:00:00 2024
-| Host         : fake running 64-bit Linux
-| Command      : {command}
-| Design       : {name}
-| Device       : {part}
-| Speed File   : -2L
-| Design State : {state}
------------------------------------------------------------------
-
-"""
-    if kind == "hierarchical":
-        return header + _hierarchical(name)
-    return header + {"utilization": _utilization, "timing_summary": _timing, "power": _power}[kind]()
-
-
-def _hierarchical(name):
-    titles = ("Total LUTs", "Logic LUTs", "LUTRAMs", "SRLs", "FFs", "RAMB36", "RAMB18", "URAM", "DSP Blocks")
-    values = (LUT - 900, LUT - 1000, 0, 100, FF - 50, 0, BRAM_18K, URAM, DSP)
-    cells = " | ".join(f"{title:>10}" for title in titles)
-    numbers = " | ".join(f"{value:>10}" for value in values)
-    rule = "+------------+--------+" + "+".join("-" * 12 for _ in titles) + "+"
-    return (
-        "Utilization Design Information\n\n1. Utilization by Hierarchy\n---------------------------\n\n"
-        f"{rule}\n|  Instance  | Module | {cells} |\n{rule}\n| {name:<10} |  (top) | {numbers} |\n{rule}\n"
-    )
-
-
-def _table(rows):
-    rule = "+----------------------------+-------+-------+------------+-----------+-------+"
-    lines = [rule, "|          Site Type         |  Used | Fixed | Prohibited | Available | Util% |", rule]
-    for name, used, available in rows:
-        lines.append(
-            f"| {name:<26} | {used:>5} |     0 |          0 | {available:>9} | {100 * used / available:>5.2f} |"
-        )
-    return "\n".join([*lines, rule, ""])
-
-
-def _utilization():
-    clb = [
-        ("CLB LUTs", LUT - 900, AVAILABLE["LUT"]),
-        ("CLB Registers", FF - 50, AVAILABLE["FF"]),
-        ("CARRY8", 310, 147780),
-    ]
-    ram = [("Block RAM Tile", 1.5, 2160), ("RAMB36/FIFO*", 0, 2160), ("RAMB18", 3, 4320), ("URAM", URAM, 960)]
-    return "\n".join(
-        [
-            "Utilization Design Information",
-            "",
-            "1. CLB Logic\n------------\n",
-            _table(clb),
-            "",
-            "2. BLOCKRAM\n-----------\n",
-            _table(ram),
-            "",
-            "3. ARITHMETIC\n-------------\n",
-            _table([("DSPs", DSP, AVAILABLE["DSP"])]),
-        ]
-    )
-
-
-def _timing():
-    names = ("WNS(ns)", "TNS(ns)", "TNS Failing Endpoints", "TNS Total Endpoints")
-    names += ("WHS(ns)", "THS(ns)", "THS Failing Endpoints", "THS Total Endpoints")
-    names += ("WPWS(ns)", "TPWS(ns)", "TPWS Failing Endpoints", "TPWS Total Endpoints")
-    values = (
-        f"{WNS_NS:.3f}",
-        "0.000",
-        "0",
-        "4431",
-        "0.021",
-        "0.000",
-        "0",
-        "4431",
-        "2.225",
-        "0.000",
-        "0",
-        "2160",
-    )
-    columns = [max(len(a), len(b)) for a, b in zip(names, values, strict=True)]
-    rows = [names, ["-" * width for width in columns], values]
-    table = "\n".join(
-        "    " + "  ".join(f"{text:>{width}}" for text, width in zip(row, columns, strict=True))
-        for row in rows
-    )
-    bar = "-" * 96
-    return f"""\
-Timing Summary Report
-
-{bar}
-| Design Timing Summary
-| ---------------------
-{bar}
-
-{table}
-
-
-All user specified timing constraints are met.
-
-
-{bar}
-| Clock Summary
-| -------------
-{bar}
-
-Clock   Waveform(ns)       Period(ns)      Frequency(MHz)
------   ------------       ----------      --------------
-ap_clk  {{0.000 2.500}}      5.000           200.000
-"""
-
-
-def _power():
-    return f"""\
-Power Report
-
-1. Summary
-----------
-
-+--------------------------+--------------+
-| Total On-Chip Power (W)  | {POWER_W:<12} |
-| Dynamic (W)              | {POWER_W - 2.5:<12.3f} |
-| Device Static (W)        | 2.500        |
-| Junction Temperature (C) | 26.4         |
-| Confidence Level         | Low          |
-+--------------------------+--------------+
 """

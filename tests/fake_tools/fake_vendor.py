@@ -5,6 +5,7 @@ Put `tests/fake_tools/bin` on PATH. The environment decides what happens:
 FAKE_VERSION     the version all of them print (default 2023.2)
 FAKE_BEHAVIOUR   ``step=behaviour`` entries, comma separated; steps: csim csynth cosim export vsynth impl version;
                  behaviours: see `MISHAPS` and the functions below; a step not named goes well
+FAKE_TIME        the Unix time that reports are dated with (default now)
 FAKE_PIDS        a file that the behaviour ``hang`` writes the ids of its processes into
 
 Only the standard library is used: the tools run under whatever python3 is on PATH.
@@ -21,6 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_reports
+import fake_vivado_reports
 
 VERSION = os.environ.get("FAKE_VERSION", "2023.2")
 BANNERS = {
@@ -260,7 +262,10 @@ def run_vivado(text):
     name = project_values()["project_name"]
     for command, options, path in re.findall(r"^\s*report_(\w+)(.*) -file (\S+)", text, re.MULTILINE):
         kind = "hierarchical" if "-hierarchical" in options else command
-        write(step, Path(path), fake_reports.vivado(kind, name, part, VERSION, step == "impl"))
+        called = f"report_{command}{options} -file {path}"
+        clock = project_values()["clock_period"]
+        text_of = fake_vivado_reports.report(kind, called, name, part, VERSION, step == "impl", clock)
+        write(step, Path(path), text_of)
     for path in re.findall(r"^\s*write_checkpoint -force (\S+)", text, re.MULTILINE):
         write(step, Path(path), "checkpoint")
     say("INFO: [Common 17-206] Exiting Vivado...")

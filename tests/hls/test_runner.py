@@ -34,6 +34,7 @@ from codesign.hls.runner_marker import (
     read_marker,
 )
 from codesign.hls.toolchain import Toolchain
+from codesign.reports import read_build
 
 XML = "myproject_prj/solution1/syn/report/myproject_csynth.xml"
 
@@ -341,8 +342,40 @@ def test_a_damaged_marker_is_refused(make_project: Callable[..., Path], text: st
         read_marker(project)
 
 
+def test_every_report_of_a_run_is_read_and_none_is_doubted(
+    fake_tools, make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "fake_tools")
+    import fake_reports
+    import fake_vivado_reports
+
+    project = make_project()
+    run_plan(plan_build(project, STEPS))
+    build = read_build(project)
+    assert (build.findings, build.status) == ((), "finished")
+    assert build.csim is not None
+    assert build.csim.passed
+    assert build.csynth is not None
+    assert build.csynth.used.lut == fake_reports.LUT
+    assert build.csynth.latency_cycles_max == fake_reports.LATENCY_CYCLES
+    assert build.cosim is not None
+    assert build.cosim.verilog.status == "Pass"
+    for stage in ("post-opt", "post-route"):
+        assert build.utilization[stage].used.lut == fake_vivado_reports.LUT_USED
+        assert build.hierarchy[stage].used.ff == fake_vivado_reports.FF_USED
+        assert build.timing[stage].wns_ns == fake_vivado_reports.WNS_NS
+        assert build.power[stage].power_w == fake_vivado_reports.POWER_W
+    # and after a run that failed, nothing of this one is
+    fake_tools.behave(csynth="half")
+    with pytest.raises(ToolFailedError):
+        run_plan(plan_build(project, ["csynth"]))
+    build = read_build(project)
+    assert build.status == "failed"
+    assert (build.csynth, build.cosim, build.utilization, build.timing) == (None, None, {}, {})
+
+
 def test_vendor_modules_load_no_heavy_library() -> None:
-    modules = "runner runner_remote toolchain failures reuse parts plan"
+    modules = "runner runner_remote toolchain failures reuse plan"
     code = (
         "import sys\n"
         f"for name in {modules!r}.split(): __import__('codesign.hls.' + name)\n"

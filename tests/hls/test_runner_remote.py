@@ -34,8 +34,14 @@ def written(make_project: Callable[..., Path], tmp_path: Path) -> tuple[Path, Pa
 
 @pytest.mark.parametrize(("backend", "program"), [("Vitis", "vitis_hls"), ("Vivado", "vivado_hls")])
 def test_a_plan_run_elsewhere_gives_what_it_gives_here(
-    fake_tools, make_project: Callable[..., Path], tmp_path: Path, backend: str, program: str
+    fake_tools,
+    make_project: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    program: str,
 ) -> None:
+    monkeypatch.setenv("FAKE_TIME", "1700000000")  # both runs print the same date
     here = make_project(backend)
     plan = write_plan(plan_build(here, STEPS), tmp_path / "plan")
     moved = tmp_path / "elsewhere" / "renamed"
