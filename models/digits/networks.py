@@ -26,10 +26,12 @@ def build_student(input_shape, n_classes):
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            layers.Dense(32, use_bias=False, name="fc1"),
+            layers.Dense(64, use_bias=False, name="fc1"),
             layers.BatchNormalization(name="norm1"),
             layers.Activation("relu", name="relu1"),
-            layers.Dense(32, activation="relu", name="fc2"),
+            layers.Dense(32, use_bias=False, name="fc2"),
+            layers.BatchNormalization(name="norm2"),
+            layers.Activation("relu", name="relu2"),
             layers.Dense(n_classes, name="logits"),
         ],
         name="digits_student",

@@ -1,0 +1,51 @@
+"""How far the hardware student stays behind its teacher: mean and spread over seeds, on the test part.
+
+    python scripts/quality_over_seeds.py models/digits --seeds 3
+
+Each seed is a whole run, with its own folder, and the equality ladder: the accuracy is that of the hardware. Runs that
+are finished already are only read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import mean, stdev
+
+from codesign import run_design
+from codesign.errors import CodesignError
+
+
+def main() -> int:
+    """Parse the arguments, run every seed, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("design", type=Path)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--output", type=Path, help="where the runs go; by default hls_projects/<design>")
+    arguments = parser.parse_args()
+    if arguments.seeds < 2:
+        parser.error("--seeds must be at least 2: a spread needs two runs")
+    rows = []
+    for seed in range(arguments.seeds):
+        output = None if arguments.output is None else arguments.output / f"seed{seed}"
+        try:
+            result = run_design(arguments.design, output=output, name=f"seed{seed}", overrides={"seed": seed})
+        except CodesignError as error:
+            print(f"error: seed {seed}: {error}", file=sys.stderr)
+            return 1
+        stages = {row["stage"]: row for row in result.summary["stages"]}
+        rows.append((stages["teacher"]["test_accuracy"], stages["quantization"]["test_accuracy"]))
+        mismatches = sum(rung["mismatches"] for rung in result.summary["verification"]["rungs"])
+        print(f"seed {seed}: teacher {rows[-1][0]:.4f}, hardware {rows[-1][1]:.4f}, {mismatches} mismatches", flush=True)
+    for name, values in (
+        ("teacher", [teacher for teacher, _ in rows]),
+        ("hardware", [student for _, student in rows]),
+        ("teacher - hardware", [teacher - student for teacher, student in rows]),
+    ):
+        print(f"{name:20} {mean(values):.4f} +- {stdev(values):.4f} (mean and standard deviation of {len(values)} seeds)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
