@@ -1,0 +1,211 @@
+"""Settings of everything that trains: teacher, distillation, pruning, quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from codesign.settings_base import Count, CountOrNone, Fraction, NotNegative, Positive, Section
+
+Weight = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class TrainingSettings(Section):
+    """One training: Adam with a cosine-decayed learning rate; the weights of the best validation epoch are kept."""
+
+    epochs: Count
+    batch_size: Count = 64
+    learning_rate: Positive = 1e-3
+
+
+class TeacherSettings(TrainingSettings):
+    """What the student learns from.
+
+    `kind` is ``single``: one network, trained here or read from a trained `.keras` `file`; ``ensemble``: `members`
+    networks trained from different seeds, or the trained `files`, whose soft targets are averaged; ``specialists``:
+    a generalist and one specialist for each of `clusters` groups of confusable classes (a number of groups to find, or
+    the groups themselves, by class name or index; arXiv:1503.02531, section 5); ``logits``: a `file` of logits, `.npy`
+    (one row for each row of the data's source) or `.npz` (entries `train`, `validation`, `test`).
+
+    Files are relative to the design's folder. `workers` is how many trainings run side by side; left out, as many as
+    pay on this machine.
+    """
+
+    kind: Literal["single", "ensemble", "specialists", "logits"] = "single"
+    epochs: Count = 60
+    file: str | None = None
+    files: tuple[str, ...] = ()
+    members: Annotated[int, Field(ge=2)] = 5
+    mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    clusters: Count | tuple[tuple[int | str, ...], ...] = 3
+    specialist_epochs: Count | None = None
+    workers: Count | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kind_alone(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("clusters", mode="wrap")
+    @classmethod
+    def _clusters(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(_tuples(value))
+        except ValidationError:
+            # one fault, not one for each kind of value that there could be
+            raise ValueError(
+                f"must be a number of groups or lists of class names or indices, not {value!r}"
+            ) from None
+
+    @model_validator(mode="after")
+    def _files_fit(self) -> TeacherSettings:
+        if self.kind == "logits" and self.file is None:
+            raise ValueError("the kind 'logits' needs a file of logits, .npy or .npz")
+        if self.file is not None and self.kind not in ("single", "logits"):
+            raise ValueError(
+                f"the kind {self.kind!r} takes no file; give trained members of an ensemble as files"
+            )
+        if self.files and self.kind != "ensemble":
+            raise ValueError(f"only the kind 'ensemble' takes files, not {self.kind!r}")
+        if len(self.files) == 1:
+            raise ValueError("an ensemble needs at least two files, not 1")
+        return self
+
+
+class TermSettings(Section):
+    """A further term of the student's loss, `weight` times it.
+
+    `hint` (arXiv:1412.6550) and `attention` (arXiv:1612.03928) compare a layer of the teacher with one of the student;
+    `distance` and `angle` (arXiv:1904.05068) do too, or compare the logits if no layers are named; `soft`,
+    `decoupled` and `logits` are losses on the logits.
+    """
+
+    form: Literal["soft", "decoupled", "logits", "hint", "attention", "distance", "angle"]
+    weight: Positive = 1.0
+    teacher_layer: str | None = None
+    student_layer: str | None = None
+
+    @model_validator(mode="after")
+    def _layers_fit(self) -> TermSettings:
+        given = [name for name in ("teacher_layer", "student_layer") if getattr(self, name) is not None]
+        if self.form in ("soft", "decoupled", "logits") and given:
+            raise ValueError(f"the form {self.form!r} works on the logits and takes no {given[0]}")
+        if self.form in ("hint", "attention") and len(given) < 2:
+            raise ValueError(f"the form {self.form!r} needs both teacher_layer and student_layer")
+        if len(given) == 1:
+            raise ValueError("give both teacher_layer and student_layer, or neither")
+        return self
+
+
+class SearchSettings(Section):
+    """Where a temperature or an alpha that is not given is searched for.
+
+    Every pair is tried with a training of `epochs` (left out: a quarter of the student's) from the same seed and
+    judged on the validation part.
+    """
+
+    temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 4.0, 8.0)
+    alphas: Annotated[tuple[Weight, ...], Field(min_length=1)] = (0.1, 0.3, 0.6)
+    epochs: Count | None = None
+    workers: Count | None = None
+
+
+class DistillationSettings(TrainingSettings):
+    """How the student learns: `L = alpha * L_NLL + (1 - alpha) * L_KD + terms`.
+
+    `form` is what `L_KD` is: ``soft``, Hinton's soft targets with the factor `T^2` (arXiv:1503.02531); ``decoupled``
+    (arXiv:2203.08679) with `target_weight` and `other_weight`; ``logits``, their mean squared difference. A
+    `temperature` or an `alpha` of ``null`` is chosen on the validation part by a `search`. With `hint_epochs` the
+    student first learns the hints alone (FitNets' first stage). Pruning and quantization go on with the same loss.
+    """
+
+    epochs: Count = 60
+    temperature: Positive | None = 3.0
+    alpha: Weight | None = 0.3
+    form: Literal["soft", "decoupled", "logits"] = "soft"
+    target_weight: NotNegative = 1.0
+    other_weight: NotNegative = 8.0
+    terms: tuple[TermSettings, ...] = ()
+    hint_epochs: CountOrNone = 0
+    search: SearchSettings = SearchSettings()
+
+    @model_validator(mode="after")
+    def _hints_exist(self) -> DistillationSettings:
+        if self.hint_epochs and not any(term.form in ("hint", "attention") for term in self.terms):
+            raise ValueError("hint_epochs needs a term of the form 'hint' or 'attention'")
+        return self
+
+
+class PruningSettings(TrainingSettings):
+    """What is pruned, when, and how the student recovers, distilling on.
+
+    `method` ranks by ``magnitude``, by saliency (``taylor``, first order; ``hessian``, the diagonal), removes whole
+    neurons or filters (``structured``, ranked by `score`) or what the target saves most with (``hardware``, ranked by
+    `score` for each LUT of the shift-and-add network, or each multiplier of a reuse block).
+
+    `sparsity` is the fraction to remove: of each kernel's weights (`scope` ``layer``, with exceptions by name in
+    `layers`) or of all weights together (``global``); for ``structured`` of neurons; for ``hardware`` of the estimated
+    cost, computed with `assumed_bits` everywhere.
+
+    `schedule` ``polynomial`` (arXiv:1710.01878) raises the sparsity each epoch up to `ramp` of them, ``iterative``
+    removes an equal share of what is left in each of `rounds` trainings, ``one_shot`` all at once; ``structured``
+    takes `rounds` in both. `rewind` puts the weights that stay back to the student's first ones (``initial``, the
+    lottery ticket, arXiv:1803.03635) or to those of early training (``early``, arXiv:1912.05671) after each round;
+    with ``none`` they are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to the loss.
+
+    `inside` ``quantization`` prunes in rounds of quantization-aware training instead (arXiv:2102.11289).
+    """
+
+    epochs: Count = 30
+    method: Literal["magnitude", "taylor", "hessian", "structured", "hardware"] = "magnitude"
+    sparsity: Fraction = 0.5
+    layers: Mapping[str, Fraction] = {}
+    scope: Literal["layer", "global"] = "layer"
+    schedule: Literal["polynomial", "iterative", "one_shot"] = "polynomial"
+    ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+    rounds: Count = 5
+    rewind: Literal["none", "initial", "early"] = "none"
+    score: Literal["magnitude", "taylor", "hessian"] = "magnitude"
+    saliency_samples: Count = 1024
+    assumed_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    l1: NotNegative = 0.0
+    inside: Literal["float", "quantization"] = "float"
+
+    @model_validator(mode="after")
+    def _choices_fit(self) -> PruningSettings:
+        if self.layers and (self.scope == "global" or self.method == "hardware"):
+            what = "the scope 'global'" if self.scope == "global" else "the method 'hardware'"
+            raise ValueError(f"{what} has one budget for the whole network and takes no layers")
+        if self.rewind != "none" and self.schedule == "polynomial":
+            raise ValueError("to rewind needs the schedule 'iterative' or 'one_shot'")
+        if self.rewind != "none" and self.method == "structured":
+            raise ValueError("the method 'structured' changes the shapes and cannot rewind")
+        if self.inside == "quantization" and self.method in ("structured", "hardware"):
+            raise ValueError(
+                f"the method {self.method!r} prunes the float student only, not inside quantization"
+            )
+        if self.inside == "quantization" and self.schedule == "polynomial":
+            raise ValueError(
+                "inside quantization is pruned in rounds; use the schedule 'iterative' or 'one_shot'"
+            )
+        return self
+
+
+class QuantizationSettings(TrainingSettings):
+    """Quantization-aware training with QKeras, distilling on.
+
+    Before the `epochs` of learning from the teacher (tutoring), `self_study_epochs` train on the labels alone and
+    `co_study_epochs` train a copy of the teacher together with the student (QKD, arXiv:1911.12491).
+    """
+
+    epochs: Count = 30
+    learning_rate: Positive = 5e-4
+    self_study_epochs: CountOrNone = 0
+    co_study_epochs: CountOrNone = 0
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, which strict settings take."""
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
