@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from codesign.core.files import json_digest
+from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.target import Backend, IoType, Strategy, Target
+from codesign.core.yaml_text import read_yaml
 from codesign.errors import SettingsError
+from codesign.settings_base import Count, Positive, Section, Seed
+from codesign.settings_learning import (
+    DistillationSettings,
+    PruningSettings,
+    QuantizationSettings,
+    TeacherSettings,
+)
+from codesign.settings_learning import TrainingSettings as TrainingSettings
 
-Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, validate_default=True)
-
-
-class DataSettings(_Section):
+class DataSettings(Section):
     """Where the data come from and how they are split.
 
     `source` is ``digits``, ``openml:<id or name>``, or a `.npz`, `.csv` or `.parquet` file, relative to the
@@ -33,10 +35,21 @@ class DataSettings(_Section):
     source: str
     scaling: Literal["auto", "none", "standard", "minmax"] | Positive = "auto"
     fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
-    split_seed: int = 0
+    split_seed: Seed = 0
     max_samples: Count | None = None
     label_column: str | None = None
     input_shape: tuple[Count, ...] | None = None
+
+    @field_validator("scaling", mode="wrap")
+    @classmethod
+    def _scaling(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            # one fault, not one for each kind of value that there could be
+            raise ValueError(
+                f"must be auto, none, standard, minmax or a number above 0, not {value!r}"
+            ) from None
 
     @field_validator("fractions")
     @classmethod
@@ -46,43 +59,7 @@ class DataSettings(_Section):
         return value
 
 
-class TrainingSettings(_Section):
-    """One training: Adam with a cosine-decayed learning rate; the weights of the best validation epoch are kept."""
-
-    epochs: Count
-    batch_size: Count = 64
-    learning_rate: Positive = 1e-3
-
-
-class TeacherSettings(TrainingSettings):
-    """The teacher; `file` names a trained `.keras` model instead, relative to the design's folder."""
-
-    epochs: Count = 60
-    file: str | None = None
-
-
-class DistillationSettings(TrainingSettings):
-    """Hinton's distillation: `L = alpha * L_NLL + (1 - alpha) * T^2 * L_KD` (arXiv:1503.02531)."""
-
-    epochs: Count = 60
-    temperature: Positive = 3.0
-    alpha: Annotated[float, Field(ge=0.0, le=1.0)] = 0.3
-
-
-class PruningSettings(TrainingSettings):
-    """Magnitude pruning on a polynomial schedule (arXiv:1710.01878), distilling on.
-
-    `sparsity` is the fraction of zeros to reach in each kernel, `layers` holds exceptions by layer name; the
-    schedule ends after `ramp` of the epochs, the rest fine-tunes.
-    """
-
-    epochs: Count = 30
-    sparsity: Fraction = 0.5
-    layers: Mapping[str, Fraction] = {}
-    ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
-
-
-class ScanSettings(_Section):
+class ScanSettings(Section):
     """The bit-width scan: `tolerance` is the loss of validation quality that is accepted."""
 
     quality: Literal["accuracy", "auc"] = "accuracy"
@@ -100,24 +77,17 @@ class ScanSettings(_Section):
         return self
 
 
-class QuantizationSettings(TrainingSettings):
-    """Quantization-aware training with QKeras, distilling on."""
-
-    epochs: Count = 30
-    learning_rate: Positive = 5e-4
-
-
-class LayerHardwareSettings(_Section):
+class LayerHardwareSettings(Section):
     """How one layer is built; what is left out follows the model."""
 
     reuse_factor: Count | None = None
     strategy: Strategy | None = None
 
 
-class HardwareSettings(_Section):
+class HardwareSettings(Section):
     """Target and architecture of the HLS project."""
 
-    part: str = "xcvu9p-flga2104-2L-e"
+    part: str = DEFAULT_PART
     clock_period_ns: Positive = 5.0
     backend: Backend = "Vitis"
     io_type: IoType = "io_parallel"
@@ -129,12 +99,10 @@ class HardwareSettings(_Section):
     @field_validator("part")
     @classmethod
     def _part(cls, value: str) -> str:
-        from codesign.hls.parts import check_part
-
         try:
-            check_part(value)
+            check_part(value, setting="part")
         except SettingsError as error:
-            raise ValueError(error.faults[0]) from None
+            raise ValueError(error.faults[0].removeprefix("part: ")) from None
         return value
 
     @property
@@ -143,11 +111,11 @@ class HardwareSettings(_Section):
         return Target(self.part, self.clock_period_ns, self.backend, self.io_type)
 
 
-class DesignSettings(_Section):
+class DesignSettings(Section):
     """A whole design."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    seed: int = 0
+    seed: Seed = 0
     data: DataSettings
     teacher: TeacherSettings = TeacherSettings()
     distillation: DistillationSettings = DistillationSettings()
@@ -186,14 +154,12 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     path = path / "design.yaml" if path.is_dir() else path
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise SettingsError(
-            f"{path} cannot be read ({error.strerror}); give a design folder with a design.yaml, for example models/digits"
+            f"{path} cannot be read ({reason}); give a design folder with a design.yaml, for example models/digits"
         ) from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"not valid YAML: {' '.join(str(error).split())}", source=path) from error
+    values = read_yaml(text, path)
     if not isinstance(values, dict):
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
     for dotted, value in (overrides or {}).items():
@@ -203,8 +169,6 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
 
 def make_design(values: Mapping[str, Any], source: str | Path | None = None) -> DesignSettings:
     """Check plain values (as YAML gives them) and make the settings; `SettingsError` lists every fault."""
-    import json
-
     try:
         # through JSON, so that strict types still take a list for a tuple
         return DesignSettings.model_validate_json(json.dumps(values))
@@ -240,10 +204,16 @@ def _sentence(fault: Any) -> str:
 
 
 def _known(location: tuple[Any, ...]) -> list[str]:
+    """The settings that a section has; an index of a list or a key of a mapping stays in its kind of section."""
     section: Any = DesignSettings
     for part in location:
-        if part not in section.model_fields:
-            return list(LayerHardwareSettings.model_fields)
-        annotation = section.model_fields[part].annotation
-        section = annotation if hasattr(annotation, "model_fields") else LayerHardwareSettings
+        if isinstance(part, str) and part in section.model_fields:
+            section = _section_in(section.model_fields[part].annotation) or section
     return list(section.model_fields)
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """The section that an annotation is, or holds (``tuple[TermSettings, ...]``)."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _section_in(part))), None)

@@ -6,13 +6,8 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
-from hypothesis import settings
 
 from codesign.errors import DataError
-
-# a busy machine is no failure of a property
-settings.register_profile("codesign", deadline=None)
-settings.load_profile("codesign")
 
 # column order of OpenML 42468, hls4ml_lhc_jets_hlf
 JET_FEATURES = [

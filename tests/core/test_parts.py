@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codesign.core.parts import DEFAULT_PART, KNOWN_PARTS, check_part, find_device
 from codesign.core.target import VU9P, Target
 from codesign.errors import SettingsError
-from codesign.hls.parts import DEFAULT_PART, KNOWN_PARTS, check_part, find_device
 
 REPORTS = Path(os.environ.get("CODESIGN_REPORT_CORPUS", "no-corpus"))
 
