@@ -48,6 +48,11 @@ class TeacherSettings(TrainingSettings):
     def _kind_alone(cls, value: Any) -> Any:
         return {"kind": value} if isinstance(value, str) else value
 
+    @field_validator("files", mode="before")
+    @classmethod
+    def _files(cls, value: Any) -> Any:
+        return _tuples(value)
+
     @field_validator("clusters", mode="wrap")
     @classmethod
     def _clusters(cls, value: Any, check: Callable[[Any], Any]) -> Any:
