@@ -66,19 +66,15 @@ def calibrate(
     if not 0 < percentile <= 100:
         raise SettingsError(f"the percentile must be above 0 and at most 100, not {percentile!r}")
     values = _checked(samples)
-    rows = (
-        values.reshape(1, -1)
-        if axis is None
-        else np.moveaxis(values, axis, 0).reshape(values.shape[axis], -1)
-    )
+    rows = values[None] if axis is None else np.moveaxis(values, axis, 0)
+    rows = rows.reshape(len(rows), -1)
     low, high = rows.min(axis=1), rows.max(axis=1)
     if method == "max":
         threshold = np.maximum(high, -low)
     elif method == "percentile":
         threshold = np.percentile(np.abs(rows), percentile, axis=1)
-        threshold = np.where(
-            threshold > 0, threshold, np.maximum(high, -low)
-        )  # of mostly zeros, keep the others
+        # of a tensor of mostly zeros, keep all the others
+        threshold = np.where(threshold > 0, threshold, np.maximum(high, -low))
     elif method == "entropy":
         threshold = np.array([_least_divergence(row, bits, symmetric, signed) for row in rows])
     else:
@@ -179,13 +175,8 @@ def _least_squared_error(
     best, threshold = np.full(len(rows), np.inf), largest
     for step in range(_STEPS, 0, -1):
         candidate = largest * step / _STEPS
-        quantizer = AffineQuantizer.from_range(
-            *np.clip((low, high), -candidate, candidate),
-            bits,
-            symmetric=symmetric,
-            signed=signed,
-            axis=0,
-        )
+        least, most = np.clip((low, high), -candidate, candidate)
+        quantizer = AffineQuantizer.from_range(least, most, bits, symmetric=symmetric, signed=signed, axis=0)
         error = np.sum(weights * (quantizer.fake_quantize(points) - points) ** 2, axis=1)
         threshold = np.where(error < best, candidate, threshold)
         best = np.minimum(error, best)
