@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -10,10 +9,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from codesign.errors import CodesignError
-
-# TensorFlow logs at import, before anything can be configured
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 app = typer.Typer(
     help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",

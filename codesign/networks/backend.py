@@ -12,6 +12,9 @@ def import_backend() -> None:
     """Import TensorFlow and Keras; what TensorFlow's C++ writes to stderr meanwhile is shown only if it fails."""
     if "tensorflow" in sys.modules:
         return
+    # read when TensorFlow is imported, and never again
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     sys.stderr.flush()
     with tempfile.TemporaryFile() as noise:
         kept = os.dup(2)
