@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Strategy, Target
-from codesign.errors import ConversionError
+from codesign.errors import ConversionError, SettingsError
+from codesign.hls.reuse import check_reuse_factor, shape_of
 
 if TYPE_CHECKING:
     import keras
@@ -117,7 +117,9 @@ def convert_graph(
     Raises
     ------
     ConversionError
-        With hls4ml's own reason, if hls4ml refuses, or changed a reuse factor.
+        With hls4ml's own reason, if hls4ml refuses.
+    SettingsError
+        For reuse factors that hls4ml would silently change, all together.
     """
     import hls4ml
 
@@ -144,25 +146,28 @@ def convert_graph(
     finally:
         for line in printed.getvalue().splitlines():
             _log.debug("hls4ml: %s", line)
-    _check_reuse(graph, config)
+    _check_reuse(graph, config, target)
     return graph
 
 
-def _check_reuse(graph: ModelGraph, config: Mapping[str, Any]) -> None:
+def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -> None:
+    """Refuse reuse factors that hls4ml changed silently, or whose kernel fails in C++."""
+    faults: list[str] = []
     for layer in graph.get_layers():
-        asked = config["LayerName"].get(layer.name, {}).get("ReuseFactor")
-        used = layer.get_attr("reuse_factor")
-        if (
-            layer.get_attr("weight_t") is not None
-            and asked is not None
-            and used is not None
-            and int(used) != asked
-        ):
-            raise ConversionError(
-                f"hls4ml would change the reuse factor of layer {layer.name!r} from {asked} to {used}; set {used}"
+        asked = config["LayerName"].get(layer.name)
+        shape = shape_of(layer)
+        if asked is None or shape is None:
+            continue
+        setting = f"hardware.layers.{layer.name}.reuse_factor"
+        try:
+            check_reuse_factor(
+                shape, asked["ReuseFactor"], asked["Strategy"], target.io_type, setting=setting
             )
-
-
-def fixed_point_of(precision: Any) -> FixedPoint:
-    """The `FixedPoint` of an hls4ml precision object."""
-    return FixedPoint.parse(str(precision))
+        except SettingsError as error:
+            faults += error.faults
+            continue
+        used = layer.get_attr("reuse_factor")
+        if used is not None and int(used) != asked["ReuseFactor"]:
+            faults.append(f"{setting}: hls4ml would build {used}, not {asked['ReuseFactor']}; set {used}")
+    if faults:
+        raise SettingsError(faults)
