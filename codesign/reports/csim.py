@@ -64,6 +64,8 @@ def read_csim_log(path: str | Path) -> CsimReport:
     fields = FieldReader(path)
     lines = read_kind(path, "csim").split("\n")
     starts = [at for at, line in enumerate(lines) if _START.fullmatch(line.rstrip())]
+    if not starts:
+        raise fields.error("CSIM start", "the line is damaged")
     ends = [at for at, line in enumerate(lines) if _FINISH.fullmatch(line.rstrip()) and at > starts[-1]]
     if not ends:
         raise fields.error("CSIM finish", "the line is missing: the simulation is running still, or died")

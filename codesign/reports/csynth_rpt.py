@@ -116,6 +116,9 @@ def _modules(performance: _Labelled, area: _Labelled, fields: FieldReader) -> tu
     """Instances below the top: cycles from one table, resources from another (which lists some more)."""
     timed = performance.get("Latency/Detail/Instance", ("", None))[1]
     sized = area.get("Detail/Instance", ("", None))[1]
+    for table in (timed, sized):
+        if table is not None:
+            table.require(fields, "Instance", "Module")
     cycles = {row["Instance"]: row for row in timed.records()} if timed else {}
     sizes = {row["Instance"]: row for row in sized.records() if row["Instance"] != "Total"} if sized else {}
     modules = []

@@ -28,9 +28,9 @@ _UNITS_NS = {
     "s": Decimal("1e9"),
     "sec": Decimal("1e9"),
 }
-_INTEGER = re.compile(r"\d+")
-_DECIMAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
-_RANGE = re.compile(r"(\d+)\s*~\s*(-1|\d+)")
+_INTEGER = re.compile(r"[0-9]+")
+_DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_RANGE = re.compile(r"([0-9]+)\s*~\s*(-1|[0-9]+)")
 _VERSION = re.compile(r"\d{4}\.\d+(?:\.\d+)*")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _CLOCK = re.compile(r"\b(\d{1,2}):(\d\d):(\d\d)\b(?:\s+([AP]M))?")

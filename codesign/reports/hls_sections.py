@@ -65,13 +65,13 @@ def sections(text: str, fields: FieldReader) -> dict[str, Section]:
         at for at in range(1, len(lines) - 1)
         if lines[at].startswith("== ") and _BANNER.fullmatch(lines[at - 1]) and _BANNER.fullmatch(lines[at + 1])
     ]  # fmt: skip
+    if not starts:
+        raise fields.error("banner", "the line under the report's title is missing; the file breaks off")
     ends = [at - 1 for at in starts[1:]] + [len(lines)]
     found = {}
     for start, end in zip(starts, ends, strict=True):
         title = lines[start][3:].strip()
         found[title] = Section(title, tuple(lines[start + 2 : end]), start + 3)
-    if not found:
-        raise fields.error("banner", "the line under the report's title is missing; the file breaks off")
     return found
 
 

@@ -30,6 +30,18 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     line: int
 
+    def require(self, fields: FieldReader, *columns: str) -> None:
+        """Check that the table has these columns.
+
+        Raises
+        ------
+        ReportFormatError
+            One is missing.
+        """
+        for column in columns:
+            if column not in self.columns:
+                raise fields.error(f"the table at line {self.line}", f"has no column {column!r}")
+
     def records(self) -> Iterator[dict[str, str]]:
         """The rows as mappings from head to stripped cell."""
         for row in self.rows:

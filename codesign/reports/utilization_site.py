@@ -110,6 +110,7 @@ def regions(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[Reg
     tables = [table for section in sections if section.title == _REGIONS for table in section.tables]
     if not tables:
         return ()
+    tables[0].require(fields, "Site Type")
     # this table has sub-rows first (CLBL below CLB); the first of a name is the total
     by_name: dict[str, dict[str, str]] = {}
     for row in tables[0].records():

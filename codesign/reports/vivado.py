@@ -138,6 +138,8 @@ def numbered_sections(
     while at < len(lines) and (entry := _NUMBERED.fullmatch(lines[at].strip())):
         names.append((entry[1], entry[2].strip()))
         at += 1
+    if not names:
+        raise fields.error("Table of Contents", "is empty; the file is half written or was cut")
     begins = []
     for number, title in names:
         heading = re.compile(re.escape(number) + r"\.? " + re.escape(title))
@@ -154,9 +156,9 @@ def numbered_sections(
         body = lines[begin + 2 : end]
         tables = drawn_tables(body, fields, begin + 3, headed=title not in headless)
         sections.append(VivadoSection(number, title, tuple(tables), not any(line.strip() for line in body)))
-    if not sections or sections[-1].is_empty:
-        last = f"{sections[-1].number} {sections[-1].title}" if sections else "Table of Contents"
-        raise fields.error(last, "is empty; the file is half written or was cut")
+    last = sections[-1]
+    if last.is_empty:
+        raise fields.error(f"{last.number} {last.title}", "is empty; the file is half written or was cut")
     return sections
 
 
