@@ -1,0 +1,173 @@
+"""The assignment of wires to a fixed-point type, as `ap_fixed` does it, in every mode that hardware needs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.errors import ConversionError
+from codesign.rtl.wires import (
+    CONSTANT_BITS,
+    Wires,
+    add,
+    add_constant,
+    choose,
+    constant,
+    each,
+    is_constant,
+    is_greater,
+    is_negative,
+    limited,
+    negated,
+    scaled,
+    settled,
+)
+
+if TYPE_CHECKING:
+    from alkaid.trace import FVariable
+
+_NATIVE_ROUNDING = ("TRN", "RND", "RND_CONV")
+_NATIVE_OVERFLOW = ("WRAP", "SAT", "SAT_SYM")
+
+
+def cast(wires: Wires, precision: FixedPoint, *, integer: bool = False) -> Wires:
+    """Assign wires to a type.
+
+    Parameters
+    ----------
+    wires
+        Any shape.
+    precision
+        The type; values in its range and on its grid pass unchanged and cost nothing.
+    integer
+        Whether the C++ type is `ap_int`, which drops fractions towards zero and wraps.
+
+    Raises
+    ------
+    ConversionError
+        AP_WRAP_SM, saturation bits, or a saturating type of more than 31 bits that overflows.
+    """
+    if integer:
+        precision = precision.with_modes("TRN_ZERO", "WRAP")
+    if precision.saturation_bits or precision.overflow == "WRAP_SM":
+        raise ConversionError(
+            f"{precision} cannot become RTL: AP_WRAP_SM and saturation bits are not supported; use WRAP or SAT"
+        )
+    return each(lambda wire: cast_wire(wire, precision), wires)
+
+
+def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
+    """Assign one wire; see `cast`."""
+    if is_constant(wire):
+        return constant(float(precision.quantize(wire.low)))
+    if _is_native(wire, precision):
+        _check_limits(wire, precision)
+        sign = int(precision.signed)
+        return settled(wire).quantize(
+            sign,
+            precision.integer_bits - sign,
+            precision.fractional_bits,
+            precision.overflow,
+            precision.rounding,
+        )
+    return _overflowed(_rounded(wire, precision), precision)
+
+
+def _is_native(wire: FVariable, precision: FixedPoint) -> bool:
+    """Whether alkaid's own quantization does it; for RND_CONV it is the cheapest, but wrong for a single step."""
+    if precision.rounding not in _NATIVE_ROUNDING or precision.overflow not in _NATIVE_OVERFLOW:
+        return False
+    if precision.rounding != "RND_CONV":
+        return True
+    least, most = limits(precision) if precision.overflow != "WRAP" else (wire.low, wire.high)
+    half_up = [math.floor(min(max(end, least), most) / precision.step + 0.5) for end in (wire.low, wire.high)]
+    return half_up[0] < half_up[1]
+
+
+def fits(wire: FVariable, precision: FixedPoint) -> bool:
+    """Whether no value of a wire changes when it is assigned to a type."""
+    least, most = limits(precision)
+    return bool(wire.step >= precision.step and wire.low >= least and wire.high <= most) or (
+        is_constant(wire) and bool(precision.quantize(wire.low) == wire.low)
+    )
+
+
+def limits(precision: FixedPoint) -> tuple[float, float]:
+    """Return the least and the greatest value that overflow handling leaves alone."""
+    symmetric = precision.signed and precision.overflow == "SAT_SYM"
+    return (-precision.maximum if symmetric else precision.minimum), precision.maximum
+
+
+def _rounded(wire: FVariable, precision: FixedPoint) -> FVariable:
+    """Round to the type's step: floor after adding what the mode asks for.
+
+    With `eps` the wire's own step, the modes differ from each other only in what happens to ties and to the sign,
+    so each is `floor(wire + offset)`, where the offset depends on one bit of the wire at most.
+    """
+    eps, step = float(wire.step), precision.step
+    if eps >= step:
+        return wire
+    if precision.rounding == "TRN":
+        return _floor(wire, precision)
+    if precision.rounding == "RND":
+        return _floor(add_constant(wire, step / 2), precision)
+    if precision.rounding == "RND_CONV":
+        lowest_kept = settled(wire).quantize(
+            0, 1 - precision.fractional_bits, precision.fractional_bits, "WRAP", "TRN"
+        )
+        upset = scaled(lowest_kept, eps / step)
+        return _floor(add(add_constant(wire, step / 2 - eps), upset), precision)
+    negative = is_negative(wire)
+    offset, upset = {
+        "TRN_ZERO": (0.0, step - eps),
+        "RND_ZERO": (step / 2 - eps, eps),
+        "RND_INF": (step / 2, -eps),
+        "RND_MIN_INF": (step / 2 - eps, 0.0),
+    }[precision.rounding]
+    return _floor(add(add_constant(wire, offset), scaled(negative, upset)), precision)
+
+
+def _floor(wire: FVariable, precision: FixedPoint) -> FVariable:
+    """Round down to the type's step, whatever the range."""
+    if is_constant(wire):
+        steps = wire.low // precision.step
+        return constant(steps * precision.step)
+    signed, integers, _ = wire.kif
+    fraction = precision.fractional_bits
+    return wire.quantize(signed, max(integers, -fraction), fraction, "WRAP", "TRN")
+
+
+def _overflowed(wire: FVariable, precision: FixedPoint) -> FVariable:
+    """Bring a rounded wire into the type's range."""
+    if fits(wire, precision):
+        return wire
+    if is_constant(wire):
+        return constant(float(precision.quantize(wire.low)))
+    least, most = limits(precision)
+    if precision.overflow == "WRAP":
+        sign = int(precision.signed)
+        return wire.quantize(sign, precision.integer_bits - sign, precision.fractional_bits, "WRAP", "TRN")
+    _check_limits(wire, precision)
+    if precision.overflow != "SAT_ZERO":
+        return limited(wire, least, most)
+    kept = limited(wire, least, most)  # narrows the wire; what it limits is replaced here
+    for outside in (is_greater(wire, most), is_greater(negated(wire), -least)):
+        kept = choose(outside, constant(0.0), kept)
+    return kept
+
+
+def _check_limits(wire: FVariable, precision: FixedPoint) -> None:
+    """Refuse limits that alkaid's 32-bit constants cannot hold."""
+    wide = precision.width - int(precision.signed) > CONSTANT_BITS
+    if (
+        wide
+        and precision.overflow != "WRAP"
+        and not fits(wire, precision.with_modes("TRN", precision.overflow))
+    ):
+        least, most = limits(precision)
+        if wire.low < least or wire.high > most:
+            raise ConversionError(
+                f"{precision} cannot become RTL: a saturating type may have at most {CONSTANT_BITS} bits without its "
+                "sign; use fewer bits or WRAP"
+            )

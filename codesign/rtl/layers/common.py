@@ -1,0 +1,32 @@
+"""What the layers share: windows over images and the assignment to a layer's result."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# how windows lie over an image, and what hls4ml's tables hold, is told once, by the emulation
+from codesign.emulation.layers.windows import Windows, windows_of
+from codesign.emulation.tables import activation_table, assigned
+from codesign.hls.graph import Node
+from codesign.rtl.cast import cast
+from codesign.rtl.wires import Wires, constant
+
+__all__ = ["Windows", "activation_table", "assigned", "gathered", "integer_type", "result_of", "windows_of"]
+
+
+def integer_type(node: Node, name: str) -> bool:
+    """Whether a type of a layer is `ap_int` in the C++."""
+    return name in node.attributes.get("integer_types", ())
+
+
+def result_of(node: Node, wires: Wires) -> Wires:
+    """Assign wires to a layer's result type and shape."""
+    return cast(wires.reshape(node.output_shape), node.result, integer=integer_type(node, "result"))
+
+
+def gathered(wires: Wires, windows: Windows, filler: float = 0.0) -> Wires:
+    """Collect the wires of windows, `(n_places, window, channels)`, with a constant in the padding."""
+    places = np.arange(wires.size, dtype=np.int64).reshape(1, *wires.shape)
+    flat = np.empty(wires.size + 1, dtype=object)
+    flat[:-1], flat[-1] = wires.ravel(), constant(filler)
+    return flat[windows.gather(places, -1)[0]]

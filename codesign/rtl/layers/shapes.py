@@ -1,0 +1,82 @@
+"""Layers that move or combine values: reshape, padding, transposition, concatenation, merging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codesign.errors import ConversionError
+from codesign.hls.graph import Graph, Node
+from codesign.rtl.cast import cast
+from codesign.rtl.layers.common import integer_type, result_of
+from codesign.rtl.wires import Wires, add, choose, constant, each, is_negative, multiplied, negated, scaled
+
+if TYPE_CHECKING:
+    from alkaid.trace import FVariable
+
+
+def trace_copy(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a reshape or a clone."""
+    return result_of(node, inputs[0])
+
+
+def trace_broadcast(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a broadcast to a larger shape."""
+    return result_of(node, np.broadcast_to(inputs[0], node.output_shape))
+
+
+def trace_transpose(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a transposition."""
+    return result_of(node, inputs[0].transpose(node.attributes["perm"]))
+
+
+def trace_zero_padding(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace padding with zeros."""
+    pads = {side: int(node.attributes.get(f"pad_{side}", 0)) for side in ("top", "bottom", "left", "right")}
+    result = np.full(node.output_shape, constant(0.0), dtype=object)
+    across = slice(pads["left"], pads["left"] + inputs[0].shape[-2])
+    down = (slice(pads["top"], pads["top"] + inputs[0].shape[0]),) if inputs[0].ndim == 3 else ()
+    result[(*down, across)] = cast(inputs[0], node.result, integer=integer_type(node, "result"))
+    return result
+
+
+def trace_concatenate(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a concatenation."""
+    axis = int(node.attributes["axis"])
+    return result_of(node, np.concatenate(list(inputs), axis=axis - 1 if axis > 0 else axis))
+
+
+def trace_merge(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace an addition, subtraction, multiplication, mean, maximum or minimum of two tensors."""
+    operation = str(node.attributes["op"])
+    size = int(np.prod(node.output_shape))
+    # the C++ repeats the smaller operand over the flat larger one
+    a, b = (wires.ravel()[np.arange(size) % wires.size] for wires in inputs)
+    if operation in ("maximum", "minimum"):
+        integer = integer_type(node, "result")
+        results = [cast(wires, node.result, integer=integer) for wires in (a, b)]
+        first, second = (b, a) if operation == "maximum" else (a, b)
+        conditions = each(_is_less, first, second)  # where a is the strictly larger or smaller one
+        return each(choose, conditions, *results).reshape(node.output_shape)
+    if operation not in _COMBINE:
+        names = ", ".join((*_COMBINE, "maximum", "minimum"))
+        raise ConversionError(f"merging by {operation!r} cannot become RTL; use {names}")
+    return result_of(node, each(_COMBINE[operation], a, b))
+
+
+def _is_less(a: FVariable, b: FVariable) -> FVariable:
+    return is_negative(_difference(a, b))
+
+
+def _difference(a: FVariable, b: FVariable) -> FVariable:
+    return add(a, negated(b))
+
+
+_COMBINE: Mapping[str, Callable[[FVariable, FVariable], FVariable]] = {
+    "add": add,
+    "subtract": _difference,
+    "multiply": multiplied,
+    "average": lambda a, b: scaled(add(a, b), 0.5),
+}

@@ -1,0 +1,163 @@
+"""Numbers as the bits of a design's ports: values side by side, the first one lowest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.errors import DataError
+
+_WORD = 32
+
+
+@dataclass(frozen=True)
+class Field:
+    """The bits of one value in a port.
+
+    Parameters
+    ----------
+    width
+        How many bits it has; 0 for a value that nothing reads, or that is always zero.
+    fraction
+        The value of its last bit is `2**-fraction`.
+    signed
+        Two's complement if true.
+    """
+
+    width: int
+    fraction: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Port:
+    """A tensor at the border of a design.
+
+    Parameters
+    ----------
+    name
+        The layer that it belongs to.
+    shape
+        Its shape without the batch.
+    precision
+        Its type in the network.
+    fields
+        The bits of each of its values, in row-major order; often fewer than the type has.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    precision: FixedPoint
+    fields: tuple[Field, ...]
+
+
+def bits_of(fields: Sequence[Field]) -> int:
+    """Return the bits of a port."""
+    return sum(field.width for field in fields)
+
+
+def words_of(fields: Sequence[Field]) -> int:
+    """Return the 32-bit words that hold a port."""
+    return -(-bits_of(fields) // _WORD)
+
+
+def pack(values: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
+    """Lay values side by side.
+
+    Parameters
+    ----------
+    values
+        float64 `(n_samples, n_values)`, on the grids of the fields.
+    fields
+        One for each value.
+
+    Returns
+    -------
+    np.ndarray
+        uint32 `(n_samples, words_of(fields))`.
+    """
+    words = np.zeros((len(values), words_of(fields)), dtype=np.uint32)
+    start = 0
+    for column, field in enumerate(fields):
+        codes = np.round(values[:, column] * 2.0**field.fraction).astype(np.int64).view(np.uint64)
+        done = 0
+        while done < field.width:
+            word, shift = divmod(start + done, _WORD)
+            count = min(_WORD - shift, field.width - done)
+            part = (codes >> np.uint64(done)) & np.uint64((1 << count) - 1)
+            words[:, word] |= part.astype(np.uint32) << np.uint32(shift)
+            done += count
+        start += field.width
+    return words
+
+
+def unpack(words: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
+    """Read values that lie side by side; the inverse of `pack`.
+
+    Parameters
+    ----------
+    words
+        uint32 `(n_samples, words_of(fields))`.
+    fields
+        One for each value.
+
+    Returns
+    -------
+    np.ndarray
+        float64 `(n_samples, n_values)`.
+    """
+    values = np.zeros((len(words), len(fields)))
+    start = 0
+    for column, field in enumerate(fields):
+        codes = np.zeros(len(words), dtype=np.int64)
+        done = 0
+        while done < field.width:
+            word, shift = divmod(start + done, _WORD)
+            count = min(_WORD - shift, field.width - done)
+            part = (words[:, word] >> np.uint32(shift)).astype(np.int64) & ((1 << count) - 1)
+            codes |= part << done
+            done += count
+        if field.signed and field.width:
+            codes -= (codes >> (field.width - 1) & 1) << field.width
+        values[:, column] = codes * 2.0**-field.fraction
+        start += field.width
+    return values
+
+
+def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Check inputs and assign them to the network's input types, as the C++ does.
+
+    Parameters
+    ----------
+    ports
+        The inputs of a design.
+    x
+        Real numbers `(n_samples, *shape)`, or with flat samples; a sequence of such arrays for several inputs.
+
+    Returns
+    -------
+    np.ndarray
+        float64 `(n_samples, n_values)`, all inputs side by side.
+
+    Raises
+    ------
+    DataError
+        Another number of inputs, another shape, or values that the input type cannot take (NaN).
+    """
+    arrays = [x] if isinstance(x, np.ndarray) else [np.asarray(part) for part in x]
+    names = ", ".join(port.name for port in ports)
+    if len(arrays) != len(ports):
+        raise DataError(f"the design has {len(ports)} inputs ({names}), not {len(arrays)}")
+    flat = []
+    for port, array in zip(ports, arrays, strict=True):
+        size = int(np.prod(port.shape))
+        if array.ndim < 2 or array.shape[1:] not in (port.shape, (size,)) or len(array) != len(arrays[0]):
+            raise DataError(
+                f"input {port.name} must be {('n_samples', *port.shape)} with {len(arrays[0])} samples, "
+                f"not {array.shape}"
+            )
+        flat.append(np.asarray(port.precision.quantize(array), dtype=np.float64).reshape(len(array), size))
+    return np.concatenate(flat, axis=1)

@@ -1,0 +1,288 @@
+"""An RTL project on disk: pipelined Verilog, its logic for the interpreter, and a manifest of both."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.core.files import json_digest, read_json, tree_digests, write_json, write_text
+from codesign.core.fixed_point import FixedPoint
+from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
+from codesign.hls.graph import Graph
+from codesign.core.parts import DEFAULT_PART, check_part
+from codesign.rtl.packing import Field, Port
+from codesign.rtl.pipeline import Pipeline, pipeline
+from codesign.rtl.trace import trace_graph
+
+if TYPE_CHECKING:
+    from alkaid.types import CombLogic
+
+MANIFEST = "codesign_rtl.json"
+TOP = "codesign_top"
+SOURCES = "src"
+_LOGIC = "model/logic.json"
+_FORMAT = 1
+_AGAIN = "write the RTL again"
+
+
+@dataclass(frozen=True)
+class RtlProject:
+    """A directory of Verilog, its manifest read and checked.
+
+    Parameters
+    ----------
+    folder
+        The project's directory; the Verilog is below `src`.
+    top
+        The top module: `clk`, `model_inp` and `model_out`, values side by side as `inputs` and `outputs` say.
+    part
+        The FPGA that it is for.
+    clock_period_ns
+        The clock that it is pipelined for.
+    latency_cycles
+        Registers on the way from input to output: the result of a vector that stands at the input in one
+        cycle stands at the output this many cycles later.
+    ii
+        The initiation interval: always 1, a new vector each clock.
+    stage_delay_ns
+        alkaid's estimate of the longest delay between two registers; above the clock period, the clock
+        will hardly be met.
+    estimated_lut
+        alkaid's estimate of the LUTs.
+    register_bits
+        Flip-flops before any optimisation.
+    inputs, outputs
+        The tensors at the ports, in order.
+    digest
+        SHA-256 over all files and figures.
+    """
+
+    folder: Path
+    top: str
+    part: str
+    clock_period_ns: float
+    latency_cycles: int
+    ii: int
+    stage_delay_ns: float
+    estimated_lut: float
+    register_bits: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    digest: str
+
+    @property
+    def latency_ns(self) -> float:
+        """The latency at the target clock."""
+        return self.latency_cycles * self.clock_period_ns
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The Verilog files, the cells first and the top module last; without the optional wrapper."""
+        folder = self.folder / SOURCES
+        top, wrapper = folder / f"{self.top}.v", folder / f"{self.top}_wrapper.v"
+        others = sorted(path for path in folder.glob("*.v") if path not in (top, wrapper))
+        return (*sorted((folder / "static").glob("*.v")), *others, top)
+
+    def logic(self) -> CombLogic:
+        """The design without its registers, for alkaid's interpreter."""
+        from alkaid.types import CombLogic
+
+        return CombLogic.load(self.folder / _LOGIC)
+
+
+def write_rtl(
+    graph: Graph,
+    folder: str | Path,
+    *,
+    clock_period_ns: float = 5.0,
+    part: str = DEFAULT_PART,
+    latency_cutoff_ns: float | None = None,
+    ternary_adders: bool = False,
+    overwrite: bool = False,
+) -> RtlProject:
+    """Write a network as pipelined Verilog, every layer unrolled, a new input each clock.
+
+    Everything is written beside `folder` and moved into place at the end, so that old and new files never mix.
+
+    Parameters
+    ----------
+    graph
+        The converted network; its types decide every bit.
+    folder
+        The project's directory.
+    clock_period_ns
+        The target clock.
+    part
+        A Xilinx part name.
+    latency_cutoff_ns
+        How long the logic between two registers may take by alkaid's estimate; by default 90 % of the clock
+        period, the rest is the uncertainty that the constraints file asks for.
+    ternary_adders
+        Fuse chains of additions into additions of three numbers. Vivado packs such an adder into as many LUTs as
+        one of two numbers, Yosys does not.
+    overwrite
+        Replace an existing project.
+
+    Returns
+    -------
+    RtlProject
+        The project, read back.
+
+    Raises
+    ------
+    ConversionError
+        Layers or types that cannot become RTL.
+    SettingsError
+        A clock period or cut-off that is not positive; a part that is no Xilinx part.
+    OutputFolderError
+        `folder` holds something else, or a project that is not to be overwritten.
+    """
+    folder = Path(folder)
+    cutoff = 0.9 * clock_period_ns if latency_cutoff_ns is None else latency_cutoff_ns
+    for name, value in (("clock_period_ns", clock_period_ns), ("latency_cutoff_ns", cutoff)):
+        if not value > 0:
+            raise SettingsError(f"{name} must be greater than 0, not {value!r}")
+    check_part(part, setting="part")
+    _check_free(folder, overwrite)
+    stages = pipeline(trace_graph(graph), cutoff, ternary_adders=ternary_adders)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
+    try:
+        _write_files(stages, temporary, clock_period_ns, part)
+        figures = {
+            "top": TOP,
+            "part": part,
+            "clock_period_ns": clock_period_ns,
+            "latency_cycles": stages.latency_cycles,
+            "ii": 1,
+            "stage_delay_ns": stages.stage_delay_ns,
+            "estimated_lut": float(stages.logic.cost),
+            "register_bits": stages.register_bits,
+            "inputs": _ports(graph, graph.inputs, stages.input_fields),
+            "outputs": _ports(graph, graph.outputs, stages.output_fields),
+            "graph_digest": graph.digest,
+            "versions": {"alkaid": importlib.metadata.version("alkaid")},
+        }
+        write_json(
+            temporary / MANIFEST, {"format": _FORMAT, "figures": figures, "files": tree_digests(temporary)}
+        )
+        temporary.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return open_rtl(folder)
+
+
+def open_rtl(folder: str | Path) -> RtlProject:
+    """Read a project's manifest and check every file against it.
+
+    Raises
+    ------
+    StaleProjectError
+        The folder is no RTL project, is half written, or a file is missing or was changed.
+    """
+    folder = Path(folder)
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise StaleProjectError(f"{folder} is no RTL project of codesign (it has no {MANIFEST}); {_AGAIN}")
+    try:
+        manifest = read_json(path)
+        if manifest["format"] != _FORMAT:
+            raise ValueError(f"format {manifest['format']!r}, not {_FORMAT}")
+        figures, files = manifest["figures"], manifest["files"]
+        inputs, outputs = (tuple(_port(value) for value in figures[name]) for name in ("inputs", "outputs"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise StaleProjectError(f"{path} is damaged ({error}); {_AGAIN}") from error
+    missing = [name for name in files if not (folder / name).is_file()]
+    if missing:
+        raise StaleProjectError(
+            f"{folder}: {len(missing)} of {len(files)} files are missing, first {missing[0]}; {_AGAIN}"
+        )
+    now = tree_digests(folder, files)
+    changed = [name for name, digest in files.items() if now[name] != digest]
+    if changed:
+        raise StaleProjectError(
+            f"{folder}: {len(changed)} of {len(files)} files were changed after the manifest, first {changed[0]}; "
+            f"{_AGAIN}"
+        )
+    plain = ("top", "part", "clock_period_ns", "latency_cycles", "ii", "stage_delay_ns", "estimated_lut")
+    return RtlProject(
+        folder=folder,
+        **{name: figures[name] for name in (*plain, "register_bits")},
+        inputs=inputs,
+        outputs=outputs,
+        digest=json_digest([figures, files]),
+    )
+
+
+def _write_files(stages: Pipeline, folder: Path, clock_period_ns: float, part: str) -> None:
+    """Let alkaid write its project, and keep what belongs to the design, under names of its own."""
+    from alkaid.codegen.rtl import RTLModel
+
+    written = folder / ".alkaid"
+    model = RTLModel(
+        stages.fsm, written, prj_name=TOP, part_name=part, clock_period=clock_period_ns, ternary_fuse=False
+    )
+    model.write()
+    for path in sorted((written / "src").rglob("*.v")):
+        name = path.relative_to(written / "src").as_posix()
+        name = re.sub(r"^logic(\d+)\.v$", rf"{TOP}_logic\1.v", name)
+        write_text(folder / SOURCES / name, _renamed(path.read_text(encoding="utf-8")))
+    for name in (f"src/{TOP}.xdc", "build_vivado_prj.tcl"):
+        write_text(folder / name, (written / name).read_text(encoding="utf-8"))
+    shutil.rmtree(written)
+    (folder / _LOGIC).parent.mkdir()
+    stages.logic.save(folder / _LOGIC)
+
+
+def _renamed(text: str) -> str:
+    """Give modules names that do not collide with those of another design."""
+    text = re.sub(r"\b(?:INTERNAL_|_inst_)logic(\d+)", r"u_logic\1", text)
+    text = re.sub(r"\blogic(\d+)\b", rf"{TOP}_logic\1", text)
+    return re.sub(r"\b(binop|multiplier|mux|negative|shift_adder|ternary_adder)(?= #\()", r"alkaid_\1", text)
+
+
+def _ports(graph: Graph, names: Sequence[str], fields: Sequence[Field]) -> list[dict[str, Any]]:
+    ports, start = [], 0
+    for name in names:
+        node = graph[name]
+        size = 1
+        for length in node.output_shape:
+            size *= length
+        described = [list(asdict(field).values()) for field in fields[start : start + size]]
+        ports.append(
+            {
+                "name": name,
+                "shape": list(node.output_shape),
+                "precision": str(node.result),
+                "fields": described,
+            }
+        )
+        start += size
+    return ports
+
+
+def _port(value: dict[str, Any]) -> Port:
+    fields = tuple(Field(*field) for field in value["fields"])
+    return Port(value["name"], tuple(value["shape"]), FixedPoint.parse(value["precision"]), fields)
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise OutputFolderError(
+            f"{folder} is not empty and no RTL project of codesign; choose another folder"
+        )
+    if not overwrite:
+        raise OutputFolderError(
+            f"{folder} already holds an RTL project; choose another folder or overwrite it"
+        )

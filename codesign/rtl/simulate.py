@@ -1,0 +1,237 @@
+"""Simulation of the Verilog with Verilator, and of its logic with alkaid's interpreter."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from codesign.core.files import json_digest
+from codesign.core.process import run_process
+from codesign.errors import ToolFailedError
+from codesign.rtl.packing import Field, flat_inputs, pack, unpack, words_of
+from codesign.rtl.project import RtlProject
+from codesign.rtl.tools import Verilator, find_compiler, find_verilator
+
+BUILD = "build_verilator"
+"""The folder below a project for the simulation; not part of the manifest."""
+
+_SAMPLES_A_PROCESS = 2000
+_SPLIT_STATEMENTS = 4000
+# the fast parts at -O1: -O2 takes twice as long to compile and saves a few microseconds a sample
+_FAST, _SLOW = "-O1", "-O0"
+_RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A compiled simulation.
+
+    Parameters
+    ----------
+    program
+        The program; it is built once for the same sources and tools.
+    build_seconds
+        Wall time of building it, 0 if it stood already.
+    verilator_version
+        For example ``5.48.0``.
+    """
+
+    program: Path
+    build_seconds: float
+    verilator_version: str
+
+
+def build_simulation(
+    project: RtlProject, *, jobs: int | None = None, timeout_s: float | None = 1800.0
+) -> Simulation:
+    """Translate the Verilog to C++ and compile it, unless that stands already from these very sources.
+
+    Parameters
+    ----------
+    project
+        The project.
+    jobs
+        How many compilers at once; by default the machine's cores.
+    timeout_s
+        Wall time for each tool.
+
+    Raises
+    ------
+    ToolNotFoundError
+        Verilator or g++ is missing.
+    ToolError
+        One of them is too old or fails.
+    """
+    verilator, compiler = find_verilator(), find_compiler()
+    started = time.monotonic()
+    key = json_digest([project.digest, verilator.version, _harness(), _FAST, _SPLIT_STATEMENTS])
+    build = project.folder / BUILD
+    program = build / f"simulation-{key[:16]}"
+    if program.is_file():
+        return Simulation(program, 0.0, verilator.version)
+    build.mkdir(exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=build, prefix=".building-"))
+    try:
+        _translate(project, verilator, temporary, build / "verilator.log", timeout_s)
+        linked = _compile(
+            project, verilator, compiler.path, temporary, jobs or os.cpu_count() or 1, timeout_s
+        )
+        linked.replace(program)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return Simulation(program, time.monotonic() - started, verilator.version)
+
+
+def simulate(
+    project: RtlProject,
+    x: np.ndarray | Sequence[np.ndarray],
+    *,
+    processes: int | None = None,
+    timeout_s: float | None = 3600.0,
+) -> np.ndarray:
+    """Compute with the simulated Verilog: one vector into the pipeline each clock, results after its latency.
+
+    Parameters
+    ----------
+    project
+        The project.
+    x
+        Inputs `(n_samples, *input_shape)`; several inputs as a sequence. The network's input types round and
+        saturate them first.
+    processes
+        How many simulations share the samples; by default the machine's cores.
+    timeout_s
+        Wall time for each process.
+
+    Returns
+    -------
+    np.ndarray
+        float64 `(n_samples, n_outputs)`: the design's numbers, exactly; all outputs side by side, flat.
+
+    Raises
+    ------
+    DataError
+        Inputs that do not fit the design.
+    ToolError
+        Building or running the simulation fails.
+    """
+    values = flat_inputs(project.inputs, x)
+    simulation = build_simulation(project, timeout_s=timeout_s)
+    vectors = pack(values, _fields(project, "inputs"))
+    n_parts = max(1, min(processes or os.cpu_count() or 1, len(vectors) // _SAMPLES_A_PROCESS))
+
+    def run(part: np.ndarray) -> np.ndarray:
+        return _run(project, simulation, part, timeout_s)
+
+    with ThreadPoolExecutor(n_parts) as pool:
+        words = np.concatenate(list(pool.map(run, np.array_split(vectors, n_parts))))
+    return unpack(words, _fields(project, "outputs"))
+
+
+def interpret(project: RtlProject, x: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+    """Compute with alkaid's interpreter of the logic that the Verilog was made from; no tool is needed.
+
+    Parameters
+    ----------
+    project
+        The project.
+    x
+        As for `simulate`.
+
+    Returns
+    -------
+    np.ndarray
+        float64 `(n_samples, n_outputs)`.
+    """
+    values = flat_inputs(project.inputs, x)
+    if not len(values):
+        return np.zeros((0, len(_fields(project, "outputs"))))
+    return np.asarray(project.logic().predict(values))
+
+
+def _fields(project: RtlProject, side: str) -> list[Field]:
+    return [field for port in getattr(project, side) for field in port.fields]
+
+
+def _harness() -> str:
+    return files("codesign.rtl").joinpath("templates", "harness.cpp").read_text(encoding="utf-8")
+
+
+def _translate(
+    project: RtlProject, verilator: Verilator, folder: Path, log_path: Path, timeout_s: float | None
+) -> None:
+    command = [
+        verilator.program,
+        "--cc",
+        "--Mdir",
+        folder.absolute(),
+        *("--top-module", project.top, "--prefix", "Vdut"),
+        *("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNUSED", "--no-timing", "--noassert", "--no-decoration"),
+        *("--x-assign", "fast", "--x-initial", "fast"),
+        *("--output-split", str(_SPLIT_STATEMENTS * 10)),
+        *(path.absolute() for path in project.sources),
+    ]
+    run_process(command, cwd=folder, env=verilator.environment, timeout_s=timeout_s, log_path=log_path)
+
+
+def _compile(
+    project: RtlProject,
+    verilator: Verilator,
+    compiler: Path,
+    folder: Path,
+    jobs: int,
+    timeout_s: float | None,
+) -> Path:
+    (folder / "harness.cpp").write_text(_harness(), encoding="utf-8")
+    include = verilator.root / "include"
+    sources = sorted(folder.glob("*.cpp"), key=lambda path: -path.stat().st_size)
+    flags = [
+        "-std=c++17",
+        "-w",
+        "-DVL_TIME_CONTEXT",
+        f"-DINPUT_WORDS={words_of(_fields(project, 'inputs'))}",
+        f"-DOUTPUT_WORDS={words_of(_fields(project, 'outputs'))}",
+        f"-DLATENCY={project.latency_cycles}",
+        f"-I{include}",
+        f"-I{include / 'vltstd'}",
+        "-I.",
+    ]
+
+    def compile_one(source: Path) -> str:
+        level = _SLOW if "Slow" in source.name or source.name in _RUNTIME else _FAST
+        target = f"{source.stem}.o"
+        command = [compiler, *flags, level, "-c", source, "-o", target]
+        run_process(command, cwd=folder, timeout_s=timeout_s)
+        return target
+
+    with ThreadPoolExecutor(jobs) as pool:
+        objects = list(pool.map(compile_one, [include / name for name in _RUNTIME] + sources))
+    run_process([compiler, *objects, "-pthread", "-o", "simulation"], cwd=folder, timeout_s=timeout_s)
+    return folder / "simulation"
+
+
+def _run(
+    project: RtlProject, simulation: Simulation, vectors: np.ndarray, timeout_s: float | None
+) -> np.ndarray:
+    """Run one process on its share of the vectors."""
+    n_words = words_of(_fields(project, "outputs"))
+    with tempfile.TemporaryDirectory(dir=project.folder / BUILD, prefix=".run-") as name:
+        folder = Path(name)
+        np.ascontiguousarray(vectors, dtype="<u4").tofile(folder / "inputs.bin")
+        done = run_process(
+            [simulation.program.absolute(), "inputs.bin", "outputs.bin"], cwd=folder, timeout_s=timeout_s
+        )
+        words = np.fromfile(folder / "outputs.bin", dtype="<u4")
+    if words.size != len(vectors) * n_words:
+        reason = f"{words.size // max(n_words, 1)} of {len(vectors)} samples came out"
+        raise ToolFailedError(done.command, done.exit_code, done.last_lines, reason=reason)
+    return words.astype(np.uint32).reshape(len(vectors), n_words)

@@ -1,0 +1,248 @@
+"""Exact arithmetic on arrays of alkaid variables, the wires of a design that is being traced.
+
+An alkaid variable knows its bounds and its step, so that every sum and product is exact and as wide as it must
+be. What alkaid cannot hold is refused here rather than computed wrongly: constants of more than 31 significant
+bits (it keeps them in 32), weights of more than 24 (it takes float32 matrices), values past 52 bits (it computes
+bounds in float64).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.errors import ConversionError
+
+if TYPE_CHECKING:
+    from alkaid.trace import FVariable
+
+Wires = np.ndarray[Any, Any]
+"""An array of `FVariable`, dtype object, of a tensor's shape."""
+
+CONSTANT_BITS = 31
+WEIGHT_BITS = 24
+VALUE_BITS = 52
+
+_HARDWARE = (1, 1, -1)  # alkaid's own default cost model: one LUT a bit of an adder
+
+
+def input_wires(shape: tuple[int, ...], signed: bool, integer_bits: int, fraction: int) -> Wires:
+    """Make the wires of an input tensor; `integer_bits` without the sign bit, as alkaid counts them."""
+    from alkaid.trace import FVArray
+
+    full = np.ones(shape, dtype=np.int64)
+    variables = FVArray.from_kif(full * int(signed), full * integer_bits, full * fraction, hwconf=_HARDWARE)
+    return np.asarray(variables)
+
+
+def constant(value: float) -> FVariable:
+    """Make a wire that always holds one value."""
+    from alkaid.trace.fixed_variable import FVariable, HWConfig
+
+    return FVariable.from_const(float(value), HWConfig(*_HARDWARE))
+
+
+def is_constant(wire: FVariable) -> bool:
+    """Whether a wire always holds the value `wire.low`."""
+    return bool(wire.low == wire.high)
+
+
+def each(function: Callable[..., FVariable], *arrays: Any) -> Wires:
+    """Apply a function of wires (or numbers) to arrays, element by element."""
+    spread = np.broadcast_arrays(*arrays)
+    result = np.empty(spread[0].shape, dtype=object)
+    for index in np.ndindex(result.shape):
+        result[index] = function(*(array[index] for array in spread))
+    return result
+
+
+def width(wire: FVariable) -> int:
+    """Return the bits of a wire."""
+    return 0 if is_constant(wire) and wire.low == 0 else int(sum(wire.kif))
+
+
+def significant_bits(value: float) -> int:
+    """Return the bits between the highest and the lowest one of a value's magnitude."""
+    numerator = abs(float(value).as_integer_ratio()[0])
+    return (numerator // (numerator & -numerator)).bit_length() if numerator else 0
+
+
+def settled(wire: FVariable) -> FVariable:
+    """Keep alkaid from merging a wide constant that a wire ends with into the next constant added to it.
+
+    It would keep the sum of the two in 32 bits, whatever its size.
+    """
+    from alkaid.trace.fixed_variable import FVariable
+
+    if wire.opr != "cadd" or width(wire) + 1 <= CONSTANT_BITS:
+        return wire
+    bounds = (wire.low, wire.high, wire.step)
+    return FVariable(*bounds, _from=(wire,), _factor=1.0, opr="wrap", hwconf=wire.hwconf)
+
+
+def add(a: FVariable, b: FVariable) -> FVariable:
+    """Return `a + b`."""
+    if is_constant(b):
+        return add_constant(a, b.low)
+    return add_constant(b, a.low) if is_constant(a) else a + b
+
+
+def add_constant(wire: FVariable, value: float) -> FVariable:
+    """Return `wire + value`.
+
+    Raises
+    ------
+    ConversionError
+        The constant has too many significant bits.
+    """
+    value = float(value)
+    if is_constant(wire):
+        return constant(wire.low + value)
+    if significant_bits(value) > CONSTANT_BITS:
+        raise ConversionError(
+            f"the constant {value!r} has {significant_bits(value)} significant bits, and the RTL path holds "
+            f"{CONSTANT_BITS}; give biases fewer bits"
+        )
+    return settled(wire) + value if value else wire
+
+
+def negated(wire: FVariable) -> FVariable:
+    """Return `-wire`."""
+    return constant(-wire.low) if is_constant(wire) else -wire
+
+
+def scaled(wire: FVariable, factor: float) -> FVariable:
+    """Return `wire * factor` for a constant factor."""
+    if is_constant(wire) or factor == 0:
+        return constant(wire.low * factor)
+    check_weights(np.array([factor]))
+    return wire * float(factor)
+
+
+def multiplied(a: FVariable, b: FVariable) -> FVariable:
+    """Return `a * b`."""
+    if is_constant(b):
+        return scaled(a, b.low)
+    return scaled(b, a.low) if is_constant(a) else a * b
+
+
+def is_negative(wire: FVariable) -> FVariable:
+    """Return 1 where a wire is negative, else 0."""
+    if is_constant(wire):
+        return constant(float(wire.low < 0))
+    return wire.is_negative()
+
+
+def is_greater(wire: FVariable, limit: float) -> FVariable:
+    """Return 1 where a wire is greater than a constant, else 0."""
+    return is_negative(add_constant(negated(wire), limit))
+
+
+def choose(condition: FVariable, then: FVariable, otherwise: FVariable) -> FVariable:
+    """Return `then` where a condition of one bit is 1, else `otherwise`."""
+    if is_constant(condition):
+        return then if condition.low else otherwise
+    return condition.msb_mux(then, otherwise)
+
+
+def larger(a: FVariable, b: FVariable) -> FVariable:
+    """Return the larger of two wires."""
+    if is_constant(a) and is_constant(b):
+        return a if a.low >= b.low else b
+    if is_constant(a):
+        a, b = b, a
+    return settled(a).max_of(b)
+
+
+def limited(wire: FVariable, least: float, most: float) -> FVariable:
+    """Return a wire kept between two constants, each of at most 31 significant bits."""
+    if is_constant(wire):
+        return constant(min(max(wire.low, least), most))
+    if wire.low < least:
+        wire = settled(wire).max_of(float(least))
+    return settled(wire).min_of(float(most)) if wire.high > most else wire
+
+
+def reduced(operation: Callable[[FVariable, FVariable], FVariable], wires: Sequence[FVariable]) -> FVariable:
+    """Combine wires in a balanced tree."""
+    wires = list(wires)
+    while len(wires) > 1:
+        pairs = [operation(a, b) for a, b in zip(wires[::2], wires[1::2], strict=False)]
+        wires = pairs + wires[2 * len(pairs) :]
+    return wires[0]
+
+
+def matrix_product(wires: Wires, kernel: np.ndarray) -> Wires:
+    """Multiply a vector by a constant matrix with alkaid's shared adders.
+
+    Parameters
+    ----------
+    wires
+        Shape `(n_terms,)`.
+    kernel
+        float64, `(n_terms, n_outputs)`.
+
+    Returns
+    -------
+    Wires
+        Shape `(n_outputs,)`.
+    """
+    from alkaid.trace import FVArray
+
+    check_weights(kernel)
+    live = np.array([not is_constant(wire) for wire in wires], dtype=bool)
+    values = np.array([wire.low for wire in wires[~live]])
+    offset = values @ kernel[~live] if values.size else np.zeros(kernel.shape[1])
+    used = kernel[live]
+    if not used.any():
+        return each(constant, offset)
+    total = np.asarray(FVArray(wires[live]) @ used)
+    return each(add_constant, each(_as_wire, total), offset)
+
+
+def looked_up(wire: FVariable, function: Callable[[np.ndarray], np.ndarray]) -> FVariable:
+    """Look a function of a wire up in a table of all the values between its bounds.
+
+    Parameters
+    ----------
+    wire
+        The address.
+    function
+        Takes float64 values `(n,)` and returns the same number, each of at most 24 significant bits.
+    """
+    if is_constant(wire):
+        return constant(float(function(np.array([wire.low]))[0]))
+    table = np.asarray(function(grid_of(wire)), dtype=np.float64)
+    if np.any(table.astype(np.float32) != table):
+        raise ConversionError(
+            f"a lookup table holds values of more than {WEIGHT_BITS} significant bits; give the table fewer bits"
+        )
+    return wire.lookup(table)
+
+
+def grid_of(wire: FVariable) -> np.ndarray:
+    """Return all values that a wire can hold, ascending, float64."""
+    return wire.low + wire.step * np.arange(values_of(wire))
+
+
+def values_of(wire: FVariable) -> int:
+    """Return how many values a wire can hold."""
+    return 1 if is_constant(wire) else round((wire.high - wire.low) / wire.step) + 1
+
+
+def check_weights(weights: np.ndarray) -> None:
+    """Refuse constants that alkaid's float32 matrices would round."""
+    inexact = weights.astype(np.float32) != weights
+    if inexact.any():
+        value = float(weights[inexact].ravel()[0])
+        raise ConversionError(
+            f"the weight {value!r} has {significant_bits(value)} significant bits, and the RTL path holds "
+            f"{WEIGHT_BITS}; give weights fewer bits"
+        )
+
+
+def _as_wire(value: Any) -> FVariable:
+    """Alkaid gives plain zeros for outputs that no weight reaches."""
+    return value if hasattr(value, "kif") else constant(value)
