@@ -107,7 +107,6 @@ _SOFTMAX_SIZES = (
     "n_inner",
     "exp_table_size",
     "inv_table_size",
-    "table_size",
     "axis",
 )
 
@@ -189,11 +188,10 @@ class _Reader:
         if layer.weights:
             attributes["product"] = _product(layer)
         attributes["integer_types"] = sorted(name for name, text in named.items() if self._is_integer(text))
-        attributes["inferred"] = sorted(
-            name
-            for name, text in dict(layer.get_attr("precision") or {}).items()
-            if text == "auto" and name in named
-        )
+        attributes["inferred"] = _inferred_types(layer, kind, named)
+        maximum = layer.model.config.model_precision.get("maximum")
+        if maximum is not None and attributes["inferred"]:
+            attributes["maximum"] = str(maximum)
         types = {name: self._format(layer, name, text) for name, text in named.items()}
         sources = {name: _kernel(layer, name) for name in layer.weights}
         return Node(
@@ -231,6 +229,17 @@ class _Reader:
             ) from error
 
 
+def _inferred_types(layer: Layer, kind: str, named: Mapping[str, str]) -> list[str]:
+    """List the types that follow from others: asked for as `auto`, or of a layer that hls4ml put in itself."""
+    configured = dict(layer.get_attr("precision") or {})
+    found = {name for name, text in configured.items() if text == "auto" and name in named}
+    put_in = kind == "zero_padding_1d" or kind == "zero_padding_2d"
+    in_place = type(layer.get_output_variable()).__name__.startswith("Inplace")
+    if kind == "clone" or in_place or (put_in and not configured):
+        found.add("result")
+    return sorted(found)
+
+
 def _family(kind: str) -> str:
     for family in ("conv", "pooling", "zero_padding"):
         if family in kind:
@@ -250,11 +259,9 @@ def _softmax_configuration(layer: Layer) -> tuple[dict[str, Any], dict[str, str]
     numbers = dict(re.findall(r"static const unsigned (\w+) = (-?\d+);", text))
     types = {name: target for target, name in re.findall(r"typedef (.+?) (\w+)_t;", text)}
     attributes: dict[str, Any] = {name: int(numbers[name]) for name in _SOFTMAX_SIZES if name in numbers}
-    attributes["table_size"] = int(layer.get_attr("table_size"))
     attributes["implementation"] = layer.get_attr("implementation")
     attributes["exp_scale"] = float(layer.get_attr("exp_scale", 1.0))
     named = {name: types[name] for name in _SOFTMAX_TYPES}
-    named["table"] = layer.get_attr("table_t").name
     return attributes, named
 
 

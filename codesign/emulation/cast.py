@@ -1,0 +1,187 @@
+"""The assignment of one fixed-point value to another type, planned once for all the data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.codes import (
+    Arithmetic,
+    Array,
+    arithmetic_for,
+    convert,
+    is_float,
+    like,
+    limit_codes,
+    limited,
+    outside,
+    scaled,
+    shift_right,
+)
+from codesign.emulation.overflow import Tally
+from codesign.emulation.signal import magnitude
+from codesign.errors import ConversionError
+
+_FURTHEST_SHIFT = 62
+
+
+@dataclass(frozen=True, eq=False)
+class Cast:
+    """A planned assignment to `precision`.
+
+    Parameters
+    ----------
+    source
+        The fraction of the incoming codes.
+    fraction, low, high
+        The outgoing codes: their fraction and their bounds.
+    precision
+        The type that is assigned to.
+    overflows
+        Whether some value within the incoming bounds leaves the type's range.
+    work
+        The number type in which the computation is exact.
+    """
+
+    source: int
+    fraction: int
+    low: Array
+    high: Array
+    precision: FixedPoint
+    overflows: bool
+    work: Arithmetic
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether no value changes."""
+        return not self.overflows and self.fraction == self.source
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """The cheapest number type of the outgoing codes."""
+        return arithmetic_for(magnitude(self.low, self.high))
+
+    def apply(
+        self, codes: Array, tally: Tally | None = None, *, relu: bool = False, own: bool = False
+    ) -> Array:
+        """Convert codes.
+
+        Parameters
+        ----------
+        codes
+            Whole numbers at `source`, within the bounds that the plan was made for.
+        tally
+            Where to count overflows and lost values.
+        relu
+            Replace negative values by zero first; only for a plan made with `relu`.
+        own
+            Whether `codes` may be overwritten.
+
+        Returns
+        -------
+        Array
+            Codes at `fraction` in the number type `arithmetic`; may be `codes` itself.
+        """
+        given = codes
+        codes = convert(codes, self.work)
+        if relu and self.overflows and self.precision.overflow not in ("SAT", "SAT_SYM"):
+            codes, relu = np.maximum(codes, like(codes, 0)), False
+        rounded = self._rounded(codes)
+        if tally is not None:
+            self._count(codes, rounded, tally, relu)
+        own = own or rounded is not given
+        if relu:  # clipping below at zero commutes with rounding and with saturation
+            rounded = np.maximum(rounded, like(rounded, 0), out=rounded if own else None)
+            own = True
+        if self.overflows:
+            rounded = limited(rounded, self.precision, own=own)
+        return convert(rounded, self.arithmetic)
+
+    def _rounded(self, codes: Array) -> Array:
+        if self.fraction > self.source:
+            return scaled(codes, self.fraction - self.source)
+        if self.fraction < self.source:
+            return shift_right(codes, self.source - self.fraction, self.precision.rounding)
+        return codes
+
+    def _count(self, codes: Array, rounded: Array, tally: Tally, relu: bool) -> None:
+        counted = codes > 0 if relu else codes != 0
+        gone = counted & outside(rounded, self.precision, self.fraction) if self.overflows else None
+        lost = counted & (rounded == 0) if self.fraction < self.source else None
+        tally.add(
+            codes.size,
+            overflowed=0 if gone is None else int(np.count_nonzero(gone)),
+            wraps=self.precision.overflow.startswith("WRAP"),
+            lost=0 if lost is None else int(np.count_nonzero(lost)),
+        )
+
+
+def plan_cast(source: int, low: Array, high: Array, precision: FixedPoint, *, relu: bool = False) -> Cast:
+    """Plan the assignment of codes at fraction `source` between `low` and `high` (float64, any shape) to a type.
+
+    Parameters
+    ----------
+    source, low, high
+        The incoming codes.
+    precision
+        The type that is assigned to.
+    relu
+        Whether negative values become zero first; `low` and `high` are the bounds before that.
+
+    Raises
+    ------
+    ConversionError
+        For a type with saturation bits or AP_WRAP_SM, which hls4ml does not make.
+    """
+    if precision.saturation_bits or precision.overflow == "WRAP_SM":
+        raise ConversionError(f"{precision} is not emulated; use an overflow mode without saturation bits")
+    incoming = magnitude(low, high)
+    if relu:
+        low, high = np.maximum(low, 0.0), np.maximum(high, 0.0)
+    fraction = min(source, precision.fractional_bits)
+    rounded = _rounded_bounds(source, fraction, low, high, precision.rounding)
+    overflows = _leaves_range(*rounded, precision, fraction)
+    if overflows:  # limits are whole only in the type's own unit
+        fraction = precision.fractional_bits
+        rounded = _rounded_bounds(source, fraction, low, high, precision.rounding)
+    work = _work(source - fraction, incoming, magnitude(*rounded), overflows)
+    if overflows:
+        rounded = _limited_bounds(*rounded, precision)
+    return Cast(source, fraction, *rounded, precision, overflows, work)
+
+
+def _leaves_range(low: Array, high: Array, precision: FixedPoint, fraction: int) -> bool:
+    least, most = limit_codes(precision, fraction)
+    return bool(low.size) and (float(low.min()) < least or float(high.max()) > most)
+
+
+def _rounded_bounds(
+    source: int, fraction: int, low: Array, high: Array, rounding: str
+) -> tuple[Array, Array]:
+    """Round bounds; past 53 bits, where float64 is not exact, outwards by a step."""
+    if fraction >= source:
+        factor = 2.0 ** (fraction - source)
+        return low * factor, high * factor
+    low, high = (shift_right(bound, source - fraction, rounding) for bound in (low, high))
+    return (low - 1.0, high + 1.0) if magnitude(low, high) > 2.0**50 else (low, high)
+
+
+def _limited_bounds(low: Array, high: Array, precision: FixedPoint) -> tuple[Array, Array]:
+    least, most = (float(limit) for limit in limit_codes(precision, precision.fractional_bits))
+    if precision.overflow in ("SAT", "SAT_SYM"):
+        return np.clip(low, least, most), np.clip(high, least, most)
+    outer = (low < least) | (high > most)
+    if precision.overflow == "SAT_ZERO":
+        return np.where(outer, np.clip(low, least, 0.0), low), np.where(outer, np.clip(high, 0.0, most), high)
+    return np.where(outer, least, low), np.where(outer, most, high)
+
+
+def _work(shift: int, incoming: float, outgoing: float, overflows: bool) -> Arithmetic:
+    """Choose the number type in which every step of the cast is exact; `shift` bits are rounded away."""
+    bound = max(incoming, outgoing, 2.0 * outgoing if overflows else 0.0)
+    if shift > 0:
+        bound = max(bound, incoming + 2.0 ** (shift - 1))
+    work = arithmetic_for(bound)
+    return "object" if abs(shift) > _FURTHEST_SHIFT and not is_float(work) else work

@@ -1,0 +1,259 @@
+"""Bit-exact inference of a converted graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.codes import Arithmetic, Array
+from codesign.emulation.inference import infer_types
+from codesign.emulation.layers.kinds import PLANNERS
+from codesign.emulation.layers.linear import ProductStep
+from codesign.emulation.layers.step import Step, Tallies
+from codesign.emulation.products import Method
+from codesign.emulation.signal import Signal
+from codesign.errors import ConversionError, DataError
+from codesign.hls.graph import Graph
+
+_BATCH_BYTES = 1 << 20  # of the largest tensor: a batch that stays in the processor's cache
+_LARGEST_BATCH = 1 << 14
+
+
+@dataclass(frozen=True)
+class Accumulator:
+    """What is proven of a layer's accumulators.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    precision
+        The accumulator's type.
+    least, most
+        The extreme values that the sums can reach, over all inputs on the input grid (interval analysis over
+        the actual weights).
+    method
+        ``exact``: nothing can overflow; ``wrapping`` or ``stepwise``: something might, or products are rounded.
+    arithmetic
+        The number type that computes it exactly.
+    """
+
+    layer: str
+    precision: FixedPoint
+    least: float
+    most: float
+    method: Method
+    arithmetic: Arithmetic
+
+
+@dataclass(frozen=True, eq=False)
+class Emulator:
+    """A graph that is ready to run.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    steps
+        Its layers, planned, in the order of execution.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+
+    @classmethod
+    def of(cls, graph: Graph) -> Emulator:
+        """Plan every layer of a graph.
+
+        Raises
+        ------
+        ConversionError
+            A layer that cannot be emulated, named.
+        """
+        return cls(graph, _plan(graph, {}))
+
+    def with_types(self, types: Mapping[str, Mapping[str, FixedPoint]], *, infer: bool = True) -> Emulator:
+        """Replace formats, without converting or compiling anything.
+
+        Parameters
+        ----------
+        types
+            By layer and type (``{"fc1": {"weight": ..., "result": ...}}``). Weights are made again from their
+            sources, as hls4ml would print them.
+        infer
+            Whether types that hls4ml had inferred follow the new ones by hls4ml's rules, as they would in a
+            new conversion. Otherwise they stay.
+
+        Raises
+        ------
+        KeyError
+            A layer or a type that is not there.
+        """
+        for name in types:
+            self.graph[name]  # names the layers there are
+        changed = {name: self.graph[name].with_types(formats) for name, formats in types.items()}
+        graph = replace(self.graph, nodes=tuple(changed.get(node.name, node) for node in self.graph))
+        if infer:
+            graph = infer_types(graph, given={name: set(formats) for name, formats in types.items()})
+        return Emulator(graph, _plan(graph, {step.node.name: step for step in self.steps}))
+
+    @cached_property
+    def signals(self) -> dict[str, Signal]:
+        """What is known of the result of each layer."""
+        return {step.node.name: step.signal for step in self.steps}
+
+    @property
+    def arithmetic(self) -> dict[str, Arithmetic]:
+        """The number type that each layer computes in: the cheapest one that is exact for every input."""
+        return {step.node.name: step.arithmetic for step in self.steps}
+
+    @property
+    def accumulators(self) -> dict[str, Accumulator]:
+        """What is proven of the accumulators of dense and convolution layers."""
+        return {
+            step.node.name: Accumulator(
+                step.node.name,
+                step.sums.accumulator,
+                step.sums.least,
+                step.sums.most,
+                step.sums.method,
+                step.sums.arithmetic,
+            )
+            for step in self.steps
+            if isinstance(step, ProductStep)
+        }
+
+    @property
+    def batch_size(self) -> int:
+        """How many samples fit the processor's cache."""
+        largest = max(step.signal.low.size * np.dtype(step.signal.arithmetic).itemsize for step in self.steps)
+        return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // largest))
+
+    def run(
+        self, x: np.ndarray | Sequence[np.ndarray], *, trace: bool = False, batch_size: int | None = None
+    ) -> Any:
+        """Compute what the C++ computes, to the last bit.
+
+        Parameters
+        ----------
+        x
+            Real numbers `(n_samples, *input_shape)`; a sequence of such arrays if there are several inputs.
+        trace
+            Whether to return the result of every layer.
+        batch_size
+            How many samples to hold at a time; chosen to fit the processor's cache if not given.
+
+        Returns
+        -------
+        ndarray, list of ndarray, or dict of ndarray
+            float64 `(n_samples, *output_shape)`; a list if there are several outputs; with `trace` a
+            dictionary by layer name.
+
+        Raises
+        ------
+        DataError
+            Inputs of another number or shape, or values that the input type cannot take (NaN).
+        """
+        arrays = self.check_inputs(x)
+        kept = [step.node.name for step in self.steps] if trace else list(dict.fromkeys(self.graph.outputs))
+        results = {name: np.empty((len(arrays[0]), *self.signals[name].shape)) for name in kept}
+        for batch in batches(len(arrays[0]), batch_size or self.batch_size):
+            given = dict(zip(self.graph.inputs, (array[batch] for array in arrays), strict=True))
+            for name, codes in execute(self.steps, given, kept).items():
+                values_of(codes, self.signals[name], out=results[name][batch])
+        if trace:
+            return results
+        outputs = [results[name] for name in self.graph.outputs]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def check_inputs(self, x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return the inputs as one array for each input node; shapes that hold as many values are accepted."""
+        arrays = [x] if isinstance(x, np.ndarray) else [np.asarray(part) for part in x]
+        names = self.graph.inputs
+        if len(arrays) != len(names):
+            raise DataError(f"the network has {len(names)} inputs ({', '.join(names)}), not {len(arrays)}")
+        checked = []
+        for name, array in zip(names, arrays, strict=True):
+            shape = self.graph[name].output_shape
+            if array.ndim < 2 or np.prod(array.shape[1:]) != np.prod(shape) or len(array) != len(arrays[0]):
+                raise DataError(
+                    f"input {name} must be {('n_samples', *shape)} with {len(arrays[0])} samples, not {array.shape}"
+                )
+            checked.append(array.reshape(len(array), *shape))
+        return checked
+
+
+def emulate(
+    graph: Graph, x: np.ndarray | Sequence[np.ndarray], *, trace: bool = False, batch_size: int | None = None
+) -> Any:
+    """Compute what the C++ of a graph computes, to the last bit; see `Emulator.run`."""
+    return Emulator.of(graph).run(x, trace=trace, batch_size=batch_size)
+
+
+def execute(
+    steps: Iterable[Step],
+    given: Mapping[str, Array],
+    wanted: Sequence[str],
+    tallies: Mapping[str, Tallies] | None = None,
+) -> dict[str, Array]:
+    """Run one batch.
+
+    Parameters
+    ----------
+    steps
+        The layers to run, in the order of execution.
+    given
+        Real numbers for input layers among the steps, codes for layers that are not.
+    wanted
+        The layers whose codes are returned.
+    tallies
+        Where to count overflows, by layer.
+    """
+    steps = list(steps)
+    codes = dict(given)
+    last_use = {name: index for index, step in enumerate(steps) for name in step.node.inputs}
+    for index, step in enumerate(steps):
+        name = step.node.name
+        inputs = [codes[source] for source in step.node.inputs or (name,)]
+        codes[name] = step.run(inputs, None if tallies is None else tallies[name])
+        for source in step.node.inputs:
+            if last_use[source] == index and source not in wanted:
+                codes.pop(source, None)
+    return {name: codes[name] for name in wanted}
+
+
+def batches(n_samples: int, size: int) -> Iterable[slice]:
+    """Cut samples into batches."""
+    return (slice(start, start + size) for start in range(0, n_samples, size))
+
+
+def values_of(codes: Array, signal: Signal, out: Array | None = None) -> Array:
+    """Turn codes into real numbers, float64; never a negative zero."""
+    values = np.multiply(codes.astype(np.float64), 2.0**-signal.fraction, out=out)
+    return np.add(values, 0.0, out=values)
+
+
+def _plan(graph: Graph, known: Mapping[str, Step]) -> tuple[Step, ...]:
+    """Plan the layers; steps are kept where the layer and its inputs are those they were planned for."""
+    steps: list[Step] = []
+    signals: dict[str, Signal] = {}
+    before = {name: step.signal for name, step in known.items()}
+    for node in graph:
+        step = known.get(node.name)
+        unchanged = step is not None and step.node is node and graph.io_type
+        if not (unchanged and all(signals[name] is before[name] for name in node.inputs)):
+            planner = PLANNERS.get(node.kind)
+            if planner is None:
+                raise ConversionError(
+                    f"{node.name}: a layer of kind {node.kind!r} cannot be emulated; these can: {', '.join(PLANNERS)}"
+                )
+            step = planner(node, [signals[name] for name in node.inputs], graph)
+        assert step is not None
+        steps.append(step)
+        signals[node.name] = step.signal
+    return tuple(steps)

@@ -1,0 +1,1 @@
+"""How each kind of layer computes, after the C++ templates of hls4ml."""

@@ -1,0 +1,208 @@
+"""Activations without a table: rectifiers, hard sigmoid and tanh, binary and ternary tanh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.cast import Cast, plan_cast
+from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, like, scaled, widest
+from codesign.emulation.layers.lookup import plan_elu, plan_lookup
+from codesign.emulation.layers.shapes import plan_copy
+from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.products import whole_codes
+from codesign.emulation.signal import Signal, magnitude
+from codesign.emulation.tables import assigned
+from codesign.errors import ConversionError
+from codesign.hls.graph import Graph, Node
+
+
+@dataclass(frozen=True, eq=False)
+class ReluStep(Step):
+    """A rectifier."""
+
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        return self.result.apply(inputs[0], tally_of(tallies, "result"), relu=True)
+
+
+@dataclass(frozen=True, eq=False)
+class SlopeStep(Step):
+    """A rectifier with a slope for what is not positive."""
+
+    shift: int
+    slope: Array
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = convert(inputs[0], self.arithmetic)
+        y = np.where(x > 0, scaled(x, self.shift), x * self.slope)
+        return self.result.apply(y, tally_of(tallies, "result"), own=True)
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdStep(Step):
+    """A rectifier that passes what is greater than a threshold."""
+
+    shift: int
+    threshold: Array
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = scaled(convert(inputs[0], self.arithmetic), self.shift)
+        y = np.where(x > self.threshold, x, like(x, 0))
+        return self.result.apply(y, tally_of(tallies, "result"), own=True)
+
+
+@dataclass(frozen=True, eq=False)
+class HardStep(Step):
+    """A straight line between 0 and 1 (sigmoid) or -1 and 1 (tanh)."""
+
+    slope: Array
+    offset: Array
+    one: float
+    tanh: bool
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = convert(inputs[0], self.arithmetic)
+        y = np.clip(x * self.slope + self.offset, like(x, 0), like(x, self.one))
+        if self.tanh:
+            y = y * like(x, 2) - like(x, self.one)
+        return self.result.apply(y, tally_of(tallies, "result"), own=True)
+
+
+@dataclass(frozen=True, eq=False)
+class LevelStep(Step):
+    """A few levels: as many thresholds as are passed choose one."""
+
+    before: Cast | None
+    thresholds: tuple[float, ...]
+    inclusive: bool
+    levels: Array
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = inputs[0] if self.before is None else self.before.apply(inputs[0])
+        index = np.zeros(x.shape, dtype=np.intp)
+        for threshold in self.thresholds:
+            index += (x >= like(x, threshold)) if self.inclusive else (x > like(x, threshold))
+        return self.levels[index]
+
+
+def plan_activation(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan an activation without parameters."""
+    name = node.attributes["activation"]
+    if name == "linear":
+        return plan_copy(node, inputs, graph)
+    if name == "relu":
+        signal = inputs[0]
+        result = plan_cast(signal.fraction, signal.low, signal.high, node.result, relu=True)
+        return ReluStep(node, result_signal(node, result), result.work, result)
+    if name in ("elu", "selu"):
+        return plan_elu(node, inputs, graph)
+    if name in ("binary_tanh", "ternary_tanh"):
+        return _plan_levels(node, inputs[0], graph)
+    return plan_lookup(node, inputs, graph)
+
+
+def plan_parametrized(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a leaky or thresholded rectifier, or an elu."""
+    name = str(node.attributes["activation"]).lower()
+    if name == "elu":
+        return plan_elu(node, inputs, graph)
+    parameter = np.array(float(node.attributes["activ_param"]))
+    if name == "leakyrelu":
+        return _plan_slope(node, inputs[0], *whole_codes(parameter, node.types["param"]))
+    threshold, fraction = whole_codes(parameter, node.types["param"])
+    signal = inputs[0]
+    unit = max(signal.fraction, fraction)
+    factor = 2.0 ** (unit - signal.fraction)
+    low, high = np.minimum(signal.low, 0.0) * factor, np.maximum(signal.high, 0.0) * factor
+    result = plan_cast(unit, low, high, node.result)
+    limit = float(threshold) * 2.0 ** (unit - fraction)
+    arithmetic = arithmetic_for(max(magnitude(low, high), abs(limit)))
+    constant = constant_codes(threshold, unit - fraction, arithmetic)
+    return ThresholdStep(
+        node, result_signal(node, result), arithmetic, unit - signal.fraction, constant, result
+    )
+
+
+def plan_prelu(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a rectifier with a slope for each value."""
+    slopes = node.weights["param"]
+    if slopes.size != inputs[0].low.size:
+        raise ConversionError(
+            f"{node.name}: {slopes.size} slopes for {inputs[0].low.size} values; share no axes of the PReLU"
+        )
+    slope, fraction = whole_codes(slopes.reshape(inputs[0].shape), node.types["param"])
+    return _plan_slope(node, inputs[0], slope, fraction)
+
+
+def plan_hard(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a hard sigmoid or hard tanh."""
+    signal, tanh = inputs[0], node.attributes["activation"] == "hard_tanh"
+    slope, slope_fraction = whole_codes(np.array(float(node.attributes["slope"])), node.types["slope"])
+    shift, shift_fraction = whole_codes(np.array(float(node.attributes["shift"])), node.types["shift"])
+    natural = signal.fraction + slope_fraction
+    unit = max(natural, shift_fraction, 0)
+    factor, offset = float(slope) * 2.0 ** (unit - natural), float(shift) * 2.0 ** (unit - shift_fraction)
+    one = 2.0**unit
+    ends = [signal.low * factor + offset, signal.high * factor + offset]
+    low, high = (np.clip(end, 0.0, one) for end in (np.minimum(*ends), np.maximum(*ends)))
+    if tanh:
+        low, high = 2.0 * low - one, 2.0 * high - one
+    result = plan_cast(unit, low, high, node.result)
+    bound = max(magnitude(np.minimum(*ends), np.maximum(*ends)) + abs(offset), 2.0 * one, signal.bound)
+    arithmetic = arithmetic_for(bound)
+    return HardStep(
+        node,
+        result_signal(node, result),
+        widest(arithmetic, result.work),
+        constant_codes(slope, unit - natural, widest(arithmetic, result.work)),
+        constant_codes(shift, unit - shift_fraction, widest(arithmetic, result.work)),
+        one,
+        tanh,
+        result,
+    )
+
+
+def _plan_slope(node: Node, signal: Signal, slope: Array, fraction: int) -> Step:
+    slope, fraction = slope << max(0, -fraction), max(0, fraction)
+    negative = [np.minimum(end, 0.0) * slope.astype(np.float64) for end in (signal.low, signal.high)]
+    positive = [np.maximum(end, 0.0) * 2.0**fraction for end in (signal.low, signal.high)]
+    low, high = np.minimum.reduce([*negative, positive[0]]), np.maximum.reduce([*negative, positive[1]])
+    result = plan_cast(signal.fraction + fraction, low, high, node.result)
+    steepest = max(2.0**fraction, float(abs(slope).max()))  # both branches are computed for every value
+    arithmetic = arithmetic_for(signal.bound * steepest)
+    constant = constant_codes(slope, 0, arithmetic)
+    return SlopeStep(
+        node, result_signal(node, result), widest(arithmetic, result.work), fraction, constant, result
+    )
+
+
+def _plan_levels(node: Node, signal: Signal, graph: Graph) -> Step:
+    binary = node.attributes["activation"] == "binary_tanh"
+    values = np.array([-1.0, 1.0] if binary else [-1.0, 0.0, 1.0])
+    integer = "result" in node.attributes["integer_types"]
+    if binary and integer and node.result == FixedPoint(1, 1, signed=False):
+        values = np.array([0.0, 1.0])  # one bit: 0 stands for -1
+    codes = assigned(values, node.result)
+    low, high = (np.full(node.output_shape, float(end)) for end in (codes.min(), codes.max()))
+    result = Signal(node.result.fractional_bits, low, high, node.result, integer)
+    before, fraction = None, signal.fraction
+    if not binary and graph.io_type == "io_parallel":  # twice the input, assigned to the input's own type
+        before = plan_cast(signal.fraction - 1, signal.low, signal.high, signal.precision)
+        fraction = before.fraction
+    thresholds = (0.0,) if binary else (-(2.0**fraction), 2.0**fraction)
+    levels = convert(codes, result.arithmetic)
+    arithmetic = signal.arithmetic if before is None else before.work
+    return LevelStep(node, result, arithmetic, before, thresholds, binary, levels)

@@ -1,0 +1,155 @@
+"""Dense, convolution and batch normalisation layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.emulation.cast import Cast, plan_cast
+from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, widest
+from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.windows import Windows, windows_of
+from codesign.emulation.products import SumOfProducts, Weights, plan_sum, whole_codes
+from codesign.emulation.signal import Signal, magnitude
+from codesign.hls.graph import Graph, Node
+
+
+@dataclass(frozen=True, eq=False)
+class ProductStep(Step):
+    """A dense or convolution layer: windows of the input, sums of products, one assignment."""
+
+    windows: Windows | None
+    sums: SumOfProducts
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        terms = _terms(inputs[0], self.windows, self.sums.by_channel)
+        total = self.sums.run(terms, tally_of(tallies, "accumulator"))
+        total = total.reshape(len(inputs[0]), *self.node.output_shape)
+        return self.result.apply(total, tally_of(tallies, "result"), own=True)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaleStep(Step):
+    """A batch normalisation: a product and a bias for each value, exact until the one assignment."""
+
+    scale: Array
+    bias: Array
+    result: Cast
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        total = convert(inputs[0], self.arithmetic) * self.scale
+        total += self.bias
+        return self.result.apply(total, tally_of(tallies, "result"), own=True)
+
+
+def plan_dense(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a dense layer."""
+    kernel, fraction = _kernel(node)
+    return _plan_products(node, inputs[0], kernel, fraction, None)
+
+
+def plan_convolution(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a convolution in one or two dimensions."""
+    kernel, fraction = _kernel(node)
+    windows = windows_of(node, inputs[0].shape, "filt")
+    return _plan_products(node, inputs[0], kernel.reshape(-1, kernel.shape[-1]), fraction, windows)
+
+
+def plan_depthwise(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a depthwise convolution with multiplier 1."""
+    kernel, fraction = _kernel(node)
+    windows = windows_of(node, inputs[0].shape, "filt")
+    return _plan_products(
+        node, inputs[0], kernel.reshape(-1, kernel.shape[-2]), fraction, windows, by_channel=True
+    )
+
+
+def plan_batch_normalization(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a batch normalisation; scale and bias repeat over the flat input, as in the C++."""
+    signal = inputs[0]
+    scale, scale_fraction = whole_codes(node.weights["scale"].ravel(), node.types["scale"])
+    bias, bias_fraction = whole_codes(node.weights["bias"].ravel(), node.types["bias"])
+    spread = (np.arange(signal.low.size) % scale.size).reshape(signal.shape)
+    scale, bias = scale[spread], bias[spread]
+    natural = signal.fraction + scale_fraction
+    unit = max(natural, bias_fraction)
+    factor = scale.astype(np.float64) * 2.0 ** (unit - natural)
+    ends = (signal.low * factor, signal.high * factor)
+    offset = bias.astype(np.float64) * 2.0 ** (unit - bias_fraction)
+    low, high = np.minimum(*ends) + offset, np.maximum(*ends) + offset
+    result = plan_cast(unit, low, high, node.result)
+    bound = max(
+        magnitude(low, high), magnitude(np.minimum(*ends), np.maximum(*ends)), magnitude(offset, offset)
+    )
+    arithmetic = arithmetic_for(max(bound, signal.bound, magnitude(factor, factor)))
+    return ScaleStep(
+        node,
+        result_signal(node, result),
+        arithmetic,
+        constant_codes(scale, unit - natural, arithmetic),
+        constant_codes(bias, unit - bias_fraction, arithmetic),
+        result,
+    )
+
+
+def _plan_products(
+    node: Node,
+    signal: Signal,
+    kernel: Array,
+    fraction: int,
+    windows: Windows | None,
+    *,
+    by_channel: bool = False,
+) -> Step:
+    accumulator = node.types["accum"]
+    bias, bias_fraction = whole_codes(node.weights["bias"].ravel(), accumulator)
+    low, high = (_terms(end[None], windows, by_channel) for end in (signal.low, signal.high))
+    weights = Weights(kernel, fraction, bias, bias_fraction, by_channel)
+    sums = plan_sum(signal.fraction, low, high, weights, accumulator, _order(node, kernel, by_channel))
+    shape = node.output_shape
+    result = plan_cast(sums.fraction, sums.low.reshape(shape), sums.high.reshape(shape), node.result)
+    arithmetic = widest(sums.arithmetic, result.work)
+    return ProductStep(node, result_signal(node, result), arithmetic, windows, sums, result)
+
+
+def _terms(x: Array, windows: Windows | None, by_channel: bool) -> Array:
+    """Lay out the input as the terms of sums, `(n * n_places, n_terms)` or by channel."""
+    if windows is None:
+        return x.reshape(len(x), -1)
+    terms = windows.gather(x)
+    n, places, pixels, channels = terms.shape
+    return terms.reshape((n * places, pixels, channels) if by_channel else (n * places, pixels * channels))
+
+
+def _kernel(node: Node) -> tuple[Array, int]:
+    """Return the kernel's codes and fraction, with what the C++ makes of binary and ternary weights."""
+    kernel, fraction = whole_codes(node.weights["weight"], node.types["weight"])
+    product = node.attributes["product"]
+    if product == "mult":
+        return kernel, fraction
+    values = node.weights["weight"]
+    if product == "weight_binary":  # 0 stands for -1
+        return np.where(values == 0, -1, 1).astype(np.int64), 0
+    # weight_ternary: 0 and -1 are themselves, anything else is taken for 1
+    return np.where(values == 0, 0, np.where(values == -1, -1, 1)).astype(np.int64), 0
+
+
+def _order(node: Node, kernel: Array, by_channel: bool) -> Array | None:
+    """Return the order in which the C++ adds the products, if it is not that of the kernel.
+
+    The resource strategies go through the flat weights with a stride of the reuse factor.
+    """
+    reuse = int(node.attributes.get("reuse_factor", 1))
+    if node.attributes["strategy"] == "latency" or reuse <= 1:
+        return None
+    n_terms = len(kernel)
+    if not by_channel:
+        place = np.arange(n_terms)
+        return np.lexsort((place, place % reuse))
+    place = np.arange(kernel.size).reshape(kernel.shape)
+    return np.lexsort((place, place % min(reuse, kernel.size)), axis=0)

@@ -1,0 +1,162 @@
+"""Layers that move values without computing: input, reshape, padding, transposition, concatenation, merging."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.cast import Cast, plan_cast
+from codesign.emulation.codes import Array, convert, limit_codes, scaled, widest
+from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.overflow import Tally
+from codesign.emulation.signal import Signal, type_bounds
+from codesign.hls.graph import Graph, Node
+
+
+@dataclass(frozen=True, eq=False)
+class InputStep(Step):
+    """The network's input: real numbers are assigned to its type."""
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Quantize real numbers `(n, *shape)`."""
+        precision, x = self.node.result, inputs[0]
+        tally = tally_of(tallies, "input")
+        if tally is not None:
+            _count_input(x, precision, tally)
+        if precision.width > 53:
+            return convert(precision.to_integers(x), self.arithmetic)
+        values = precision.quantize(x)
+        return convert(values * values.dtype.type(2.0**precision.fractional_bits), self.arithmetic)
+
+
+@dataclass(frozen=True, eq=False)
+class MoveStep(Step):
+    """Values in another order or shape, each assigned to the result's type."""
+
+    result: Cast
+    indices: Array | None
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = inputs[0]
+        if self.indices is not None:
+            x = x.reshape(len(x), -1)[:, self.indices]
+        x = x.reshape(len(x), *self.node.output_shape)
+        return self.result.apply(x, None if self.result.is_nothing else tally_of(tallies, "result"))
+
+
+@dataclass(frozen=True, eq=False)
+class PadStep(Step):
+    """Zeros around an image or a sequence."""
+
+    result: Cast
+    widths: tuple[tuple[int, int], ...]
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        x = self.result.apply(inputs[0], None if self.result.is_nothing else tally_of(tallies, "result"))
+        return np.pad(x, ((0, 0), *self.widths))
+
+
+@dataclass(frozen=True, eq=False)
+class ConcatenateStep(Step):
+    """Several tensors after each other, each assigned to the result's type."""
+
+    results: tuple[Cast, ...]
+    axis: int
+
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes of the result."""
+        parts = [
+            in_unit(
+                cast.apply(x, tally_of(tallies, "result")),
+                cast.fraction,
+                self.signal.fraction,
+                self.arithmetic,
+            )
+            for x, cast in zip(inputs, self.results, strict=True)
+        ]
+        return convert(np.concatenate(parts, axis=self.axis + 1), self.signal.arithmetic)
+
+
+def plan_input(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan an input layer; its bounds are those of its type."""
+    low, high = type_bounds(node.result, node.output_shape)
+    integer = "result" in node.attributes["integer_types"]
+    signal = Signal(node.result.fractional_bits, low, high, node.result, integer)
+    return InputStep(node, signal, signal.arithmetic)
+
+
+def plan_copy(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a reshape, a clone or a linear activation."""
+    return _plan_move(node, inputs[0], None)
+
+
+def plan_broadcast(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a broadcast of a stream to a larger shape."""
+    indices = np.broadcast_to(np.arange(inputs[0].low.size).reshape(inputs[0].shape), node.output_shape)
+    return _plan_move(node, inputs[0], indices.ravel())
+
+
+def plan_transpose(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a transposition."""
+    indices = np.arange(inputs[0].low.size).reshape(inputs[0].shape).transpose(node.attributes["perm"])
+    return _plan_move(node, inputs[0], indices.ravel())
+
+
+def plan_zero_padding(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan padding with zeros."""
+    pads = {side: int(node.attributes.get(f"pad_{side}", 0)) for side in ("top", "bottom", "left", "right")}
+    across = (pads["left"], pads["right"])
+    widths = (
+        (across, (0, 0)) if len(node.output_shape) == 2 else ((pads["top"], pads["bottom"]), across, (0, 0))
+    )
+    result = plan_cast(inputs[0].fraction, inputs[0].low, inputs[0].high, node.result)
+    low, high = np.pad(result.low, widths), np.pad(result.high, widths)
+    integer = "result" in node.attributes["integer_types"]
+    signal = Signal(result.fraction, low, high, node.result, integer)
+    return PadStep(node, signal, result.work, result, widths)
+
+
+def plan_concatenate(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a concatenation."""
+    axis = int(node.attributes["axis"])
+    axis = axis - 1 if axis > 0 else axis + len(node.output_shape)
+    casts = tuple(plan_cast(signal.fraction, signal.low, signal.high, node.result) for signal in inputs)
+    fraction = max(cast.fraction for cast in casts)
+    low, high = (
+        np.concatenate([getattr(cast, end) * 2.0 ** (fraction - cast.fraction) for cast in casts], axis=axis)
+        for end in ("low", "high")
+    )
+    integer = "result" in node.attributes["integer_types"]
+    signal = Signal(fraction, low, high, node.result, integer)
+    arithmetic = widest(signal.arithmetic, *(cast.work for cast in casts))
+    return ConcatenateStep(node, signal, arithmetic, casts, axis)
+
+
+def in_unit(codes: Array, fraction: int, wanted: int, arithmetic: str) -> Array:
+    """Bring codes to the finer unit `2**-wanted` in a number type that holds them."""
+    codes = convert(codes, arithmetic)  # type: ignore[arg-type]
+    return codes if fraction == wanted else scaled(codes, wanted - fraction)
+
+
+def _plan_move(node: Node, signal: Signal, indices: Array | None) -> Step:
+    low, high = (
+        (end.ravel() if indices is None else end.ravel()[indices]).reshape(node.output_shape)
+        for end in (signal.low, signal.high)
+    )
+    result = plan_cast(signal.fraction, low, high, node.result)
+    return MoveStep(node, result_signal(node, result), result.work, result, indices)
+
+
+def _count_input(x: Array, precision: FixedPoint, tally: Tally) -> None:
+    least, most = (limit * precision.step for limit in limit_codes(precision, precision.fractional_bits))
+    unlimited = FixedPoint(64, 64 - precision.fractional_bits, True, precision.rounding, "SAT")
+    rounded = unlimited.quantize(x)
+    overflowed = np.count_nonzero((rounded < least) | (rounded > most))
+    lost = np.count_nonzero((x != 0) & (rounded == 0))
+    wraps = precision.overflow.startswith("WRAP")
+    tally.add(x.size, overflowed=int(overflowed), wraps=wraps, lost=int(lost))

@@ -1,0 +1,50 @@
+"""The form that every layer takes once it is planned."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import MutableMapping, Sequence
+from dataclasses import dataclass
+
+from codesign.emulation.cast import Cast
+from codesign.emulation.codes import Arithmetic, Array
+from codesign.emulation.overflow import Tally, Tensor
+from codesign.emulation.signal import Signal
+from codesign.hls.graph import Node
+
+Tallies = MutableMapping[Tensor, Tally]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A layer that is ready to run.
+
+    Parameters
+    ----------
+    node
+        The layer.
+    signal
+        What is known of its result.
+    arithmetic
+        The widest number type that it computes in.
+    """
+
+    node: Node
+    signal: Signal
+    arithmetic: Arithmetic
+
+    @abstractmethod
+    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+        """Compute codes `(n, *shape)` of the result from those of the inputs, which are left as they are."""
+
+
+def result_signal(node: Node, cast: Cast) -> Signal:
+    """Describe the result of a layer that ends with the assignment `cast`."""
+    return Signal(
+        cast.fraction, cast.low, cast.high, node.result, "result" in node.attributes["integer_types"]
+    )
+
+
+def tally_of(tallies: Tallies | None, tensor: Tensor) -> Tally | None:
+    """Return the running count of a tensor, begun if need be."""
+    return None if tallies is None else tallies.setdefault(tensor, Tally())
