@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +21,6 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.errors import DataError, ScanError
 from codesign.networks.description import Network
-from codesign.networks.forward import Forward
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
 from codesign.training.evaluate import QUALITIES, Quality, accuracy
@@ -45,7 +43,7 @@ class Trial:
     quality
         On the validation part.
     overflows
-        How many activation values saturated on the validation part; on the calibration set none does.
+        How many values wrapped or saturated on the calibration set.
     cost
         BOPs.
     accepted
@@ -157,8 +155,8 @@ def scan_bit_widths(
     metrics = {
         "float_quality": search.float_quality,
         "quality": reached,
-        "validation_accuracy": accuracy(dataset.y_validation, search.runner.forward.run(precision)[0]),
-        "test_accuracy": accuracy(dataset.y_test, Forward(network, dataset.x_test).run(precision)[0]),
+        "validation_accuracy": accuracy(dataset.y_validation, search.runner.logits(precision)),
+        "test_accuracy": accuracy(dataset.y_test, search.runner.logits_of(precision, dataset.x_test)),
         "average_weight_bits": precision.average_bits("weight"),
         "bops": search.runner.cost(precision),
         "trials": len(search.trials),
@@ -192,7 +190,7 @@ class _Search:
     ) -> None:
         self.network, self.settings, self.progress = network, settings, progress
         self.ranges: Ranges = measure_ranges(network, calibration)
-        self.runner = TrialRunner(network, dataset.x_validation, dataset.y_validation, quality)
+        self.runner = TrialRunner(network, dataset.x_validation, dataset.y_validation, calibration, quality)
         self.float_quality = self.runner.float_quality
         self.least_quality = self.float_quality - settings.tolerance
         self.trials: list[Trial] = []
@@ -249,6 +247,7 @@ class _Search:
 
     def _layers(self, widths: Widths) -> tuple[PrecisionMap, float]:
         """Greedy: narrow one tensor by one bit at a time."""
+        self.runner.rebase(self._precision(widths))
         quality, cost = self._current(widths)
         knobs = self._knobs(widths)
         total = len(self.trials) + sum(bits - self.settings.least_bits for _, _, bits in knobs)
@@ -278,6 +277,7 @@ class _Search:
                 self._note(trial, index == chosen)
                 if index == chosen:
                     widths, quality, cost = narrower, trial.quality, trial.cost
+                    self.runner.rebase(self._precision(widths))
         self.progress.step("scan", len(self.trials), len(self.trials), f"quality {quality:.4f}")
         return self._precision(widths), quality
 
