@@ -121,14 +121,12 @@ QUICK = [
     Format(5, -2, True),
     Format(4, 7, True),
     Format(6, 2, False),
-    Format(5, 8, False),
-    Format(16, 6, True),
     Format(7, 3, True, saturation_bits=3),
 ]
 
 
 def test_every_mode_equals_the_headers(tmp_path):
-    assert sweep(QUICK, 6000, tmp_path) > 1_000_000
+    assert sweep(QUICK, 5000, tmp_path) > 1_000_000
 
 
 FULL = [
@@ -137,6 +135,7 @@ FULL = [
         for width, integer in [(2, 0), (3, -4), (3, 9), (9, 9)]
         for signed in (True, False)
     ),
+    Format(16, 6, True),
     *(Format(12, 4, signed, wide=(14, 6)) for signed in (True, False)),
     *(Format(12, 4, signed, wide=(6, 2)) for signed in (True, False)),
     *(Format(12, 4, signed, wide=(12, 7)) for signed in (True, False)),
