@@ -12,7 +12,7 @@ from codesign.core.files import json_digest, read_json, write_json
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import SettingsError
 
-Tensor = Literal["weight", "bias", "result"]
+Tensor = Literal["weight", "bias", "result", "accum"]
 TENSORS: tuple[Tensor, ...] = get_args(Tensor)
 
 
@@ -28,11 +28,14 @@ class LayerPrecision:
         The bias's format.
     result
         The format of the layer's output. ``None`` leaves a linear output at the exact type of the accumulator.
+    accum
+        The format of its sums of products; ``None`` leaves it to hls4ml's exact inference.
     """
 
     weight: FixedPoint | None = None
     bias: FixedPoint | None = None
     result: FixedPoint | None = None
+    accum: FixedPoint | None = None
 
     def get(self, tensor: Tensor) -> FixedPoint | None:
         """The format of one tensor."""
@@ -111,7 +114,7 @@ class PrecisionMap:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> PrecisionMap:
+    def from_dict(cls, value: Mapping[str, Any], source: str | Path = "precision map") -> PrecisionMap:
         """The inverse of `to_dict`.
 
         Raises
@@ -119,32 +122,21 @@ class PrecisionMap:
         SettingsError
             For a missing or unknown key or an unreadable format; all faults together.
         """
-        faults: list[str] = []
-
-        def parse(path: str, text: Any) -> FixedPoint | None:
-            try:
-                return FixedPoint.parse(text)
-            except SettingsError as error:
-                faults.extend(f"{path}: {fault}" for fault in error.faults)
-                return None
-
-        faults += [
-            f"{key}: unknown key; known are input, layers" for key in value if key not in ("input", "layers")
-        ]
-        faults += [f"{key}: missing" for key in ("input", "layers") if key not in value]
-        input_precision = parse("input", value.get("input")) if "input" in value else None
-        layers: dict[str, LayerPrecision] = {}
-        for name, tensors in value.get("layers", {}).items():
-            unknown = [tensor for tensor in tensors if tensor not in TENSORS]
-            faults += [
-                f"layers.{name}.{key}: unknown tensor; known are {', '.join(TENSORS)}" for key in unknown
-            ]
-            known = {tensor: text for tensor, text in tensors.items() if tensor in TENSORS}
-            layers[name] = LayerPrecision(
-                **{t: parse(f"layers.{name}.{t}", text) for t, text in known.items()}
+        if not isinstance(value, Mapping):
+            raise SettingsError(
+                f"must be a mapping with input and layers, not {type(value).__name__}", source
             )
+        known = ("input", "layers")
+        faults = [f"{key}: unknown key; known are {', '.join(known)}" for key in value if key not in known]
+        faults += [f"{key}: missing" for key in known if key not in value]
+        input_precision = _parse("input", value["input"], faults) if "input" in value else None
+        given = value.get("layers", {})
+        if not isinstance(given, Mapping):
+            faults.append(f"layers: must be a mapping of layers, not {type(given).__name__}")
+            given = {}
+        layers = {name: _parse_layer(f"layers.{name}", tensors, faults) for name, tensors in given.items()}
         if faults or input_precision is None:
-            raise SettingsError(faults, source="precision map")
+            raise SettingsError(faults, source)
         return cls(input_precision, layers)
 
     def save(self, path: str | Path) -> Path:
@@ -153,5 +145,32 @@ class PrecisionMap:
 
     @classmethod
     def load(cls, path: str | Path) -> PrecisionMap:
-        """Read a map written by `save`."""
-        return cls.from_dict(read_json(path))
+        """Read a map written by `save`; `SettingsError` if the file is missing or no map."""
+        try:
+            value = read_json(path)
+        except OSError as error:
+            raise SettingsError(
+                f"{path} cannot be read ({error.strerror}); give a map that the scan saved"
+            ) from error
+        except ValueError as error:
+            raise SettingsError(f"is no JSON ({error}); give a map that the scan saved", path) from error
+        return cls.from_dict(value, path)
+
+
+def _parse(path: str, text: Any, faults: list[str]) -> FixedPoint | None:
+    try:
+        return FixedPoint.parse(text)
+    except SettingsError as error:
+        faults += [f"{path}: {fault}" for fault in error.faults]
+        return None
+
+
+def _parse_layer(path: str, tensors: Any, faults: list[str]) -> LayerPrecision:
+    if not isinstance(tensors, Mapping):
+        faults.append(f"{path}: must be a mapping of tensors, not {type(tensors).__name__}")
+        return LayerPrecision()
+    unknown = [key for key in tensors if key not in TENSORS]
+    faults += [f"{path}.{key}: unknown tensor; known are {', '.join(TENSORS)}" for key in unknown]
+    return LayerPrecision(
+        **{key: _parse(f"{path}.{key}", text, faults) for key, text in tensors.items() if key in TENSORS}
+    )

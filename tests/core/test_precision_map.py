@@ -1,0 +1,150 @@
+"""Precision maps: values that change by copy, are read back exactly, and name every fault of a file."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import TENSORS, LayerPrecision, PrecisionMap
+from codesign.errors import SettingsError
+
+FORMATS = st.builds(
+    FixedPoint,
+    st.integers(2, 32),
+    st.integers(-8, 24),
+    st.booleans(),
+    st.sampled_from(["TRN", "RND_CONV"]),
+    st.sampled_from(["WRAP", "SAT"]),
+)
+LAYERS = st.builds(LayerPrecision, st.none() | FORMATS, st.none() | FORMATS, st.none() | FORMATS)
+MAPS = st.builds(
+    PrecisionMap, FORMATS, st.dictionaries(st.from_regex(r"[a-z][a-z0-9_]{0,6}", fullmatch=True), LAYERS)
+)
+
+
+def fixed(width: int, integer_bits: int, signed: bool = True) -> FixedPoint:
+    return FixedPoint(width, integer_bits, signed, "RND_CONV", "SAT")
+
+
+@pytest.fixture
+def dense() -> PrecisionMap:
+    return PrecisionMap(
+        fixed(6, 1, False),
+        {
+            "fc1": LayerPrecision(fixed(6, 1), fixed(8, 2)),
+            "relu1": LayerPrecision(result=fixed(5, 2, False)),
+            "fc2": LayerPrecision(fixed(4, 1), fixed(4, 1)),
+        },
+    )
+
+
+@given(MAPS)
+def test_a_map_survives_json_and_pickle(value: PrecisionMap) -> None:
+    for copy in (
+        PrecisionMap.from_dict(json.loads(json.dumps(value.to_dict()))),
+        pickle.loads(pickle.dumps(value)),
+    ):
+        assert copy == value
+        assert (copy.digest, hash(copy)) == (value.digest, hash(value))
+        assert list(copy.layers) == list(value.layers)
+
+
+def test_a_map_survives_a_file(tmp_path: Path, dense: PrecisionMap) -> None:
+    assert PrecisionMap.load(dense.save(tmp_path / "map.json")) == dense
+    assert json.loads((tmp_path / "map.json").read_text())["layers"]["relu1"] == {
+        "result": str(fixed(5, 2, False))
+    }
+
+
+def test_a_map_is_changed_by_copy_only(dense: PrecisionMap) -> None:
+    changed = dense.replaced("fc2", "weight", fixed(3, 1))
+    assert dense["fc2"].weight == fixed(4, 1)
+    assert changed["fc2"] == LayerPrecision(fixed(3, 1), fixed(4, 1))
+    assert changed.replaced("fc2", "weight", fixed(4, 1)) == dense
+    assert changed.digest != dense.digest
+    with pytest.raises(TypeError, match="does not support item assignment"):
+        dense.layers["fc1"] = LayerPrecision()  # type: ignore[index]
+
+
+def test_the_given_layers_may_change_afterwards() -> None:
+    layers = {"fc1": LayerPrecision(fixed(6, 1))}
+    value = PrecisionMap(fixed(6, 1), layers)
+    layers["fc2"] = LayerPrecision()
+    assert list(value.layers) == ["fc1"]
+
+
+def test_items_are_what_is_set(dense: PrecisionMap) -> None:
+    assert [(layer, tensor) for layer, tensor, _ in dense.items()] == [
+        ("fc1", "weight"),
+        ("fc1", "bias"),
+        ("relu1", "result"),
+        ("fc2", "weight"),
+        ("fc2", "bias"),
+    ]
+    assert all(dense[layer].get(tensor) == precision for layer, tensor, precision in dense.items())
+
+
+def test_average_bits_are_means_over_the_layers(dense: PrecisionMap) -> None:
+    assert [dense.average_bits(tensor) for tensor in TENSORS] == [(6 + 4) / 2, (8 + 4) / 2, 5.0]
+    with pytest.raises(SettingsError, match=r"^the precision map has no bias formats, so no average width$"):
+        dense.replaced("fc1", "bias", None).replaced("fc2", "bias", None).average_bits("bias")
+
+
+def test_an_unknown_layer_names_the_known_ones(dense: PrecisionMap) -> None:
+    with pytest.raises(KeyError, match="no layer 'fc3' in the precision map; it has fc1, relu1, fc2"):
+        dense["fc3"]
+
+
+def test_all_faults_of_a_file_come_together() -> None:
+    with pytest.raises(SettingsError) as caught:
+        PrecisionMap.from_dict(
+            {
+                "inputs": "fixed<8,1>",
+                "layers": {
+                    "fc1": {"weight": "fixed<8>", "kernel": "fixed<8,1>"},
+                    "fc2": {"bias": "fixed<8,1>"},
+                },
+            }
+        )
+    first, *rest = caught.value.faults
+    assert first == "inputs: unknown key; known are input, layers"
+    assert rest[0] == "input: missing"
+    assert rest[1] == "layers.fc1.kernel: unknown tensor; known are weight, bias, result"
+    assert rest[2].startswith("layers.fc1.weight: ")
+    assert len(rest) == 3
+    assert str(caught.value).startswith("precision map: 4 settings cannot be used\n  - inputs: ")
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        ([], "must be a mapping with input and layers, not list"),
+        ({"input": "fixed<8,1>", "layers": []}, "layers: must be a mapping of layers, not list"),
+        (
+            {"input": "fixed<8,1>", "layers": {"fc1": "fixed<8,1>"}},
+            "layers.fc1: must be a mapping of tensors, not str",
+        ),
+    ],
+)
+def test_another_shape_is_no_map(value: object, fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        PrecisionMap.from_dict(value)  # type: ignore[arg-type]
+    assert caught.value.faults == (fault,)
+
+
+def test_a_file_that_is_no_map_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "map.json"
+    path.write_text('{"input": "fixed<8,1>"')
+    with pytest.raises(SettingsError, match=r"map.json: is no JSON \(.*\); give a map that the scan saved$"):
+        PrecisionMap.load(path)
+    path.write_text('{"input": "fixed<8,1>"}')
+    with pytest.raises(SettingsError, match=r"^.*map.json: layers: missing$"):
+        PrecisionMap.load(path)
+    with pytest.raises(SettingsError, match=r"nothing.json cannot be read \(No such file or directory\)"):
+        PrecisionMap.load(tmp_path / "nothing.json")
