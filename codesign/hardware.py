@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,10 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
+from codesign.emulation import Emulator
+from codesign.emulation.accumulators import proven_accumulators
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
+from codesign.hls.graph import read_graph
 from codesign.hls.project import HlsProject, write_project
 from codesign.networks.build import build_float
 from codesign.networks.description import Network
@@ -92,7 +95,10 @@ def convert(
     started = time.monotonic()
     progress.step("project", 0, 2, "hls4ml")
     network, precision = student.hardware()
-    graph = convert_graph(build_float(network), precision, settings.target, choices(settings), folder)
+    model = build_float(network)
+    graph = convert_graph(model, precision, settings.target, choices(settings), folder)
+    precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
+    graph = convert_graph(model, precision, settings.target, choices(settings), folder)
     x = precision.input.quantize(dataset.x_test[: settings.testbench_samples])
     progress.step("project", 1, 2, "writing")
     project = write_project(
@@ -155,6 +161,14 @@ def compare_all(
     x = student.precision.input.quantize(dataset.x_test)
     reference = predict_logits(student.model(), x)
     return climb(converted.project, x, reference, rungs=RUNGS, progress=progress), reference
+
+
+def with_proven_accumulators(precision: PrecisionMap, emulator: Emulator) -> PrecisionMap:
+    """The map with the narrowest accumulators that no input on the input grid can overflow."""
+    layers = dict(precision.layers)
+    for name, accumulator in proven_accumulators(emulator).items():
+        layers[name] = layers[name].replaced("accum", accumulator)
+    return replace(precision, layers=layers)
 
 
 def check_convertible(network: Network, settings: HardwareSettings, folder: str | Path) -> None:

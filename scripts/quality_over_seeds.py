@@ -19,7 +19,9 @@ from codesign.errors import CodesignError
 
 def main() -> int:
     """Parse the arguments, run every seed, print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("design", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--output", type=Path, help="where the runs go; by default hls_projects/<design>")
@@ -37,13 +39,18 @@ def main() -> int:
         stages = {row["stage"]: row for row in result.summary["stages"]}
         rows.append((stages["teacher"]["test_accuracy"], stages["quantization"]["test_accuracy"]))
         mismatches = sum(rung["mismatches"] for rung in result.summary["verification"]["rungs"])
-        print(f"seed {seed}: teacher {rows[-1][0]:.4f}, hardware {rows[-1][1]:.4f}, {mismatches} mismatches", flush=True)
+        print(
+            f"seed {seed}: teacher {rows[-1][0]:.4f}, hardware {rows[-1][1]:.4f}, {mismatches} mismatches",
+            flush=True,
+        )
     for name, values in (
         ("teacher", [teacher for teacher, _ in rows]),
         ("hardware", [student for _, student in rows]),
         ("teacher - hardware", [teacher - student for teacher, student in rows]),
     ):
-        print(f"{name:20} {mean(values):.4f} +- {stdev(values):.4f} (mean and standard deviation of {len(values)} seeds)")
+        print(
+            f"{name:20} {mean(values):.4f} +- {stdev(values):.4f} (mean and standard deviation of {len(values)} seeds)"
+        )
     return 0
 
 

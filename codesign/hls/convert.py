@@ -90,7 +90,9 @@ def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
     if type(layer).__name__ == "InputLayer":
         return {"result": str(precision.input)}
     formats = precision.layers.get(layer.name, LayerPrecision())
-    types = {"accum": "auto", "result": "auto" if formats.result is None else str(formats.result)}
+    # a result without a format is the whole accumulator
+    result = formats.result or formats.accum
+    types = {"accum": str(formats.accum or "auto"), "result": str(result or "auto")}
     if formats.weight is not None:
         types["weight"] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
