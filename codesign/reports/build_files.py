@@ -27,7 +27,7 @@ _NAMED: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
     ("csim", re.compile(r".*_csim\.log")),
     ("export", re.compile(r".*_export\.rpt")),
     ("transactions", re.compile(r".*\.performance\.result\.transaction\.xml|result\.transaction\.rpt")),
-    ("utilization", re.compile(r"vivado_synth\.rpt|(?!.*clock).*util.*\.rpt")),
+    ("utilization", re.compile(r"vivado_(?:synth|impl)(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt")),
     ("timing", re.compile(r".*timing.*\.rpt")),
     ("power", re.compile(r".*power.*\.rpt")),
 )

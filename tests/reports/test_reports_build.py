@@ -76,13 +76,15 @@ def test_a_half_written_report_is_told_and_a_whole_form_of_it_taken(tmp_path):
     place(tmp_path, "rpt", "utilization", "timing")
     place(tmp_path, "xml", "cosim", edit=lambda text: text[: len(text) // 2])
     put(tmp_path / "vivado_synth.rpt", "")
+    put(tmp_path / "vivado_synth_hierarchical.rpt", "Copyright")
     put(tmp_path / "vivado_synth_timing.rpt", (FIXTURES / "vivado_timing.rpt").read_text()[:300])
     build = read_build(tmp_path)
     assert build.csynth.form == "rpt"
     assert build.cosim is None
     assert sorted(findings(build)) == [
         ("damaged", "jet_tagger_cosim.rpt"), ("damaged", "jet_tagger_csynth.xml"),
-        ("damaged", "vivado_synth.rpt"), ("damaged", "vivado_synth_timing.rpt"),
+        ("damaged", "vivado_synth.rpt"), ("damaged", "vivado_synth_hierarchical.rpt"),
+        ("damaged", "vivado_synth_timing.rpt"),
     ]  # fmt: skip
     assert not build.is_trustworthy
     assert list(build.timing) == ["post-route"]
