@@ -1,4 +1,17 @@
-"""`read_build`: all reports of a project, a solution or a build directory, and none that is stale."""
+"""`read_build`: all reports of a project, a solution or a build directory, and none that is stale.
+
+A report is *stale*, and left out with a finding that says so, if
+
+- the run's marker `codesign_build.json` lists it with another digest, or does not list it and it is older than
+  the begin of its step (of the run);
+- it is older than the project's sources: those that no longer fit the manifest of this package, or without one
+  hls4ml's firmware and scripts;
+- it is a C synthesis report that disagrees with a newer one of the same top;
+- it is of a later step (cosim, export, Vivado) and dated before the C synthesis it rests on.
+
+A report is *unfinished* if the step that wrote it did not end well, *damaged* if its reader refuses it, and
+*foreign* if it is of another part or another design. All of these are left out, each with its finding.
+"""
 
 from __future__ import annotations
 
@@ -48,17 +61,8 @@ def read_build(
 ) -> BuildReport:
     """Read every report of one build.
 
-    A report is *stale*, and left out with a finding that says so, if
-
-    - the run's marker `codesign_build.json` lists it with another digest, or does not list it and it is older than
-      the begin of its step (of the run);
-    - it is older than the project's sources: those that no longer fit the manifest of this package, or without one
-      hls4ml's firmware and scripts;
-    - it is a C synthesis report that disagrees with a newer one of the same top;
-    - it is of a later step (cosim, export, Vivado) and dated before the C synthesis it rests on.
-
-    A report is *unfinished* if the step that wrote it did not end well, *damaged* if its reader refuses it, and
-    *foreign* if it is of another part or another design. All of these are left out, each with its finding.
+    What counts as stale, unfinished, damaged or foreign stands at the top of this module; each such report is left
+    out and has a finding that says so.
 
     Parameters
     ----------
