@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from codesign.core.files import (
@@ -27,9 +27,13 @@ from codesign.core.files import (
 )
 
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=10,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=6,
 )
 
 
@@ -91,7 +95,8 @@ def test_json_never_holds_nan(tmp_path: Path) -> None:
     assert read_json(tmp_path / "v.json") == 1
 
 
-@given(st.dictionaries(st.text(), PLAIN))
+@settings(max_examples=30)
+@given(st.dictionaries(st.text(max_size=5), PLAIN, max_size=4))
 def test_a_json_digest_does_not_depend_on_order(value: dict[str, object]) -> None:
     turned = dict(reversed(value.items()))
     assert json_digest(value) == json_digest(turned) == json_digest(json.loads(json.dumps(value)))
