@@ -113,7 +113,8 @@ def _verification(folder: Path, progress: Any) -> Any:
     from codesign.hardware import compare_all
 
     run = open_run(folder)
-    return compare_all(run.value("quantization"), run.value("project"), run.dataset, progress=progress)[0]
+    values = [run.value(stage) for stage in ("quantization", "project")]
+    return compare_all(*values, run.dataset, run.value("rtl"), progress=progress)[0]
 
 
 def _overrides(pairs: list[str]) -> dict[str, Any]:

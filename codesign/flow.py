@@ -10,19 +10,21 @@ from typing import Any
 
 from codesign.comparison.plots import plot_run
 from codesign.comparison.summary import SUMMARY, make_summary, report, write_summary
-from codesign.core.files import file_digest, json_digest, write_json
+from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.errors import OutputFolderError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
-from codesign.settings import DesignSettings, read_design
+from codesign.settings import read_design
 from codesign.stages import (
     RUN,
     Context,
-    Pruning,
     Project,
+    Pruning,
     Quantization,
+    Rtl,
     Scan,
+    Stage,
     Student,
     Teacher,
     Verification,
@@ -30,13 +32,14 @@ from codesign.stages import (
 
 _log = logging.getLogger(__name__)
 
-STAGES = (
+STAGES: tuple[Stage, ...] = (
     Teacher(),
     Student(),
     Pruning(),
     Scan(),
     Quantization(),
     Project(),
+    Rtl(),
     Verification(),
 )
 """The chain, one public function a stage."""
@@ -104,7 +107,8 @@ def run_design(
     folder = RunFolder(output if output is not None else Path("hls_projects") / settings.name / name)
     with folder.locked():
         context = Context(design if design.is_dir() else design.parent, settings, folder.path, progress)
-        redone = _run(context, folder, start_from, overwrite or start_from is not None)
+        allowed = overwrite or start_from is not None
+        redone = _run(context, folder, start_from, allowed)
         if redone or not (folder.path / SUMMARY).is_file():
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
@@ -117,24 +121,30 @@ def _summary(context: Context) -> dict[str, Any]:
 
 
 def _check_start(start_from: str | None) -> None:
-    names = [stage.name for stage in STAGES]
+    names = stage_names()
     if start_from is not None and start_from not in names:
         raise SettingsError(f"--from: there is no stage {start_from!r}; the stages are {', '.join(names)}")
 
 
+def _goes_on(folder: RunFolder, start_from: str | None) -> bool:
+    """Whether an interrupted run from this very stage is resumed: then its finished stages stand."""
+    unfinished = (folder.path / RUN).is_file() and not (folder.path / SUMMARY).is_file()
+    return unfinished and read_json(folder.path / RUN).get("from") == start_from
+
+
 def _run(context: Context, folder: RunFolder, start_from: str | None, allowed: bool) -> list[str]:
     redone: list[str] = []
-    forced = False
+    forced = None if _goes_on(folder, start_from) else start_from
     for index, stage in enumerate(STAGES):
-        forced = forced or stage.name == start_from
         depends = _depends(stage, context)
         key = json_digest([stage.name, depends])
         found = folder.evidence(stage.name)
-        if found is not None and found.key == key and not forced:
+        if found is not None and found.key == key and stage.name != forced:
             context.records[stage.name] = found.record
             continue
         if not redone:
-            _before_work(context, folder, stage.name, found, depends, allowed)
+            _refuse_finished(folder, stage.name, found, depends, allowed)
+            _begin(context, folder, start_from, forced)
         context.progress.step("flow", index, len(STAGES), stage.name)
         _log.info("stage %s", stage.name)
         with folder.writing(stage.name) as temporary:
@@ -148,50 +158,67 @@ def _run(context: Context, folder: RunFolder, start_from: str | None, allowed: b
     return redone
 
 
-def _depends(stage: Any, context: Context) -> dict[str, str]:
+def _depends(stage: Stage, context: Context) -> dict[str, str]:
     """What a stage's result depends on, as digests by name."""
     settings = context.settings
     depends = {f"settings {name}": json_digest(settings.section(name)) for name in stage.sections}
     depends["settings seed"] = json_digest(settings.seed)
-    if "data" in stage.sections:
-        depends["the data"] = context.dataset.digest
+    depends["the data"] = context.dataset.digest
     if stage.uses_networks:
         depends["networks.py"] = context.networks_digest
-    if stage.name == "teacher" and settings.teacher.file is not None:
-        depends["the teacher's file"] = file_digest(context.design / settings.teacher.file)
+    if "teacher" in stage.sections:
+        depends |= {f"the teacher's file {name}": digest for name, digest in _teacher_files(context).items()}
     depends |= {f"stage {parent}": context.records[parent].digest for parent in stage.parents}
     return depends
 
 
-def _before_work(
-    context: Context,
+def _teacher_files(context: Context) -> dict[str, str]:
+    teacher = context.settings.teacher
+    digests = {}
+    for name in (*teacher.files, *([teacher.file] if teacher.file is not None else [])):
+        path = context.design / name
+        if not path.is_file():
+            raise SettingsError(
+                f"teacher: the file {path} does not exist; give the path of a trained teacher"
+            )
+        digests[name] = file_digest(path)
+    return digests
+
+
+def _refuse_finished(
     folder: RunFolder,
     stage: str,
     found: StageEvidence | None,
     depends: Mapping[str, str],
     allowed: bool,
 ) -> None:
-    """Refuse to touch a finished run unasked, then check everything that can be checked before long work."""
-    summary = folder.path / SUMMARY
-    if summary.is_file():
-        if not allowed:
-            changed = ", ".join(
-                name for name, digest in depends.items() if found and found.depends.get(name) != digest
-            )
-            why = f"changed: {changed}" if changed else "its files are missing or damaged"
-            raise OutputFolderError(
-                f"{folder.path} holds a finished run, and stage {stage!r} would be redone ({why}); "
-                "add --overwrite to redo it there, or --name to run beside it"
-            )
-        summary.unlink()
+    """Refuse to touch a finished run unasked."""
+    if allowed or not (folder.path / SUMMARY).is_file():
+        return
+    before = found.depends if found is not None else depends
+    changed = [name for name in {**before, **depends} if before.get(name) != depends.get(name)]
+    why = f"changed: {', '.join(changed)}" if changed else "its files are missing or damaged"
+    raise OutputFolderError(
+        f"{folder.path} holds a finished run, and stage {stage!r} would be redone ({why}); "
+        "add --overwrite to redo it there, or --name to run beside it"
+    )
+
+
+def _begin(context: Context, folder: RunFolder, start_from: str | None, forced: str | None) -> None:
+    """Check everything that can be checked before long work; then the run is no longer finished."""
     from codesign.preflight import check_before_work
 
     check_before_work(context)
+    (folder.path / SUMMARY).unlink(missing_ok=True)
+    if forced is not None:
+        for name in stage_names()[stage_names().index(forced) :]:
+            folder.remove(name)
     write_json(
         folder.path / RUN,
         {
             "design": str(context.design.resolve()),
             "settings": context.settings.model_dump(mode="json"),
+            "from": start_from,
             "versions": versions(),
         },
     )

@@ -15,15 +15,17 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.emulation import Emulator
 from codesign.emulation.accumulators import proven_accumulators
+from codesign.errors import ConversionError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import HlsProject, write_project
 from codesign.networks.build import build_float
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
+from codesign.rtl.project import RtlProject, write_rtl
 from codesign.settings import HardwareSettings
 from codesign.training.evaluate import accuracy
-from codesign.verification import RUNGS, Verification, climb
+from codesign.verification import RUNGS, Verification, climb, rtl_rungs
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ class ConvertedStudent:
     """
 
     project: HlsProject
+    record: Record
+
+
+@dataclass(frozen=True)
+class RtlStudent:
+    """A student as open RTL.
+
+    Parameters
+    ----------
+    project
+        The Verilog on disk; ``None`` if the network has no RTL here.
+    record
+        The stage's evidence; its metrics hold the figures, or `skipped` with the reason.
+    """
+
+    project: RtlProject | None
     record: Record
 
 
@@ -124,10 +142,67 @@ def convert(
     return ConvertedStudent(project, record)
 
 
+def build_rtl(
+    converted: ConvertedStudent,
+    settings: HardwareSettings,
+    folder: str | Path,
+    *,
+    progress: Progress = SILENT,
+) -> RtlStudent:
+    """Write a converted student as pipelined Verilog and count what it takes, without vendor tools.
+
+    Every layer is unrolled and takes a new sample each clock, whatever strategy and reuse factor the HLS project has.
+    A network that cannot be traced, or a missing Yosys, is no failure: the record says what was left out and why.
+
+    Parameters
+    ----------
+    converted
+        The HLS project, whose graph decides every bit.
+    settings
+        Part and clock.
+    folder
+        The directory of the Verilog.
+    """
+    started = time.monotonic()
+    metrics: dict[str, object] = {}
+    project = None
+    progress.step("rtl", 0, 2, "Verilog")
+    try:
+        graph = converted.project.graph()
+        project = write_rtl(graph, folder, clock_period_ns=settings.clock_period_ns, part=settings.part)
+        metrics |= {
+            "latency_cycles": project.latency_cycles,
+            "latency_ns": project.latency_ns,
+            "interval_cycles": project.ii,
+            "clock_period_ns": project.clock_period_ns,
+            "estimated_lut": project.estimated_lut,
+        }
+    except (ConversionError, ToolNotFoundError) as reason:
+        metrics["skipped"] = str(reason)
+    progress.step("rtl", 2, 2)
+    digest = project.digest if project is not None else converted.project.digest
+    parents = {"project": converted.project.digest}
+    hardware = settings.model_dump(mode="json")
+    record = Record("rtl", hardware, None, parents, digest, metrics, time.monotonic() - started)
+    return RtlStudent(project, record)
+
+
 def verify(
-    student: QuantizedStudent, converted: ConvertedStudent, dataset: Dataset, *, progress: Progress = SILENT
+    student: QuantizedStudent,
+    converted: ConvertedStudent,
+    dataset: Dataset,
+    rtl: RtlStudent | None = None,
+    *,
+    progress: Progress = SILENT,
 ) -> VerifiedStudent:
     """Climb the equality ladder from the QKeras student on the whole test part.
+
+    Parameters
+    ----------
+    student, converted, dataset
+        The student, its project, and the data whose test part is computed.
+    rtl
+        Its open RTL, which adds two rungs: alkaid's interpreter and the Verilated Verilog.
 
     Raises
     ------
@@ -135,7 +210,7 @@ def verify(
         If a rung differs in one bit of one sample.
     """
     started = time.monotonic()
-    table, reference = compare_all(student, converted, dataset, progress=progress)
+    table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
     table.require_agreement()
     metrics = {"test_accuracy": accuracy(dataset.y_test, reference), **table.to_dict()}
     record = Record(
@@ -155,12 +230,18 @@ def verify(
 
 
 def compare_all(
-    student: QuantizedStudent, converted: ConvertedStudent, dataset: Dataset, *, progress: Progress = SILENT
+    student: QuantizedStudent,
+    converted: ConvertedStudent,
+    dataset: Dataset,
+    rtl: RtlStudent | None = None,
+    *,
+    progress: Progress = SILENT,
 ) -> tuple[Verification, np.ndarray]:
     """The ladder's table on the whole test part, whatever it says, and the QKeras student's logits."""
     x = student.precision.input.quantize(dataset.x_test)
     reference = predict_logits(student.model(), x)
-    return climb(converted.project, x, reference, rungs=RUNGS, progress=progress), reference
+    rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
+    return climb(converted.project, x, reference, rungs=rungs, progress=progress), reference
 
 
 def with_proven_accumulators(precision: PrecisionMap, emulator: Emulator) -> PrecisionMap:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from codesign.core.files import file_digest, read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
@@ -53,7 +53,8 @@ class Context:
         path = self.design / "networks.py"
         if not path.is_file():
             raise SettingsError(
-                f"{self.design} has no networks.py; copy one from models/digits and define build_teacher and build_student"
+                f"{self.design} has no networks.py; copy one from models/digits and define build_teacher and "
+                "build_student in it"
             )
         return file_digest(path)
 
@@ -64,6 +65,11 @@ class Context:
         if stage not in self.values:
             self.values[stage] = _STAGES[stage].load(self, self.folder / stage, self.records[stage])
         return self.values[stage]
+
+    def reopened(self, stage: str) -> Any:
+        """What a stage made, read from its folder: a project has moved there since it was written."""
+        self.values.pop(stage, None)
+        return self.value(stage)
 
     def build(self, which: str) -> Any:
         """An untrained teacher or student of the design, checked against the data."""
@@ -118,12 +124,41 @@ def read_data(design: Path, settings: DesignSettings) -> Dataset:
     )
 
 
+class Stage(Protocol):
+    """One arrow of the chain.
+
+    Its result depends on the data, the seed, the settings of its `sections`, what its `parents` made and, if it
+    `uses_networks`, on `networks.py`.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def parents(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def sections(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def uses_networks(self) -> bool: ...  # noqa: D102
+
+    def make(self, context: Context, folder: Path) -> Any:
+        """Call the stage's public function; `folder` is where its files will be, under a temporary name."""
+
+    def save(self, value: Any, folder: Path) -> None:
+        """Keep what `make` returned."""
+
+    def load(self, context: Context, folder: Path, record: Record) -> Any:
+        """Read back what `save` kept."""
+
+
 class Teacher:
     """`train_teacher` or `load_teacher`."""
 
     name = "teacher"
     parents = ()
-    sections = ("data", "teacher")
+    sections = ("teacher",)
     uses_networks = True
 
     def make(self, context: Context, folder: Path) -> Any:
@@ -158,8 +193,8 @@ class Teacher:
 
         model = keras.models.load_model(folder / "teacher.keras", compile=False)
         with np.load(folder / "logits.npz") as logits:
-            parts = [logits[part] for part in ("train", "validation", "test")]
-        return Value(model, *parts, _load_history(folder), record)
+            train, validation, test = (logits[part] for part in ("train", "validation", "test"))
+        return Value(model, train, validation, test, _load_history(folder), record)
 
 
 class _StudentStage:
@@ -177,7 +212,7 @@ class Student(_StudentStage):
 
     name = "student"
     parents = ("teacher",)
-    sections = ("data", "distillation")
+    sections = ("distillation",)
     uses_networks = True
 
     def make(self, context: Context, folder: Path) -> Any:
@@ -333,25 +368,52 @@ class Project:
         return ConvertedStudent(open_project(folder / "hls"), record)
 
 
+class Rtl:
+    """`build_rtl`."""
+
+    name = "rtl"
+    parents = ("project",)
+    sections = ("hardware",)
+    uses_networks = False
+
+    def make(self, context: Context, folder: Path) -> Any:
+        """Write the open RTL and count what it takes."""
+        from codesign.hardware import build_rtl
+
+        hardware = context.settings.hardware
+        return build_rtl(context.reopened("project"), hardware, folder / "verilog", progress=context.progress)
+
+    def save(self, value: Any, folder: Path) -> None:
+        """Nothing is left to do: the Verilog is its folder."""
+
+    def load(self, context: Context, folder: Path, record: Record) -> Any:
+        """Open the Verilog, checked against its manifest."""
+        from codesign.hardware import RtlStudent
+        from codesign.rtl.project import open_rtl
+
+        verilog = folder / "verilog"
+        return RtlStudent(open_rtl(verilog) if verilog.is_dir() else None, record)
+
+
 class Verification:
     """`verify`."""
 
     name = "verification"
-    parents = ("project", "quantization")
-    sections = ("data",)
+    parents = ("project", "rtl", "quantization")
+    sections = ()
     uses_networks = False
 
     def make(self, context: Context, folder: Path) -> Any:
         """Climb the equality ladder on the whole test set; a rung that differs ends the run."""
         from codesign.hardware import verify
 
-        # loaded, not taken from memory: the project has moved into its place by now
-        project = self._project(context)
-        return verify(context.value("quantization"), project, context.dataset, progress=context.progress)
-
-    def _project(self, context: Context) -> Any:
-        context.values.pop("project", None)
-        return context.value("project")
+        return verify(
+            context.value("quantization"),
+            context.reopened("project"),
+            context.dataset,
+            context.reopened("rtl"),
+            progress=context.progress,
+        )
 
     def save(self, value: Any, folder: Path) -> None:
         """Keep the table."""
@@ -376,9 +438,20 @@ def _load_history(folder: Path) -> Any:
     path = folder / "history.json"
     if not path.is_file():
         return None
-    return History(**{key: tuple(v) if isinstance(v, list) else v for key, v in read_json(path).items()})
+    kept: dict[str, Any] = read_json(path)
+    return History(**{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()})
 
 
-_STAGES: Mapping[str, Any] = {
-    stage.name: stage() for stage in (Teacher, Student, Pruning, Scan, Quantization, Project, Verification)
+_STAGES: Mapping[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Teacher(),
+        Student(),
+        Pruning(),
+        Scan(),
+        Quantization(),
+        Project(),
+        Rtl(),
+        Verification(),
+    )
 }

@@ -2,6 +2,6 @@
 
 from codesign.verification.ladder import Rung, Verification, climb
 from codesign.verification.project import verify_project
-from codesign.verification.rungs import RUNGS
+from codesign.verification.rungs import RUNGS, rtl_rungs
 
-__all__ = ["RUNGS", "Rung", "Verification", "climb", "verify_project"]
+__all__ = ["RUNGS", "Rung", "Verification", "climb", "rtl_rungs", "verify_project"]

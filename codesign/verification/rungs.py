@@ -9,6 +9,8 @@ import numpy as np
 from codesign.emulation import emulate
 from codesign.hls.csim import run_csim
 from codesign.hls.project import HlsProject
+from codesign.rtl.project import RtlProject
+from codesign.rtl.simulate import interpret, simulate
 from codesign.verification.ladder import Compute
 
 
@@ -22,5 +24,13 @@ def emulation(project: HlsProject, x: np.ndarray) -> np.ndarray:
     return np.asarray(emulate(project.graph(), x)).reshape(len(x), -1)
 
 
+def rtl_rungs(rtl: RtlProject) -> Mapping[str, Compute]:
+    """The two rungs of a project's open RTL."""
+    return {
+        "alkaid interpreter": lambda project, x: interpret(rtl, x),
+        "Verilated RTL": lambda project, x: simulate(rtl, x),
+    }
+
+
 RUNGS: Mapping[str, Compute] = {"emulation": emulation, "csim": csim}
-"""Every rung by name, cheapest first."""
+"""The rungs of every project by name, cheapest first."""
