@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import keras
 import numpy as np
@@ -53,6 +54,7 @@ def fit(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     keep_from: int = 0,
+    keep_by: Literal["accuracy", "loss"] = "accuracy",
     progress: Progress = SILENT,
     what: str = "training",
 ) -> History:
@@ -63,7 +65,7 @@ def fit(
     model
         Ends at its logits.
     loss
-        A loss on packed targets.
+        A loss on packed targets; its `packed_accuracy`, if it has one, is how accuracy is counted.
     train, validation
         Inputs and packed targets.
     settings
@@ -72,6 +74,8 @@ def fit(
         Further callbacks, for example a pruning schedule.
     keep_from
         The first epoch that may be kept.
+    keep_by
+        What makes an epoch the best: accuracy (the loss decides between equals) or the loss alone.
     progress, what
         Told after every epoch.
 
@@ -82,9 +86,10 @@ def fit(
     """
     steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
+    counted = getattr(loss, "packed_accuracy", packed_accuracy)
     # XLA compiles for seconds and small networks train for seconds
-    model.compile(keras.optimizers.Adam(rate), loss, metrics=[packed_accuracy], jit_compile=False)
-    watch = _Watch(keep_from, settings, progress, what)
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=[counted], jit_compile=False)
+    watch = _Watch(keep_from, keep_by, settings, progress, what)
     model.fit(
         *train,
         batch_size=settings.batch_size,
@@ -94,16 +99,21 @@ def fit(
         callbacks=[*callbacks, watch],
         verbose=0,
     )
+    # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
+    model.compiled = False
     return watch.finish()
 
 
 class _Watch(keras.callbacks.Callback):
     """Keeps the best weights, reports progress, stops at a loss that is not finite."""
 
-    def __init__(self, keep_from: int, settings: TrainingSettings, progress: Progress, what: str) -> None:
+    def __init__(
+        self, keep_from: int, keep_by: str, settings: TrainingSettings, progress: Progress, what: str
+    ) -> None:
         super().__init__()
-        self.keep_from, self.settings, self.progress, self.what = keep_from, settings, progress, what
-        self.rows: list[tuple[float, float, float, float]] = []
+        self.keep_from, self.keep_by = keep_from, keep_by
+        self.settings, self.progress, self.what = settings, progress, what
+        self.rows: list[tuple[float, ...]] = []
         self.best: tuple[float, float] | None = None
         self.best_epoch = 0
         self.weights: list[np.ndarray] | None = None
@@ -119,11 +129,12 @@ class _Watch(keras.callbacks.Callback):
         if not all(map(math.isfinite, row)):
             self.model.set_weights(self.weights)
             raise TrainingError(
-                f"{self.what}: the loss is {row[0]} in epoch {epoch + 1} at learning rate {self.settings.learning_rate:g}; "
-                "the weights of the last good epoch are kept; lower the learning rate or check the data"
+                f"{self.what}: the loss is {row[0]} in epoch {epoch + 1} at learning rate "
+                f"{self.settings.learning_rate:g}; the weights of the last good epoch are kept; lower the learning "
+                "rate or check the data"
             )
         self.rows.append(row)
-        score = (row[3], -row[1])
+        score = (row[3] if self.keep_by == "accuracy" else 0.0, -row[1])
         if epoch >= self.keep_from and (self.best is None or score > self.best):
             self.best, self.best_epoch, self.weights = score, epoch, self.model.get_weights()
         self.progress.step(self.what, epoch + 1, self.settings.epochs, f"validation {row[3]:.4f}")

@@ -13,11 +13,13 @@ from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
+from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.build import weights_in
 from codesign.networks.design import check_fits
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import TeacherSettings
+from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.losses import DistillationLoss, pack_targets
@@ -30,21 +32,28 @@ class Teacher:
     Parameters
     ----------
     model
-        Ends at its logits.
+        Ends at its logits; ``None`` where several networks, or only their logits, are the teacher.
     train_logits, validation_logits, test_logits
         float32 of shape `(n_samples, n_outputs)`, in the order of the dataset's parts.
     history
         ``None`` for a teacher from a file.
     record
         The stage's evidence.
+    cache
+        Where features that are asked for later are kept; ``None`` computes them anew each time.
     """
 
-    model: keras.Model
+    model: keras.Model | None
     train_logits: np.ndarray
     validation_logits: np.ndarray
     test_logits: np.ndarray
     history: History | None
     record: Record
+    cache: OutputCache | None = None
+
+    def tempered(self, temperature: float) -> Teacher:
+        """The teacher whose logits, divided by a temperature, give its soft targets there: a single one itself."""
+        return self
 
 
 def train_teacher(
@@ -89,32 +98,60 @@ def train_teacher(
         progress=progress,
         what="teacher",
     )
-    return _teacher(network, dataset, settings, seed, history, started, {"dataset": dataset.digest})
+    return teacher_of(network, dataset, settings, seed, history, started, {"dataset": dataset.digest})
 
 
-def load_teacher(path: str | Path, dataset: Dataset, settings: TeacherSettings | None = None) -> Teacher:
+def load_teacher(
+    path: str | Path,
+    dataset: Dataset,
+    settings: TeacherSettings | None = None,
+    *,
+    cache: OutputCache | None = None,
+) -> Teacher:
     """Take any trained `.keras` model as the teacher.
+
+    Parameters
+    ----------
+    path
+        The file.
+    dataset
+        Its inputs and classes.
+    settings
+        For the record.
+    cache
+        Where its logits are kept, by the digests of the file and the data.
 
     Raises
     ------
     DataError
         If the file is missing or unreadable, or its classes or inputs are not those of the data.
     """
+    started = time.monotonic()
+    model = load_model(path, dataset)
+    parents = {"dataset": dataset.digest, "file": file_digest(path)}
+    settings = settings or TeacherSettings(file=str(path))
+    return teacher_of(model, dataset, settings, None, None, started, parents, cache)
+
+
+def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
+    """A trained `.keras` model for the data, ending at its logits; the errors are those of `load_teacher`."""
     path = Path(path)
     if not path.is_file():
         raise DataError(f"the teacher {path} does not exist; give the path of a trained .keras file")
-    started = time.monotonic()
     try:
         model = keras.models.load_model(path, compile=False)
     except Exception as error:
         raise DataError(f"the teacher {path} cannot be loaded: {type(error).__name__}: {error}") from error
     check_fits(model, f"the teacher {path}", dataset.input_shape, dataset.n_classes)
-    parents = {"dataset": dataset.digest, "file": file_digest(path)}
-    settings = settings or TeacherSettings(file=str(path))
-    return _teacher(ending_in_logits(model), dataset, settings, None, None, started, parents)
+    return ending_in_logits(model)
 
 
-def _teacher(
+def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
+    """A model's logits on the three parts, by part: float32 of shape `(n_samples, n_outputs)`."""
+    return {part: predict_logits(model, dataset.part(part)[0]) for part in PARTS}
+
+
+def teacher_of(
     network: keras.Model,
     dataset: Dataset,
     settings: TeacherSettings,
@@ -122,14 +159,19 @@ def _teacher(
     history: History | None,
     started: float,
     parents: dict[str, str],
+    cache: OutputCache | None = None,
 ) -> Teacher:
-    logits = [predict_logits(network, x) for x in (dataset.x_train, dataset.x_validation, dataset.x_test)]
+    """A trained network as a teacher; its logits come from the cache if they are there."""
+    weights = weights_in(network)
+    key = {"network": arrays_digest(weights), "dataset": dataset.digest, "layer": "logits", **parents}
+    arrays = cached_arrays(cache, key, lambda: all_logits(network, dataset))
+    train, validation, test = (arrays[part] for part in PARTS)
     metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, logits[1]),
-        "test_accuracy": accuracy(dataset.y_test, logits[2]),
+        "validation_accuracy": accuracy(dataset.y_validation, validation),
+        "test_accuracy": accuracy(dataset.y_test, test),
         "parameters": network.count_params(),
     }
-    digest = arrays_digest({**weights_in(network), "logits": logits[0]})
+    digest = arrays_digest({**weights, "logits": train})
     record = Record(
         "teacher",
         settings.model_dump(mode="json"),
@@ -139,4 +181,4 @@ def _teacher(
         metrics,
         time.monotonic() - started,
     )
-    return Teacher(network, *logits, history, record)
+    return Teacher(network, train, validation, test, history, record, cache)

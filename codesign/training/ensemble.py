@@ -1,0 +1,260 @@
+"""An ensemble as the teacher: several networks whose soft targets are averaged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+from scipy.special import logsumexp
+
+from codesign.core.files import arrays_digest, file_digest
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.data.split import PARTS
+from codesign.errors import DataError, SettingsError
+from codesign.networks.design import check_fits
+from codesign.networks.logits import predict_logits
+from codesign.settings import TeacherSettings
+from codesign.training.cache import OutputCache, cached_arrays
+from codesign.training.evaluate import accuracy
+from codesign.training.fit import History
+from codesign.training.job import FitJob
+from codesign.training.jobs import run_jobs
+from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.teacher import Teacher, all_logits, load_model
+
+Mean = Literal["arithmetic", "geometric"]
+
+
+@dataclass(frozen=True)
+class EnsembleTeacher(Teacher):
+    """Several networks as one teacher.
+
+    `model` is ``None``; `train_logits` and the others are those of the mean at temperature 1.
+
+    Parameters
+    ----------
+    members
+        The networks, each ending at its logits.
+    member_logits
+        Of every member, by part: float32 of shape `(n_members, n_samples, n_outputs)`.
+    mean
+        How the members' soft targets are averaged.
+    member_histories
+        Of their trainings; empty for members from files.
+    """
+
+    members: tuple[keras.Model, ...] = ()
+    member_logits: dict[str, np.ndarray] | None = None
+    mean: Mean = "arithmetic"
+    member_histories: tuple[History, ...] = ()
+
+    def tempered(self, temperature: float) -> Teacher:
+        """The ensemble with the logits whose soft targets at a temperature are the mean of the members' there."""
+        kept = self.member_logits or {}
+        train, validation, test = (mean_logits(kept[part], self.mean, temperature) for part in PARTS)
+        return replace(self, train_logits=train, validation_logits=validation, test_logits=test)
+
+    def predict_logits(self, x: np.ndarray) -> np.ndarray:
+        """The ensemble's logits on other inputs: float32 of shape `(n_samples, n_outputs)`."""
+        return mean_logits(np.stack([predict_logits(model, x) for model in self.members]), self.mean)
+
+
+def mean_logits(logits: np.ndarray, mean: Mean, temperature: float = 1.0) -> np.ndarray:
+    """Logits `z` for which `softmax(z / T)` is the mean of the members' soft targets `softmax(z_m / T)`.
+
+    Hinton et al., arXiv:1503.02531, section 1, names both means.
+
+    Parameters
+    ----------
+    logits
+        Of the members, shape `(n_members, n_samples, n_outputs)`; one output is the logit of class 1.
+    mean
+        ``arithmetic``, or ``geometric`` (normalised again), which is the mean of the logits at every temperature.
+    temperature
+        `T`; it matters to the arithmetic mean only.
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, shape `(n_samples, n_outputs)`; an arithmetic mean of several outputs is normalised so that
+        `exp(z / T)` sums to 1.
+    """
+    logits = np.asarray(logits, dtype=np.float64)
+    if mean == "geometric":
+        return logits.mean(axis=0).astype(np.float32)
+    scaled = logits / temperature
+    if logits.shape[-1] == 1:
+        # log of the mean probabilities of both classes, each without cancellation
+        ones, zeros = (logsumexp(-np.logaddexp(0, sign * scaled), axis=0) for sign in (-1, 1))
+        return (temperature * (ones - zeros)).astype(np.float32)
+    log_p = scaled - logsumexp(scaled, axis=-1, keepdims=True)
+    return (temperature * (logsumexp(log_p, axis=0) - np.log(len(logits)))).astype(np.float32)
+
+
+def train_ensemble(
+    model: keras.Model | Sequence[keras.Model],
+    dataset: Dataset,
+    settings: TeacherSettings,
+    *,
+    seed: int = 0,
+    cache: OutputCache | None = None,
+    progress: Progress = SILENT,
+) -> EnsembleTeacher:
+    """Train the members of an ensemble from different seeds, side by side if that is faster.
+
+    Parameters
+    ----------
+    model
+        The architecture of every member, or one for each; none is changed.
+    dataset
+        Every member learns its train part; its epoch is chosen on the validation part.
+    settings
+        `members`, `mean`, epochs, batch size, learning rate, `workers`.
+    seed
+        Of the first member; member `i` has `seed + i`, and is the network that `train_teacher` makes with it.
+    cache
+        Where the teacher keeps what it computes later.
+    progress
+        Told after every epoch.
+
+    Raises
+    ------
+    DataError
+        If a model does not fit the data, or the members' outputs differ.
+    TrainingError
+        If the loss of a member is not finite.
+    """
+    models = [model] * settings.members if isinstance(model, keras.Model) else list(model)
+    _check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
+    started = time.monotonic()
+    train = (dataset.x_train, pack_targets(dataset.y_train))
+    validation = (dataset.x_validation, pack_targets(dataset.y_validation))
+    jobs = [
+        FitJob(
+            member,
+            DistillationLoss(alpha=1.0),
+            train,
+            validation,
+            settings,
+            seed + number,
+            f"teacher {number + 1} of {len(models)}",
+        )
+        for number, member in enumerate(models)
+    ]
+    results = run_jobs(jobs, workers=settings.workers, progress=progress)
+    members = [result.model for result in results]
+    logits = [all_logits(member, dataset) for member in members]
+    histories = tuple(result.history for result in results)
+    parents = {"dataset": dataset.digest}
+    return _ensemble(members, logits, histories, dataset, settings, seed, started, parents, cache)
+
+
+def load_ensemble(
+    paths: Sequence[str | Path],
+    dataset: Dataset,
+    settings: TeacherSettings | None = None,
+    *,
+    cache: OutputCache | None = None,
+) -> EnsembleTeacher:
+    """Take trained `.keras` models as the members of an ensemble.
+
+    Parameters
+    ----------
+    paths
+        At least two files.
+    dataset
+        What they were trained for.
+    settings
+        `mean`.
+    cache
+        Where their logits are kept.
+
+    Raises
+    ------
+    SettingsError
+        For fewer than two files.
+    DataError
+        If a member is missing or unreadable, or its classes or inputs are not those of the data or of the others.
+    """
+    paths = [Path(path) for path in paths]
+    if len(paths) < 2:
+        raise SettingsError(f"teacher.files: an ensemble needs at least two members, not {len(paths)}")
+    started = time.monotonic()
+    settings = settings or TeacherSettings(kind="ensemble", files=tuple(map(str, paths)))
+    members = [load_model(path, dataset) for path in paths]
+    _check_members(members, [f"the member {path}" for path in paths], dataset)
+    logits = []
+    parents = {"dataset": dataset.digest}
+    for number, (member, path) in enumerate(zip(members, paths, strict=True)):
+        digest = file_digest(path)
+        key = {"file": digest, "dataset": dataset.digest, "layer": "logits"}
+        logits.append(cached_arrays(cache, key, lambda member=member: all_logits(member, dataset)))  # type: ignore[misc]
+        parents[f"member {number + 1}"] = digest
+    return _ensemble(members, logits, (), dataset, settings, None, started, parents, cache)
+
+
+def _check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
+    for model, name in zip(models, names, strict=True):
+        check_fits(model, name, dataset.input_shape, dataset.n_classes)
+        if model.output_shape != models[0].output_shape:
+            raise DataError(
+                f"{name} has {model.output_shape[-1]} outputs but {names[0]} has {models[0].output_shape[-1]}; the "
+                "members of an ensemble need the same outputs"
+            )
+
+
+def _ensemble(
+    members: Sequence[keras.Model],
+    logits: Sequence[dict[str, np.ndarray]],
+    histories: tuple[History, ...],
+    dataset: Dataset,
+    settings: TeacherSettings,
+    seed: int | None,
+    started: float,
+    parents: dict[str, str],
+    cache: OutputCache | None,
+) -> EnsembleTeacher:
+    member_logits = {part: np.stack([one[part] for one in logits]) for part in PARTS}
+    train, validation, test = (mean_logits(member_logits[part], settings.mean) for part in PARTS)
+    metrics = {
+        "validation_accuracy": accuracy(dataset.y_validation, validation),
+        "test_accuracy": accuracy(dataset.y_test, test),
+        "parameters": sum(member.count_params() for member in members),
+        "member_validation_accuracy": [accuracy(dataset.y_validation, one["validation"]) for one in logits],
+        "member_test_accuracy": [accuracy(dataset.y_test, one["test"]) for one in logits],
+    }
+    weights = {
+        f"{number}/{index}": array
+        for number, member in enumerate(members)
+        for index, array in enumerate(member.get_weights())
+    }
+    digest = arrays_digest({**weights, "logits": train})
+    record = Record(
+        "teacher",
+        settings.model_dump(mode="json"),
+        seed,
+        parents,
+        digest,
+        metrics,
+        time.monotonic() - started,
+    )
+    return EnsembleTeacher(
+        None,
+        train,
+        validation,
+        test,
+        None,
+        record,
+        cache,
+        tuple(members),
+        member_logits,
+        settings.mean,
+        histories,
+    )

@@ -1,0 +1,85 @@
+"""A training and its result as files, for another process."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from codesign.core.files import read_json, write_json
+from codesign.networks.logits import ending_in_logits
+from codesign.settings import TrainingSettings
+from codesign.training.fit import History
+from codesign.training.job import FitJob, FitResult
+
+
+def write_job(job: FitJob, folder: Path, arrays: Path, written: dict[int, str]) -> None:
+    """Put a job into files; an array that an earlier job wrote (by its identity) is named again, not written."""
+    names = {}
+    for name, array in zip(
+        ("x", "y", "x_validation", "y_validation"), (*job.train, *job.validation), strict=True
+    ):
+        if id(array) not in written:
+            written[id(array)] = f"{len(written)}.npy"
+            np.save(arrays / written[id(array)], array)
+        names[name] = str(arrays / written[id(array)])
+    if job.weights is not None:
+        np.savez(folder / "weights.npz", *job.weights)
+    settings = TrainingSettings(
+        **{name: getattr(job.settings, name) for name in TrainingSettings.model_fields}
+    )
+    write_json(
+        folder / "job.json",
+        {
+            "model": job.model.to_json(),
+            "loss": keras.losses.serialize(job.loss),
+            "settings": settings.model_dump(mode="json"),
+            "seed": job.seed,
+            "what": job.what,
+            "arrays": names,
+        },
+    )
+
+
+def read_job(folder: Path) -> FitJob:
+    """The inverse of `write_job`."""
+    kept: dict[str, Any] = read_json(folder / "job.json")
+    arrays = {name: np.load(path, mmap_mode="r") for name, path in kept["arrays"].items()}
+    weights = None
+    if (folder / "weights.npz").is_file():
+        with np.load(folder / "weights.npz") as file:
+            weights = [file[name] for name in file.files]
+    return FitJob(
+        keras.models.model_from_json(kept["model"]),
+        keras.losses.deserialize(kept["loss"]),
+        (np.asarray(arrays["x"]), np.asarray(arrays["y"])),
+        (np.asarray(arrays["x_validation"]), np.asarray(arrays["y_validation"])),
+        TrainingSettings.model_validate(kept["settings"]),
+        kept["seed"],
+        kept["what"],
+        weights,
+    )
+
+
+def write_result(result: FitResult, folder: Path) -> None:
+    """Put what a job made into files."""
+    np.savez(folder / "trained.npz", *result.model.get_weights())
+    write_json(folder / "history.json", asdict(result.history))
+
+
+def read_result(job: FitJob, folder: Path) -> FitResult:
+    """The inverse of `write_result`."""
+    model = ending_in_logits(job.model)
+    with np.load(folder / "trained.npz") as file:
+        model.set_weights([file[name] for name in file.files])
+    return FitResult(model, read_history(folder / "history.json"))
+
+
+def read_history(path: Path) -> History:
+    """A history that was written as JSON."""
+    kept: dict[str, Any] = read_json(path)
+    values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+    return History(**values)

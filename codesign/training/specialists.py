@@ -1,0 +1,285 @@
+"""A generalist and specialists as the teacher (Hinton et al., arXiv:1503.02531, section 5)."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from codesign.core.files import arrays_digest
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.data.split import PARTS
+from codesign.errors import DataError
+from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.settings import TeacherSettings, TrainingSettings
+from codesign.training.cache import OutputCache
+from codesign.training.clusters import (
+    Clusters,
+    confusable_clusters,
+    named_clusters,
+    require_several_classes,
+)
+from codesign.training.combine import combine_specialists
+from codesign.training.evaluate import accuracy
+from codesign.training.fit import History
+from codesign.training.job import FitJob, Part
+from codesign.training.jobs import run_jobs
+from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.teacher import Teacher, train_teacher
+
+
+@dataclass(frozen=True, eq=False)
+class Specialist:
+    """A network that tells a few classes apart and puts all others into a dustbin.
+
+    Parameters
+    ----------
+    classes
+        Indices of its classes, rising.
+    model
+        Its outputs are the logits of its classes and, last, of the dustbin.
+    dustbin_shift
+        What is added to the dustbin's logit: its classes were over-sampled in its training.
+    history
+        Of its training; ``None`` for one that was trained elsewhere.
+    """
+
+    classes: tuple[int, ...]
+    model: keras.Model
+    dustbin_shift: float
+    history: History | None = None
+
+    def predict_logits(self, x: np.ndarray) -> np.ndarray:
+        """Corrected logits, float32 of shape `(n_samples, n_classes + 1)`."""
+        logits = predict_logits(self.model, x)
+        logits[:, -1] += self.dustbin_shift
+        return logits
+
+
+@dataclass(frozen=True)
+class SpecialistTeacher(Teacher):
+    """A generalist and its specialists as one teacher; `model` is ``None``.
+
+    Parameters
+    ----------
+    generalist
+        Ends at the logits of all classes.
+    specialists
+        One for each group of confusable classes.
+    """
+
+    generalist: keras.Model | None = None
+    specialists: tuple[Specialist, ...] = ()
+
+    def predict_logits(self, x: np.ndarray) -> np.ndarray:
+        """The combination's logits on other inputs: float32 of shape `(n_samples, n_classes)`."""
+        return _combined(predict_logits(self.generalist, x), self.specialists, x)
+
+
+def train_specialists(
+    model: keras.Model,
+    dataset: Dataset,
+    settings: TeacherSettings,
+    *,
+    seed: int = 0,
+    cache: OutputCache | None = None,
+    progress: Progress = SILENT,
+) -> SpecialistTeacher:
+    """Train a generalist, find the classes that it confuses, and train a specialist for each group of them.
+
+    Parameters
+    ----------
+    model
+        The architecture of the generalist: its last layer is a Dense (a softmax after it is left out).
+    dataset
+        What all learn from.
+    settings
+        `clusters` and `specialist_epochs` (by default half the generalist's epochs); epochs, batch size, learning
+        rate, `workers`.
+    seed
+        Of the generalist; the specialists begin with its weights and draw their samples from seeds after it.
+    cache
+        Where the teacher keeps what it computes later.
+    progress
+        Told after every epoch.
+
+    Raises
+    ------
+    DataError
+        If the model does not fit the data, has fewer than three outputs or does not end in a Dense layer.
+    SettingsError
+        If the groups cannot be used: one class, all classes, unknown classes.
+    TrainingError
+        If a loss is not finite.
+    """
+    require_several_classes(int(model.output_shape[-1]), f"the teacher {model.name!r}")
+    given = (
+        None if isinstance(settings.clusters, int) else named_clusters(settings.clusters, dataset.class_names)
+    )
+    started = time.monotonic()
+    generalist = train_teacher(model, dataset, settings, seed=seed, progress=progress)
+    assert generalist.model is not None
+    clusters = given or found_clusters(generalist, settings, seed)
+    jobs, shifts = [], []
+    for number, cluster in enumerate(clusters):
+        job, shift = specialist_job(generalist.model, cluster, dataset, settings, seed + 1 + number)
+        jobs.append(job)
+        shifts.append(shift)
+    results = run_jobs(jobs, workers=settings.workers, progress=progress)
+    specialists = tuple(
+        Specialist(cluster, result.model, shift, result.history)
+        for cluster, result, shift in zip(clusters, results, shifts, strict=True)
+    )
+    return _teacher(generalist, specialists, dataset, settings, seed, started, cache)
+
+
+def found_clusters(generalist: Teacher, settings: TeacherSettings, seed: int) -> Clusters:
+    """The groups that a generalist's predictions on the train and the validation part suggest."""
+    assert isinstance(settings.clusters, int)
+    logits = np.concatenate([generalist.train_logits, generalist.validation_logits])
+    return confusable_clusters(logits, settings.clusters, seed)
+
+
+def specialist_job(
+    generalist: keras.Model,
+    cluster: tuple[int, ...],
+    dataset: Dataset,
+    settings: TeacherSettings,
+    seed: int,
+) -> tuple[FitJob, float]:
+    """The training of one specialist, and the correction of its dustbin's logit.
+
+    It begins with the generalist's weights; the dustbin's are the mean over its classes. Half of its samples are of
+    its own classes, half are drawn from all others (all of them if they are fewer). Its logits are those of that
+    mixture: the dustbin's is shifted by the log of the factor by which its classes are over-sampled (section 5.2).
+
+    Parameters
+    ----------
+    generalist
+        A trained network that ends in a Dense layer.
+    cluster
+        The specialist's classes.
+    dataset
+        What it learns from.
+    settings
+        `specialist_epochs`, or half of `epochs`; batch size, learning rate.
+    seed
+        Of the samples that are drawn, their order and dropout.
+    """
+    rng = np.random.default_rng(seed)
+    (train, shift), (validation, _) = (
+        _subset(dataset, part, cluster, rng) for part in ("train", "validation")
+    )
+    specialist = _initial(generalist, cluster)
+    training = TrainingSettings(
+        epochs=settings.specialist_epochs or max(1, settings.epochs // 2),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+    )
+    names = "+".join(dataset.class_names[index] for index in cluster)
+    job = FitJob(
+        specialist,
+        DistillationLoss(alpha=1.0),
+        train,
+        validation,
+        training,
+        seed,
+        f"specialist {names}",
+        specialist.get_weights(),
+    )
+    return job, shift
+
+
+def _subset(
+    dataset: Dataset, part: str, cluster: tuple[int, ...], rng: np.random.Generator
+) -> tuple[Part, float]:
+    """Inputs and packed targets of a specialist, and by how much the others are too few, as a logarithm."""
+    x, y = dataset.part(part)
+    inside = np.isin(y, cluster)
+    own, other = np.flatnonzero(inside), np.flatnonzero(~inside)
+    if len(own) == 0 or len(other) == 0:
+        # only a small validation part can lack one side: the train part holds every class
+        return (x, pack_targets(_relabelled(y, cluster))), 0.0
+    drawn = rng.choice(other, size=min(len(own), len(other)), replace=False)
+    rows = np.sort(np.concatenate([own, drawn]))
+    shift = math.log(len(other) / len(drawn))
+    return (x[rows], pack_targets(_relabelled(y[rows], cluster))), shift
+
+
+def _relabelled(labels: np.ndarray, cluster: tuple[int, ...]) -> np.ndarray:
+    """Positions in the group, the dustbin last."""
+    new = np.full(len(labels), len(cluster))
+    for position, label in enumerate(cluster):
+        new[labels == label] = position
+    return new
+
+
+def _initial(generalist: keras.Model, cluster: tuple[int, ...]) -> keras.Model:
+    copy = ending_in_logits(generalist)
+    last = copy.outputs[0]._keras_history.operation
+    if not isinstance(last, keras.layers.Dense):
+        raise DataError(
+            f"the teacher {generalist.name!r} ends in {type(last).__name__} {last.name!r}; specialists need a "
+            "generalist whose logits come from a Dense layer"
+        )
+    others = np.setdiff1d(np.arange(last.units), cluster)
+    weights = [
+        np.concatenate([array[..., list(cluster)], array[..., others].mean(axis=-1, keepdims=True)], axis=-1)
+        for array in last.get_weights()
+    ]
+    dense = keras.layers.Dense(len(cluster) + 1, use_bias=last.use_bias, name=f"{last.name}_special")
+    specialist = keras.Model(copy.inputs, dense(last.input), name=f"{generalist.name}_special")
+    dense.set_weights(weights)
+    return specialist
+
+
+def _combined(generalist: np.ndarray, specialists: tuple[Specialist, ...], x: np.ndarray) -> np.ndarray:
+    logits = [specialist.predict_logits(x) for specialist in specialists]
+    return combine_specialists(generalist, logits, tuple(one.classes for one in specialists))
+
+
+def _teacher(
+    generalist: Teacher,
+    specialists: tuple[Specialist, ...],
+    dataset: Dataset,
+    settings: TeacherSettings,
+    seed: int,
+    started: float,
+    cache: OutputCache | None,
+) -> SpecialistTeacher:
+    train, validation, test = (
+        _combined(getattr(generalist, f"{part}_logits"), specialists, dataset.part(part)[0]) for part in PARTS
+    )
+    grouped = [index for specialist in specialists for index in specialist.classes]
+    metrics = {
+        "validation_accuracy": accuracy(dataset.y_validation, validation),
+        "test_accuracy": accuracy(dataset.y_test, test),
+        "generalist_validation_accuracy": generalist.record.metrics["validation_accuracy"],
+        "generalist_test_accuracy": generalist.record.metrics["test_accuracy"],
+        "parameters": sum(
+            model.count_params() for model in (generalist.model, *(one.model for one in specialists)) if model
+        ),
+        "clusters": [[dataset.class_names[index] for index in one.classes] for one in specialists],
+        "without_specialist": [
+            name for index, name in enumerate(dataset.class_names) if index not in grouped
+        ],
+        "dustbin_shifts": [one.dustbin_shift for one in specialists],
+    }
+    record = Record(
+        "teacher",
+        settings.model_dump(mode="json"),
+        seed,
+        {"dataset": dataset.digest, "generalist": generalist.record.digest},
+        arrays_digest({"train": train, "validation": validation, "test": test}),
+        metrics,
+        time.monotonic() - started,
+    )
+    history = generalist.history
+    return SpecialistTeacher(
+        None, train, validation, test, history, record, cache, generalist.model, specialists
+    )
