@@ -8,7 +8,7 @@ from codesign.stages import Context
 
 
 def check_before_work(context: Context) -> None:
-    """Check compiler, data, networks and conversion.
+    """Check compiler, data, networks, sparsities and conversion.
 
     Raises
     ------
@@ -19,32 +19,26 @@ def check_before_work(context: Context) -> None:
     """
     from codesign.networks.backend import import_backend
 
+    GXX.find()
     import_backend()
+    from codesign.compression.prune import sparsity_targets
     from codesign.hardware import check_convertible
     from codesign.networks.describe import describe
 
-    GXX.find()
     settings = context.settings
-    if settings.teacher.file is not None:
-        _check_teacher_file(context)
-    elif context.networks.build_teacher is None:
-        raise SettingsError(
-            f"{context.networks.path} defines no build_teacher and teacher.file is not set; give one of them"
-        )
-    else:
-        teacher = context.build("teacher")
+    teacher_outputs = _teacher_outputs(context)
     student = context.build("student")
-    if settings.teacher.file is None and teacher.output_shape[-1] != student.output_shape[-1]:
+    if teacher_outputs != student.output_shape[-1]:
         raise DataError(
-            f"{context.networks.path}: the teacher has {teacher.output_shape[-1]} outputs but the student has "
+            f"{context.networks.path}: the teacher has {teacher_outputs} outputs but the student has "
             f"{student.output_shape[-1]}; give both the same classes in the same order"
         )
     network = describe(student)
+    sparsity_targets(network, settings.pruning)
     names = [layer.name for layer in network.weight_layers]
     faults = [
-        f"{section}.layers.{name}: the student has no such layer; its layers with weights are {', '.join(names)}"
-        for section, layers in (("pruning", settings.pruning.layers), ("hardware", settings.hardware.layers))
-        for name in layers
+        f"hardware.layers.{name}: the student has no such layer; its layers with weights are {', '.join(names)}"
+        for name in settings.hardware.layers
         if name not in names
     ]
     if faults:
@@ -52,16 +46,14 @@ def check_before_work(context: Context) -> None:
     check_convertible(network, settings.hardware, context.folder / "project")
 
 
-def _check_teacher_file(context: Context) -> None:
-    import keras
+def _teacher_outputs(context: Context) -> int:
+    """The number of the teacher's outputs, after checking that it can be had and fits the data."""
+    if context.settings.teacher.file is None:
+        if context.networks.build_teacher is None:
+            raise SettingsError(
+                f"{context.networks.path} defines no build_teacher and teacher.file is not set; give one of them"
+            )
+        return int(context.build("teacher").output_shape[-1])
+    from codesign.training.teacher import load_model
 
-    from codesign.networks.design import check_fits
-
-    path = context.design / str(context.settings.teacher.file)
-    if not path.is_file():
-        raise SettingsError(f"teacher.file: {path} does not exist; give the path of a trained .keras file")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise DataError(f"the teacher {path} cannot be loaded: {type(error).__name__}: {error}") from error
-    check_fits(model, f"the teacher {path}", context.dataset.input_shape, context.dataset.n_classes)
+    return int(load_model(context.design / context.settings.teacher.file, context.dataset).output_shape[-1])

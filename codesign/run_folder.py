@@ -14,10 +14,14 @@ from typing import Any
 
 from codesign.core.files import read_json, tree_digests, write_json
 from codesign.core.record import Record
-from codesign.errors import OutputFolderError
+from codesign.errors import DataError, OutputFolderError
 
 EVIDENCE = "stage.json"
+LOCK = ".codesign-lock"
+"""Stands in every run's folder, locked while a run works there."""
+
 _LEAST_FREE_BYTES = 200 * 2**20
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,45 @@ class RunFolder:
     Parameters
     ----------
     path
-        Made if it is missing.
-
-    Raises
-    ------
-    OutputFolderError
-        If it cannot be written, or the disk has less than 200 MB left.
+        Made when it is locked, if it is missing; reading needs no lock.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for writing; the lock goes with the process, however it ends.
+
+        Raises
+        ------
+        OutputFolderError
+            If the folder cannot be written, holds something that is no run, its disk has less than 200 MB left or
+            becomes full, or another process holds it.
+        """
+        self._prepare()
+        with (self.path / LOCK).open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
+                    raise
+                raise OutputFolderError(
+                    f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
+                ) from None
+            for left in self.path.glob(".*-writing*"):
+                shutil.rmtree(left, ignore_errors=True)
+            try:
+                yield
+            except OSError as error:
+                if error.errno not in _UNWRITABLE:
+                    raise
+                raise OutputFolderError(
+                    f"{error.filename or self.path} cannot be written any more ({error.strerror}); the finished "
+                    "stages are kept: mend that, and the same command resumes"
+                ) from error
+
+    def _prepare(self) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe = self.path / f".probe-{os.getpid()}"
@@ -64,26 +97,16 @@ class RunFolder:
             raise OutputFolderError(
                 f"the output folder {self.path} cannot be written ({error.strerror}); choose another with --output"
             ) from error
+        if not (self.path / LOCK).exists() and any(self.path.glob("[!.]*")):
+            raise OutputFolderError(
+                f"{self.path} is not empty and holds no run; choose another folder with --output"
+            )
         free = shutil.disk_usage(self.path).free
         if free < _LEAST_FREE_BYTES:
             raise OutputFolderError(
-                f"the disk of {self.path} has {free / 2**20:.0f} MB left, and a run needs 200 MB; free some or choose another "
-                "folder with --output"
+                f"the disk of {self.path} has {free / 2**20:.0f} MB left, and a run needs 200 MB; free some or choose "
+                "another folder with --output"
             )
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder; a second process is refused. The lock goes with the process, however it ends."""
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                    raise
-                raise OutputFolderError(
-                    f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
-                ) from None
-            yield
 
     def evidence(self, stage: str) -> StageEvidence | None:
         """What a stage left, or ``None`` if it is absent or its files are not what it left."""
@@ -93,7 +116,7 @@ class RunFolder:
             if tree_digests(folder, found["files"]) != found["files"]:
                 return None
             return StageEvidence(found["key"], found["depends"], Record.from_dict(found["record"]))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
             return None
 
     @contextlib.contextmanager

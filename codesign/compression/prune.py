@@ -76,11 +76,11 @@ def prune_student(
     TrainingError
         If the loss is not finite.
     """
-    targets = _targets(student.network, settings)
-    check_same_outputs(teacher, teacher.train_logits.shape[1])
+    targets = sparsity_targets(student.network, settings)
+    model = build_float(student.network)
+    check_same_outputs(teacher, model.output_shape[-1])
     started = time.monotonic()
     parents = {"student": student.record.digest, "teacher": teacher.record.digest, "dataset": dataset.digest}
-    model = build_float(student.network)
     history = None
     if any(targets.values()):
         make_reproducible(seed)
@@ -108,21 +108,30 @@ def prune_student(
     return PrunedStudent(network, history, record)
 
 
-def _targets(network: Network, settings: PruningSettings) -> dict[str, float]:
-    names = [layer.name for layer in network.weight_layers]
-    unknown = [name for name in settings.layers if name not in names]
-    if unknown:
-        raise SettingsError(
-            f"pruning.layers names {', '.join(unknown)}; the layers with weights are {', '.join(names)}"
-        )
-    targets = {name: settings.layers.get(name, settings.sparsity) for name in names}
-    for layer in network.weight_layers:
-        kernel = layer.weights["kernel"]
-        if round(targets[layer.name] * kernel.size) >= kernel.size:
-            raise SettingsError(
-                f"a sparsity of {targets[layer.name]} leaves layer {layer.name!r} without any of its {kernel.size} weights; "
-                "lower it for this layer"
-            )
+def sparsity_targets(network: Network, settings: PruningSettings) -> dict[str, float]:
+    """The sparsity to reach in each layer with weights.
+
+    Raises
+    ------
+    SettingsError
+        If `settings.layers` names an unknown layer, or a sparsity would leave a layer without a weight; all faults
+        together.
+    """
+    sizes = {layer.name: layer.weights["kernel"].size for layer in network.weight_layers}
+    targets = {name: settings.layers.get(name, settings.sparsity) for name in sizes}
+    faults = [
+        f"pruning.layers.{name}: the student has no such layer; its layers with weights are {', '.join(sizes)}"
+        for name in settings.layers
+        if name not in sizes
+    ]
+    faults += [
+        f"pruning: a sparsity of {target:g} leaves none of the {sizes[name]} weights of layer {name!r}; set "
+        f"pruning.layers.{name} to less"
+        for name, target in targets.items()
+        if round(target * sizes[name]) >= sizes[name]
+    ]
+    if faults:
+        raise SettingsError(faults)
     return targets
 
 

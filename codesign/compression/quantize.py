@@ -109,11 +109,11 @@ def quantize_student(
     TrainingError
         If the loss is not finite.
     """
-    check_same_outputs(teacher, teacher.train_logits.shape[1])
     started = time.monotonic()
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
     model = build_quantized(prepared, precision)
+    check_same_outputs(teacher, model.output_shape[-1])
     hold_zeros(model, {layer.name: layer.weights["kernel"] != 0 for layer in prepared.weight_layers})
     history = fit(
         model,
