@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from codesign.core.files import read_json, write_json, write_text
+from codesign.core.parts import find_device
 from codesign.core.record import Record
 from codesign.errors import ReportMissingError
 
@@ -98,11 +99,19 @@ def make_summary(
         "target": dict(target),
         "stages": stages,
         "layers": records["project"].metrics["layers"],
+        "rtl": _without_reason(records["rtl"]),
+        "estimates": {"lut": records["rtl"].metrics.get("estimated_lut")},
+        "csynth": records["synthesis"].metrics.get("csynth"),
         "verification": {key: records["verification"].metrics[key] for key in ("reference", "rungs", "lsb")},
         "seconds": sum(record.seconds for record in records.values()),
         "versions": dict(records["verification"].versions),
         "notes": list(notes),
     }
+
+
+def _without_reason(record: Record) -> dict[str, Any]:
+    """The open RTL's figures; empty if there are none."""
+    return {} if "lut" not in record.metrics else dict(record.metrics)
 
 
 def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -126,7 +135,31 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         ("layer", *kinds),
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
     )
-    return stages, layers, ladder_table(summary["verification"])
+    return stages, layers, *_rtl_table(summary), ladder_table(summary["verification"])
+
+
+def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+    """What the open RTL takes of the device."""
+    rtl = summary["rtl"]
+    if not rtl:
+        return ()
+    device = find_device(rtl["part"])
+    rows = []
+    for title, name in (
+        ("LUT", "lut"),
+        ("FF", "ff"),
+        ("CARRY8", "carry8"),
+        ("DSP", "dsp"),
+        ("BRAM 18K", "bram_18k"),
+    ):
+        total = getattr(device, name, None)
+        rows.append((title, f"{rtl[name]:,}", f"{rtl[name] / total:.2%}" if total else ""))
+    latency = (
+        f"{rtl['latency_cycles']} cycles, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
+    )
+    rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
+    title = f"Open RTL for {rtl['part']} (alkaid, Yosys {rtl['yosys_version']}; before placement)"
+    return (Table(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows)),)
 
 
 def ladder_table(verification: Mapping[str, Any]) -> Table:

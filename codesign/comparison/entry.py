@@ -1,0 +1,161 @@
+"""What is compared: a design with its numbers, each with its stage and the file it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from codesign.comparison.steps import STEPS
+from codesign.core.metrics import METRICS
+from codesign.core.parts import find_device
+from codesign.reports.records import same_part
+
+EntryKind = Literal["run", "seeds", "project", "build", "report"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of one design.
+
+    Parameters
+    ----------
+    metric
+        A name of `codesign.core.metrics.METRICS`.
+    step
+        The stage it is of, a name of `codesign.comparison.steps.STEPS`.
+    value
+        In the metric's unit; of several seeds the mean.
+    spread
+        The standard deviation over seeds (of the sample, n - 1); ``None`` for a single run.
+    samples
+        Of how many runs.
+    available
+        What the part has of it; ``None`` for what is no resource or not known.
+    source
+        The file it was read from.
+    """
+
+    metric: str
+    step: str
+    value: float
+    spread: float | None = None
+    samples: int = 1
+    available: float | None = None
+    source: str = ""
+
+    @property
+    def percent(self) -> float | None:
+        """The use in percent of what the part has."""
+        return 100.0 * self.value / self.available if self.available else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One design of a comparison.
+
+    Parameters
+    ----------
+    name
+        What tables call it.
+    kind
+        A run, several runs that differ in the seed only, a project, a folder of reports, one report.
+    source
+        Its folder or file.
+    numbers
+        At most one of each metric and stage.
+    design
+        The design's name; ``None`` for reports.
+    dataset, dataset_digest
+        Where the data came from, and the digest of its values: accuracies of different digests are not of the same
+        samples.
+    part
+        The FPGA part.
+    tools
+        Tool and version by stage.
+    layers
+        Types by layer and tensor (`weight`, `bias`, `accum`, `result`), as hls4ml prints them.
+    settings
+        Settings by dotted path.
+    networks_digest
+        The digest of the file that builds the networks.
+    seeds
+        The seeds of the runs.
+    notes
+        What the reader must know, for example reports that were left out.
+    is_trustworthy
+        Whether nothing was left out that should have been there.
+    """
+
+    name: str
+    kind: EntryKind
+    source: str
+    numbers: tuple[Number, ...] = ()
+    design: str | None = None
+    dataset: str | None = None
+    dataset_digest: str | None = None
+    part: str | None = None
+    tools: Mapping[str, str] = field(default_factory=dict)
+    layers: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    networks_digest: str | None = None
+    seeds: tuple[int, ...] = ()
+    notes: tuple[str, ...] = ()
+    is_trustworthy: bool = True
+
+    def number(self, metric: str, step: str) -> Number | None:
+        """The number of a metric at a stage; ``None`` if there is none."""
+        return next((n for n in self.numbers if n.metric == metric and n.step == step), None)
+
+    def steps(self) -> tuple[str, ...]:
+        """The stages that it has numbers of, in the order of the flow."""
+        mine = {number.step for number in self.numbers}
+        return tuple(step for step in STEPS if step in mine)
+
+    @property
+    def device(self) -> str | None:
+        """The device of its part (`VU9P`), or as much of the part's name as tells it where the device is not known."""
+        if self.part is None:
+            return None
+        device = find_device(self.part)
+        return device.name if device else self.part.upper().removeprefix("XC").split("-")[0]
+
+    def same_device(self, other: Entry) -> bool:
+        """Whether percentages and counts are of the same silicon, as far as both parts are known."""
+        if self.part is None or other.part is None:
+            return True
+        return self.device == other.device or same_part(self.part, other.part)
+
+
+def measured(
+    step: str, values: Mapping[str, Any], *, part: str | None = None, available: Any = None, source: str = ""
+) -> Iterator[Number]:
+    """Numbers of one stage from values by metric; what is no metric, and what is ``None``, is left out.
+
+    Parameters
+    ----------
+    step
+        The stage.
+    values
+        By metric.
+    part
+        Whose totals a resource is held against.
+    available
+        Totals that a report printed (an object with `lut`, `ff`, ...); they win over what is known of the part.
+    source
+        The file.
+    """
+    device = find_device(part) if part else None
+    for name, value in values.items():
+        if name not in METRICS or value is None:
+            continue
+        total = getattr(available, name, None) or getattr(device, name, None)
+        is_resource = METRICS[name].group == "resource"
+        yield Number(name, step, float(value), available=total if is_resource else None, source=source)
+
+
+def sorted_numbers(numbers: Sequence[Number]) -> tuple[Number, ...]:
+    """Numbers in the order of the flow and of the metrics; of two of one metric and stage the first."""
+    first = {(number.metric, number.step): number for number in reversed(numbers)}
+    steps, metrics = list(STEPS), list(METRICS)
+    return tuple(sorted(first.values(), key=lambda n: (steps.index(n.step), metrics.index(n.metric))))

@@ -1,0 +1,155 @@
+"""A comparison as tables of text: what is compared, one table a stage, and one of differences for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from codesign.comparison.compare import Change, Column, Comparison
+from codesign.comparison.entry import Entry, Number
+from codesign.comparison.steps import NETWORK, STEPS, TEACHER
+from codesign.comparison.table import Table
+
+MOST_SIDE_BY_SIDE = 4
+"""Up to so many designs stand side by side; more stand below each other."""
+
+_KINDS = {"run": "run", "project": "HLS project", "build": "build folder", "report": "report"}
+
+
+def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
+    """Every table of a comparison; those of values before those of differences."""
+    groups = [(title, columns) for title, columns in column_groups(comparison) if columns]
+    values = [_values(comparison, title, columns) for title, columns in groups]
+    changes = [_changes(comparison, title, columns) for title, columns in groups]
+    return (
+        _overview(comparison),
+        *(table for table in values if table.rows),
+        *(table for table in changes if table is not None),
+        *_settings(comparison),
+    )
+
+
+def column_groups(comparison: Comparison) -> Iterator[tuple[str, tuple[Column, ...]]]:
+    """The columns by table: the network's (the teacher's among them), then each stage's; a table never mixes stages."""
+    yield "Network", (*comparison.columns(TEACHER), *comparison.columns(NETWORK))
+    for name, step in STEPS.items():
+        if step.is_hardware:
+            yield step.title[0].upper() + step.title[1:], comparison.columns(name)
+
+
+def heading(comparison: Comparison, column: Column) -> str:
+    """A column's heading; with the dataset, where there are several."""
+    title = column.about.heading
+    if column.step == TEACHER:
+        title = f"teacher's {title}"
+    if column.dataset is not None and len({other.dataset for other in comparison.columns()} - {None}) > 1:
+        title += f", {column.dataset}"
+    return title
+
+
+def value_text(column: Column, number: Number | None) -> str:
+    """A cell: the value, its spread over seeds, and its share of the part."""
+    if number is None:
+        return ""
+    text = f"{column.about.text(number.value)}{spread_text(column, number)}"
+    return text if number.percent is None else f"{text} ({percent_text(number.percent)})"
+
+
+def spread_text(column: Column, number: Number) -> str:
+    """The spread over seeds, with the sign before it; nothing where there is none to speak of."""
+    return f" ± {column.about.text(number.spread)}" if number.spread else ""
+
+
+def percent_text(percent: float) -> str:
+    """A share of a part, with as many digits as tell something."""
+    digits = 0 if percent == 0 or percent >= 100 else 1 if percent >= 10 else 2
+    return "< 0.01 %" if 0 < percent < 0.005 else f"{percent:.{digits}f} %"
+
+
+def change_text(column: Column, change: Change) -> str:
+    """A difference: absolute, relative, and whether it is for the better."""
+    if change.delta == 0:
+        return "same"
+    text = column.about.delta_text(change.delta)
+    if change.percent is not None and not column.about.form.endswith("%}"):
+        text += f" ({change.percent:+.1f} %)"
+    return f"{text} {change.verdict}".rstrip()
+
+
+def kind_text(entry: Entry) -> str:
+    """What an entry is, in words."""
+    if entry.kind == "seeds":
+        return f"{len(entry.seeds)} runs, seeds {', '.join(map(str, entry.seeds))}"
+    return _KINDS[entry.kind]
+
+
+def _overview(comparison: Comparison) -> Table:
+    rows = []
+    for entry in comparison.entries:
+        name = f"{entry.name} (reference)" if entry.name == comparison.reference else entry.name
+        data = comparison.dataset_label(entry) if entry.dataset else ""
+        rows.append((name, kind_text(entry), data, entry.part or "", entry.source))
+    return _oriented(Table("Compared", ("design", "what", "data", "part", "where"), tuple(rows)))
+
+
+def _values(comparison: Comparison, title: str, columns: Sequence[Column]) -> Table:
+    entries = [entry for entry in comparison.entries if any(comparison.number(entry, c) for c in columns)]
+    devices = list(dict.fromkeys(entry.device or "unknown" for entry in entries))
+    is_hardware = STEPS[columns[0].step].is_hardware
+    several, step = is_hardware and len(devices) > 1, columns[0].step
+    has_tools = is_hardware and any(step in entry.tools for entry in entries)
+    if is_hardware and not several and any(n.percent is not None for e in entries for n in e.numbers):
+        title += f" (percent of the {devices[0]})"
+    header = ["design", *(["part"] if several else []), *(["tool"] if has_tools else [])]
+    rows = []
+    for entry in entries:
+        row = [entry.name, *([entry.device or "unknown"] if several else [])]
+        row += [entry.tools.get(step, "")] if has_tools else []
+        rows.append((*row, *(value_text(column, comparison.number(entry, column)) for column in columns)))
+    headings = (heading(comparison, column) for column in columns)
+    return _oriented(Table(title, (*header, *headings), tuple(rows)))
+
+
+def _changes(comparison: Comparison, title: str, columns: Sequence[Column]) -> Table | None:
+    rows, used = [], set()
+    for entry in comparison.entries:
+        changes = [comparison.change(entry, column) for column in columns]
+        used |= {index for index, change in enumerate(changes) if change is not None}
+        if any(changes):
+            rows.append((entry.name, changes))
+    if not rows:
+        return None
+    kept = [index for index in range(len(columns)) if index in used]
+    header = ("design", *(heading(comparison, columns[index]) for index in kept))
+    cells = tuple(
+        (name, *("" if (c := changes[i]) is None else change_text(columns[i], c) for i in kept))
+        for name, changes in rows
+    )
+    return _oriented(Table(f"{title}, against {comparison.reference}", header, cells))
+
+
+def _settings(comparison: Comparison) -> Iterator[Table]:
+    """The settings in which designs with settings differ."""
+    rows = setting_differences(comparison.entries)
+    if rows:
+        names = tuple(entry.name for entry in comparison.entries if entry.settings)
+        yield Table("Settings that differ", ("setting", *names), rows)
+
+
+def setting_differences(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]:
+    """Dotted path and each design's value, for the settings that differ; empty where a design has no such setting.
+
+    The seed is no setting of a design, and one that only one version of the package knows differs in nothing.
+    """
+    known = [entry for entry in entries if entry.settings]
+    paths = dict.fromkeys(path for entry in known for path in entry.settings if path != "seed")
+    rows = []
+    for path in paths:
+        values = [str(entry.settings[path]) if path in entry.settings else "" for entry in known]
+        if len(set(values) - {""}) > 1:
+            rows.append((path, *values))
+    return tuple(rows)
+
+
+def _oriented(table: Table) -> Table:
+    """Few designs side by side, a number a line; many below each other."""
+    return table.transposed() if len(table.rows) <= MOST_SIDE_BY_SIDE else table
