@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 
 import keras
 
+from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.core.precision_map import PrecisionMap
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
@@ -17,13 +18,18 @@ from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
-from codesign.networks.shapes import layer_shapes
 from codesign.networks.logits import ending_in_logits, predict_logits
-from codesign.settings import DistillationSettings
+from codesign.networks.shapes import layer_shapes
+from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.evaluate import accuracy
-from codesign.training.fit import History, fit, make_reproducible
-from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.fit import History, make_reproducible
+from codesign.training.lesson import make_lesson
+from codesign.training.losses import pack_targets
+from codesign.training.search import choose_distillation
 from codesign.training.teacher import Teacher
+
+_EARLY = 0.05
+"""The part of a training after which a network is stable enough to rewind to (arXiv:1912.05671, section 4)."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +43,17 @@ class Student:
     history
         Of its training.
     record
-        The stage's evidence.
+        The stage's evidence; its metrics hold the temperature and alpha that it learnt with, and every trial if they
+        were searched for.
+    early
+        The network at the beginning of its training (``initial``) and after a twentieth of it (``early``), which
+        pruning can rewind to.
     """
 
     network: Network
     history: History
     record: Record
+    early: Mapping[str, Network] = field(default_factory=dict)
 
     def model(self) -> keras.Model:
         """A new float Keras model of it."""
@@ -58,7 +69,7 @@ def distill_student(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Student:
-    """Distil a teacher into a student: `L = alpha * L_NLL + (1 - alpha) * L_KD` (arXiv:1503.02531).
+    """Distil a teacher into a student: `L = alpha * L_NLL + (1 - alpha) * L_KD + terms` (arXiv:1503.02531).
 
     Parameters
     ----------
@@ -69,7 +80,7 @@ def distill_student(
     dataset
         What the teacher was made with.
     settings
-        Temperature, alpha, epochs, batch size, learning rate.
+        Temperature, alpha (searched for where they are ``None``), form, terms, epochs, batch size, learning rate.
     seed
         Of the initial weights, the order of the samples and dropout.
 
@@ -78,7 +89,7 @@ def distill_student(
     ConversionError
         If a layer of the model cannot become hardware (before any training).
     DataError
-        If teacher, student and data do not fit each other.
+        If teacher, student and data do not fit each other, or a term names a layer that does not exist.
     TrainingError
         If the loss is not finite.
     """
@@ -86,20 +97,45 @@ def distill_student(
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
     check_same_outputs(teacher, model.output_shape[-1])
     started = time.monotonic()
+    chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
     network = ending_in_logits(keras.models.clone_model(model))
-    history = fit(
-        network,
-        DistillationLoss(settings.alpha, settings.temperature),
-        *packed(dataset, teacher),
-        settings,
-        progress=progress,
-        what="student",
-    )
+    snapshots = _Snapshots(network, max(1, round(_EARLY * settings.epochs)))
+    if chosen.hint_epochs:
+        first = TrainingSettings(
+            epochs=chosen.hint_epochs, batch_size=chosen.batch_size, learning_rate=chosen.learning_rate
+        )
+        hints = make_lesson(network, teacher, dataset, chosen, hints_only=True)
+        hints.fit(first, progress=progress, what="student's hints")
+    lesson = make_lesson(network, teacher, dataset, chosen)
+    history = lesson.fit(chosen, callbacks=[snapshots], progress=progress, what="student")
     parents = {"dataset": dataset.digest, "teacher": teacher.record.digest}
     described = describe(network)
-    record = student_record("student", described, network, dataset, settings, seed, parents, started)
-    return Student(described, history, record)
+    learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
+    if trials:
+        learnt["search"] = [asdict(trial) for trial in trials]
+    record = student_record("student", described, network, dataset, settings, seed, parents, started, learnt)
+    return Student(described, history, record, snapshots.networks)
+
+
+def settled(settings: DistillationSettings, student: Record) -> DistillationSettings:
+    """The settings with the temperature and alpha that a student learnt with, where they were to be chosen."""
+    if settings.temperature is not None and settings.alpha is not None:
+        return settings
+    return settings.model_copy(update=student.metrics.get("distillation", {}))
+
+
+class _Snapshots(keras.callbacks.Callback):
+    """Describes the student at the beginning and after some epochs."""
+
+    def __init__(self, network: keras.Model, epoch: int) -> None:
+        super().__init__()
+        self.network, self.epoch = network, epoch
+        self.networks = {"initial": describe(network)}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        if epoch + 1 == self.epoch:
+            self.networks["early"] = describe(self.network)
 
 
 def packed(dataset: Dataset, teacher: Teacher) -> tuple[tuple, tuple]:
@@ -115,7 +151,8 @@ def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:
     given = teacher.train_logits.shape[1]
     if given != n_outputs:
         raise DataError(
-            f"the teacher has {given} outputs but the student has {n_outputs}; give both the same classes in the same order"
+            f"the teacher has {given} outputs but the student has {n_outputs}; give both the same classes in "
+            "the same order"
         )
 
 
@@ -133,11 +170,11 @@ def student_record(
     network: Network,
     model: keras.Model,
     dataset: Dataset,
-    settings: object,
+    settings: TrainingSettings,
     seed: int | None,
     parents: dict[str, str],
     started: float,
-    extra: dict[str, object] | None = None,
+    extra: Mapping[str, object] | None = None,
     precision: PrecisionMap | None = None,
 ) -> Record:
     """The record of any stage that makes a student: its quality on data not trained on, its size."""

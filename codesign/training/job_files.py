@@ -12,6 +12,9 @@ import numpy as np
 from codesign.core.files import read_json, write_json
 from codesign.networks.logits import ending_in_logits
 from codesign.settings import TrainingSettings
+from codesign.training import (
+    losses_combined as losses_combined,
+)  # Keras finds the loss by its registered name
 from codesign.training.fit import History
 from codesign.training.job import FitJob, FitResult
 

@@ -1,0 +1,173 @@
+"""A lesson: the model, the loss and the packed targets with which plain `fit` distils, whatever the terms are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from codesign.core.progress import SILENT, Progress
+from codesign.data import Dataset
+from codesign.errors import DataError, SettingsError
+from codesign.settings import DistillationSettings, TermSettings, TrainingSettings
+from codesign.training.cache import cached_arrays
+from codesign.training.features import features_of, layer_output, student_side, teacher_side
+from codesign.training.fit import History, fit
+from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.losses_combined import CombinedLoss, Term, pack_combined
+from codesign.training.teacher import Teacher
+
+Part = tuple[np.ndarray, np.ndarray]
+"""Inputs and packed targets."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """All that `codesign.training.fit.fit` needs to teach a student.
+
+    Parameters
+    ----------
+    model
+        The student itself, or the student with its features beside its logits; they share their weights.
+    loss
+        On the packed targets.
+    train, validation
+        Inputs and packed targets.
+    """
+
+    model: keras.Model
+    loss: keras.losses.Loss
+    train: Part
+    validation: Part
+
+    def fit(
+        self,
+        settings: TrainingSettings,
+        *,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
+        keep_from: int = 0,
+        progress: Progress = SILENT,
+        what: str = "training",
+    ) -> History:
+        """Train the student in place; see `codesign.training.fit.fit`."""
+        return fit(
+            self.model,
+            self.loss,
+            self.train,
+            self.validation,
+            settings,
+            callbacks=callbacks,
+            keep_from=keep_from,
+            keep_by="loss" if getattr(self.loss, "base_weight", 1.0) == 0 else "accuracy",
+            progress=progress,
+            what=what,
+        )
+
+
+def make_lesson(
+    model: keras.Model,
+    teacher: Teacher,
+    dataset: Dataset,
+    settings: DistillationSettings,
+    *,
+    hints_only: bool = False,
+    renamed: Mapping[str, str] | None = None,
+) -> Lesson:
+    """Put together what a student learns with.
+
+    Parameters
+    ----------
+    model
+        The student, ending at its logits, float or quantized. It is trained by the lesson.
+    teacher
+        Its logits, and its features where a term names layers, are computed before the training and travel with the
+        targets.
+    dataset
+        What the teacher was made with.
+    settings
+        Temperature, alpha, form, terms.
+    hints_only
+        Leave the logits out: train on the terms that name layers alone.
+    renamed
+        Student layers that have another name in `model` than in the settings.
+
+    Raises
+    ------
+    SettingsError
+        If temperature or alpha are still to be chosen.
+    DataError
+        If a layer does not exist (the layers are listed) or cannot be compared, or the teacher has no layers.
+    """
+    temperature, alpha = chosen(settings)
+    teacher = teacher.tempered(temperature)
+    on_layers = [term for term in settings.terms if term.teacher_layer is not None]
+    terms = [Term(term.form, term.weight) for term in settings.terms if term.teacher_layer is None]
+    if hints_only:
+        terms = []
+    if not on_layers and not terms and settings.form == "soft":
+        train, validation = ((x, pack_targets(y, logits)) for x, y, logits in _parts(dataset, teacher))
+        return Lesson(model, DistillationLoss(alpha, temperature), train, validation)
+    outputs, features = [model.outputs[0]], []
+    for number, term in enumerate(on_layers):
+        arrays = _teacher_features(term, teacher, dataset)
+        student = layer_output(model, str(term.student_layer), "the student", renamed)
+        made, head = student_side(term, student, arrays["train"].shape[1:], number)
+        terms.append(made)
+        outputs.append(head)
+        features.append([teacher_side(term.form, arrays[part]) for part in ("train", "validation")])
+    loss = CombinedLoss(
+        alpha,
+        temperature,
+        int(model.output_shape[-1]),
+        form=settings.form,
+        terms=terms,
+        target_weight=settings.target_weight,
+        other_weight=settings.other_weight,
+        base_weight=0.0 if hints_only else 1.0,
+    )
+    train, validation = (
+        (x, pack_combined(y, logits, [pair[index] for pair in features]))
+        for index, (x, y, logits) in enumerate(_parts(dataset, teacher))
+    )
+    extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
+    return Lesson(extended, loss, train, validation)
+
+
+def chosen(settings: DistillationSettings) -> tuple[float, float]:
+    """Temperature and alpha; `SettingsError` if they are still to be chosen."""
+    if settings.temperature is None or settings.alpha is None:
+        name = "temperature" if settings.temperature is None else "alpha"
+        raise SettingsError(
+            f"distillation.{name}: is still to be chosen (null); let distill_student choose it, or "
+            "choose_distillation, and use the settings that it returns"
+        )
+    return settings.temperature, settings.alpha
+
+
+def _parts(dataset: Dataset, teacher: Teacher) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+    return (
+        (dataset.x_train, dataset.y_train, teacher.train_logits),
+        (dataset.x_validation, dataset.y_validation, teacher.validation_logits),
+    )
+
+
+def _teacher_features(term: TermSettings, teacher: Teacher, dataset: Dataset) -> Mapping[str, np.ndarray]:
+    name, model = str(term.teacher_layer), teacher.model
+    if model is None:
+        raise DataError(
+            f"{term.form}: the teacher has no layer {name!r}: only its logits are known; use a single network as the "
+            "teacher, or terms without layers"
+        )
+    layer_output(model, name, "the teacher")
+    key = {"teacher": teacher.record.digest, "dataset": dataset.digest, "layer": name}
+    parts = {"train": dataset.x_train, "validation": dataset.x_validation}
+    return cached_arrays(
+        teacher.cache, key, lambda: {part: features_of(model, name, x) for part, x in parts.items()}
+    )
+
+
+def _with_outputs(model: keras.Model, outputs: Sequence[object]) -> keras.Model:
+    joined = keras.layers.Concatenate(name="logits_and_features")(list(outputs))
+    return keras.Model(model.inputs, joined, name=model.name)

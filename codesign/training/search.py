@@ -1,0 +1,114 @@
+"""Temperature and alpha chosen on the validation part, with the whole table of what was tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from scipy.special import log_softmax
+
+from codesign.core.progress import SILENT, Progress
+from codesign.data import Dataset
+from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.settings import DistillationSettings, TrainingSettings
+from codesign.training.evaluate import accuracy
+from codesign.training.job import FitJob
+from codesign.training.jobs import run_jobs
+from codesign.training.lesson import make_lesson
+from codesign.training.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class DistillationTrial:
+    """One temperature and alpha, and the student that a short training made with them.
+
+    Parameters
+    ----------
+    temperature, alpha
+        What was tried.
+    validation_accuracy
+        Of the best epoch.
+    validation_nll
+        The negative log likelihood of the validation labels there, without any temperature: it decides between equal
+        accuracies, and trials with different `L` can be compared by it.
+    best_epoch
+        Counted from 0.
+    """
+
+    temperature: float
+    alpha: float
+    validation_accuracy: float
+    validation_nll: float
+    best_epoch: int
+
+
+def choose_distillation(
+    model: keras.Model,
+    teacher: Teacher,
+    dataset: Dataset,
+    settings: DistillationSettings,
+    *,
+    seed: int = 0,
+    progress: Progress = SILENT,
+) -> tuple[DistillationSettings, tuple[DistillationTrial, ...]]:
+    """Replace a temperature or alpha of ``None`` by the best of `settings.search`.
+
+    Every pair is tried from the same initial weights and order of samples, side by side if that is faster.
+
+    Parameters
+    ----------
+    model
+        An untrained student; it is not changed.
+    teacher, dataset, settings
+        As `codesign.training.distill.distill_student` takes them.
+    seed
+        Of every trial.
+    progress
+        Told after every epoch.
+
+    Returns
+    -------
+    tuple
+        The settings with both numbers, and every trial in the order tried; no trials if both were given.
+
+    Raises
+    ------
+    TrainingError
+        If the loss of a trial is not finite.
+    """
+    if settings.temperature is not None and settings.alpha is not None:
+        return settings, ()
+    search = settings.search
+    pairs = [
+        (temperature, alpha)
+        for temperature in ([settings.temperature] if settings.temperature else search.temperatures)
+        for alpha in ([settings.alpha] if settings.alpha is not None else search.alphas)
+    ]
+    short = TrainingSettings(
+        epochs=search.epochs or max(1, settings.epochs // 4),
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+    )
+    jobs = []
+    for temperature, alpha in pairs:
+        with_pair = settings.model_copy(update={"temperature": temperature, "alpha": alpha})
+        lesson = make_lesson(ending_in_logits(model), teacher, dataset, with_pair)
+        what = f"student T={temperature:g} alpha={alpha:g}"
+        jobs.append(FitJob(lesson.model, lesson.loss, lesson.train, lesson.validation, short, seed, what))
+    results = run_jobs(jobs, workers=search.workers, progress=progress)
+    n_outputs = int(model.output_shape[-1])
+    trials = []
+    for (temperature, alpha), result in zip(pairs, results, strict=True):
+        logits = predict_logits(result.model, dataset.x_validation)[:, :n_outputs]
+        quality = accuracy(dataset.y_validation, logits), _nll(dataset.y_validation, logits)
+        trials.append(DistillationTrial(temperature, alpha, *quality, result.history.best_epoch))
+    best = max(trials, key=lambda trial: (trial.validation_accuracy, -trial.validation_nll))
+    return settings.model_copy(update={"temperature": best.temperature, "alpha": best.alpha}), tuple(trials)
+
+
+def _nll(labels: np.ndarray, logits: np.ndarray) -> float:
+    logits = logits.astype(np.float64)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())
