@@ -14,35 +14,12 @@ from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.errors import OutputFolderError, SettingsError
+from codesign.hls.toolchain import vendor_tool
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import read_design
-from codesign.stages import (
-    RUN,
-    Context,
-    Project,
-    Pruning,
-    Quantization,
-    Rtl,
-    Scan,
-    Stage,
-    Student,
-    Teacher,
-    Verification,
-)
+from codesign.stages import RUN, STAGES, Context, Stage, new_context
 
 _log = logging.getLogger(__name__)
-
-STAGES: tuple[Stage, ...] = (
-    Teacher(),
-    Student(),
-    Pruning(),
-    Scan(),
-    Quantization(),
-    Project(),
-    Rtl(),
-    Verification(),
-)
-"""The chain, one public function a stage."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +83,7 @@ def run_design(
     _check_start(start_from)
     folder = RunFolder(output if output is not None else Path("hls_projects") / settings.name / name)
     with folder.locked():
-        context = Context(design if design.is_dir() else design.parent, settings, folder.path, progress)
+        context = new_context(design if design.is_dir() else design.parent, settings, folder.path, progress)
         allowed = overwrite or start_from is not None
         redone = _run(context, folder, start_from, allowed)
         if redone or not (folder.path / SUMMARY).is_file():
@@ -117,7 +94,12 @@ def run_design(
 
 def _summary(context: Context) -> dict[str, Any]:
     settings = context.settings
-    return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, [])
+    reasons = {
+        "open RTL": context.records["rtl"].metrics.get("skipped"),
+        "vendor synthesis": context.records["synthesis"].metrics.get("skipped"),
+    }
+    notes = [f"{what} was not run: {reason}" for what, reason in reasons.items() if reason is not None]
+    return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, notes)
 
 
 def _check_start(start_from: str | None) -> None:
@@ -166,6 +148,8 @@ def _depends(stage: Stage, context: Context) -> dict[str, str]:
     depends["the data"] = context.dataset.digest
     if stage.uses_networks:
         depends["networks.py"] = context.networks_digest
+    if stage.name == "synthesis":
+        depends["the vendor's HLS tool"] = json_digest(vendor_tool(settings.hardware.backend))
     if "teacher" in stage.sections:
         depends |= {f"the teacher's file {name}": digest for name, digest in _teacher_files(context).items()}
     depends |= {f"stage {parent}": context.records[parent].digest for parent in stage.parents}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from codesign.compression.quantize import QuantizedStudent
+from codesign.core.files import json_digest
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
@@ -18,11 +19,15 @@ from codesign.emulation.accumulators import proven_accumulators
 from codesign.errors import ConversionError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
+from codesign.hls.plan import plan_build
 from codesign.hls.project import HlsProject, write_project
+from codesign.hls.runner import run_plan
 from codesign.networks.build import build_float
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
+from codesign.reports import read_csynth
 from codesign.rtl.project import RtlProject, write_rtl
+from codesign.rtl.synthesise import synthesise as count_cells
 from codesign.settings import HardwareSettings
 from codesign.training.evaluate import accuracy
 from codesign.verification import RUNGS, Verification, climb, rtl_rungs
@@ -57,6 +62,19 @@ class RtlStudent:
     """
 
     project: RtlProject | None
+    record: Record
+
+
+@dataclass(frozen=True)
+class SynthesisedStudent:
+    """What the vendor's C synthesis said.
+
+    Parameters
+    ----------
+    record
+        The stage's evidence; its metrics hold the `csynth` report, or `skipped` with the reason.
+    """
+
     record: Record
 
 
@@ -177,6 +195,8 @@ def build_rtl(
             "clock_period_ns": project.clock_period_ns,
             "estimated_lut": project.estimated_lut,
         }
+        progress.step("rtl", 1, 2, "Yosys")
+        metrics |= count_cells(project).to_dict()
     except (ConversionError, ToolNotFoundError) as reason:
         metrics["skipped"] = str(reason)
     progress.step("rtl", 2, 2)
@@ -185,6 +205,36 @@ def build_rtl(
     hardware = settings.model_dump(mode="json")
     record = Record("rtl", hardware, None, parents, digest, metrics, time.monotonic() - started)
     return RtlStudent(project, record)
+
+
+def synthesise(
+    converted: ConvertedStudent, settings: HardwareSettings, *, progress: Progress = SILENT
+) -> SynthesisedStudent:
+    """Run the vendor's C synthesis on a project and read its report; without the tool, say what is missing.
+
+    Raises
+    ------
+    ToolFailedError
+        If the tool is there and fails, with the recognised reason.
+    ReportError
+        If it ends well and leaves no report that can be trusted.
+    """
+    started = time.monotonic()
+    plan = plan_build(converted.project.folder, ("csynth",))
+    metrics: dict[str, object]
+    try:
+        result = run_plan(plan, progress=progress)
+        metrics = {
+            "csynth": read_csynth(result.report("csynth")).to_dict(),
+            "versions": dict(result.versions),
+        }
+    except ToolNotFoundError as missing:
+        metrics = {"skipped": f"{missing}; codesign build --plan writes what to run on a machine that has it"}
+    project = {"project": converted.project.digest}
+    hardware = settings.model_dump(mode="json")
+    seconds = time.monotonic() - started
+    record = Record("synthesis", hardware, None, project, json_digest(metrics), metrics, seconds)
+    return SynthesisedStudent(record)
 
 
 def verify(

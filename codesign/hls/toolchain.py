@@ -229,6 +229,13 @@ def find_hls(backend: Backend, environment: Mapping[str, str] | None = None) -> 
     raise ToolNotFoundError("Vitis HLS", tried, variable=VITIS_RUN.variable, advice=_INSTALL)
 
 
+def vendor_tool(backend: Backend) -> str | None:
+    """The path of the HLS tool that a back end would use, without starting it; ``None`` if there is none."""
+    tools = (VIVADO_HLS,) if backend == "Vivado" else (VITIS_RUN, VITIS_HLS)
+    found = (tool.search() for tool in tools)
+    return next((str(tool.path) for tool in found if tool is not None), None)
+
+
 def find_toolchain(
     backend: Backend, *, hls: bool, vivado: bool, environment: Mapping[str, str] | None = None
 ) -> Toolchain:
