@@ -24,7 +24,7 @@ SETTINGS: Mapping[str, Any] = {
     "hardware": {"testbench_samples": 5},
 }
 
-NETWORKS = '''
+NETWORKS = """
 import keras
 from keras import layers
 
@@ -50,7 +50,7 @@ def build_student(input_shape, n_classes):
             layers.Dense(n_classes, name="logits"),
         ]
     )
-'''
+"""
 
 
 def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
