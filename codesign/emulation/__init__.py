@@ -1,6 +1,16 @@
 """Bit-exact fixed-point inference of an hls4ml graph, fast."""
 
+from codesign.emulation.counting import count_overflows
 from codesign.emulation.emulator import Accumulator, Emulator, emulate
 from codesign.emulation.overflow import OverflowReport, TensorOverflow
+from codesign.emulation.session import Session
 
-__all__ = ["Accumulator", "Emulator", "OverflowReport", "TensorOverflow", "emulate"]
+__all__ = [
+    "Accumulator",
+    "Emulator",
+    "OverflowReport",
+    "Session",
+    "TensorOverflow",
+    "count_overflows",
+    "emulate",
+]

@@ -64,7 +64,13 @@ class Cast:
         return arithmetic_for(magnitude(self.low, self.high))
 
     def apply(
-        self, codes: Array, tally: Tally | None = None, *, relu: bool = False, own: bool = False
+        self,
+        codes: Array,
+        tally: Tally | None = None,
+        *,
+        relu: bool = False,
+        own: bool = False,
+        out: Array | None = None,
     ) -> Array:
         """Convert codes.
 
@@ -78,32 +84,40 @@ class Cast:
             Replace negative values by zero first; only for a plan made with `relu`.
         own
             Whether `codes` may be overwritten.
+        out
+            An array of the type `work` that may be overwritten instead.
 
         Returns
         -------
         Array
-            Codes at `fraction` in the number type `arithmetic`; may be `codes` itself.
+            Codes at `fraction` in the number type `arithmetic`; may be `codes` itself or `out`.
         """
         given = codes
         codes = convert(codes, self.work)
+        own = own or codes is not given
+        out = codes if own else out
         if relu and self.overflows and self.precision.overflow not in ("SAT", "SAT_SYM"):
             codes, relu = np.maximum(codes, like(codes, 0)), False
-        rounded = self._rounded(codes)
+            own, out = True, codes
+        if tally is not None:  # the counts need both sides
+            own, out = False, None
+        rounded = self._rounded(codes, out)
         if tally is not None:
             self._count(codes, rounded, tally, relu)
-        own = own or rounded is not given
-        if relu:  # clipping below at zero commutes with rounding and with saturation
-            rounded = np.maximum(rounded, like(rounded, 0), out=rounded if own else None)
-            own = True
-        if self.overflows:
-            rounded = limited(rounded, self.precision, own=own)
+        out = rounded if own or rounded is not codes else out
+        if relu:  # clipping at zero commutes with rounding and with saturation
+            most = limit_codes(self.precision, self.fraction)[1] if self.overflows else np.inf
+            limits = (like(rounded, 0), most if rounded.dtype == object else like(rounded, most))
+            rounded = np.clip(rounded, *limits, out=out)
+        elif self.overflows:
+            rounded = limited(rounded, self.precision, out=out)
         return convert(rounded, self.arithmetic)
 
-    def _rounded(self, codes: Array) -> Array:
+    def _rounded(self, codes: Array, out: Array | None) -> Array:
         if self.fraction > self.source:
-            return scaled(codes, self.fraction - self.source)
+            return scaled(codes, self.fraction - self.source, out)
         if self.fraction < self.source:
-            return shift_right(codes, self.source - self.fraction, self.precision.rounding)
+            return shift_right(codes, self.source - self.fraction, self.precision.rounding, out)
         return codes
 
     def _count(self, codes: Array, rounded: Array, tally: Tally, relu: bool) -> None:

@@ -61,17 +61,15 @@ def constant_codes(codes: Array, shift: int, arithmetic: Arithmetic) -> Array:
     return convert(codes, arithmetic) << shift
 
 
-def scaled(codes: Array, shift: int) -> Array:
-    """Multiply codes by `2**shift`, `shift >= 0` for integers, in a new array."""
-    if shift == 0:
-        return codes.copy()
+def scaled(codes: Array, shift: int, out: Array | None = None) -> Array:
+    """Multiply codes by `2**shift`, `shift >= 0` for integers, in a new array or in `out`."""
     if codes.dtype.kind == "f":
-        return np.multiply(codes, codes.dtype.type(2.0**shift))
+        return np.multiply(codes, codes.dtype.type(2.0**shift), out=out)
     return codes << shift
 
 
-def shift_right(codes: Array, count: int, rounding: str) -> Array:
-    """Divide codes by `2**count` and round as `ap_fixed` does, in a new array.
+def shift_right(codes: Array, count: int, rounding: str, out: Array | None = None) -> Array:
+    """Divide codes by `2**count` and round as `ap_fixed` does, in a new array or, for float types, in `out`.
 
     Parameters
     ----------
@@ -83,7 +81,7 @@ def shift_right(codes: Array, count: int, rounding: str) -> Array:
         A quantization mode of `FixedPoint`.
     """
     if codes.dtype.kind == "f":
-        return _round_float(np.multiply(codes, codes.dtype.type(2.0**-count)), rounding)
+        return _round_float(np.multiply(codes, codes.dtype.type(2.0**-count), out=out), rounding)
     quotient = codes >> count
     rest = codes - (quotient << count)
     half = 1 << (count - 1)
@@ -123,10 +121,19 @@ def _round_float(x: Array, rounding: str) -> Array:
     return np.copysign(magnitude, x, out=x)
 
 
-def wrapped(codes: Array, bits: int, signed: bool) -> Array:
-    """Keep the lowest `bits` bits of whole numbers, in two's complement if `signed`; in place where it can.
+def wrapped(codes: Array, bits: int, signed: bool, out: Array | None = None) -> Array:
+    """Keep the lowest `bits` bits of whole numbers, in two's complement if `signed`.
 
-    `bits` may be zero or negative: then nothing is left.
+    Parameters
+    ----------
+    codes
+        Whole numbers.
+    bits
+        May be zero or negative: then nothing is left.
+    signed
+        Whether the highest bit that is kept is a sign.
+    out
+        Where the result may be put, of a float type of `codes`; often `codes` itself.
     """
     if bits <= 0:
         return np.zeros_like(codes)
@@ -137,7 +144,7 @@ def wrapped(codes: Array, bits: int, signed: bool) -> Array:
             np.add(turns, codes.dtype.type(0.5), out=turns)
         np.floor(turns, out=turns)
         np.multiply(turns, modulus, out=turns)
-        return np.subtract(codes, turns, out=codes)
+        return np.subtract(codes, turns, out=out)
     if codes.dtype == np.int64 and bits >= 64:
         return codes  # int64 has wrapped by itself
     low = codes & ((1 << bits) - 1)
@@ -166,7 +173,7 @@ def outside(codes: Array, precision: FixedPoint, fraction: int) -> Array:
     return (codes < like(codes, least)) | (codes > like(codes, most))
 
 
-def limited(codes: Array, precision: FixedPoint, *, own: bool) -> Array:
+def limited(codes: Array, precision: FixedPoint, out: Array | None = None) -> Array:
     """Apply a type's overflow mode to codes in its own unit.
 
     Parameters
@@ -175,15 +182,15 @@ def limited(codes: Array, precision: FixedPoint, *, own: bool) -> Array:
         Whole numbers at `precision.fractional_bits`.
     precision
         The type; its overflow mode is not AP_WRAP_SM.
-    own
-        Whether `codes` may be overwritten.
+    out
+        Where the result may be put, of the type of `codes`; often `codes` itself.
     """
     if precision.overflow == "WRAP":
-        return wrapped(codes if own else codes.copy(), precision.width, precision.signed)
+        return wrapped(codes, precision.width, precision.signed, out)
     least, most = (like(codes, limit) for limit in limit_codes(precision, precision.fractional_bits))
     if precision.overflow == "SAT_ZERO":
         return np.where((codes < least) | (codes > most), like(codes, 0), codes)
-    return np.clip(codes, least, most, out=codes if own else None)
+    return np.clip(codes, least, most, out=out)
 
 
 def like(codes: Array, value: float) -> Any:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.batches import batches, run_in_batches
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.codes import Arithmetic, Array
 from codesign.emulation.inference import infer_types
 from codesign.emulation.layers.kinds import PLANNERS
@@ -22,6 +24,9 @@ from codesign.hls.graph import Graph
 
 _BATCH_BYTES = 1 << 20  # of the largest tensor: a batch that stays in the processor's cache
 _LARGEST_BATCH = 1 << 14
+
+
+__all__ = ["Accumulator", "Emulator", "batches", "emulate", "execute", "values_of"]
 
 
 @dataclass(frozen=True)
@@ -135,7 +140,12 @@ class Emulator:
         return max(1, min(_LARGEST_BATCH, _BATCH_BYTES // largest))
 
     def run(
-        self, x: np.ndarray | Sequence[np.ndarray], *, trace: bool = False, batch_size: int | None = None
+        self,
+        x: np.ndarray | Sequence[np.ndarray],
+        *,
+        trace: bool = False,
+        batch_size: int | None = None,
+        threads: int | None = None,
     ) -> Any:
         """Compute what the C++ computes, to the last bit.
 
@@ -147,6 +157,8 @@ class Emulator:
             Whether to return the result of every layer.
         batch_size
             How many samples to hold at a time; chosen to fit the processor's cache if not given.
+        threads
+            How many batches to work on at once; as many as there are processors if not given.
 
         Returns
         -------
@@ -162,10 +174,13 @@ class Emulator:
         arrays = self.check_inputs(x)
         kept = [step.node.name for step in self.steps] if trace else list(dict.fromkeys(self.graph.outputs))
         results = {name: np.empty((len(arrays[0]), *self.signals[name].shape)) for name in kept}
-        for batch in batches(len(arrays[0]), batch_size or self.batch_size):
+
+        def work(batch: slice, buffers: Buffers) -> None:
             given = dict(zip(self.graph.inputs, (array[batch] for array in arrays), strict=True))
-            for name, codes in execute(self.steps, given, kept).items():
+            for name, codes in execute(self.steps, given, kept, buffers=buffers).items():
                 values_of(codes, self.signals[name], out=results[name][batch])
+
+        run_in_batches(len(arrays[0]), batch_size or self.batch_size, work, threads)
         if trace:
             return results
         outputs = [results[name] for name in self.graph.outputs]
@@ -200,6 +215,7 @@ def execute(
     given: Mapping[str, Array],
     wanted: Sequence[str],
     tallies: Mapping[str, Tallies] | None = None,
+    buffers: Buffers | None = None,
 ) -> dict[str, Array]:
     """Run one batch.
 
@@ -213,6 +229,8 @@ def execute(
         The layers whose codes are returned.
     tallies
         Where to count overflows, by layer.
+    buffers
+        Where to keep arrays from batch to batch; what is returned may lie there.
     """
     steps = list(steps)
     codes = dict(given)
@@ -220,16 +238,11 @@ def execute(
     for index, step in enumerate(steps):
         name = step.node.name
         inputs = [codes[source] for source in step.node.inputs or (name,)]
-        codes[name] = step.run(inputs, None if tallies is None else tallies[name])
+        codes[name] = step.run(inputs, None if tallies is None else tallies[name], buffers)
         for source in step.node.inputs:
             if last_use[source] == index and source not in wanted:
                 codes.pop(source, None)
     return {name: codes[name] for name in wanted}
-
-
-def batches(n_samples: int, size: int) -> Iterable[slice]:
-    """Cut samples into batches."""
-    return (slice(start, start + size) for start in range(0, n_samples, size))
 
 
 def values_of(codes: Array, signal: Signal, out: Array | None = None) -> Array:

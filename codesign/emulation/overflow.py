@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.codes import limit_codes
 
 Tensor = Literal["input", "weight", "bias", "accumulator", "result"]
+TENSORS: tuple[Tensor, ...] = get_args(Tensor)
 
 
 @dataclass
@@ -120,3 +126,16 @@ class OverflowReport:
             for row in self.tensors
             if not only_events or row.wrapped or row.saturated or row.lost
         ]
+
+
+def count_assignment(x: np.ndarray, precision: FixedPoint, tally: Tally) -> None:
+    """Count the overflows and losses of an assignment of `x` (real numbers, any shape) to a type."""
+    least, most = (limit * precision.step for limit in limit_codes(precision, precision.fractional_bits))
+    unlimited = FixedPoint(64, 64 - precision.fractional_bits, True, precision.rounding, "SAT")
+    rounded = unlimited.quantize(x)
+    tally.add(
+        x.size,
+        overflowed=int(np.count_nonzero((rounded < least) | (rounded > most))),
+        wraps=precision.overflow.startswith("WRAP"),
+        lost=int(np.count_nonzero((x != 0) & (rounded == 0))),
+    )

@@ -94,7 +94,7 @@ class SumOfProducts:
     product: Cast | None = None
     order: Array | None = None
 
-    def run(self, terms: Array, tally: Tally | None = None) -> Array:
+    def run(self, terms: Array, tally: Tally | None = None, out: Array | None = None) -> Array:
         """Sum the products.
 
         Parameters
@@ -103,6 +103,8 @@ class SumOfProducts:
             Codes, `(n, n_terms)`, or `(n, n_terms, n_channels)` for sums by channel.
         tally
             Where to count what happens to the accumulators.
+        out
+            An array for the result, of the type `arithmetic`.
 
         Returns
         -------
@@ -112,8 +114,10 @@ class SumOfProducts:
         if self.method == "stepwise":
             return self._run_stepwise(terms, tally)
         terms = convert(terms, self.arithmetic)
-        total = sum_of_channels(terms, self.kernel) if self.by_channel else terms @ self.kernel
-        total += self.bias
+        total = (
+            sum_of_channels(terms, self.kernel) if self.by_channel else np.matmul(terms, self.kernel, out=out)
+        )
+        np.add(total, self.bias, out=total)
         if self.method == "exact":
             if tally is not None:
                 tally.add(total.size)
@@ -121,7 +125,8 @@ class SumOfProducts:
         if tally is not None:
             gone = outside(total, self.accumulator, self.fraction)
             tally.add(total.size, overflowed=int(np.count_nonzero(gone)))
-        return wrapped(total, self.accumulator.integer_bits + self.fraction, self.accumulator.signed)
+        bits = self.accumulator.integer_bits + self.fraction
+        return wrapped(total, bits, self.accumulator.signed, out=total)
 
     def _run_stepwise(self, terms: Array, tally: Tally | None) -> Array:
         result = np.empty((len(terms), self.bias.size), dtype=self.arithmetic)
@@ -148,11 +153,11 @@ class SumOfProducts:
             if saturates:
                 if tally is not None:
                     gone |= outside(total, self.accumulator, self.fraction)
-                total = limited(total, self.accumulator, own=True)
+                total = limited(total, self.accumulator, out=total)
         if not saturates:
             if tally is not None:
                 gone = outside(total, self.accumulator, self.fraction)
-            total = limited(total, self.accumulator, own=True)
+            total = limited(total, self.accumulator, out=total)
         if tally is not None:
             zeroed = int(np.count_nonzero(lost & (total == 0)))
             tally.add(total.size, overflowed=int(np.count_nonzero(gone)), wraps=not saturates, lost=zeroed)

@@ -11,13 +11,14 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from codesign.core.files import arrays_digest, write_arrays
+from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.target import IoType
 from codesign.errors import StaleProjectError
@@ -83,6 +84,13 @@ class Node:
     def result(self) -> FixedPoint:
         """The format of the result."""
         return self.types["result"]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides what the layer computes, but its name and those of its inputs."""
+        described = self._description()
+        text = json_digest({key: described[key] for key in ("kind", "output_shape", "attributes", "types")})
+        return arrays_digest({text: np.zeros(0), **self.weights})
 
     def with_types(self, types: Mapping[str, FixedPoint]) -> Node:
         """Copy with some formats replaced, and the weights of those formats made again from their sources.
@@ -226,10 +234,16 @@ def printed_weights(values: np.ndarray, precision: FixedPoint) -> np.ndarray:
     np.ndarray
         float64, the shape of `values`.
     """
-    decimals = max(0, precision.fractional_bits)
     values = np.asarray(values, dtype=np.float64)
-    printed = [float(f"{value:.{decimals}f}") for value in values.ravel()]
-    return np.asarray(precision.quantize(np.array(printed).reshape(values.shape)), dtype=np.float64)
+    decimals = max(0, precision.fractional_bits)
+    flat = values.ravel().copy()
+    # printing matters only where a value is closer to a place where rounding changes than to its own last digit
+    halves = flat * 2.0 ** (precision.fractional_bits + 1)
+    distance = np.abs(halves - np.rint(halves)) * 2.0 ** -(precision.fractional_bits + 1)
+    on_grid = (distance == 0) & (np.rint(halves) % 2 == 0)
+    for index in np.flatnonzero((distance <= 0.6 * 10.0**-decimals) & ~on_grid):
+        flat[index] = float(f"{flat[index]:.{decimals}f}")
+    return np.asarray(precision.quantize(flat), dtype=np.float64).reshape(values.shape)
 
 
 def read_graph(hls_model: ModelGraph) -> Graph:

@@ -221,7 +221,8 @@ def dense_network(seed, **how):
     width = int(build.rng.integers(3, 7))
     x = build.activation(build.dense(x, width))
     for _ in range(2):
-        a, b = build.activation(build.dense(x, width)), build.activation(x)
+        a = build.activation(build.dense(x, width))
+        b = build.activation(x if x.shape == a.shape else build.dense(x, width))
         x = build.merge(a, b)
     x = build.softmax(build.dense(x, int(build.rng.integers(3, 6))))
     return build, *build.finish(x)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.buffers import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, like, scaled, widest
 from codesign.emulation.layers.lookup import plan_elu, plan_lookup
@@ -26,9 +27,12 @@ class ReluStep(Step):
 
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
-        return self.result.apply(inputs[0], tally_of(tallies, "result"), relu=True)
+        out = buffer_of(buffers, self.node.name, "result", inputs[0].shape, self.result.work)
+        return self.result.apply(inputs[0], tally_of(tallies, "result"), relu=True, out=out)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,9 @@ class SlopeStep(Step):
     slope: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = convert(inputs[0], self.arithmetic)
         y = np.where(x > 0, scaled(x, self.shift), x * self.slope)
@@ -54,7 +60,9 @@ class ThresholdStep(Step):
     threshold: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = scaled(convert(inputs[0], self.arithmetic), self.shift)
         y = np.where(x > self.threshold, x, like(x, 0))
@@ -71,7 +79,9 @@ class HardStep(Step):
     tanh: bool
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = convert(inputs[0], self.arithmetic)
         y = np.clip(x * self.slope + self.offset, like(x, 0), like(x, self.one))
@@ -89,7 +99,9 @@ class LevelStep(Step):
     inclusive: bool
     levels: Array
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = inputs[0] if self.before is None else self.before.apply(inputs[0])
         index = np.zeros(x.shape, dtype=np.intp)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.emulation.buffers import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, widest
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
@@ -24,12 +25,23 @@ class ProductStep(Step):
     sums: SumOfProducts
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
-        terms = _terms(inputs[0], self.windows, self.sums.by_channel)
-        total = self.sums.run(terms, tally_of(tallies, "accumulator"))
-        total = total.reshape(len(inputs[0]), *self.node.output_shape)
-        return self.result.apply(total, tally_of(tallies, "result"), own=True)
+        x, layer, shape = inputs[0], self.node.name, self.node.output_shape
+        if self.windows is not None and buffers is not None:
+            terms = _terms(
+                x,
+                self.windows,
+                self.sums.by_channel,
+                buffers.array(layer, "terms", self.windows.shape(x), x.dtype),
+            )
+        else:
+            terms = _terms(x, self.windows, self.sums.by_channel)
+        out = buffer_of(buffers, layer, "sum", (len(terms), shape[-1]), self.sums.arithmetic)
+        total = self.sums.run(terms, tally_of(tallies, "accumulator"), out)
+        return self.result.apply(total.reshape(len(x), *shape), tally_of(tallies, "result"), own=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +52,9 @@ class ScaleStep(Step):
     bias: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         total = convert(inputs[0], self.arithmetic) * self.scale
         total += self.bias
@@ -117,11 +131,11 @@ def _plan_products(
     return ProductStep(node, result_signal(node, result), arithmetic, windows, sums, result)
 
 
-def _terms(x: Array, windows: Windows | None, by_channel: bool) -> Array:
+def _terms(x: Array, windows: Windows | None, by_channel: bool, out: Array | None = None) -> Array:
     """Lay out the input as the terms of sums, `(n * n_places, n_terms)` or by channel."""
     if windows is None:
         return x.reshape(len(x), -1)
-    terms = windows.gather(x)
+    terms = windows.gather(x, out=out)
     n, places, pixels, channels = terms.shape
     return terms.reshape((n * places, pixels, channels) if by_channel else (n * places, pixels * channels))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import (
     Arithmetic,
@@ -74,7 +75,9 @@ class LookupStep(Step):
     table: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         return self.result.apply(self.table[self.index.of(inputs[0])], tally_of(tallies, "result"), own=True)
 
@@ -88,7 +91,9 @@ class NegativeLookupStep(Step):
     slope: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = inputs[0]
         line = convert(x, self.arithmetic) * self.slope

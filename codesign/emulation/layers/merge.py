@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Arithmetic, Array, arithmetic_for, convert, widest
+from codesign.emulation.codes import Arithmetic, Array, arithmetic_for
 from codesign.emulation.layers.shapes import in_unit
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
 from codesign.emulation.signal import Signal, magnitude
@@ -20,6 +21,8 @@ _COMBINE: dict[str, Callable[[Array, Array], Array]] = {
     "subtract": np.subtract,
     "average": np.add,  # the half is in the unit
     "multiply": np.multiply,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
 }
 
 
@@ -56,14 +59,16 @@ class _Operand:
 
 @dataclass(frozen=True, eq=False)
 class CombineStep(Step):
-    """A sum, difference, mean or product: exact until the one assignment."""
+    """A sum, difference, mean, product or choice: exact until the one assignment."""
 
     operands: tuple[_Operand, _Operand]
     combine: Callable[[Array, Array], Array]
     units: tuple[int, int]
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         a, b = (
             operand.codes(x, unit, self.arithmetic)
@@ -73,40 +78,12 @@ class CombineStep(Step):
         return self.result.apply(total, tally_of(tallies, "result"), own=True)
 
 
-@dataclass(frozen=True, eq=False)
-class ChooseStep(Step):
-    """The larger or the smaller of two values, each assigned to the result's type."""
-
-    operands: tuple[_Operand, _Operand]
-    larger: bool
-    unit: int
-    results: tuple[Cast, Cast]
-
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
-        """Compute codes of the result."""
-        pairs = list(zip(self.operands, inputs, strict=True))
-        a, b = (operand.codes(x, self.unit, self.arithmetic) for operand, x in pairs)
-        assigned = [
-            in_unit(
-                cast.apply(operand.spread(x), tally_of(tallies, "result")),
-                cast.fraction,
-                self.signal.fraction,
-                self.arithmetic,
-            )
-            for (operand, x), cast in zip(pairs, self.results, strict=True)
-        ]
-        chosen = np.where(a > b if self.larger else a < b, *assigned)
-        return convert(chosen, self.signal.arithmetic).reshape(len(a), *self.node.output_shape)
-
-
 def plan_merge(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
     """Plan an addition, subtraction, multiplication, mean, maximum or minimum of two tensors."""
     operation = node.attributes["op"]
     operands = _Operand.of(inputs[0], node), _Operand.of(inputs[1], node)
-    if operation in ("maximum", "minimum"):
-        return _plan_choice(node, operands, operation == "maximum")
     if operation not in _COMBINE:
-        known = ", ".join((*_COMBINE, "maximum", "minimum"))
+        known = ", ".join(_COMBINE)
         raise ConversionError(f"{node.name}: merging by {operation!r} is not supported; use {known}")
     a, b = operands
     if operation == "multiply":
@@ -121,19 +98,3 @@ def plan_merge(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
     result = plan_cast(unit, low, high, node.result)
     arithmetic = arithmetic_for(max(magnitude(low, high), *(magnitude(*pair) for pair in ends)))
     return CombineStep(node, result_signal(node, result), arithmetic, operands, combine, units, result)
-
-
-def _plan_choice(node: Node, operands: tuple[_Operand, _Operand], larger: bool) -> Step:
-    a, b = operands
-    shape = node.output_shape
-    casts = tuple(
-        plan_cast(x.fraction, x.low.reshape(shape), x.high.reshape(shape), node.result) for x in operands
-    )
-    unit, fraction = max(a.fraction, b.fraction), max(cast.fraction for cast in casts)
-    factors = [2.0 ** (fraction - cast.fraction) for cast in casts]
-    low = np.minimum(*(cast.low * factor for cast, factor in zip(casts, factors, strict=True)))
-    high = np.maximum(*(cast.high * factor for cast, factor in zip(casts, factors, strict=True)))
-    signal = Signal(fraction, low, high, node.result, "result" in node.attributes["integer_types"])
-    compared = [arithmetic_for(magnitude(*x.ends(unit))) for x in operands]
-    arithmetic = widest(signal.arithmetic, *compared, *(cast.work for cast in casts))
-    return ChooseStep(node, signal, arithmetic, operands, larger, unit, (casts[0], casts[1]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, convert, widest
 from codesign.emulation.layers.reduce import TypedSum, divided, in_own_unit, plan_typed_sum
@@ -26,7 +27,9 @@ class MaximumStep(Step):
     first: bool
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         tally = tally_of(tallies, "accumulator")
         x = inputs[0] if self.first else self.accumulator.apply(inputs[0], tally)
@@ -47,7 +50,9 @@ class AverageStep(Step):
     divisor: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = inputs[0] if self.term is None else in_own_unit(self.term, self.term.apply(inputs[0]))
         total = self.total.run(self.windows.gather(x), tally_of(tallies, "accumulator"))

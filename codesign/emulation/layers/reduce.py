@@ -91,7 +91,7 @@ class TypedSum:
     def _assigned(self, codes: Array, shift: int, gone: Array) -> Array:
         rounded = shift_right(codes, shift, self.precision.rounding) if shift else codes
         gone |= outside(rounded, self.precision, self.fraction)
-        return limited(rounded, self.precision, own=True)
+        return limited(rounded, self.precision, out=rounded)
 
 
 def plan_typed_sum(

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Array, convert, limit_codes, scaled, widest
+from codesign.emulation.codes import Array, convert, scaled, widest
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
-from codesign.emulation.overflow import Tally
+from codesign.emulation.overflow import count_assignment
 from codesign.emulation.signal import Signal, type_bounds
 from codesign.hls.graph import Graph, Node
 
@@ -20,16 +20,19 @@ from codesign.hls.graph import Graph, Node
 class InputStep(Step):
     """The network's input: real numbers are assigned to its type."""
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Quantize real numbers `(n, *shape)`."""
         precision, x = self.node.result, inputs[0]
         tally = tally_of(tallies, "input")
         if tally is not None:
-            _count_input(x, precision, tally)
+            count_assignment(x, precision, tally)
         if precision.width > 53:
             return convert(precision.to_integers(x), self.arithmetic)
-        values = precision.quantize(x)
-        return convert(values * values.dtype.type(2.0**precision.fractional_bits), self.arithmetic)
+        codes = precision.quantize(x)
+        np.multiply(codes, codes.dtype.type(2.0**precision.fractional_bits), out=codes)
+        return convert(codes, self.arithmetic)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,9 @@ class MoveStep(Step):
     result: Cast
     indices: Array | None
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = inputs[0]
         if self.indices is not None:
@@ -55,7 +60,9 @@ class PadStep(Step):
     result: Cast
     widths: tuple[tuple[int, int], ...]
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = self.result.apply(inputs[0], None if self.result.is_nothing else tally_of(tallies, "result"))
         return np.pad(x, ((0, 0), *self.widths))
@@ -68,7 +75,9 @@ class ConcatenateStep(Step):
     results: tuple[Cast, ...]
     axis: int
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         parts = [
             in_unit(
@@ -150,13 +159,3 @@ def _plan_move(node: Node, signal: Signal, indices: Array | None) -> Step:
     )
     result = plan_cast(signal.fraction, low, high, node.result)
     return MoveStep(node, result_signal(node, result), result.work, result, indices)
-
-
-def _count_input(x: Array, precision: FixedPoint, tally: Tally) -> None:
-    least, most = (limit * precision.step for limit in limit_codes(precision, precision.fractional_bits))
-    unlimited = FixedPoint(64, 64 - precision.fractional_bits, True, precision.rounding, "SAT")
-    rounded = unlimited.quantize(x)
-    overflowed = np.count_nonzero((rounded < least) | (rounded > most))
-    lost = np.count_nonzero((x != 0) & (rounded == 0))
-    wraps = precision.overflow.startswith("WRAP")
-    tally.add(x.size, overflowed=int(overflowed), wraps=wraps, lost=int(lost))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, widest
 from codesign.emulation.layers.lookup import TableIndex, plan_index
@@ -88,7 +89,9 @@ class ExponentialStep(Step):
     inverse: tuple[TopBits, Array]
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = self.groups.split(inputs[0])
         if self.difference is not None:
@@ -114,7 +117,9 @@ class LegacyStep(Step):
     inverse: Array
     result: Cast
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = convert(self.groups.split(inputs[0]), widest("float64", self.index.arithmetic))
         difference = x[:, None, :] - x[:, :, None]  # [group, i, j] = x[j] - x[i]
@@ -135,7 +140,9 @@ class ArgmaxStep(Step):
     groups: Groups
     one: Array
 
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes of the result."""
         x = self.groups.split(inputs[0])
         y = np.zeros(x.shape, dtype=self.one.dtype)

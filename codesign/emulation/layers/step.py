@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
+from codesign.emulation.buffers import Buffers
 from codesign.emulation.cast import Cast
 from codesign.emulation.codes import Arithmetic, Array
 from codesign.emulation.overflow import Tally, Tensor
@@ -34,7 +35,9 @@ class Step:
     arithmetic: Arithmetic
 
     @abstractmethod
-    def run(self, inputs: Sequence[Array], tallies: Tallies | None = None) -> Array:
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
         """Compute codes `(n, *shape)` of the result from those of the inputs, which are left as they are."""
 
 

@@ -28,7 +28,7 @@ class Windows:
     places: tuple[int, int]
     pads: tuple[int, int, int, int]
 
-    def gather(self, x: Array, filler: float = 0.0) -> Array:
+    def gather(self, x: Array, filler: float = 0.0, out: Array | None = None) -> Array:
         """Collect the windows.
 
         Parameters
@@ -37,6 +37,8 @@ class Windows:
             `(n, height, width, channels)` or `(n, width, channels)`.
         filler
             What the padding holds.
+        out
+            An array for the windows, of `shape`.
 
         Returns
         -------
@@ -50,13 +52,17 @@ class Windows:
             widths = ((0, 0), (top, bottom), (left, right), (0, 0))
             x = np.pad(x, widths, constant_values=like(x, filler))
         (rows, columns), (tall, wide) = self.places, self.size
-        result = np.empty((len(x), rows, columns, tall, wide, x.shape[-1]), dtype=x.dtype)
+        result = np.empty(self.shape(x), dtype=x.dtype) if out is None else out
         for i in range(tall):
             for j in range(wide):
                 down = slice(i, i + (rows - 1) * self.stride[0] + 1, self.stride[0])
                 across = slice(j, j + (columns - 1) * self.stride[1] + 1, self.stride[1])
                 result[:, :, :, i, j] = x[:, down, across]
         return result.reshape(len(x), rows * columns, tall * wide, x.shape[-1])
+
+    def shape(self, x: Array) -> tuple[int, ...]:
+        """Return the shape of the gathered windows, with both axes of places and of pixels."""
+        return (len(x), *self.places, *self.size, x.shape[-1])
 
     def overlaps(self, shape: tuple[int, ...]) -> Array:
         """Count the pixels of each window that lie on the image of `shape`, `(n_places,)`."""

@@ -1,0 +1,66 @@
+"""Batches of samples, spread over the processor's cores."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import cache
+from itertools import count
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+from codesign.emulation.buffers import Buffers
+
+_MOST_THREADS = 8
+
+
+def batches(n_samples: int, size: int) -> list[slice]:
+    """Cut samples into batches of `size`; the last may be smaller."""
+    return [slice(start, min(start + size, n_samples)) for start in range(0, n_samples, size)]
+
+
+def run_in_batches(
+    n_samples: int, size: int, work: Callable[[slice, Buffers], object], threads: int | None = None
+) -> None:
+    """Call `work` for each batch, with arrays of its own thread.
+
+    Parameters
+    ----------
+    n_samples, size
+        How many samples there are, and in a batch.
+    work
+        Called with the batch and a place for arrays; only NumPy's own work runs side by side.
+    threads
+        How many batches to work on at once; as many as there are processors if not given.
+    """
+    cut = batches(n_samples, size)
+    wanted = threads if threads is not None else min(_MOST_THREADS, len(os.sched_getaffinity(0)))
+    number = max(1, min(wanted, len(cut)))
+    tickets = count()
+
+    def worker() -> None:
+        buffers = Buffers()
+        while (ticket := next(tickets)) < len(cut):
+            work(cut[ticket], buffers)
+
+    with _one_blas_thread():
+        if number == 1:
+            worker()
+            return
+        with ThreadPoolExecutor(number) as pool:
+            for done in [pool.submit(worker) for _ in range(number)]:
+                done.result()
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Keep each small matrix product on one core; the batches fill the others."""
+    limit: AbstractContextManager[Any] = _controller().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -1,0 +1,84 @@
+"""Which values of a network wrap, saturate or vanish, for given inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.batches import run_in_batches
+from codesign.emulation.buffers import Buffers
+from codesign.emulation.emulator import Emulator, execute
+from codesign.emulation.layers.softmax import LEGACY_TABLE
+from codesign.emulation.layers.step import Tallies
+from codesign.emulation.overflow import (
+    TENSORS,
+    OverflowReport,
+    Tally,
+    Tensor,
+    TensorOverflow,
+    count_assignment,
+)
+from codesign.hls.graph import Node
+
+_WEIGHTS: Mapping[str, Tensor] = {"weight": "weight", "scale": "weight", "param": "weight", "bias": "bias"}
+
+
+def count_overflows(
+    emulator: Emulator, x: np.ndarray | Sequence[np.ndarray], *, batch_size: int | None = None
+) -> OverflowReport:
+    """Count, for each tensor, the values that wrapped, saturated or lost all their bits.
+
+    Parameters
+    ----------
+    emulator
+        The network.
+    x
+        Real numbers `(n_samples, *input_shape)`; a sequence of such arrays if there are several inputs.
+    batch_size
+        How many samples to hold at a time; chosen to fit the processor's cache if not given.
+
+    Returns
+    -------
+    OverflowReport
+        Inputs, accumulators and results over all samples; weights and biases once, against their sources. An
+        accumulator of AP_WRAP counts as wrapped if its final sum is out of range (on the way it may leave the
+        range and come back); a saturating one if any partial sum is.
+
+    Raises
+    ------
+    DataError
+        Inputs that do not fit the network.
+    """
+    arrays = emulator.check_inputs(x)
+    tallies: dict[str, Tallies] = {node.name: {} for node in emulator.graph}
+
+    def work(batch: slice, buffers: Buffers) -> None:
+        given = dict(zip(emulator.graph.inputs, (array[batch] for array in arrays), strict=True))
+        execute(emulator.steps, given, emulator.graph.outputs, tallies)
+
+    run_in_batches(len(arrays[0]), batch_size or emulator.batch_size, work, threads=1)
+    for node in emulator.graph:
+        for name, source in node.sources.items():
+            tally = tallies[node.name].setdefault(_WEIGHTS[name], Tally())
+            count_assignment(source, node.types[name], tally)
+    rows = (row for node in emulator.graph for row in _rows(node, tallies[node.name]))
+    return OverflowReport(len(arrays[0]), tuple(rows))
+
+
+def _rows(node: Node, tallies: Tallies) -> Iterator[TensorOverflow]:
+    for tensor in TENSORS:
+        if tensor in tallies:
+            precision = _type_of(node, tensor)
+            yield TensorOverflow(node.name, tensor, str(precision), **vars(tallies[tensor]))
+
+
+def _type_of(node: Node, tensor: Tensor) -> FixedPoint:
+    if tensor == "accumulator":
+        return LEGACY_TABLE if node.attributes.get("implementation") == "legacy" else node.types["accum"]
+    if tensor in ("weight", "bias"):
+        return next(
+            node.types[name] for name, kind in _WEIGHTS.items() if kind == tensor and name in node.sources
+        )
+    return node.result
