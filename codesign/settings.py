@@ -61,9 +61,13 @@ class DataSettings(Section):
 
 
 class ScanSettings(Section):
-    """The bit-width scan: `tolerance` is the loss of validation quality that is accepted."""
+    """The bit-width scan: `tolerance` is the loss of validation quality that is accepted, `cost` what is saved.
+
+    `margin_bits` are integer bits beyond what the calibration set needs; `input_bits` fixes the input's width.
+    """
 
     quality: Literal["accuracy", "auc"] = "accuracy"
+    cost: Literal["bops", "luts"] = "bops"
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
     margin_bits: Annotated[int, Field(ge=0, le=8)] = 0
     calibration_samples: Count = 2000

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import keras
 import numpy as np
 
+from codesign.core.calibration import check_calibration_set
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import DataError
@@ -67,13 +68,7 @@ def measure_ranges(network: Network, calibration: np.ndarray) -> Ranges:
     DataError
         If the set is empty or holds NaN or infinities.
     """
-    if len(calibration) == 0:
-        raise DataError("the calibration set is empty; give scan.calibration_samples of at least 1")
-    if not np.isfinite(calibration).all():
-        bad = int((~np.isfinite(calibration.reshape(len(calibration), -1)).all(axis=1)).sum())
-        raise DataError(
-            f"{bad} of {len(calibration)} calibration samples hold NaN or infinities; remove them"
-        )
+    check_calibration_set(calibration, allow_constant=True)
     model = build_float(network)
     names = [layer.name for layer in network.activations]
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names]) if names else None

@@ -2,112 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from codesign.compression.formats import INPUT, Ranges, Widths, measure_ranges, precision_of, uniform_widths
+from codesign.compression.formats import measure_ranges
+from codesign.compression.scan_journal import Journal
+from codesign.compression.scan_proof import prove_accumulators
+from codesign.compression.scan_quality import CheckedQuality
+from codesign.compression.scan_result import ScanResult as ScanResult
+from codesign.compression.scan_result import Trial as Trial
+from codesign.compression.scan_search import Search
 from codesign.compression.scan_trials import TrialRunner
 from codesign.compression.students import AnyStudent
-from codesign.core.files import read_json, write_json, write_text
+from codesign.core.files import arrays_digest, json_digest
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
-from codesign.errors import DataError, ScanError
-from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
-from codesign.training.evaluate import QUALITIES, Quality, accuracy
-
-Phase = Literal["uniform", "layers"]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One candidate of the scan.
-
-    Parameters
-    ----------
-    phase
-        ``uniform``: the same width everywhere; ``layers``: one tensor narrower than in the best map so far.
-    layer, tensor
-        What was made narrower, ``None`` in the uniform phase.
-    bits
-        Its width; the width of every tensor in the uniform phase.
-    quality
-        On the validation part.
-    overflows
-        How many values wrapped or saturated on the calibration set.
-    cost
-        BOPs.
-    accepted
-        Whether the scan went on from it.
-    """
-
-    phase: Phase
-    layer: str | None
-    tensor: str | None
-    bits: int
-    quality: float
-    overflows: int
-    cost: float
-    accepted: bool = False
-
-
-@dataclass(frozen=True)
-class ScanResult:
-    """What the scan chose, and everything it tried.
-
-    Parameters
-    ----------
-    precision
-        The formats, keyed by the layers of the prepared network.
-    trials
-        Every candidate, in order.
-    float_quality
-        The quality without quantization, on the validation part.
-    quality
-        The quality of `precision` without further training.
-    record
-        The stage's evidence.
-    """
-
-    precision: PrecisionMap
-    trials: tuple[Trial, ...]
-    float_quality: float
-    quality: float
-    record: Record
-
-    def save(self, folder: Path) -> None:
-        """Write the map as JSON, the trials as CSV and both qualities into a folder."""
-        self.precision.save(folder / "precision_map.json")
-        text = io.StringIO()
-        writer = csv.DictWriter(text, [field.name for field in fields(Trial)], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(asdict(trial) for trial in self.trials)
-        write_text(folder / "trials.csv", text.getvalue())
-        write_json(
-            folder / "scan.json",
-            {
-                "float_quality": self.float_quality,
-                "quality": self.quality,
-                "trials": [asdict(trial) for trial in self.trials],
-            },
-        )
-
-    @classmethod
-    def load(cls, folder: Path, record: Record) -> ScanResult:
-        """Read what `save` wrote."""
-        kept: dict[str, Any] = read_json(folder / "scan.json")
-        trials = tuple(Trial(**trial) for trial in kept["trials"])
-        precision = PrecisionMap.load(folder / "precision_map.json")
-        return cls(precision, trials, kept["float_quality"], kept["quality"], record)
+from codesign.training.evaluate import Quality, accuracy
 
 
 def scan_bit_widths(
@@ -116,14 +33,16 @@ def scan_bit_widths(
     settings: ScanSettings,
     *,
     quality: Quality | None = None,
+    journal: str | Path | None = None,
     progress: Progress = SILENT,
 ) -> ScanResult:
     """Choose every tensor's number format.
 
-    Integer bits come first: from the extremes on a calibration set, so that nothing overflows there; accumulators
-    are as wide as the worst case needs. Then fractional bits fall: for all tensors at once down to the last width
-    whose quality is within the tolerance of the float network's, then tensor by tensor (input, weights and
-    activations apart), each time the one that saves most cost for the quality that it loses, until none can go.
+    Integer bits come first: from the extremes on a calibration set and the margin, so that nothing overflows there;
+    accumulators are as wide as the worst case needs (`ScanResult.proofs`). Then fractional bits fall: for all tensors
+    at once down to the last width whose quality is within the tolerance of the float network's, then tensor by tensor
+    (input, weights and activations apart), each time the one that saves most cost for the quality that it loses, until
+    none can go or saves anything.
 
     Parameters
     ----------
@@ -132,9 +51,13 @@ def scan_bit_widths(
     dataset
         Calibration is drawn from its train part; quality is measured on its validation part.
     settings
-        Quality, tolerance, margin, limits.
+        Quality, cost, tolerance, margin, limits.
     quality
-        A user's own `(labels, logits) -> quality`, higher is better, instead of the one that the settings name.
+        A user's own `(labels, logits) -> quality`, higher is better, instead of the one that the settings name; labels
+        int64 `(n_samples,)`, logits float64 `(n_samples, n_outputs)`.
+    journal
+        A file that keeps every measurement as soon as it is made; a scan of the same network, data and settings that
+        is given it again goes on from there.
     progress
         Told of every trial.
 
@@ -143,26 +66,31 @@ def scan_bit_widths(
     DataError
         If the calibration set is empty or not finite.
     ScanError
-        If not even `settings.most_bits` everywhere is within the tolerance; says the best that was found.
+        If not even `settings.most_bits` everywhere is within the tolerance, says the best that was found; if the
+        quality raises or is not finite.
     """
     started = time.monotonic()
     network = prepare_for_quantization(student.network)
     calibration = dataset.calibration(min(settings.calibration_samples, len(dataset.x_train)))
-    search = _Search(
-        network, calibration, dataset, settings, quality or QUALITIES[settings.quality], progress
+    ranges = measure_ranges(network, calibration)
+    checked = CheckedQuality.of(settings, quality)
+    runner = TrialRunner(
+        network, dataset.x_validation, dataset.y_validation, calibration, checked, cost=settings.cost
     )
+    key = _digest(network.digest, dataset, settings, checked)
+    kept = Journal(None if journal is None else Path(journal), key)
+    search = Search(network, ranges, runner, settings, kept, progress)
     precision, reached = search.run()
+    proofs = prove_accumulators(runner.emulator(precision))
     metrics = {
-        "float_quality": search.float_quality,
+        "float_quality": runner.float_quality,
         "quality": reached,
-        "validation_accuracy": accuracy(dataset.y_validation, search.runner.logits(precision)),
-        "test_accuracy": accuracy(dataset.y_test, search.runner.logits_of(precision, dataset.x_test)),
-        "average_weight_bits": precision.average_bits("weight"),
-        "bops": search.runner.cost(precision),
-        "trials": len(search.trials),
-        "seconds_per_trial": search.trial_seconds / max(1, len(search.trials)),
+        **_metrics(search, precision, dataset, settings),
         "sparsity": student.network.sparsity,
         "parameters": network.n_parameters,
+        "constant_features": _constant(calibration, dataset),
+        "no_input_wraps": all(proof.holds for proof in proofs),
+        "accumulators": {proof.layer: proof.sentence for proof in proofs},
     }
     record = Record(
         "scan",
@@ -173,130 +101,34 @@ def scan_bit_widths(
         metrics,
         time.monotonic() - started,
     )
-    return ScanResult(precision, tuple(search.trials), search.float_quality, reached, record)
+    return ScanResult(precision, tuple(search.trials), runner.float_quality, reached, record, proofs)
 
 
-class _Search:
-    """The state of one scan."""
-
-    def __init__(
-        self,
-        network: Network,
-        calibration: np.ndarray,
-        dataset: Dataset,
-        settings: ScanSettings,
-        quality: Quality,
-        progress: Progress,
-    ) -> None:
-        self.network, self.settings, self.progress = network, settings, progress
-        self.ranges: Ranges = measure_ranges(network, calibration)
-        self.runner = TrialRunner(network, dataset.x_validation, dataset.y_validation, calibration, quality)
-        self.float_quality = self.runner.float_quality
-        self.least_quality = self.float_quality - settings.tolerance
-        self.trials: list[Trial] = []
-        self.trial_seconds = 0.0
-
-    def run(self) -> tuple[PrecisionMap, float]:
-        widths = self._uniform()
-        return self._layers(widths)
-
-    def _precision(self, widths: Widths) -> PrecisionMap:
-        return precision_of(self.network, self.ranges, widths, self.settings.margin_bits)
-
-    def _try(
-        self, widths: Widths, phase: Phase, layer: str | None, tensor: str | None, bits: int
-    ) -> Trial | None:
-        """Measure one candidate; ``None`` if no format of these widths holds the ranges."""
-        started = time.monotonic()
-        try:
-            precision = self._precision(widths)
-        except DataError:
-            return None
-        measured = self.runner.measure(precision)
-        self.trial_seconds += time.monotonic() - started
-        return Trial(phase, layer, tensor, bits, measured.quality, measured.overflows, measured.cost)
-
-    def _note(self, trial: Trial, accepted: bool) -> None:
-        self.trials.append(Trial(**{**asdict(trial), "accepted": accepted}))
-
-    def _uniform(self) -> Widths:
-        """The whole curve from most to least bits; goes on from the narrowest width before the first that fails."""
-        settings = self.settings
-        chosen: Widths | None = None
-        best: Trial | None = None
-        failed = False
-        for bits in range(settings.most_bits, settings.least_bits - 1, -1):
-            widths = uniform_widths(self.network, bits, settings.input_bits)
-            trial = self._try(widths, "uniform", None, None, bits)
-            if trial is None:
-                break
-            failed = failed or trial.quality < self.least_quality
-            self._note(trial, not failed)
-            chosen = chosen if failed else widths
-            best = trial if best is None or trial.quality > best.quality else best
-            done = settings.most_bits - bits + 1
-            self.progress.step("scan", done, 2 * done, f"{bits} bits everywhere: {trial.quality:.4f}")
-        if chosen is None:
-            assert best is not None
-            raise ScanError(
-                f"no uniform width up to scan.most_bits = {settings.most_bits} keeps the quality within "
-                f"{settings.tolerance:g} of the float network's {self.float_quality:.4f}; the best is {best.quality:.4f} at "
-                f"{best.bits} bits; raise scan.tolerance or scan.most_bits"
-            )
-        return chosen
-
-    def _layers(self, widths: Widths) -> tuple[PrecisionMap, float]:
-        """Greedy: narrow one tensor by one bit at a time."""
-        self.runner.rebase(self._precision(widths))
-        quality, cost = self._current(widths)
-        knobs = self._knobs(widths)
-        total = len(self.trials) + sum(bits - self.settings.least_bits for _, _, bits in knobs)
-        open_knobs = [(layer, tensor) for layer, tensor, _ in knobs]
-        while open_knobs:
-            tried: list[tuple[float, Trial, Widths]] = []
-            for layer, tensor in list(open_knobs):
-                narrower, bits = _narrowed(widths, layer, tensor)
-                allowed = bits >= self.settings.least_bits
-                trial = self._try(narrower, "layers", layer, tensor, bits) if allowed else None
-                if trial is None or trial.quality < self.least_quality:
-                    # what fails now fails later too: the rest only gets narrower
-                    open_knobs.remove((layer, tensor))
-                    if trial is not None:
-                        self._note(trial, False)
-                    continue
-                worth = (cost - trial.cost) / max(quality - trial.quality, 0.1 * self.runner.resolution)
-                tried.append((worth, trial, narrower))
-                done = len(self.trials) + len(tried)
-                self.progress.step(
-                    "scan", min(done, total), max(done, total), f"{layer} {tensor} {bits} bits"
-                )
-            if not tried:
-                break
-            chosen = max(range(len(tried)), key=lambda index: tried[index][0])
-            for index, (_, trial, narrower) in enumerate(tried):
-                self._note(trial, index == chosen)
-                if index == chosen:
-                    widths, quality, cost = narrower, trial.quality, trial.cost
-                    self.runner.rebase(self._precision(widths))
-        self.progress.step("scan", len(self.trials), len(self.trials), f"quality {quality:.4f}")
-        return self._precision(widths), quality
-
-    def _current(self, widths: Widths) -> tuple[float, float]:
-        measured = self.runner.measure(self._precision(widths))
-        return measured.quality, measured.cost
-
-    def _knobs(self, widths: Widths) -> list[tuple[str, str, int]]:
-        knobs = [(name, "weight", bits) for name, bits in widths.weights.items()]
-        knobs += [(name, "result", bits) for name, bits in widths.results.items()]
-        return knobs if self.settings.input_bits else [(INPUT, "result", widths.input), *knobs]
+def _metrics(
+    search: Search, precision: PrecisionMap, dataset: Dataset, settings: ScanSettings
+) -> dict[str, Any]:
+    runner = search.runner
+    metrics = {
+        "validation_accuracy": accuracy(dataset.y_validation, runner.logits(precision)),
+        "test_accuracy": accuracy(dataset.y_test, runner.logits_of(precision, dataset.x_test)),
+        "average_weight_bits": precision.average_bits("weight"),
+        "bops": runner.bops(precision),
+        "trials": len(search.trials),
+        "seconds_per_trial": search.seconds / max(1, search.measured),
+    }
+    return metrics | ({"estimated_luts": runner.luts(precision)} if settings.cost == "luts" else {})
 
 
-def _narrowed(widths: Widths, layer: str, tensor: str) -> tuple[Widths, int]:
-    """The widths with one tensor a bit narrower, and its new width."""
-    if layer == INPUT and tensor == "result" and INPUT not in widths.results:
-        return Widths(widths.input - 1, widths.weights, widths.results), widths.input - 1
-    if tensor == "weight":
-        bits = widths.weights[layer] - 1
-        return Widths(widths.input, {**widths.weights, layer: bits}, widths.results), bits
-    bits = widths.results[layer] - 1
-    return Widths(widths.input, widths.weights, {**widths.results, layer: bits}), bits
+def _digest(network: str, dataset: Dataset, settings: ScanSettings, quality: CheckedQuality) -> str:
+    """What a measurement depends on; limits and tolerance only decide which measurements are made."""
+    data = arrays_digest(
+        {"x": dataset.x_validation, "y": dataset.y_validation, "calibration": dataset.x_train}
+    )
+    return json_digest([network, data, settings.calibration_samples, settings.cost, quality.key])
+
+
+def _constant(calibration: np.ndarray, dataset: Dataset) -> list[str]:
+    """Names of the features that the calibration set shows only one value of: other values may saturate."""
+    flat = calibration.reshape(len(calibration), -1)
+    constant = np.flatnonzero((flat == flat[:1]).all(axis=0))
+    return [dataset.feature_names[index] for index in constant]

@@ -1,0 +1,117 @@
+"""What the scan leaves: the chosen formats, every trial, and the proof that nothing can wrap."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from codesign.compression.scan_proof import AccumulatorProof
+from codesign.core.files import read_json, write_json, write_text
+from codesign.core.precision_map import PrecisionMap
+from codesign.core.record import Record
+
+Phase = Literal["uniform", "layers"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate of the scan.
+
+    Parameters
+    ----------
+    phase
+        ``uniform``: the same width everywhere; ``layers``: one tensor narrower than in the best map so far.
+    layer, tensor
+        What was made narrower, ``None`` in the uniform phase.
+    bits
+        Its width; the width of every tensor in the uniform phase.
+    quality
+        On the validation part.
+    overflows
+        How many values wrapped or saturated on the calibration set.
+    cost
+        BOPs or estimated LUTs, as the settings say.
+    accepted
+        Whether the scan went on from it.
+    """
+
+    phase: Phase
+    layer: str | None
+    tensor: str | None
+    bits: int
+    quality: float
+    overflows: int
+    cost: float
+    accepted: bool = False
+
+
+@dataclass(frozen=True)
+class ScanResult:
+    """What the scan chose, and everything it tried.
+
+    Parameters
+    ----------
+    precision
+        The formats, keyed by the layers of the prepared network: the post-training result, and the map to train on
+        with.
+    trials
+        Every candidate, in order.
+    float_quality
+        The quality without quantization, on the validation part.
+    quality
+        The quality of `precision` without further training.
+    record
+        The stage's evidence.
+    proofs
+        For each layer that sums products, the bounds that no input on the input grid can leave.
+    """
+
+    precision: PrecisionMap
+    trials: tuple[Trial, ...]
+    float_quality: float
+    quality: float
+    record: Record
+    proofs: tuple[AccumulatorProof, ...] = ()
+
+    @property
+    def no_input_wraps(self) -> bool:
+        """Whether every accumulator is proved to hold its sums for all inputs on the input grid.
+
+        The results of layers saturate, they never wrap.
+        """
+        return bool(self.proofs) and all(proof.holds for proof in self.proofs)
+
+    def save(self, folder: Path) -> None:
+        """Write the map as JSON, the trials as CSV, and both qualities, the trials and the proofs as JSON."""
+        self.precision.save(folder / "precision_map.json")
+        write_text(folder / "trials.csv", _csv(self.trials))
+        write_json(
+            folder / "scan.json",
+            {
+                "float_quality": self.float_quality,
+                "quality": self.quality,
+                "no_input_wraps": self.no_input_wraps,
+                "accumulators": [asdict(proof) for proof in self.proofs],
+                "trials": [asdict(trial) for trial in self.trials],
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path, record: Record) -> ScanResult:
+        """Read what `save` wrote."""
+        kept: dict[str, Any] = read_json(folder / "scan.json")
+        trials = tuple(Trial(**trial) for trial in kept["trials"])
+        proofs = tuple(AccumulatorProof(**proof) for proof in kept["accumulators"])
+        precision = PrecisionMap.load(folder / "precision_map.json")
+        return cls(precision, trials, kept["float_quality"], kept["quality"], record, proofs)
+
+
+def _csv(trials: tuple[Trial, ...]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Trial)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(trial) for trial in trials)
+    return text.getvalue()
