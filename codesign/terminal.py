@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
 
-from codesign.comparison.summary import Table
+from codesign.comparison.table import Table
 from codesign.doctor import Check
+
+PIPED_WIDTH = 140
+"""How wide tables may be where no terminal says it."""
+
+_FRAME = 3
+"""What the lines and spaces around a cell take."""
 
 
 class TerminalProgress:
@@ -64,15 +72,32 @@ class TerminalProgress:
 def show_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
     """Print tables and notes."""
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPED_WIDTH
     for table in tables:
-        shown = RichTable(title=table.title, title_justify="left")
-        for index, heading in enumerate(table.header):
-            shown.add_column(heading, justify="left" if index == 0 else "right", overflow="fold")
-        for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
+        console.print(_drawn(table, console.width))
     for note in notes:
-        console.print(f"- {note}", highlight=False)
+        console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _drawn(table: Table, width: int) -> RichTable:
+    """A table that fits: as it is or turned if no number need be broken for it; folded if neither fits."""
+    fitting = next((form for form in (table, table.transposed()) if sum(_widths(form)) < width), None)
+    form = table if fitting is None else fitting
+    drawn = RichTable(title=escape(form.title), title_justify="left")
+    for index, (heading, needed) in enumerate(zip(form.header, _widths(form), strict=True)):
+        justify: Literal["left", "right"] = "left" if index == 0 else "right"
+        least = None if fitting is None else needed - _FRAME
+        drawn.add_column(escape(heading), justify=justify, overflow="fold", min_width=least)
+    for row in form.rows:
+        drawn.add_row(*(escape(cell) for cell in row))
+    return drawn
+
+
+def _widths(table: Table) -> list[int]:
+    """What each column needs, its frame included: its cells stay whole, its heading may break between words."""
+    columns = zip(table.header, *table.rows, strict=True)
+    return [max(len(part) for part in [*heading.split(" "), *cells]) + _FRAME for heading, *cells in columns]
 
 
 def show_checks(checks: Sequence[Check]) -> None:

@@ -106,6 +106,21 @@ def check_outputs(paths: list[Path]) -> None:
             raise SettingsError(f"--output: {path} ends in none of {', '.join(ENDINGS)}, which tell the form")
 
 
+def check_form(form: str) -> None:
+    """Refuse a form that cannot be printed, before any work.
+
+    Raises
+    ------
+    SettingsError
+        It is none of the forms.
+    """
+    printed = ("terminal", "markdown", "csv", "json")
+    if form not in printed:
+        raise SettingsError(
+            f"--format: {form!r} is none of {', '.join(printed)}; a page is written by --output"
+        )
+
+
 def write_comparison(comparison: Comparison, path: str | Path) -> Path:
     """Write a comparison in the form that the file's ending asks for.
 

@@ -20,6 +20,7 @@ from codesign.comparison.tables import (
     percent_text,
     setting_differences,
     spread_text,
+    where_text,
 )
 
 _TEMPLATE = "page.html.j2"
@@ -124,6 +125,7 @@ def render_page(comparison: Comparison, made: datetime | None = None) -> str:
         settings=settings,
         settings_of=[entry.name for entry in comparison.entries if entry.settings],
         kind_text=kind_text,
+        where_text=where_text,
         colours=COLOURS,
     )
 

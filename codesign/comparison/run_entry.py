@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from codesign.comparison.entry import Entry, Number, measured, sorted_numbers
-from codesign.comparison.steps import ESTIMATE, NETWORK, STEPS, TEACHER, YOSYS
+from codesign.comparison.steps import CSYNTH, ESTIMATE, NETWORK, STEPS, TEACHER, YOSYS
 from codesign.comparison.summary import SUMMARY, report
 from codesign.core.files import read_json
 from codesign.errors import ReportFormatError
@@ -86,11 +86,25 @@ def summary_numbers(summary: Mapping[str, Any], source: str = "") -> Iterator[Nu
         step = values.get("stage", default)
         known = {_ALIASES.get(name, name): value for name, value in values.items()}
         yield from measured(step if step in STEPS else default, known, part=part, source=source)
+    if csynth := summary.get("csynth"):
+        yield from measured(CSYNTH, csynth_values(csynth), part=part, source=source)
+
+
+def csynth_values(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a C synthesis report that a run kept as a dictionary (`CsynthReport.to_dict`)."""
+    values = {name: report.get(name) for name in ("estimated_clock_ns", "fmax_mhz")}
+    values |= {
+        name: report.get(f"{name}_max") for name in ("latency_cycles", "interval_cycles", "latency_ns")
+    }
+    return {**report["used"], **values, "clock_period_ns": report.get("target_clock_ns")}
 
 
 def _tools(summary: Mapping[str, Any]) -> dict[str, str]:
-    version = summary.get("versions", {}).get("pyosys")
-    return {YOSYS: f"Yosys {version}"} if summary.get("rtl") and version else {}
+    rtl = summary.get("rtl") or {}
+    version = rtl.get("yosys_version", summary.get("versions", {}).get("pyosys"))
+    csynth = summary.get("csynth") or {}
+    tools = {YOSYS: f"Yosys {version}"} if rtl and version else {}
+    return {**tools, CSYNTH: f"{csynth['tool']} {csynth['version']}"} if csynth else tools
 
 
 def _read_optional(path: Path) -> dict[str, Any]:

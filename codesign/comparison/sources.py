@@ -142,7 +142,7 @@ def _read_project(folder: Path, name: str, top: str | None) -> Entry:
 def _with_build(entry: Entry, found: Measurements, is_trustworthy: bool) -> Entry:
     return replace(
         entry,
-        numbers=sorted_numbers([*entry.numbers, *found.numbers]),
+        numbers=sorted_numbers([*found.numbers, *entry.numbers]),
         tools={**entry.tools, **found.tools},
         notes=(*entry.notes, *found.notes),
         is_trustworthy=is_trustworthy,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 TEACHER = "teacher"
 NETWORK = "quantized"
 ESTIMATE = "estimate"
+CSYNTH = "csynth"
 YOSYS = "yosys"
 UNKNOWN = "unknown"
 
@@ -39,7 +40,7 @@ _ALL = (
     Step(TEACHER, "teacher", "The network that was distilled, in floating point.", False),
     Step(NETWORK, "quantized student", "The network that the hardware computes, bit for bit.", False),
     Step(ESTIMATE, "estimate", "Counted from the network's weights and formats; nothing was synthesised."),
-    Step("csynth", "C synthesis", "The HLS scheduler's estimate; Vivado usually needs fewer LUTs."),
+    Step(CSYNTH, "C synthesis", "The HLS scheduler's estimate; Vivado usually needs fewer LUTs."),
     Step("cosim", "co-simulation", "Cycles counted in RTL simulation."),
     Step(YOSYS, "Yosys", "The open RTL path: a netlist after synthesis with Yosys, not placed."),
     Step("synthesis", "Vivado synthesis", "Vivado's netlist after synthesis, not placed."),

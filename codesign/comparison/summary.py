@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codesign.comparison.table import Table
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.parts import find_device
 from codesign.core.record import Record
@@ -22,26 +22,6 @@ _STAGE_COLUMNS = (
     ("average_weight_bits", "mean weight bits", "{:.2f}"),
     ("bops", "BOPs", "{:,.0f}"),
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows of text under headings, for a terminal or Markdown."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        lines = [
-            f"## {self.title}",
-            "",
-            "| " + " | ".join(self.header) + " |",
-            "|" + " --- |" * len(self.header),
-        ]
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join(lines) + "\n"
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
@@ -140,7 +120,7 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
 
 def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     """What the open RTL takes of the device."""
-    rtl = summary["rtl"]
+    rtl = summary.get("rtl")
     if not rtl:
         return ()
     device = find_device(rtl["part"])

@@ -82,12 +82,18 @@ def kind_text(entry: Entry) -> str:
     return _KINDS[entry.kind]
 
 
+def where_text(entry: Entry) -> str:
+    """Where an entry was read from; of several folders the first."""
+    first, *others = entry.source.split(", ")
+    return f"{first} and {len(others)} more" if entry.kind == "seeds" else entry.source
+
+
 def _overview(comparison: Comparison) -> Table:
     rows = []
     for entry in comparison.entries:
         name = f"{entry.name} (reference)" if entry.name == comparison.reference else entry.name
         data = comparison.dataset_label(entry) if entry.dataset else ""
-        rows.append((name, kind_text(entry), data, entry.part or "", entry.source))
+        rows.append((name, kind_text(entry), data, entry.part or "", where_text(entry)))
     return _oriented(Table("Compared", ("design", "what", "data", "part", "where"), tuple(rows)))
 
 

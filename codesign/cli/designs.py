@@ -1,26 +1,16 @@
-"""The command line: the only place that prints and exits."""
+"""`codesign run`, `verify` and `doctor`."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
-from codesign.errors import CodesignError
-
-app = typer.Typer(
-    help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
-
 INTERRUPTED = 130
+"""The exit code of a program that was interrupted."""
 
 
-@app.command()
 def run(
     design: Annotated[Path, typer.Argument(help="A design folder, for example models/digits.")],
     output: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
@@ -63,30 +53,6 @@ def run(
     typer.echo(f"\nDone now: {done}\nEverything is in {result.folder}")
 
 
-@app.command()
-def doctor() -> None:
-    """Say what is installed, what it enables, and what to do about what is missing."""
-    from codesign.doctor import can_run, examine
-    from codesign.terminal import show_checks
-
-    checks = examine()
-    show_checks(checks)
-    if not can_run(checks):
-        raise typer.Exit(1)
-
-
-@app.command()
-def report(folder: Annotated[Path, typer.Argument(help="The folder of a finished run.")]) -> None:
-    """Show the summary of a finished run."""
-    from codesign.comparison.summary import report as read_report
-    from codesign.comparison.summary import tables
-    from codesign.terminal import show_tables
-
-    summary = read_report(folder)
-    show_tables(tables(summary), summary["notes"])
-
-
-@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or an HLS project.")],
 ) -> None:
@@ -113,8 +79,8 @@ def _verification(folder: Path, progress: Any) -> Any:
     from codesign.hardware import compare_all
 
     run = open_run(folder)
-    values = [run.value(stage) for stage in ("quantization", "project")]
-    return compare_all(*values, run.dataset, run.value("rtl"), progress=progress)[0]
+    student, project, rtl = (run.value(stage) for stage in ("quantization", "project", "rtl"))
+    return compare_all(student, project, run.dataset, rtl, progress=progress)[0]
 
 
 def _overrides(pairs: list[str]) -> dict[str, Any]:
@@ -130,32 +96,12 @@ def _overrides(pairs: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def main() -> NoReturn:
-    """Run the command line; errors that the user can mend are one message and exit code 1, never a traceback."""
-    try:
-        # typer returns the code of an Exit when it does not exit itself
-        code = app(standalone_mode=False)
-    except CodesignError as error:
-        _fail(error)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        if isinstance(error, getattr(typer, "_click", typer).exceptions.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
-        raise
-    sys.exit(code or 0)
+def doctor() -> None:
+    """Say what is installed, what it enables, and what to do about what is missing."""
+    from codesign.doctor import can_run, examine
+    from codesign.terminal import show_checks
 
-
-def _fail(error: CodesignError) -> NoReturn:
-    import traceback
-
-    if error.__cause__ is not None and type(error).__name__ == "NetworksFileError":
-        # the user's own file raised: the user's own traceback tells where
-        traceback.print_exception(error.__cause__)
-    typer.echo(f"error: {error}", err=True)
-    sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()
+    checks = examine()
+    show_checks(checks)
+    if not can_run(checks):
+        raise typer.Exit(1)

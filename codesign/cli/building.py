@@ -1,0 +1,95 @@
+"""`codesign build`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codesign.cli.results import refuse_doubtful
+
+
+def build(
+    project: Annotated[
+        Path | None, typer.Argument(help="An HLS project, or the folder of a run, whose project is meant.")
+    ] = None,
+    steps: Annotated[
+        str, typer.Option(help="Which of csim, csynth, cosim, export, vsynth, impl; with commas between.")
+    ] = "csynth",
+    plan: Annotated[
+        Path | None, typer.Option(help="Run nothing: write what another machine is to run into this folder.")
+    ] = None,
+    collect: Annotated[
+        Path | None, typer.Option(help="Run nothing: read back a plan's folder that ran elsewhere.")
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="The longest a step may take, in hours.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the tools print.")] = False,
+) -> None:
+    """Run the vendor's tools on an HLS project, here or by a plan on another machine, and show the reports."""
+    from codesign.comparison.describe import describe
+    from codesign.terminal import TerminalProgress, show_tables
+
+    asked = [step.strip() for step in steps.split(",") if step.strip()]
+    if plan is not None:
+        _write_plan(_needed_project(project, collect), asked, plan)
+        return
+    if collect is not None:
+        from codesign.hls.runner_remote import collect_results
+
+        folder = collect_results(collect, None if project is None else _project_in(project)).directory
+    else:
+        folder = _needed_project(project, collect)
+        with TerminalProgress() as progress:
+            _build_here(folder, asked, timeout, verbose, progress)
+    description = describe(folder)
+    show_tables(description.tables, description.notes)
+    refuse_doubtful([] if description.is_trustworthy else [folder])
+
+
+def _needed_project(project: Path | None, collect: Path | None) -> Path:
+    from codesign.errors import SettingsError
+
+    if project is None:
+        raise SettingsError("name the HLS project to build, or the folder of a run")
+    if collect is not None:
+        raise SettingsError("--plan writes a plan and --collect reads one back: give one of them")
+    return _project_in(project)
+
+
+def _project_in(folder: Path) -> Path:
+    """The HLS project of a run, or the folder itself."""
+    from codesign.comparison.run_entry import PROJECT, is_run
+
+    return folder / PROJECT if is_run(folder) else folder
+
+
+def _write_plan(project: Path, steps: Sequence[Any], folder: Path) -> None:
+    from codesign.hls.plan import plan_build
+    from codesign.hls.runner_remote import write_plan
+
+    write_plan(plan_build(project, steps), folder)
+    typer.echo(
+        f"{folder} is ready: copy it to a machine with the vendor's tools, run `sh run.sh` there, copy it back, then\n"
+        f"  codesign build {project} --collect {folder}"
+    )
+
+
+def _build_here(
+    project: Path, steps: Sequence[Any], timeout: float | None, verbose: bool, progress: Any
+) -> None:
+    from codesign.errors import ToolError, ToolNotFoundError
+    from codesign.hls.plan import plan_build
+    from codesign.hls.runner import run_plan
+
+    def show(step: str, line: str) -> None:
+        typer.echo(f"{step}: {line}")
+
+    planned = plan_build(project, steps)
+    try:
+        seconds = None if timeout is None else 3600 * timeout
+        run_plan(planned, timeout_s=seconds, on_line=show if verbose else None, progress=progress)
+    except ToolNotFoundError as missing:
+        where = f"codesign build {project} --steps {','.join(steps)} --plan FOLDER"
+        raise ToolError(f"{missing}:\n  {where}") from None

@@ -1,0 +1,56 @@
+"""The program: its commands, and what becomes of errors, interruptions and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import NoReturn
+
+import typer
+
+from codesign.cli.building import build
+from codesign.cli.designs import INTERRUPTED, doctor, run, verify
+from codesign.cli.results import compare, report
+from codesign.errors import CodesignError
+
+app = typer.Typer(
+    help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for _command in (run, verify, report, compare, build, doctor):
+    app.command()(_command)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that running tools are ended with their whole process groups."""
+    raise KeyboardInterrupt
+
+
+def main() -> NoReturn:
+    """Run the command line; errors that the user can mend are one message and exit code 1, never a traceback."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        # typer returns the code of an Exit when it does not exit itself
+        code = app(standalone_mode=False)
+    except CodesignError as error:
+        _fail(error)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if isinstance(error, getattr(typer, "_click", typer).exceptions.ClickException):
+            error.show()
+            sys.exit(error.exit_code)
+        raise
+    sys.exit(code or 0)
+
+
+def _fail(error: CodesignError) -> NoReturn:
+    import traceback
+
+    if error.__cause__ is not None and type(error).__name__ == "NetworksFileError":
+        # the user's own file raised: the user's own traceback tells where
+        traceback.print_exception(error.__cause__)
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(1)

@@ -1,0 +1,76 @@
+"""`codesign report` and `compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def report(
+    paths: Annotated[list[Path], typer.Argument(help="Runs, HLS projects, build folders or report files.")],
+    top: Annotated[str | None, typer.Option(help="The top function, where a folder holds several.")] = None,
+) -> None:
+    """Show what a run, a project, a build folder or a report says; exit code 1 if a build cannot be trusted."""
+    from codesign.comparison.describe import describe
+    from codesign.terminal import show_tables
+
+    doubtful = []
+    for path in paths:
+        description = describe(path, top=top)
+        show_tables(description.tables, description.notes)
+        if not description.is_trustworthy:
+            doubtful.append(path)
+    refuse_doubtful(doubtful)
+
+
+def compare(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="Runs, projects, build folders or report files; NAME=PATH gives one a name."),
+    ],
+    reference: Annotated[
+        str | None, typer.Option(help="Its name or path: what the others are held against; else the first.")
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("--output", "-o", help="Also write a file: .html, .md, .csv or .json; again for more."),
+    ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="What is printed: terminal, markdown, csv or json.")
+    ] = "terminal",
+    each_seed: Annotated[bool, typer.Option("--each-seed", help="No means over seeds: a row a run.")] = False,
+    top: Annotated[str | None, typer.Option(help="The top function, where a folder holds several.")] = None,
+) -> None:
+    """Put designs side by side: quality, size, resources and speed, each number with its stage."""
+    from codesign.comparison.compare import compare as compare_sources
+    from codesign.comparison.files import check_form, check_outputs, write_comparison
+
+    check_outputs(output or [])
+    check_form(form)
+    comparison = compare_sources(sources, reference=reference, each_seed=each_seed, top=top)
+    _print_comparison(comparison, form)
+    for path in output or []:
+        typer.echo(f"{write_comparison(comparison, path)} written", err=True)
+    refuse_doubtful([entry.name for entry in comparison.entries if not entry.is_trustworthy])
+
+
+def _print_comparison(comparison: Any, form: str) -> None:
+    from codesign.comparison.files import FORMS
+    from codesign.comparison.tables import comparison_tables
+    from codesign.terminal import show_tables
+
+    if form == "terminal":
+        show_tables(comparison_tables(comparison), comparison.notes)
+    else:
+        typer.echo(FORMS[form](comparison), nl=False)
+
+
+def refuse_doubtful(names: Sequence[object]) -> None:
+    """End with an error if what was shown cannot be trusted."""
+    from codesign.errors import ReportError
+
+    if names:
+        raise ReportError(f"{', '.join(map(str, names))}: cannot be trusted; the notes above say why")
