@@ -66,6 +66,9 @@ def _print_comparison(comparison: Any, form: str) -> None:
         show_tables(comparison_tables(comparison), comparison.notes)
     else:
         typer.echo(FORMS[form](comparison), nl=False)
+    if form == "csv":  # which has no place for them
+        for note in comparison.notes:
+            typer.echo(f"- {note}", err=True)
 
 
 def refuse_doubtful(names: Sequence[object]) -> None:

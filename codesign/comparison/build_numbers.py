@@ -44,7 +44,7 @@ class Measurements:
 
 
 def build_numbers(build: BuildReport) -> Measurements:
-    """The numbers of all reports of a build; what was left out, and why, is in the notes."""
+    """The numbers of all reports of a build; what was left out is in `findings`."""
     clock_ns = build.csynth.target_clock_ns if build.csynth else None
     # of two sources of one number the first is taken: a table before the list it was made of, Vivado's own
     # reports before what HLS prints of them
@@ -60,15 +60,27 @@ def build_numbers(build: BuildReport) -> Measurements:
         *build.power.values(),
         build.export,
     ]
-    found = measure([report for report in reports if report is not None], part=build.part, clock_ns=clock_ns)
-    return Measurements(found.numbers, found.tools, (*found.notes, *findings(build)))
+    return measure([report for report in reports if report is not None], part=build.part, clock_ns=clock_ns)
 
 
-def findings(build: BuildReport) -> tuple[str, ...]:
-    """What the reader of a build must know, one sentence each, beginning with the reason."""
-    notes = [f"{finding.reason}: {finding.message}" for finding in build.findings]
+def findings(build: BuildReport, most: int | None = None) -> tuple[str, ...]:
+    """What the reader of a build must know, one sentence each, beginning with the reason.
+
+    Parameters
+    ----------
+    build
+        The build.
+    most
+        Of more findings of one reason than this only the first is given, with their number; all, if not given.
+    """
+    notes = []
     if build.status not in ("finished", "unmarked"):
-        notes.insert(0, f"the build of {build.directory} is marked {build.status!r}")
+        notes.append(f"the build of {build.directory} is marked {build.status!r}")
+    for reason in dict.fromkeys(finding.reason for finding in build.findings):
+        messages = [finding.message for finding in build.findings if finding.reason == reason]
+        if most is not None and len(messages) > most:
+            messages = [f"{len(messages)} reports; first {messages[0]}"]
+        notes += [f"{reason}: {message}" for message in messages]
     return tuple(notes)
 
 

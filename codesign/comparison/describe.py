@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.comparison.build_numbers import build_numbers
+from codesign.comparison.build_numbers import build_numbers, findings
 from codesign.comparison.compare import make_comparison
 from codesign.comparison.entry import Entry
 from codesign.comparison.run_entry import PROJECT, is_run
@@ -107,7 +107,7 @@ def _of_build(build: BuildReport) -> Description:
     )
     return Description(
         (Table("Build", ("", str(build.directory)), tuple(_facts(build))), *_numbers(entry)),
-        found.notes,
+        (*found.notes, *findings(build)),
         build.is_trustworthy,
     )
 

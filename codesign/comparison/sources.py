@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from codesign.comparison.build_numbers import Measurements, build_numbers, measure
+from codesign.comparison.build_numbers import build_numbers, findings, measure
 from codesign.comparison.entry import Entry, sorted_numbers
 from codesign.comparison.run_entry import PROJECT, is_run, read_run
+from codesign.comparison.steps import CSYNTH
 from codesign.comparison.summary import SUMMARY
 from codesign.core.files import read_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
@@ -18,6 +19,9 @@ from codesign.reports.build_files import MANIFEST
 
 _GENERIC = {"run", "hls", "project", "solution1", "report", "reports", "hls4ml_prj", "myproject_prj"}
 """Names of folders that say nothing without the one above them."""
+
+_MOST_FINDINGS = 2
+"""How many reports that were left out for one reason are named one by one."""
 
 
 def read_entries(sources: Sequence[str | Path], *, top: str | None = None) -> tuple[Entry, ...]:
@@ -87,12 +91,15 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
     if is_run(path):
         entry = read_run(path, name)
         build = find_build(path / PROJECT, top)
-        return entry if build is None else _with_build(entry, build_numbers(build), build.is_trustworthy)
+        if build is None:
+            return entry
+        # what the run once read of these reports counts only while they are gone, not when they have become stale
+        return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
         return _read_project(path, name, top)
     build = read_build(path, top=top)
     entry = Entry(name=name, kind="build", source=str(path), part=build.part)
-    return _with_build(entry, build_numbers(build), build.is_trustworthy)
+    return _with_build(entry, build)
 
 
 def find_build(folder: Path, top: str | None = None) -> BuildReport | None:
@@ -136,16 +143,17 @@ def _read_project(folder: Path, name: str, top: str | None) -> Entry:
     build = find_build(folder, top)
     if build is None:
         return replace(entry, notes=("nothing was built in it yet: codesign build",))
-    return _with_build(entry, build_numbers(build), build.is_trustworthy)
+    return _with_build(entry, build)
 
 
-def _with_build(entry: Entry, found: Measurements, is_trustworthy: bool) -> Entry:
+def _with_build(entry: Entry, build: BuildReport) -> Entry:
+    found = build_numbers(build)
     return replace(
         entry,
         numbers=sorted_numbers([*found.numbers, *entry.numbers]),
         tools={**entry.tools, **found.tools},
-        notes=(*entry.notes, *found.notes),
-        is_trustworthy=is_trustworthy,
+        notes=(*entry.notes, *found.notes, *findings(build, _MOST_FINDINGS)),
+        is_trustworthy=build.is_trustworthy,
     )
 
 

@@ -103,7 +103,8 @@ def _values(comparison: Comparison, title: str, columns: Sequence[Column]) -> Ta
     is_hardware = STEPS[columns[0].step].is_hardware
     several, step = is_hardware and len(devices) > 1, columns[0].step
     has_tools = is_hardware and any(step in entry.tools for entry in entries)
-    if is_hardware and not several and any(n.percent is not None for e in entries for n in e.numbers):
+    numbers = [comparison.number(entry, column) for entry in entries for column in columns]
+    if not several and any(number is not None and number.percent is not None for number in numbers):
         title += f" (percent of the {devices[0]})"
     header = ["design", *(["part"] if several else []), *(["tool"] if has_tools else [])]
     rows = []
