@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -182,13 +183,25 @@ def build_rtl(
         The directory of the Verilog.
     """
     started = time.monotonic()
-    metrics: dict[str, object] = {}
-    project = None
+    project, metrics = None, {"skipped": "hardware.open_rtl is false"}
+    if settings.open_rtl:
+        project, metrics = _written_and_counted(converted, settings, folder, progress)
+    digest = project.digest if project is not None else converted.project.digest
+    parents = {"project": converted.project.digest}
+    hardware = settings.model_dump(mode="json")
+    record = Record("rtl", hardware, None, parents, digest, metrics, time.monotonic() - started)
+    return RtlStudent(project, record)
+
+
+def _written_and_counted(
+    converted: ConvertedStudent, settings: HardwareSettings, folder: str | Path, progress: Progress
+) -> tuple[RtlProject | None, dict[str, Any]]:
+    project, metrics = None, {}
     progress.step("rtl", 0, 2, "Verilog")
     try:
         graph = converted.project.graph()
         project = write_rtl(graph, folder, clock_period_ns=settings.clock_period_ns, part=settings.part)
-        metrics |= {
+        metrics = {
             "latency_cycles": project.latency_cycles,
             "latency_ns": project.latency_ns,
             "interval_cycles": project.ii,
@@ -200,11 +213,7 @@ def build_rtl(
     except (ConversionError, ToolNotFoundError) as reason:
         metrics["skipped"] = str(reason)
     progress.step("rtl", 2, 2)
-    digest = project.digest if project is not None else converted.project.digest
-    parents = {"project": converted.project.digest}
-    hardware = settings.model_dump(mode="json")
-    record = Record("rtl", hardware, None, parents, digest, metrics, time.monotonic() - started)
-    return RtlStudent(project, record)
+    return project, metrics
 
 
 def synthesise(

@@ -90,7 +90,7 @@ class LayerHardwareSettings(Section):
 
 
 class HardwareSettings(Section):
-    """Target and architecture of the HLS project."""
+    """Target and architecture of the HLS project; `open_rtl` also writes, counts and simulates unrolled Verilog."""
 
     part: str = DEFAULT_PART
     clock_period_ns: Positive = 5.0
@@ -100,6 +100,7 @@ class HardwareSettings(Section):
     reuse_factor: Count = 1
     layers: Mapping[str, LayerHardwareSettings] = {}
     testbench_samples: Count = 100
+    open_rtl: bool = True
 
     @field_validator("part")
     @classmethod

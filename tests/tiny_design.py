@@ -21,7 +21,7 @@ SETTINGS: Mapping[str, Any] = {
     "pruning": {"epochs": 2, "sparsity": 0.5},
     "scan": {"tolerance": 0.3, "most_bits": 6, "least_bits": 5},
     "quantization": {"epochs": 2},
-    "hardware": {"testbench_samples": 5},
+    "hardware": {"testbench_samples": 5, "open_rtl": False},
 }
 
 NETWORKS = """
