@@ -79,7 +79,7 @@ def hessian_traces(
 
     Notes
     -----
-    Hutchinson (1989); Dong et al. (HAWQ-V2), arXiv:1911.03852, algorithm 1.
+    Hutchinson (1989); Dong et al. (HAWQ-V2), arXiv:1911.03852.
     """
     _check(x, y, samples, batch_size, relative_error)
     x, y = np.asarray(x), np.asarray(y)

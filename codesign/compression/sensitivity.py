@@ -158,7 +158,7 @@ def sensitivities(
 
     Notes
     -----
-    Dong et al. (HAWQ-V2), arXiv:1911.03852, equation 9: the second-order growth of the loss under a perturbation of
+    Dong et al. (HAWQ-V2), arXiv:1911.03852: the second-order growth of the loss under a perturbation of
     that norm, if it points in no special direction; without the factor 1/2.
     """
     rows = []

@@ -16,7 +16,7 @@ from codesign.compression.sensitivity import Sensitivity, TensorName, with_tenso
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import CodesignError, SettingsError
 
-_SCALE = 1e4  # HiGHS stops at an absolute gap of 1e-6: relative to the optimum that leaves 1e-10
+_SCALE = 1e4  # HiGHS stops at an absolute gap of 1e-6: that leaves 1e-10 of what can still be gained
 _SLACK = 1e-12  # sums of the same costs in another order differ by rounding alone
 
 
@@ -96,7 +96,7 @@ def choose_widths(
 
     Notes
     -----
-    HAWQ-V3, arXiv:2011.10680, section 3.4, with coupled costs; solved by HiGHS (`scipy.optimize.milp`).
+    HAWQ-V3, arXiv:2011.10680, extended by coupled costs; solved by HiGHS (`scipy.optimize.milp`).
     """
     program = _Program(sensitivities, costs)
     if not math.isfinite(budget):
@@ -115,6 +115,9 @@ def choose_widths(
 Choice = tuple[int, ...]
 """For each sensitivity the index of the chosen width."""
 
+Vector = NDArray[np.float64]
+"""One number for each variable."""
+
 
 class _Program:
     """The variables are one for each width of each tensor, then one for each entry of each cost term."""
@@ -126,13 +129,13 @@ class _Program:
             raise SettingsError("sensitivities: must be one for each tensor, at least one, each tensor once")
         for term in self.terms:
             self._check(term)
-        self.values = np.concatenate([np.array(row.values) for row in self.rows])
-        self.costs = np.concatenate(
-            [np.zeros(len(self.values)), *(np.ravel(term.values) for term in self.terms)]
-        )
         self.first = [0, *itertools.accumulate(len(row.widths) for row in self.rows)]
         sizes = (np.size(term.values) for term in self.terms)
-        self.first_entry = list(itertools.accumulate(sizes, initial=len(self.values)))
+        self.first_entry = list(itertools.accumulate(sizes, initial=self.first[-1]))
+        entries = [np.ravel(term.values) for term in self.terms]
+        self.values = np.zeros(self.first_entry[-1])
+        self.values[: self.first[-1]] = np.concatenate([row.values for row in self.rows])
+        self.costs = np.concatenate([np.zeros(self.first[-1]), *entries])
 
     def _check(self, term: CostTerm) -> None:
         unknown = [name for name in term.tensors if name not in self.position]
@@ -146,83 +149,88 @@ class _Program:
             )
 
     def sensitivity(self, choice: Choice) -> float:
-        return math.fsum(row.values[index] for row, index in zip(self.rows, choice, strict=True))
+        return math.fsum(self.values[self._picked(choice)])
 
     def cost(self, choice: Choice) -> float:
-        return math.fsum(
-            term.values[tuple(choice[self.position[name]] for name in term.tensors)] for term in self.terms
-        )
+        return math.fsum(self.costs[self._picked(choice)])
 
     def cheapest(self) -> Choice:
         """The choice of least cost."""
-        return self._solve(self.costs)
+        return self._minimise(self.costs, (0,) * len(self.rows))
 
     def least_sensitive(self, start: Choice, budget: float) -> Choice:
-        """The best choice within the budget, improving on `start`, which is within it.
-
-        The solver's tolerances are absolute, and sensitivities span many decades: so the best found so far sets the
-        scale, widths that alone exceed it are left out, and the search is repeated until the scale stands still.
-        """
-        best, before = start, math.inf
-        while 0 < self.sensitivity(best) < 0.5 * before:
-            before = self.sensitivity(best)
-            found = self._solve_within(budget, self._padded(self.values), self.values <= before)
-            best = min(best, found, key=self.sensitivity)
-        return self._cheapest_equal(best)
-
-    def _cheapest_equal(self, best: Choice) -> Choice:
-        """The cheapest choice that is as good as `best`."""
+        """The best choice within the budget, improving on `start`, which is within it; among equals the cheapest."""
+        best = self._minimise(self.values, start, (self.costs, budget))
         reached = self.sensitivity(best)
-        limits = [(self._padded(self.values), reached)] if reached else []
-        choice = self._solve(self.costs, self.values <= reached, limits)
-        equal = self.sensitivity(choice) <= reached * (1 + 1e-9)
-        return choice if equal and self.cost(choice) < self.cost(best) else best
+        return self._minimise(self.costs, best, (self.values, reached))
+
+    def _minimise(self, objective: Vector, best: Choice, limit: tuple[Vector, float] | None = None) -> Choice:
+        """The choice with the least sum of `objective`, improving on `best`, which keeps the limit.
+
+        The solver's tolerances are absolute, and the numbers span many decades. So only what exceeds the least of each
+        block counts (exactly one variable of a block is 1), the best excess found so far sets the scale, what alone
+        exceeds it is left out, and the search is repeated until the scale stands still.
+        """
+        excess, _ = self._excess(objective)
+        before = math.inf
+        while 0 < (reached := math.fsum(excess[self._picked(best)])) < 0.5 * before:
+            before = reached
+            useful = excess <= reached * (1 + _SLACK)
+            found = self._solve_within(np.where(useful, excess / reached, 0.0), useful, limit)
+            if math.fsum(excess[self._picked(found)]) < reached:
+                best = found
+        return best
 
     def _solve_within(
-        self, budget: float, objective: NDArray[np.float64], allowed: NDArray[np.bool_]
+        self, objective: Vector, useful: NDArray[np.bool_], limit: tuple[Vector, float] | None
     ) -> Choice:
-        excluded: list[Choice] = []
+        constraints = [self._structure()]
+        if limit is not None:
+            excess, least = self._excess(limit[0])
+            room = _allowed(limit[1]) - least
+            useful = useful & (excess <= room)
+            row = np.where(useful, excess, 0.0)[None, :]
+            if row.any():
+                constraints.append(optimize.LinearConstraint(row / room, ub=1.0))
         while True:
-            choice = self._solve(objective, allowed, [(self.costs, budget)], excluded)
-            if self.cost(choice) <= _allowed(budget):
+            choice = self._solve(_SCALE * objective, useful, constraints)
+            if limit is None or math.fsum(limit[0][self._picked(choice)]) <= _allowed(limit[1]):
                 return choice
-            excluded.append(choice)  # it is within the solver's tolerance only
-
-    def _padded(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.pad(values, (0, len(self.costs) - len(values)))
+            # it keeps the limit within the solver's tolerance only: exclude it
+            meets = np.zeros(len(self.costs))
+            meets[[start + index for start, index in zip(self.first, choice, strict=False)]] = 1
+            constraints.append(optimize.LinearConstraint(meets[None, :], ub=len(self.rows) - 1))
 
     def _solve(
         self,
-        objective: NDArray[np.float64],
-        allowed: NDArray[np.bool_] | None = None,
-        limits: Sequence[tuple[NDArray[np.float64], float]] = (),
-        excluded: Sequence[Choice] = (),
+        objective: Vector,
+        useful: NDArray[np.bool_],
+        constraints: Sequence[optimize.LinearConstraint],
     ) -> Choice:
-        """Minimise `objective`, with the rows of `limits` at most their bounds, among the `allowed` widths."""
-        size, n_widths = len(self.costs), len(self.values)
-        upper = np.ones(size)
-        if allowed is not None:
-            upper[:n_widths] = allowed
-        relevant = np.where(upper > 0, objective, 0.0)
-        constraints = [self._structure()]
-        for row, bound in limits:
-            factor = _SCALE / (abs(bound) or 1.0)
-            usable = np.where(upper > 0, row, 0.0)
-            constraints.append(optimize.LinearConstraint(factor * usable[None, :], ub=factor * bound))
-        for choice in excluded:
-            meets = np.zeros(size)
-            meets[[start + index for start, index in zip(self.first, choice, strict=False)]] = 1
-            constraints.append(optimize.LinearConstraint(meets[None, :], ub=len(self.rows) - 1))
         solution = optimize.milp(
-            relevant * (_SCALE / (np.abs(relevant).max() or 1.0)),
-            integrality=np.arange(size) < n_widths,  # the entries follow: see _structure
-            bounds=optimize.Bounds(0, upper),
+            objective,
+            integrality=np.ones(len(objective)),  # the entries would follow, but HiGHS is faster so
+            bounds=optimize.Bounds(0, useful.astype(float)),
             constraints=constraints,
             options={"mip_rel_gap": 0.0},
         )
         if solution.x is None:
             raise CodesignError(f"the integer program was not solved: {solution.message}")
         return tuple(int(np.argmax(solution.x[start:end])) for start, end in itertools.pairwise(self.first))
+
+    def _excess(self, vector: Vector) -> tuple[Vector, float]:
+        """How far each variable is above the least of its block, and the sum of the least ones."""
+        starts = [*self.first[:-1], *self.first_entry[:-1]]
+        least = np.minimum.reduceat(vector, starts)
+        return vector - np.repeat(least, np.diff([*starts, len(vector)])), math.fsum(least)
+
+    def _picked(self, choice: Choice) -> list[int]:
+        """The variables that are 1."""
+        widths = [start + index for start, index in zip(self.first, choice, strict=False)]
+        for term, start in zip(self.terms, self.first_entry, strict=False):
+            index = tuple(choice[self.position[name]] for name in term.tensors)
+            widths.append(start + int(np.ravel_multi_index(index, np.shape(term.values))) if index else start)
+        return widths
 
     def _structure(self) -> optimize.LinearConstraint:
         """One width for each tensor, and coupled entries whose margins are the widths.

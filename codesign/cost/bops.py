@@ -48,7 +48,7 @@ def layer_bops(shape: LayerShape, weight_bits: float, input_bits: float, sparsit
     Notes
     -----
     Dense: Hawks et al., arXiv:2102.11289, equation 8. Convolution (fan-in `n k^2`): Baskin et al. (UNIQ),
-    arXiv:1804.10969, section 4; times the output positions. A depthwise convolution has the fan-in `k^2`.
+    arXiv:1804.10969; times the output positions. A depthwise convolution has the fan-in `k^2`.
     """
     faults = [
         f"{shape.name}.{name}: must be above 0, not {bits!r}"

@@ -33,7 +33,7 @@ def constant_bits(codes: ArrayLike) -> NDArray[np.int64]:
 
     Notes
     -----
-    HGQ, arXiv:2405.00645, section III: ``001xx1000`` counts 4 bits.
+    HGQ, arXiv:2405.00645: ``001xx1000`` counts 4 bits.
     """
     codes = np.asarray(codes)
     if codes.dtype.kind not in "iu":
@@ -61,7 +61,7 @@ def layer_ebops(shape: LayerShape, codes: ArrayLike, input_bits: float) -> float
     -------
     float
         The sum over all products of (bits of the constant) times (bits of the activation); biases and additions
-        are not counted. HGQ finds it near LUTs + 55 DSPs after place and route (arXiv:2405.00645, section III).
+        are not counted. HGQ finds it near LUTs + 55 DSPs after place and route (arXiv:2405.00645).
     """
     return float(constant_bits(codes).sum()) * input_bits * shape.output_positions
 

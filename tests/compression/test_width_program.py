@@ -144,10 +144,14 @@ def test_ten_tensors_of_fifteen_widths(share):
 
 
 def test_a_choice_that_exceeds_the_budget_by_a_hair_is_refused():
-    rows = [Sensitivity("a", "weight", (2, 3), (1.0, 0.5))]
-    cost = CostTerm((("a", "weight"),), np.array([1.0, 1.0 + 5e-11]))
-    assert choose_widths(rows, [cost], 1.0).cost == 1.0
-    assert choose_widths(rows, [cost], 1.0 + 5e-11).sensitivity == 0.5
+    """The solver itself allows a part in a million."""
+    rows = [Sensitivity(name, "weight", (2, 3), (1.0, 0.0)) for name in "ab"]
+    costs = [
+        CostTerm((row.name,), np.array([0.0, cost])) for row, cost in zip(rows, (1, 1 + 1e-8), strict=True)
+    ]
+    refused, allowed = (choose_widths(rows, costs, budget) for budget in (2.0, 2 + 1e-8))
+    assert (refused.cost, refused.sensitivity) == (1.0, 1.0)
+    assert (allowed.cost, allowed.sensitivity) == (2 + 1e-8, 0.0)
 
 
 def test_the_choice_becomes_a_map():
