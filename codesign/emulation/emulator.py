@@ -20,7 +20,7 @@ from codesign.emulation.layers.step import Step, Tallies
 from codesign.emulation.products import Method
 from codesign.emulation.signal import Signal
 from codesign.errors import ConversionError, DataError
-from codesign.hls.graph import Graph
+from codesign.hls.graph import Graph, Node
 
 _BATCH_BYTES = 1 << 20  # of the largest tensor: a batch that stays in the processor's cache
 _LARGEST_BATCH = 1 << 14
@@ -89,7 +89,7 @@ class Emulator:
         ----------
         types
             By layer and type (``{"fc1": {"weight": ..., "result": ...}}``). Weights are made again from their
-            sources, as hls4ml would print them.
+            sources, as hls4ml would print them. The bias of a layer without one stays as it is, as in hls4ml.
         infer
             Whether types that hls4ml had inferred follow the new ones by hls4ml's rules, as they would in a
             new conversion. Otherwise they stay.
@@ -99,8 +99,7 @@ class Emulator:
         KeyError
             A layer or a type that is not there.
         """
-        for name in types:
-            self.graph[name]  # names the layers there are
+        types = {name: _used(self.graph[name], formats) for name, formats in types.items()}
         changed = {name: self.graph[name].with_types(formats) for name, formats in types.items()}
         graph = replace(self.graph, nodes=tuple(changed.get(node.name, node) for node in self.graph))
         if infer:
@@ -249,6 +248,13 @@ def values_of(codes: Array, signal: Signal, out: Array | None = None) -> Array:
     """Turn codes into real numbers, float64; never a negative zero."""
     values = np.multiply(codes.astype(np.float64), 2.0**-signal.fraction, out=out)
     return np.add(values, 0.0, out=values)
+
+
+def _used(node: Node, formats: Mapping[str, FixedPoint]) -> Mapping[str, FixedPoint]:
+    """Leave out a bias that the layer does not have."""
+    if not node.attributes.get("without_bias"):
+        return formats
+    return {name: precision for name, precision in formats.items() if name != "bias"}
 
 
 def _plan(graph: Graph, known: Mapping[str, Step]) -> tuple[Step, ...]:

@@ -48,7 +48,8 @@ class Node:
     attributes
         JSON values: the sizes, strides and padding of its C++ configuration, ``strategy``, ``reuse_factor``,
         ``product`` (how a weight multiplies), ``implementation``, table sizes, ``inferred`` (types that
-        hls4ml chose itself) and ``integer_types`` (those that are `ap_int`, not `ap_fixed`, in the C++).
+        hls4ml chose itself), ``integer_types`` (those that are `ap_int`, not `ap_fixed`, in the C++) and
+        ``without_bias`` where the bias is hls4ml's own zero.
     types
         The format of each named type: ``result`` always, ``accum``, ``weight``, ``bias``, ``table`` ... if it
         has them.

@@ -69,6 +69,7 @@ ACTIVATIONS = (
 PRODUCTS = ("mult", "weight_binary", "weight_ternary")
 STRATEGIES = ("latency", "resource", "resource_unrolled")
 
+_CONVOLUTIONS = tuple(kind for kind in dict.fromkeys(KINDS.values()) if "conv" in kind)
 _COMMON = ("strategy", "reuse_factor")
 _WINDOW = (
     "data_format",
@@ -187,6 +188,8 @@ class _Reader:
         named.update({name: layer.weights[name].type.name for name in layer.weights})
         if layer.weights:
             attributes["product"] = _product(layer)
+        if kind in ("dense", *_CONVOLUTIONS) and layer.get_attr("bias_data") is None:
+            attributes["without_bias"] = True  # hls4ml puts in zeros of one bit, whatever is configured
         attributes["integer_types"] = sorted(name for name, text in named.items() if self._is_integer(text))
         attributes["inferred"] = _inferred_types(layer, kind, named)
         maximum = layer.model.config.model_precision.get("maximum")

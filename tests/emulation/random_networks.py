@@ -9,6 +9,7 @@ from codesign.core.fixed_point import FixedPoint
 ROUNDINGS = ("TRN", "RND", "RND_CONV", "RND_ZERO", "RND_INF", "RND_MIN_INF", "TRN_ZERO")
 OVERFLOWS = ("WRAP", "SAT", "SAT_SYM", "SAT_ZERO")
 ACTIVATIONS = ("relu", "linear", "sigmoid", "tanh", "softplus", "softsign", "elu", "selu", "hard_sigmoid")
+TABLE_TYPES = ("table", "exp_table", "inv_table", "inv_inp")
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate")
 
 
@@ -201,8 +202,13 @@ class Builder:
         model = keras.Model(self.inputs, x)
         config = layer_config(model, self.backend)
         for name, types in self.types.items():
-            known = config["LayerName"][name]["Precision"]
-            known.update({key: text for key, text in types.items() if key in known})
+            layer = config["LayerName"][name]
+            for key, text in types.items():
+                if key in TABLE_TYPES:  # hls4ml takes these from the layer's own entry alone
+                    layer["Precision"].pop(key, None)
+                    layer[f"{key}_t"] = text
+                elif key in layer["Precision"]:
+                    layer["Precision"][key] = text
         for name, options in self.options.items():
             config["LayerName"][name].update(options)
         return model, config
