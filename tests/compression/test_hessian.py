@@ -69,15 +69,15 @@ def test_the_standard_error_is_the_spread_over_seeds(model, samples):
     exact = exact_trace(model, CROSS_ENTROPY, *samples, "a")
     runs = [
         hessian_traces(model, CROSS_ENTROPY, *samples, samples=48, seed=seed, layers=["a"])[0]
-        for seed in range(25)
+        for seed in range(15)
     ]
     pulls = np.array([(run.trace - exact) / run.standard_error for run in runs])
-    # chi-squared with 25 degrees of freedom: 95 % of runs within 0.5 and 1.65
-    assert 0.5 < np.mean(pulls**2) < 1.65
+    # chi-squared with 15 degrees of freedom: 95 % within 0.42 and 1.83
+    assert 0.42 < np.mean(pulls**2) < 1.83
 
 
 def test_activations_within_two_percent_of_the_exact_trace(model, samples):
-    x, y = samples
+    x, y = samples[0][:24], samples[1][:24]
     head = model.get_layer("b")
     activations = keras.Model(model.inputs[0], model.get_layer("r").output)(x)
     traces = []
@@ -89,7 +89,7 @@ def test_activations_within_two_percent_of_the_exact_trace(model, samples):
             slope = tf.reshape(inner.gradient(value, values), [-1])
         traces.append(np.trace(outer.jacobian(slope, values).numpy().reshape(5, 5)))
     (trace,) = hessian_traces(
-        model, CROSS_ENTROPY, x, y, samples=500, tensor="result", layers=["r"], batch_size=32
+        model, CROSS_ENTROPY, x, y, samples=1000, tensor="result", layers=["r"], batch_size=16
     )
     assert trace.trace == pytest.approx(np.mean(traces), rel=0.02)
     assert trace.n_values == 5
