@@ -75,8 +75,7 @@ class RunFolder:
                 raise OutputFolderError(
                     f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
                 ) from None
-            for left in self.path.glob(".*-writing*"):
-                shutil.rmtree(left, ignore_errors=True)
+            self._clear_leftovers()
             try:
                 yield
             except OSError as error:
@@ -107,6 +106,13 @@ class RunFolder:
                 f"the disk of {self.path} has {free / 2**20:.0f} MB left, and a run needs 200 MB; free some or choose "
                 "another folder with --output"
             )
+
+    def _clear_leftovers(self) -> None:
+        """Remove what a killed run was writing: stages, and files of `codesign.core.files`."""
+        for left in self.path.glob(".*-writing*"):
+            shutil.rmtree(left, ignore_errors=True)
+        for left in self.path.glob(".writing-*"):
+            left.unlink(missing_ok=True)
 
     def evidence(self, stage: str) -> StageEvidence | None:
         """What a stage left, or ``None`` if it is absent or its files are not what it left."""

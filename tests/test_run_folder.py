@@ -200,8 +200,9 @@ def test_what_a_killed_run_left_half_written_is_cleared(folder: RunFolder) -> No
     half = folder.path / ".teacher-writing"
     half.mkdir()
     (half / "model.keras").write_text("half")
+    (folder.path / ".writing-abc.json").write_text("half")
     with folder.locked():
-        assert not half.exists()
+        assert [path.name for path in folder.path.iterdir()] == [LOCK]
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
