@@ -183,7 +183,8 @@ def build_rtl(
         The directory of the Verilog.
     """
     started = time.monotonic()
-    project, metrics = None, {"skipped": "hardware.open_rtl is false"}
+    project: RtlProject | None = None
+    metrics: dict[str, Any] = {"skipped": "hardware.open_rtl is false"}
     if settings.open_rtl:
         project, metrics = _written_and_counted(converted, settings, folder, progress)
     digest = project.digest if project is not None else converted.project.digest
@@ -196,7 +197,8 @@ def build_rtl(
 def _written_and_counted(
     converted: ConvertedStudent, settings: HardwareSettings, folder: str | Path, progress: Progress
 ) -> tuple[RtlProject | None, dict[str, Any]]:
-    project, metrics = None, {}
+    project: RtlProject | None = None
+    metrics: dict[str, Any] = {}
     progress.step("rtl", 0, 2, "Verilog")
     try:
         graph = converted.project.graph()
@@ -234,7 +236,7 @@ def synthesise(
     try:
         result = run_plan(plan, progress=progress)
         metrics = {
-            "csynth": read_csynth(result.report("csynth")).to_dict(),
+            "csynth": read_csynth(result.report("csynth_xml")).to_dict(),
             "versions": dict(result.versions),
         }
     except ToolNotFoundError as missing:
