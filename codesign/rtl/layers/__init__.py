@@ -21,6 +21,7 @@ from codesign.rtl.layers.shapes import (
     trace_transpose,
     trace_zero_padding,
 )
+from codesign.rtl.layers.softmax import trace_softmax
 from codesign.rtl.wires import Wires
 
 Tracer = Callable[[Node, Sequence[Wires], Graph], Wires]
@@ -36,6 +37,7 @@ TRACERS: Mapping[str, Tracer] = {
     "parametrized_activation": trace_parametrized,
     "prelu": trace_prelu,
     "hard_activation": trace_hard,
+    "softmax": trace_softmax,
     "pooling_1d": trace_pooling,
     "pooling_2d": trace_pooling,
     "global_pooling_1d": trace_global_pooling,

@@ -110,9 +110,10 @@ def _levels(node: Node, wires: Wires, graph: Graph) -> Wires:
     def level(wire: FVariable) -> FVariable:
         if binary:
             return choose(is_negative(wire), constant(levels[0]), constant(levels[1]))
-        twice = cast_wire(scaled(wire, 2.0), before)  # the C++ keeps it in the input's own type
-        high = scaled(is_greater(twice, 1.0), levels[2] - levels[1])
-        low = scaled(is_greater(twice, -1.0), levels[1] - levels[0])
+        if graph.io_type == "io_parallel":  # the C++ compares twice the input, kept in the input's own type
+            wire = cast_wire(scaled(wire, 2.0), before)
+        high = scaled(is_greater(wire, 1.0), levels[2] - levels[1])
+        low = scaled(is_greater(wire, -1.0), levels[1] - levels[0])
         return add_constant(add(low, high), levels[0])
 
     return each(level, wires.reshape(node.output_shape))
@@ -142,7 +143,11 @@ def _elu(node: Node, wires: Wires, name: str, graph: Graph) -> Wires:
     """Trace an elu or selu: a straight line for what is not negative, a table for the rest."""
     size = int(node.attributes["table_size"])
     table = _table_values(node, name, size)
-    slope = float(FixedPoint(16, 1, signed=False).quantize(_SELU_SCALE)) if name == "selu" else 1.0
+    slope = 1.0
+    if name == "selu":
+        stream = graph.io_type == "io_stream"
+        kept_in = graph[node.inputs[0]].result if stream else FixedPoint(16, 1, signed=False)
+        slope = float(kept_in.quantize(_SELU_SCALE))
     if name == "elu" and "param" in node.types:
         table = table * float(node.types["param"].quantize(float(node.attributes["activ_param"])))
 

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 # how windows lie over an image, and what hls4ml's tables hold, is told once, by the emulation
 from codesign.emulation.layers.windows import Windows, windows_of
-from codesign.emulation.tables import activation_table, assigned
+from codesign.emulation.tables import activation_table, addressed_values, assigned, exponentials
 from codesign.hls.graph import Node
 from codesign.rtl.cast import cast
 from codesign.rtl.wires import Wires, constant
 
-__all__ = ["Windows", "activation_table", "assigned", "gathered", "integer_type", "result_of", "windows_of"]
+if TYPE_CHECKING:
+    from alkaid.trace import FVariable
+
+__all__ = [
+    "Windows",
+    "activation_table",
+    "addressed_values",
+    "assigned",
+    "exponentials",
+    "gathered",
+    "integer_type",
+    "power_of_two_tree",
+    "result_of",
+    "windows_of",
+]
 
 
 def integer_type(node: Node, name: str) -> bool:
@@ -30,3 +47,13 @@ def gathered(wires: Wires, windows: Windows, filler: float = 0.0) -> Wires:
     flat = np.empty(wires.size + 1, dtype=object)
     flat[:-1], flat[-1] = wires.ravel(), constant(filler)
     return flat[windows.gather(places, -1)[0]]
+
+
+def power_of_two_tree(
+    values: list[FVariable], combine: Callable[[FVariable, FVariable], FVariable]
+) -> FVariable:
+    """Combine values as hls4ml's `reduce` does: the largest power of two of them on the left."""
+    if len(values) == 1:
+        return values[0]
+    left = 1 << ((len(values) - 1).bit_length() - 1)
+    return combine(power_of_two_tree(values[:left], combine), power_of_two_tree(values[left:], combine))

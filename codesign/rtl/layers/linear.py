@@ -40,7 +40,7 @@ def trace_convolution(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wire
 
 
 def trace_depthwise(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
-    """Trace a depthwise convolution with multiplier 1."""
+    """Trace a depthwise convolution with multiplier 1: a sum for each channel."""
     kernel = _kernel(node)
     channels = inputs[0].shape[-1]
     if kernel.shape[-1] != 1:
@@ -48,7 +48,7 @@ def trace_depthwise(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
     by_channel = kernel.reshape(-1, channels)
     terms = gathered(inputs[0], windows_of(node, inputs[0].shape, "filt"))
     columns = [
-        _sums(node, terms[:, :, channel], by_channel[:, channel : channel + 1], channel)
+        _sums(node, terms[:, :, channel], by_channel[:, channel : channel + 1], channel, channels)
         for channel in range(channels)
     ]
     return result_of(node, np.concatenate(columns, axis=1))
@@ -73,7 +73,7 @@ def _kernel(node: Node) -> np.ndarray:
     return kernel
 
 
-def _sums(node: Node, terms: Wires, kernel: np.ndarray, first_output: int = 0) -> Wires:
+def _sums(node: Node, terms: Wires, kernel: np.ndarray, first: int = 0, channels: int = 1) -> Wires:
     """Sum products in the accumulator's type.
 
     In the C++ the sum starts from the bias, and each product and each sum is assigned to the type. Where no
@@ -88,30 +88,35 @@ def _sums(node: Node, terms: Wires, kernel: np.ndarray, first_output: int = 0) -
         Shape `(n_places, n_terms)`.
     kernel
         float64, `(n_terms, n_outputs)`.
-    first_output
-        Where in the layer's bias the outputs begin.
+    first, channels
+        Of a depthwise layer: which channel, of how many.
     """
     accumulator = node.types["accum"]
     if integer_type(node, "accum"):
         accumulator = accumulator.with_modes("TRN_ZERO", "WRAP")
-    bias = node.weights["bias"].ravel()[first_output : first_output + kernel.shape[1]]
+    bias = node.weights["bias"].ravel()[first : first + kernel.shape[1]]
     bias = np.asarray(accumulator.quantize(bias), dtype=np.float64)
-    rows = [_row(node, row, kernel, bias, accumulator) for row in terms]
-    return np.stack(rows)
+    order = _order(node, np.arange(len(kernel)) * channels + first, kernel.size * channels)
+    return np.stack([_row(row[order], kernel[order], bias, accumulator) for row in terms])
 
 
-def _row(node: Node, terms: Wires, kernel: np.ndarray, bias: np.ndarray, accumulator: FixedPoint) -> Wires:
+def _order(node: Node, places: np.ndarray, size: int) -> np.ndarray:
+    """Return the order in which the C++ adds the terms at these places of the flat weights.
+
+    The resource strategies go through the weights with a stride of the reuse factor.
+    """
+    if node.attributes.get("strategy", "latency") == "latency":
+        return places.argsort()
+    return np.lexsort((places, places % min(int(node.attributes.get("reuse_factor", 1)), size)))
+
+
+def _row(terms: Wires, kernel: np.ndarray, bias: np.ndarray, accumulator: FixedPoint) -> Wires:
     exact = not _loses_bits(terms, kernel, accumulator)
     if exact and (accumulator.overflow == "WRAP" or _never_overflows(terms, kernel, bias, accumulator)):
         total = each(add_constant, matrix_product(terms, kernel), bias)
         return each(lambda wire: cast_wire(wire, accumulator), total)
-    if accumulator.overflow != "WRAP" and node.attributes.get("strategy", "latency") != "latency":
-        raise ConversionError(
-            f"its accumulator {accumulator} may saturate on the way, in an order that the strategy "
-            f"{node.attributes['strategy']!r} decides; let the accumulator be inferred ('auto') or use 'latency'"
-        )
     return each(
-        lambda output: _step_by_step(terms, kernel[:, output], bias[output], accumulator),
+        lambda output: _step_by_step(terms, kernel[:, output], float(bias[output]), accumulator),
         np.arange(kernel.shape[1]),
     )
 

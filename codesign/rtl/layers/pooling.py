@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +10,20 @@ import numpy as np
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
-from codesign.rtl.cast import cast, cast_wire, fits, limits
-from codesign.rtl.layers.common import Windows, gathered, integer_type, result_of, windows_of
+from codesign.rtl.cast import cast, cast_wire, limits
+from codesign.rtl.layers.common import (
+    Windows,
+    gathered,
+    integer_type,
+    power_of_two_tree,
+    result_of,
+    windows_of,
+)
 from codesign.rtl.wires import (
     Wires,
     add,
     add_constant,
     constant,
-    each,
     is_constant,
     is_negative,
     larger,
@@ -49,50 +55,60 @@ def _pooled(node: Node, wires: Wires, windows: Windows, graph: Graph) -> Wires:
     accumulator = node.types["accum"]
     if integer_type(node, "accum"):
         accumulator = accumulator.with_modes("TRN_ZERO", "WRAP")
-    if graph.io_type == "io_stream" and not all(fits(wire, accumulator) for wire in wires.flat):
-        raise ConversionError(
-            f"a stream assigns its input to the accumulator {accumulator}, which cannot hold it; let it be inferred"
-        )
+    stream = graph.io_type == "io_stream"
+    if stream:  # each value is assigned to the accumulator's type before anything else
+        wires = cast(wires, accumulator)
     if node.attributes["pool_op"] == "Max":
         return result_of(node, _maxima(wires, windows, accumulator, graph[node.inputs[0]].result))
-    sums = _totals(gathered(wires, windows), accumulator, node)
-    divisors = np.full(len(sums), windows.size[0] * windows.size[1])
-    if "global" not in node.kind and graph.io_type == "io_parallel" and not node.attributes.get("count_pad"):
+    everything = "global" in node.kind
+    divisors = np.full(windows.places[0] * windows.places[1], windows.size[0] * windows.size[1])
+    if not (stream or everything or node.attributes.get("count_pad")):
         divisors = windows.overlaps(wires.shape).astype(np.int64)
-    return result_of(
-        node, each(lambda wire, divisor: _divided(wire, int(divisor), accumulator), sums, divisors[:, None])
-    )
+    if not divisors.all():
+        raise ConversionError(
+            "a window lies wholly in the padding, where the mean of nothing is undefined; pad less"
+        )
+
+    def mean(terms: Wires, divisor: int) -> FVariable:
+        return _divided(_total(terms, accumulator, tree=stream and not everything), divisor, accumulator)
+
+    return result_of(node, _for_each_window(gathered(wires, windows), divisors, mean))
+
+
+def _for_each_window(
+    terms: Wires, divisors: np.ndarray, function: Callable[[Wires, int], FVariable]
+) -> Wires:
+    """Apply a function to each window and channel of terms `(n_places, window, channels)`."""
+    result = np.empty((terms.shape[0], terms.shape[2]), dtype=object)
+    for place, channel in np.ndindex(result.shape):
+        result[place, channel] = function(terms[place, :, channel], int(divisors[place]))
+    return result
 
 
 def _maxima(wires: Wires, windows: Windows, accumulator: FixedPoint, source: FixedPoint) -> Wires:
     # the C++ pads with the highest bit alone: the least value of a signed type, the middle of an unsigned one
     top = 2.0 ** (source.integer_bits - 1)
     terms = gathered(wires, windows, -top if source.signed else top)
-    largest = np.empty((terms.shape[0], terms.shape[2]), dtype=object)
-    for place, channel in np.ndindex(largest.shape):
-        largest[place, channel] = reduced(larger, terms[place, :, channel])
+    largest = _for_each_window(terms, np.ones(len(terms)), lambda window, _: reduced(larger, list(window)))
     return cast(largest, accumulator)
 
 
-def _totals(terms: Wires, accumulator: FixedPoint, node: Node) -> Wires:
-    """Add terms `(n_places, window, channels)` in the accumulator's type, from zero, one after the other."""
-    totals = np.empty((terms.shape[0], terms.shape[2]), dtype=object)
-    for place, channel in np.ndindex(totals.shape):
-        totals[place, channel] = _total(list(terms[place, :, channel]), accumulator, node)
-    return totals
-
-
-def _total(terms: list[FVariable], accumulator: FixedPoint, node: Node) -> FVariable:
+def _total(terms: Wires, accumulator: FixedPoint, *, tree: bool) -> FVariable:
+    """Add terms in the accumulator's type: from zero, one after the other, or in a balanced tree."""
     least, most = limits(accumulator)
     exact = all(is_constant(term) or term.step >= accumulator.step for term in terms)
-    low, high = (
-        sum(clip(getattr(term, end), 0.0) for term in terms) for clip, end in ((min, "low"), (max, "high"))
-    )
+    low, high = sum(min(term.low, 0.0) for term in terms), sum(max(term.high, 0.0) for term in terms)
     if exact and (accumulator.overflow == "WRAP" or (low >= least and high <= most)):
-        return cast_wire(reduced(add, terms), accumulator)
+        return cast_wire(reduced(add, list(terms)), accumulator)
+
+    def combine(a: FVariable, b: FVariable) -> FVariable:
+        return cast_wire(add(a, b), accumulator)
+
+    if tree:
+        return power_of_two_tree(list(terms), combine)
     total = constant(0.0)
     for term in terms:
-        total = cast_wire(add(total, term), accumulator)
+        total = combine(total, term)
     return total
 
 

@@ -48,6 +48,7 @@ int main(int argc, char **argv) {
     const auto dut = std::make_unique<Vdut>(context.get());
     std::vector<std::uint32_t> in(INPUT_WORDS), out(OUTPUT_WORDS);
     dut->clk = 0;
+    dut->eval();  // the first evaluation sees no edge
     long cycle = 0, last_cycle = -1;  // last_cycle is known when the inputs end
     for (;; ++cycle) {
         if (last_cycle < 0) {
