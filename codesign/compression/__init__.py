@@ -1,0 +1,1 @@
+"""Pruning, the bit-width scan, Hessian-aware widths, affine quantization and quantization-aware training."""

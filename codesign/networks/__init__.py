@@ -1,0 +1,1 @@
+"""A network as a plain value, read from Keras and QKeras models and built into them."""

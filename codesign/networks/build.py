@@ -41,7 +41,7 @@ def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
             quantizers = {kernel: qkeras_bits(formats.weight)}
             if "bias" in layer.weights:
                 quantizers["bias_quantizer"] = qkeras_bits(formats.bias)
-            return _weight_layer(layer, _Q_LAYERS(qkeras)[layer.kind], **quantizers)
+            return _weight_layer(layer, _quantized_kinds(qkeras)[layer.kind], **quantizers)
         if layer.kind == "relu":
             return qkeras.QActivation(qkeras_relu(precision[layer.name].result), name=layer.name)
         if layer.kind == "linear":
@@ -66,6 +66,14 @@ def read_weights(network: Network, model: keras.Model) -> Network:
     return network.map_layers(read)
 
 
+def write_weights(network: Network, model: keras.Model) -> None:
+    """Put the weights of a network into a model that was built from one of the same layers and shapes."""
+    for layer in network.layers:
+        if layer.weights:
+            for key, variable in _variables(layer, model.get_layer(layer.name)).items():
+                variable.assign(layer.weights[key])
+
+
 def _build(network: Network, make: Callable[[LayerSpec], Any], grid: Any = None) -> keras.Model:
     tensors: dict[str, Any] = {}
     for layer in network.layers:
@@ -78,10 +86,7 @@ def _build(network: Network, make: Callable[[LayerSpec], Any], grid: Any = None)
             inputs = [tensors[name] for name in layer.inputs]
             tensors[layer.name] = make(layer)(inputs if layer.kind in ("add", "concatenate") else inputs[0])
     model = keras.Model(source, tensors[network.output.name], name=network.name)
-    for layer in network.layers:
-        if layer.weights:
-            for key, variable in _variables(layer, model.get_layer(layer.name)).items():
-                variable.assign(layer.weights[key])
+    write_weights(network, model)
     return model
 
 
@@ -93,7 +98,12 @@ def _variables(layer: LayerSpec, built: Any) -> Mapping[str, Any]:
             "mean": built.moving_mean,
             "variance": built.moving_variance,
         }
-    return {key: getattr(built, key) for key in layer.weights}
+    return {key: kernel_variable(built) if key == "kernel" else getattr(built, key) for key in layer.weights}
+
+
+def kernel_variable(built: Any) -> Any:
+    """The kernel of a Keras or QKeras layer; `QDepthwiseConv2D` has its own name for it."""
+    return built.depthwise_kernel if hasattr(built, "depthwise_kernel") else built.kernel
 
 
 def _weight_layer(layer: LayerSpec, make: Callable[..., Any], **options: Any) -> Any:
@@ -108,7 +118,7 @@ def _weight_layer(layer: LayerSpec, make: Callable[..., Any], **options: Any) ->
     return make(filters=kernel.shape[-1], kernel_size=size, **options)
 
 
-def _Q_LAYERS(qkeras: Any) -> Mapping[str, Any]:  # noqa: N802
+def _quantized_kinds(qkeras: Any) -> Mapping[str, Any]:
     return {
         "dense": qkeras.QDense,
         "conv1d": qkeras.QConv1D,

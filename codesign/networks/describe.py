@@ -13,6 +13,7 @@ import numpy as np
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
+from codesign.networks.build import kernel_variable
 from codesign.networks.description import LayerSpec, Network
 
 _DROPPED = (
@@ -25,8 +26,9 @@ _DROPPED = (
 )
 _FINAL_ACTIVATIONS = ("softmax", "sigmoid")
 _SUPPORTED = (
-    "Dense, Conv1D, Conv2D, DepthwiseConv2D, BatchNormalization, ReLU and Activation (relu, linear; softmax or sigmoid at "
-    "the end), Flatten, Reshape, ZeroPadding1D/2D, MaxPooling1D/2D, AveragePooling1D/2D, Add, Concatenate and the dropouts"
+    "Dense, Conv1D, Conv2D, DepthwiseConv2D, BatchNormalization, ReLU and Activation (relu, linear; softmax or "
+    "sigmoid at the end), Flatten, Reshape, ZeroPadding1D/2D, MaxPooling1D/2D, AveragePooling1D/2D, Add, Concatenate "
+    "and the dropouts"
 )
 
 
@@ -103,7 +105,8 @@ def _read(model: keras.Model) -> _Reader:
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ConversionError(
-            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; it must have one of each"
+            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+            "it must have one of each"
         )
     reader = _Reader(model.outputs[0])
     for nodes in sorted(model._nodes_by_depth.items(), reverse=True):
@@ -171,7 +174,8 @@ class _Reader:
             return source
         where = " in the middle of the network" if function in _FINAL_ACTIVATIONS else ""
         self.faults.append(
-            f"layer {layer.name!r} has the activation {function!r}{where}; supported are relu, linear, and softmax or sigmoid at the end"
+            f"layer {layer.name!r} has the activation {function!r}{where}; "
+            "supported are relu, linear, and softmax or sigmoid at the end"
         )
         return source
 
@@ -226,7 +230,7 @@ def _array(variable: Any) -> np.ndarray:
 
 
 def _kernel(layer: Any) -> Mapping[str, np.ndarray]:
-    weights = {"kernel": _array(layer.kernel)}
+    weights = {"kernel": _array(kernel_variable(layer))}
     if layer.use_bias:
         weights["bias"] = _array(layer.bias)
     return weights
@@ -274,7 +278,8 @@ def _pool(kind: str) -> Any:
             size = int(np.prod(config["pool_size"]))
             if size & (size - 1):
                 raise ConversionError(
-                    f"layer {layer.name!r} averages {size} values; only windows of 2, 4, 8, ... values are exact in fixed point"
+                    f"layer {layer.name!r} averages {size} values; "
+                    "only windows of 2, 4, 8, ... values are exact in fixed point"
                 )
             _only(layer, padding="valid")
         return kind, config, {}

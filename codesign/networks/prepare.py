@@ -11,7 +11,6 @@ from codesign.errors import ConversionError
 from codesign.networks.description import ACTIVATION_KINDS, WEIGHT_KINDS, LayerSpec, Network
 
 _WIDE = (*WEIGHT_KINDS, "add", "average_pool1d", "average_pool2d")
-_SHAPE_ONLY = ("flatten", "reshape", "zero_padding1d", "zero_padding2d", "max_pool1d", "max_pool2d")
 
 
 def prepare_for_quantization(network: Network) -> Network:
@@ -82,14 +81,6 @@ def add_quantization_points(network: Network) -> Network:
         if layer.name in exposed:
             layers.append(LayerSpec(f"{layer.name}_out", "linear", (layer.name,)))
     return replace(network, layers=tuple(layers))
-
-
-def quantization_source(network: Network, name: str) -> str:
-    """The layer whose format the values of layer `name` have: itself, or the one before layers that only move values."""
-    layer = network[name]
-    while layer.kind in _SHAPE_ONLY:
-        layer = network[layer.inputs[0]]
-    return layer.name
 
 
 def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:

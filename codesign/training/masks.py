@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from codesign.networks.build import kernel_variable
+
 
 def hold_zeros(model: keras.Model, masks: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Constrain kernels to their masks; the masks may be changed while training goes on.
@@ -32,7 +34,7 @@ def hold_zeros(model: keras.Model, masks: Mapping[str, np.ndarray]) -> dict[str,
     """
     variables = {}
     for name, mask in masks.items():
-        kernel = model.get_layer(name).kernel
+        kernel = kernel_variable(model.get_layer(name))
         mask = np.asarray(mask, dtype=np.float32)
         variable = keras.Variable(mask, trainable=False, name=f"{name}_mask")
         kernel.constraint = _Masked(variable)

@@ -136,8 +136,8 @@ def climb(
     off = ~grid.is_representable(x).reshape(len(x), -1).all(axis=1)
     if off.any():
         raise DataError(
-            f"{int(off.sum())} of {len(x)} input vectors are off the input grid {grid}, first at index {int(off.argmax())}; "
-            "quantize them with the grid's quantize first"
+            f"{int(off.sum())} of {len(x)} input vectors are off the input grid {grid}, "
+            f"first at index {int(off.argmax())}; quantize them with the grid's quantize first"
         )
     if len(reference) != len(x) or reference.shape[1] != project.n_outputs:
         raise DataError(f"the reference has shape {reference.shape}, not {(len(x), project.n_outputs)}")
