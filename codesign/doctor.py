@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codesign.errors import ToolError
-from codesign.hls.toolchain import GXX, MAKE, VENDOR_TOOLS
+from codesign.hls.toolchain import GXX, MAKE, VENDOR_TOOLS, Tool
 
 _PACKAGES = ("keras", "tensorflow", "qkeras-v3", "hls4ml", "alkaid", "quantizers")
 _LEAST_MEMORY_GB = 4
@@ -130,12 +130,12 @@ def _vendor() -> list[Check]:
         "vivado": "logic synthesis and implementation",
     }
     return [
-        _tool(lambda tool=tool: _version(tool), tool.program, enables[tool.program], tool.advice, False)  # type: ignore[misc]
+        _tool(lambda tool=tool: _version(tool), tool.program, enables[tool.program], tool.advice, False)
         for tool in VENDOR_TOOLS
     ]
 
 
-def _version(tool) -> str:  # type: ignore[no-untyped-def]
+def _version(tool: Tool) -> str:
     return str(tool.find().read_version())
 
 

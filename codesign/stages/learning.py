@@ -206,5 +206,7 @@ def _load_history(folder: Path) -> Any:
     path = folder / "history.json"
     if not path.is_file():
         return None
-    kept: dict[str, Any] = read_json(path)
-    return History(**{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()})
+    kept: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in read_json(path).items()
+    }
+    return History(**kept)
