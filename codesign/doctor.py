@@ -9,6 +9,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from codesign.errors import ToolError
@@ -130,7 +131,7 @@ def _vendor() -> list[Check]:
         "vivado": "logic synthesis and implementation",
     }
     return [
-        _tool(lambda tool=tool: _version(tool), tool.program, enables[tool.program], tool.advice, False)
+        _tool(partial(_version, tool), tool.program, enables[tool.program], tool.advice, False)
         for tool in VENDOR_TOOLS
     ]
 
