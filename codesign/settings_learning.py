@@ -156,9 +156,10 @@ class PruningSettings(TrainingSettings):
 
     `schedule` ``polynomial`` (arXiv:1710.01878) raises the sparsity each epoch up to `ramp` of them, ``iterative``
     removes an equal share of what is left in each of `rounds` trainings, ``one_shot`` all at once; ``structured``
-    takes `rounds` in both. `rewind` puts the weights that stay back to the student's first ones (``initial``, the
-    lottery ticket, arXiv:1803.03635) or to those of early training (``early``, arXiv:1912.05671) after each round;
-    with ``none`` they are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to the loss.
+    and ``hardware`` take `rounds` in both. `rewind` puts the weights that stay back to the student's first ones
+    (``initial``, the lottery ticket, arXiv:1803.03635) or to those of early training (``early``, arXiv:1912.05671)
+    after each round; with ``none`` they are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to
+    the loss.
 
     `inside` ``quantization`` prunes in rounds of quantization-aware training instead (arXiv:2102.11289).
     """
@@ -172,7 +173,7 @@ class PruningSettings(TrainingSettings):
     ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
     rounds: Count = 5
     rewind: Literal["none", "initial", "early"] = "none"
-    score: Literal["magnitude", "taylor", "hessian"] = "magnitude"
+    score: Literal["magnitude", "taylor", "hessian"] = "hessian"
     saliency_samples: Count = 1024
     assumed_bits: Annotated[int, Field(ge=2, le=16)] = 8
     l1: NotNegative = 0.0
@@ -183,6 +184,11 @@ class PruningSettings(TrainingSettings):
         if self.layers and (self.scope == "global" or self.method == "hardware"):
             what = "the scope 'global'" if self.scope == "global" else "the method 'hardware'"
             raise ValueError(f"{what} has one budget for the whole network and takes no layers")
+        in_rounds = self.schedule == "iterative" or self.method in ("structured", "hardware")
+        if in_rounds and self.schedule != "one_shot" and self.epochs < self.rounds:
+            raise ValueError(
+                f"{self.epochs} epochs cannot be shared by {self.rounds} rounds; raise epochs or lower rounds"
+            )
         if self.rewind != "none" and self.schedule == "polynomial":
             raise ValueError("to rewind needs the schedule 'iterative' or 'one_shot'")
         if self.rewind != "none" and self.method == "structured":

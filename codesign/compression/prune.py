@@ -1,4 +1,4 @@
-"""Magnitude pruning on a schedule, learning from the teacher all the while."""
+"""The pruning stage: fewer weights, neurons or multipliers, learning from the teacher all the while."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from codesign.compression.pruning.choose import smallest_masked as smallest_masked
+from codesign.compression.pruning.choose import sparsity_targets, weight_outcomes
+from codesign.compression.pruning.hardware import HardwareSelector
+from codesign.compression.pruning.masked import Selector, SparsitySelector, scorer, train_masked
+from codesign.compression.pruning.outcome import Kept, LayerOutcome
+from codesign.compression.pruning.structured import prune_structured
+from codesign.compression.pruning.target_cost import target_costs
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float, read_weights
 from codesign.networks.description import Network
-from codesign.settings import DistillationSettings, PruningSettings
-from codesign.training.distill import Student, check_same_outputs, packed, student_record
-from codesign.training.fit import History, fit, make_reproducible
-from codesign.training.losses import DistillationLoss
-from codesign.training.masks import hold_zeros
+from codesign.networks.prepare import fold_batch_norm
+from codesign.settings import DistillationSettings, HardwareSettings, PruningSettings
+from codesign.training.distill import Student, check_same_outputs, settled, student_record
+from codesign.training.fit import History, make_reproducible
+from codesign.training.lesson import Lesson, make_lesson
 from codesign.training.teacher import Teacher
 
 
@@ -34,7 +41,7 @@ class PrunedStudent:
     history
         Of its training; ``None`` if nothing was to prune.
     record
-        The stage's evidence; its metrics hold each layer's sparsity, asked and reached.
+        The stage's evidence; its metrics hold what was asked of each layer, what it reached, and why less.
     """
 
     network: Network
@@ -53,112 +60,121 @@ def prune_student(
     settings: PruningSettings,
     distillation: DistillationSettings,
     *,
+    hardware: HardwareSettings | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> PrunedStudent:
-    """Prune the smallest weights of each kernel step by step while training goes on (Zhu and Gupta, arXiv:1710.01878).
+    """Prune a student while it goes on learning from the teacher.
 
     Parameters
     ----------
     student
         What is pruned; unchanged.
     teacher, distillation
-        The student goes on learning with these soft targets, temperature and alpha.
+        The student goes on learning with these soft targets, temperature, alpha and terms.
     dataset
         What they were made with.
     settings
-        Sparsity for all kernels and by layer, epochs, ramp.
+        Method, sparsity, schedule, epochs; see `codesign.settings.PruningSettings`.
+    hardware
+        The target of the method ``hardware``: strategies and reuse factors.
+    seed
+        Of the order of the samples.
 
     Raises
     ------
     SettingsError
-        If `settings.layers` names an unknown layer, or a sparsity would leave a layer without a weight.
+        If `settings.layers` names an unknown layer, a sparsity would leave a layer without a weight or unit, or
+        there is no network to rewind to.
     TrainingError
         If the loss is not finite.
     """
-    targets = sparsity_targets(student.network, settings)
-    model = build_float(student.network)
+    network = student.network
+    targets = None if settings.method == "structured" else sparsity_targets(network, settings)
+    rewind_to = rewound(student.early, settings)
+    model = build_float(network)
     check_same_outputs(teacher, model.output_shape[-1])
     started = time.monotonic()
     parents = {"student": student.record.digest, "teacher": teacher.record.digest, "dataset": dataset.digest}
+    distillation = settled(distillation, student.record)
     history = None
-    if any(targets.values()):
+    if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):
+        outcomes = _untouched(network, settings)
+    elif settings.method == "structured":
         make_reproducible(seed)
-        kernels = {layer.name: layer.weights["kernel"] for layer in student.network.weight_layers}
-        masks = hold_zeros(model, {name: kernel != 0 for name, kernel in kernels.items()})
-        ramp = max(1, round(settings.ramp * settings.epochs))
-        history = fit(
-            model,
-            DistillationLoss(distillation.alpha, distillation.temperature),
-            *packed(dataset, teacher),
-            settings,
-            callbacks=[_Pruner(masks, targets, ramp)],
-            keep_from=ramp - 1,
-            progress=progress,
-            what="pruning",
+        result = prune_structured(network, teacher, dataset, settings, distillation, progress=progress)
+        network, history, outcomes = result.network, result.history, dict(result.layers)
+        model = build_float(network)
+    else:
+        make_reproducible(seed)
+        lesson = make_lesson(model, teacher, dataset, distillation)
+        kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
+        selector = _selector(
+            student, lesson, dataset, settings, targets or {}, hardware or HardwareSettings()
         )
-    network = read_weights(student.network, model)
-    layers = {
-        layer.name: {"asked": targets[layer.name], "reached": float((layer.weights["kernel"] == 0).mean())}
-        for layer in network.weight_layers
+        history = train_masked(
+            lesson, selector, settings, settings, kernels, rewind_to=rewind_to, progress=progress
+        )
+        network = read_weights(network, model)
+        if isinstance(selector, HardwareSelector):
+            outcomes = selector.outcomes(network)
+        else:
+            outcomes = weight_outcomes(network, targets if settings.scope == "layer" else None)
+    extra = {
+        "layers": {name: outcome.to_dict() for name, outcome in outcomes.items()},
+        "distillation": {"temperature": distillation.temperature, "alpha": distillation.alpha},
     }
-    record = student_record(
-        "pruning", network, model, dataset, settings, seed, parents, started, {"layers": layers}
-    )
+    record = student_record("pruning", network, model, dataset, settings, seed, parents, started, extra)
     return PrunedStudent(network, history, record)
 
 
-def sparsity_targets(network: Network, settings: PruningSettings) -> dict[str, float]:
-    """The sparsity to reach in each layer with weights.
-
-    Raises
-    ------
-    SettingsError
-        If `settings.layers` names an unknown layer, or a sparsity would leave a layer without a weight; all faults
-        together.
-    """
-    sizes = {layer.name: layer.weights["kernel"].size for layer in network.weight_layers}
-    targets = {name: settings.layers.get(name, settings.sparsity) for name in sizes}
-    faults = [
-        f"pruning.layers.{name}: the student has no such layer; its layers with weights are {', '.join(sizes)}"
-        for name in settings.layers
-        if name not in sizes
-    ]
-    faults += [
-        f"pruning: a sparsity of {target:g} leaves none of the {sizes[name]} weights of layer {name!r}; set "
-        f"pruning.layers.{name} to less"
-        for name, target in targets.items()
-        if round(target * sizes[name]) >= sizes[name]
-    ]
-    if faults:
-        raise SettingsError(faults)
-    return targets
+def rewound(early: Mapping[str, Network], settings: PruningSettings) -> Network | None:
+    """The network that the settings rewind to, of those that a student kept; ``None`` to go on from where it is."""
+    if settings.rewind == "none":
+        return None
+    if settings.rewind not in early:
+        raise SettingsError(
+            f"pruning.rewind: {settings.rewind!r} needs the student's weights from its own training, which it does not "
+            "have; distil it with distill_student, or set rewind: none"
+        )
+    return early[settings.rewind]
 
 
-class _Pruner(keras.callbacks.Callback):
-    """Raises the sparsity along `1 - (1 - t)^3` and fixes the masks of the smallest magnitudes each epoch."""
+def _selector(
+    student: Student,
+    lesson: Lesson,
+    dataset: Dataset,
+    settings: PruningSettings,
+    targets: Mapping[str, float],
+    hardware: HardwareSettings,
+) -> Selector:
+    names = [layer.name for layer in student.network.weight_layers]
+    if settings.method != "hardware":
+        return SparsitySelector(scorer(settings, settings.method, names, lesson), settings, targets)
+    calibration = dataset.calibration(min(settings.saliency_samples, len(dataset.x_train)))
+    costs = target_costs(student.network, hardware, settings.assumed_bits, calibration)
 
-    def __init__(self, masks: Mapping[str, keras.Variable], targets: Mapping[str, float], ramp: int) -> None:
-        super().__init__()
-        self.masks, self.targets, self.ramp = masks, targets, ramp
+    def current() -> Network:
+        return read_weights(student.network, lesson.student)
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        if epoch >= self.ramp:
-            return
-        progress = (epoch + 1) / self.ramp
-        for name, mask in self.masks.items():
-            kernel = self.model.get_layer(name).kernel
-            values = keras.ops.convert_to_numpy(kernel)
-            new = smallest_masked(values, self.targets[name] * (1 - (1 - progress) ** 3))
-            mask.assign(new)
-            kernel.assign(values * new)
+    def folded() -> dict[str, np.ndarray]:
+        # what is built has the normalisations folded in: a channel that they scale up matters more
+        return {
+            layer.name: np.abs(layer.weights["kernel"]) for layer in fold_batch_norm(current()).weight_layers
+        }
+
+    score = folded if settings.score == "magnitude" else scorer(settings, settings.score, names, lesson)
+    return HardwareSelector(score, current, costs, settings)
 
 
-def smallest_masked(kernel: np.ndarray, sparsity: float) -> np.ndarray:
-    """A float32 mask in the kernel's shape, 0 at the smallest magnitudes; exactly `round(sparsity * size)` zeros.
-
-    Weights that are zero already are the first to be masked; ties are broken by position.
-    """
-    mask = np.ones(kernel.size, dtype=np.float32)
-    mask[np.argsort(np.abs(kernel), axis=None, kind="stable")[: round(sparsity * kernel.size)]] = 0
-    return mask.reshape(kernel.shape)
+def _untouched(network: Network, settings: PruningSettings) -> dict[str, LayerOutcome]:
+    later = settings.inside == "quantization"
+    kept = Kept.IN_QUANTIZATION if later else Kept.NOT_ASKED
+    return {
+        layer.name: LayerOutcome(
+            settings.layers.get(layer.name, settings.sparsity),
+            float((layer.weights["kernel"] == 0).mean()),
+            kept,
+        )
+        for layer in network.weight_layers
+    }

@@ -29,14 +29,18 @@ class Lesson:
 
     Parameters
     ----------
+    student
+        The student, which ends at its logits.
     model
-        The student itself, or the student with its features beside its logits; they share their weights.
+        What is trained: the student itself, or the student with its features beside its logits; they share their
+        weights.
     loss
         On the packed targets.
     train, validation
         Inputs and packed targets.
     """
 
+    student: keras.Model
     model: keras.Model
     loss: keras.losses.Loss
     train: Part
@@ -108,7 +112,7 @@ def make_lesson(
         terms = []
     if not on_layers and not terms and settings.form == "soft":
         train, validation = ((x, pack_targets(y, logits)) for x, y, logits in _parts(dataset, teacher))
-        return Lesson(model, DistillationLoss(alpha, temperature), train, validation)
+        return Lesson(model, model, DistillationLoss(alpha, temperature), train, validation)
     outputs, features = [model.outputs[0]], []
     for number, term in enumerate(on_layers):
         arrays = _teacher_features(term, teacher, dataset)
@@ -132,7 +136,7 @@ def make_lesson(
         for index, (x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
-    return Lesson(extended, loss, train, validation)
+    return Lesson(model, extended, loss, train, validation)
 
 
 def chosen(settings: DistillationSettings) -> tuple[float, float]:
