@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 
+from codesign.compression.phases import Phases, budget, check_rounds
+from codesign.compression.prune import rewound
+from codesign.compression.pruning.choose import weight_outcomes
+from codesign.compression.pruning.masked import joined
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
@@ -15,11 +21,9 @@ from codesign.networks.build import build_quantized, read_weights
 from codesign.networks.describe import describe_quantized
 from codesign.networks.description import Network
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
-from codesign.settings import DistillationSettings, QuantizationSettings
-from codesign.training.distill import check_same_outputs, packed, student_record
-from codesign.training.fit import History, fit, make_reproducible
-from codesign.training.losses import DistillationLoss
-from codesign.training.masks import hold_zeros
+from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
+from codesign.training.distill import check_same_outputs, student_record
+from codesign.training.fit import History, make_reproducible
 from codesign.training.teacher import Teacher
 
 
@@ -84,10 +88,16 @@ def quantize_student(
     settings: QuantizationSettings,
     distillation: DistillationSettings,
     *,
+    pruning: PruningSettings | None = None,
+    early: Mapping[str, Network] | None = None,
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> QuantizedStudent:
     """Fine-tune a student under quantization; zeros of its kernels stay exactly zero.
+
+    With `pruning` that is `inside` quantization, weights are removed in rounds of this training: quantization-aware
+    pruning, by fine-tuning or to a lottery ticket (Hawks et al., arXiv:2102.11289, section 4). With epochs of
+    self-study and co-study it is QKD (Kim et al., arXiv:1911.12491).
 
     Parameters
     ----------
@@ -96,33 +106,44 @@ def quantize_student(
     precision
         From the scan, or any map for the prepared network.
     teacher, distillation
-        The student goes on learning with these soft targets, temperature and alpha.
+        The student goes on learning with these soft targets, temperature, alpha and terms.
     dataset
         What they were made with.
     settings
-        Epochs, batch size, learning rate.
+        Epochs of each phase, batch size, learning rate.
+    pruning
+        Prune here if it says so; its epochs and learning rate do not count, those of `settings` do.
+    early
+        The student's early weights, for pruning that rewinds.
+    seed
+        Of the order of the samples.
 
     Raises
     ------
     ConversionError
         If a format has no QKeras form.
+    SettingsError
+        If phases, rounds or sparsities cannot be.
     TrainingError
         If the loss is not finite.
     """
+    pruning = pruning if pruning is not None and pruning.inside == "quantization" else None
+    rewind_to = None
+    if pruning is not None:
+        check_rounds(settings, pruning)
+        rewind_to = rewound(early or {}, pruning)
     started = time.monotonic()
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
     model = build_quantized(prepared, precision)
     check_same_outputs(teacher, model.output_shape[-1])
-    hold_zeros(model, {layer.name: layer.weights["kernel"] != 0 for layer in prepared.weight_layers})
-    history = fit(
-        model,
-        DistillationLoss(distillation.alpha, distillation.temperature),
-        *packed(dataset, teacher),
-        settings,
-        progress=progress,
-        what="quantization",
-    )
+    names = [layer.name for layer in prepared.weight_layers]
+    phases = Phases(model, names, teacher, dataset, settings, distillation, _folded_names(network), progress)
+    phases.study()
+    if pruning is None:
+        phases.tutor()
+    else:
+        phases.tutor_pruned(prepared, pruning, rewind_to and prepare_for_quantization(rewind_to))
     trained = read_weights(prepared, model)
     parents = {
         "student": network.digest,
@@ -130,9 +151,19 @@ def quantize_student(
         "teacher": teacher.record.digest,
         "dataset": dataset.digest,
     }
-    extra = {"average_weight_bits": precision.average_bits("weight")}
     on_grid, _ = hardware_form(trained, precision)
+    extra: dict[str, Any] = {"average_weight_bits": precision.average_bits("weight")}
+    if len(phases.rows) > 1:
+        extra["phases"] = phases.rows
+    if pruning is not None:
+        outcomes = weight_outcomes(on_grid, budget(prepared, pruning))
+        extra["layers"] = {name: outcome.to_dict() for name, outcome in outcomes.items()}
     record = student_record(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )
-    return QuantizedStudent(trained, precision, history, record)
+    return QuantizedStudent(trained, precision, joined(phases.histories), record)
+
+
+def _folded_names(network: Network) -> dict[str, str]:
+    """The layers that took in a normalisation, by its name: a hint's layer may be named after either."""
+    return {layer.name: layer.inputs[0] for layer in network.layers if layer.kind == "batch_norm"}

@@ -24,7 +24,6 @@ from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
-from codesign.training.losses import pack_targets
 from codesign.training.search import choose_distillation
 from codesign.training.teacher import Teacher
 
@@ -136,14 +135,6 @@ class _Snapshots(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 == self.epoch:
             self.networks["early"] = describe(self.network)
-
-
-def packed(dataset: Dataset, teacher: Teacher) -> tuple[tuple, tuple]:
-    """Inputs and packed targets of the train and the validation part."""
-    return (
-        (dataset.x_train, pack_targets(dataset.y_train, teacher.train_logits)),
-        (dataset.x_validation, pack_targets(dataset.y_validation, teacher.validation_logits)),
-    )
 
 
 def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:

@@ -1,0 +1,131 @@
+"""Co-studying: a copy of the teacher learns together with the quantized student (QKD, arXiv:1911.12491)."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import keras
+from keras import ops
+
+from codesign.core.progress import SILENT, Progress
+from codesign.data import Dataset
+from codesign.errors import SettingsError
+from codesign.networks.logits import ending_in_logits
+from codesign.settings import TeacherSettings, TrainingSettings
+from codesign.training.fit import History, fit
+from codesign.training.losses import hard_loss, pack_targets, packed_accuracy, soft_loss
+from codesign.training.teacher import Teacher, teacher_of
+
+
+@keras.saving.register_keras_serializable("codesign")
+class CoStudyLoss(keras.losses.Loss):
+    """Each of two networks learns from the labels and from the other's soft targets.
+
+    `alpha L_NLL + (1 - alpha) T^2 KL(other || own)` for the student and for the teacher, summed; no gradient flows into
+    the other's soft targets.
+
+    Parameters
+    ----------
+    alpha
+        The weight of the hard-label losses.
+    temperature
+        Of the soft targets.
+    n_outputs
+        Of each network: outputs are the student's logits, then the teacher's.
+    """
+
+    def __init__(self, alpha: float, temperature: float, n_outputs: int, name: str = "co_study") -> None:
+        super().__init__(name=name)
+        self.alpha, self.temperature, self.n_outputs = alpha, temperature, n_outputs
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each sample."""
+        student, teacher = y_pred[:, : self.n_outputs], y_pred[:, self.n_outputs :]
+        return self._own(y_true, student, teacher) + self._own(y_true, teacher, student)
+
+    def _own(self, y_true: Any, own: Any, other: Any) -> Any:
+        soft = soft_loss(ops.stop_gradient(other), own, self.temperature)
+        return self.alpha * hard_loss(y_true[:, 0], own) + (1 - self.alpha) * soft
+
+    def packed_accuracy(self, y_true: Any, y_pred: Any) -> Any:
+        """Whether the student's class is the label, shape `(n,)`."""
+        return packed_accuracy(y_true, y_pred[:, : self.n_outputs])
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` needs."""
+        return {
+            "alpha": self.alpha,
+            "temperature": self.temperature,
+            "n_outputs": self.n_outputs,
+            "name": self.name,
+        }
+
+
+def co_study(
+    model: keras.Model,
+    teacher: Teacher,
+    dataset: Dataset,
+    training: TrainingSettings,
+    temperature: float,
+    alpha: float,
+    *,
+    progress: Progress = SILENT,
+) -> tuple[Teacher, History]:
+    """Train a student together with a copy of its teacher.
+
+    Parameters
+    ----------
+    model
+        The student, quantized; trained in place.
+    teacher
+        A single network; unchanged, a copy of it learns.
+    dataset
+        What both learn from.
+    training
+        Epochs, batch size, learning rate.
+    temperature, alpha
+        Of both losses.
+    progress
+        Told after every epoch.
+
+    Returns
+    -------
+    tuple
+        The teacher that came of it, with its logits, and the history; the epoch that is kept is the student's best.
+
+    Raises
+    ------
+    SettingsError
+        If the teacher is no single network.
+    TrainingError
+        If the loss is not finite.
+    """
+    require_one_network(teacher)
+    started = time.monotonic()
+    learning = ending_in_logits(teacher.model)
+    inputs = keras.Input(dataset.input_shape, name="both")
+    both = keras.Model(
+        inputs, keras.layers.Concatenate(name="student_and_teacher")([model(inputs), learning(inputs)])
+    )
+    history = fit(
+        both,
+        CoStudyLoss(alpha, temperature, int(model.output_shape[-1])),
+        (dataset.x_train, pack_targets(dataset.y_train)),
+        (dataset.x_validation, pack_targets(dataset.y_validation)),
+        training,
+        progress=progress,
+        what="co-study",
+    )
+    parents = {"dataset": dataset.digest, "teacher": teacher.record.digest}
+    grown = teacher_of(learning, dataset, TeacherSettings(), None, history, started, parents, teacher.cache)
+    return grown, history
+
+
+def require_one_network(teacher: Teacher) -> None:
+    """Refuse to co-study with a teacher that is no single network: `SettingsError`."""
+    if teacher.model is None:
+        raise SettingsError(
+            "quantization.co_study_epochs: the teacher learns too and must be one network, not an ensemble, "
+            "specialists or logits; set it to 0 or use a single teacher"
+        )
