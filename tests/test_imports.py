@@ -36,10 +36,10 @@ ALLOWED = {
     "comparison": {*BASE, "reports"},
     # where software and hardware meet, and what runs the stages
     "run_folder": BASE,
-    "hardware": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification"},
-    "stages": {*BASE, *SOFTWARE_ROOMS, "hls", "verification", "hardware", "run_folder"},
+    "hardware": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports"},
+    "stages": {*BASE, *SOFTWARE_ROOMS, "hls", "rtl", "verification", "hardware", "run_folder"},
     "preflight": {*BASE, *SOFTWARE_ROOMS, "hls", "hardware", "stages"},
-    "flow": {*BASE, "settings", "comparison", "run_folder", "stages", "preflight"},
+    "flow": {*BASE, "settings", "hls", "comparison", "run_folder", "stages", "preflight"},
     "doctor": {*BASE, "hls"},
     "terminal": {*BASE, "comparison", "doctor"},
     "cli": {
@@ -68,6 +68,8 @@ NARROW = {
     ("emulation", "hls"): {"graph"},
     ("compression", "hls"): {"graph", "convert"},
     ("rtl", "hls"): {"graph", "toolchain"},
+    # whether the vendor's tool is there decides whether its stage is redone
+    ("flow", "hls"): {"toolchain"},
 }
 """Where a room may take only some modules of another."""
 
