@@ -152,6 +152,10 @@ def _depends(stage: Stage, context: Context) -> dict[str, str]:
         depends["the vendor's HLS tool"] = json_digest(vendor_tool(settings.hardware.backend))
     if "teacher" in stage.sections:
         depends |= {f"the teacher's file {name}": digest for name, digest in _teacher_files(context).items()}
+    if stage.name == "pruning" and settings.pruning.method == "hardware":
+        depends["settings hardware"] = json_digest(settings.section("hardware"))
+    if stage.name == "quantization" and settings.pruning.inside == "quantization":
+        depends["settings pruning"] = json_digest(settings.section("pruning"))
     depends |= {f"stage {parent}": context.records[parent].digest for parent in stage.parents}
     return depends
 

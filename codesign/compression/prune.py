@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from codesign.compression.pruning.choose import checked_targets, sparsity_targets, weight_outcomes
 from codesign.compression.pruning.choose import smallest_masked as smallest_masked
-from codesign.compression.pruning.choose import sparsity_targets, weight_outcomes
 from codesign.compression.pruning.hardware import HardwareSelector
 from codesign.compression.pruning.masked import Selector, SparsitySelector, scorer, train_masked
 from codesign.compression.pruning.outcome import Kept, LayerOutcome
 from codesign.compression.pruning.structured import prune_structured
 from codesign.compression.pruning.target_cost import target_costs
+from codesign.compression.pruning.units import removable_units
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
@@ -90,7 +91,7 @@ def prune_student(
         If the loss is not finite.
     """
     network = student.network
-    targets = None if settings.method == "structured" else sparsity_targets(network, settings)
+    targets = check_pruning(network, settings)
     rewind_to = rewound(student.early, settings)
     model = build_float(network)
     check_same_outputs(teacher, model.output_shape[-1])
@@ -109,9 +110,7 @@ def prune_student(
         make_reproducible(seed)
         lesson = make_lesson(model, teacher, dataset, distillation)
         kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
-        selector = _selector(
-            student, lesson, dataset, settings, targets or {}, hardware or HardwareSettings()
-        )
+        selector = _selector(student, lesson, dataset, settings, targets, hardware or HardwareSettings())
         history = train_masked(
             lesson, selector, settings, settings, kernels, rewind_to=rewind_to, progress=progress
         )
@@ -126,6 +125,20 @@ def prune_student(
     }
     record = student_record("pruning", network, model, dataset, settings, seed, parents, started, extra)
     return PrunedStudent(network, history, record)
+
+
+def check_pruning(network: Network, settings: PruningSettings) -> dict[str, float]:
+    """The fraction to remove of each layer's weights, or of its units for the method ``structured``.
+
+    Raises
+    ------
+    SettingsError
+        If `settings.layers` names a layer that has none, or a fraction would leave a layer without any.
+    """
+    if settings.method == "structured":
+        removable, _ = removable_units(network)
+        return checked_targets({name: units.count for name, units in removable.items()}, settings, "units")
+    return sparsity_targets(network, settings)
 
 
 def rewound(early: Mapping[str, Network], settings: PruningSettings) -> Network | None:

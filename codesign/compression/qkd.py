@@ -105,9 +105,10 @@ def co_study(
     started = time.monotonic()
     learning = ending_in_logits(teacher.model)
     inputs = keras.Input(dataset.input_shape, name="both")
-    both = keras.Model(
-        inputs, keras.layers.Concatenate(name="student_and_teacher")([model(inputs), learning(inputs)])
+    joined = keras.layers.Concatenate(name="student_and_teacher")(
+        [_tensor(model(inputs)), _tensor(learning(inputs))]
     )
+    both = keras.Model(inputs, joined)
     history = fit(
         both,
         CoStudyLoss(alpha, temperature, int(model.output_shape[-1])),
@@ -129,3 +130,8 @@ def require_one_network(teacher: Teacher) -> None:
             "quantization.co_study_epochs: the teacher learns too and must be one network, not an ensemble, "
             "specialists or logits; set it to 0 or use a single teacher"
         )
+
+
+def _tensor(outputs: Any) -> Any:
+    """The only output of a model, which gives it in a list if it was made with a list of one."""
+    return outputs[0] if isinstance(outputs, list) else outputs

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import read_json, write_arrays, write_json
+from codesign.core.files import write_json
 from codesign.core.record import Record
 from codesign.stages.context import Context
 
 
 class Teacher:
-    """`train_teacher` or `load_teacher`."""
+    """`train_teacher`, or what else the settings name: an ensemble, specialists, trained files, logits."""
 
     name = "teacher"
     parents = ()
@@ -21,38 +21,31 @@ class Teacher:
 
     def make(self, context: Context, folder: Path) -> Any:
         """Train the teacher or load the given one."""
-        from codesign.training.teacher import load_teacher, train_teacher
+        from codesign.training.teacher_files import make_teacher
 
-        settings = context.settings.teacher
-        if settings.file is not None:
-            return load_teacher(context.design / settings.file, context.dataset, settings)
-        model = context.build("teacher")
-        return train_teacher(
-            model, context.dataset, settings, seed=context.settings.seed, progress=context.progress
+        return make_teacher(
+            context.settings.teacher,
+            context.dataset,
+            context.design,
+            lambda: context.build("teacher"),
+            seed=context.settings.seed,
+            cache=_cache(context),
+            progress=context.progress,
         )
 
     def save(self, value: Any, folder: Path) -> None:
-        """Keep the model, its logits and its history."""
-        value.model.save(folder / "teacher.keras")
-        logits = {
-            "train": value.train_logits,
-            "validation": value.validation_logits,
-            "test": value.test_logits,
-        }
-        write_arrays(folder / "logits.npz", logits)
+        """Keep the networks, the logits and the history."""
+        from codesign.training.teacher_files import save_teacher
+
+        save_teacher(value, folder)
         _save_history(value, folder)
 
     def load(self, context: Context, folder: Path, record: Record) -> Any:
         """Read it back."""
-        import keras
-        import numpy as np
+        from codesign.training.teacher_files import read_teacher
 
-        from codesign.training.teacher import Teacher as Value
-
-        model = keras.models.load_model(folder / "teacher.keras", compile=False)
-        with np.load(folder / "logits.npz") as logits:
-            train, validation, test = (logits[part] for part in ("train", "validation", "test"))
-        return Value(model, train, validation, test, _load_history(folder), record)
+        settings = context.settings.teacher
+        return read_teacher(folder, settings, _load_history(folder), record, _cache(context))
 
 
 class _StudentStage:
@@ -87,12 +80,20 @@ class Student(_StudentStage):
             progress=context.progress,
         )
 
+    def save(self, value: Any, folder: Path) -> None:
+        """Keep the early networks too: pruning may rewind to them."""
+        super().save(value, folder)
+        for name, network in value.early.items():
+            network.save(folder / f"{name}.npz")
+
     def load(self, context: Context, folder: Path, record: Record) -> Any:
         """Read it back."""
         from codesign.networks.description import Network
         from codesign.training.distill import Student as Value
 
-        return Value(Network.load(folder / "network.npz"), _load_history(folder), record)
+        paths = {name: folder / f"{name}.npz" for name in ("initial", "early")}
+        early = {name: Network.load(path) for name, path in paths.items() if path.is_file()}
+        return Value(Network.load(folder / "network.npz"), _load_history(folder), record, early)
 
 
 class Pruning(_StudentStage):
@@ -114,6 +115,7 @@ class Pruning(_StudentStage):
             context.dataset,
             settings.pruning,
             settings.distillation,
+            hardware=settings.hardware,
             seed=settings.seed,
             progress=context.progress,
         )
@@ -163,15 +165,19 @@ class Quantization:
     def make(self, context: Context, folder: Path) -> Any:
         """Train on under quantization."""
         from codesign.compression.quantize import quantize_student
+        from codesign.training.distill import settled
 
         settings = context.settings
+        student = context.value("student")
         return quantize_student(
             context.value("pruning").network,
             context.value("scan").precision,
             context.value("teacher"),
             context.dataset,
             settings.quantization,
-            settings.distillation,
+            settled(settings.distillation, student.record),
+            pruning=settings.pruning,
+            early=student.early,
             seed=settings.seed,
             progress=context.progress,
         )
@@ -195,18 +201,20 @@ class Quantization:
         )
 
 
+def _cache(context: Context) -> Any:
+    """Where a run keeps what its teacher computed beside its logits."""
+    from codesign.training.cache import OutputCache
+
+    return OutputCache(context.folder / "teacher_outputs")
+
+
 def _save_history(value: Any, folder: Path) -> None:
     if value.history is not None:
         write_json(folder / "history.json", asdict(value.history))
 
 
 def _load_history(folder: Path) -> Any:
-    from codesign.training.fit import History
+    from codesign.training.fit import read_history
 
     path = folder / "history.json"
-    if not path.is_file():
-        return None
-    kept: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in read_json(path).items()
-    }
-    return History(**kept)
+    return read_history(path) if path.is_file() else None

@@ -132,7 +132,7 @@ def train_ensemble(
         If the loss of a member is not finite.
     """
     models = [model] * settings.members if isinstance(model, keras.Model) else list(model)
-    _check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
+    check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
     started = time.monotonic()
     train = (dataset.x_train, pack_targets(dataset.y_train))
     validation = (dataset.x_validation, pack_targets(dataset.y_validation))
@@ -189,7 +189,7 @@ def load_ensemble(
     started = time.monotonic()
     settings = settings or TeacherSettings(kind="ensemble", files=tuple(map(str, paths)))
     members = [load_model(path, dataset) for path in paths]
-    _check_members(members, [f"the member {path}" for path in paths], dataset)
+    check_members(members, [f"the member {path}" for path in paths], dataset)
     logits = []
     parents = {"dataset": dataset.digest}
     for number, (member, path) in enumerate(zip(members, paths, strict=True)):
@@ -200,7 +200,8 @@ def load_ensemble(
     return _ensemble(members, logits, (), dataset, settings, None, started, parents, cache)
 
 
-def _check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
+def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
+    """Raise `DataError` if a model does not fit the data or has other outputs than the first."""
     for model, name in zip(models, names, strict=True):
         check_fits(model, name, dataset.input_shape, dataset.n_classes)
         if model.output_shape != models[0].output_shape:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from codesign.core.files import read_json
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
@@ -35,6 +37,13 @@ class History:
     accuracy: tuple[float, ...]
     validation_accuracy: tuple[float, ...]
     best_epoch: int
+
+
+def read_history(path: Path) -> History:
+    """A history that was written as JSON."""
+    kept: dict[str, Any] = read_json(path)
+    values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
+    return History(**values)
 
 
 def make_reproducible(seed: int) -> None:

@@ -15,7 +15,7 @@ from codesign.settings import TrainingSettings
 from codesign.training import (
     losses_combined as losses_combined,
 )  # Keras finds the loss by its registered name
-from codesign.training.fit import History
+from codesign.training.fit import read_history
 from codesign.training.job import FitJob, FitResult
 
 
@@ -79,10 +79,3 @@ def read_result(job: FitJob, folder: Path) -> FitResult:
     with np.load(folder / "trained.npz") as file:
         model.set_weights([file[name] for name in file.files])
     return FitResult(model, read_history(folder / "history.json"))
-
-
-def read_history(path: Path) -> History:
-    """A history that was written as JSON."""
-    kept: dict[str, Any] = read_json(path)
-    values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
-    return History(**values)

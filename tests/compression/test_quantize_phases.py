@@ -33,8 +33,16 @@ def data():
 
 @pytest.fixture(scope="module")
 def teacher(data):
+    big = dense(data, 7, name="big")
+    # as `ending_in_logits` leaves a softmax out: with lists of one input and one output
     return teacher_of(
-        dense(data, 7, name="big"), data, TeacherSettings(), None, None, 0.0, {"dataset": data.digest}
+        keras.Model([big.inputs[0]], [big.outputs[0]]),
+        data,
+        TeacherSettings(),
+        None,
+        None,
+        0.0,
+        {"dataset": data.digest},
     )
 
 

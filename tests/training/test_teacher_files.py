@@ -1,0 +1,103 @@
+"""Every kind of teacher is made from its settings, kept as files and read back the same."""
+
+import numpy as np
+import pytest
+from learning_tasks import clouds, dense
+
+from codesign.core.record import Record
+from codesign.data.split import PARTS
+from codesign.settings import TeacherSettings
+from codesign.training import teacher_files
+from codesign.training.cache import OutputCache
+from codesign.training.ensemble import EnsembleTeacher, load_ensemble, mean_logits
+from codesign.training.specialists import Specialist, SpecialistTeacher, specialist_job
+from codesign.training.teacher import all_logits, teacher_of
+from codesign.training.teacher_files import make_teacher, read_teacher, save_teacher
+
+
+@pytest.fixture(scope="module")
+def data():
+    return clouds(n=90)
+
+
+def again(teacher, folder, settings):
+    save_teacher(teacher, folder)
+    found = read_teacher(folder, settings, teacher.history, teacher.record)
+    assert type(found) is type(teacher)
+    assert found.record is teacher.record
+    for part in PARTS:
+        np.testing.assert_array_equal(getattr(found, f"{part}_logits"), getattr(teacher, f"{part}_logits"))
+    return found
+
+
+def test_a_single_network(data, tmp_path):
+    settings = TeacherSettings()
+    teacher = teacher_of(dense(data, 4), data, settings, 3, None, 0.0, {"dataset": data.digest})
+    found = again(teacher, tmp_path, settings)
+    np.testing.assert_array_equal(all_logits(found.model, data)["test"], teacher.test_logits)
+
+
+def test_an_ensemble_keeps_its_members_and_their_temperature(data, tmp_path):
+    paths = [tmp_path / f"{number}.keras" for number in range(11)]
+    for path in paths:
+        dense(data, 2).save(path)
+    settings = TeacherSettings(kind="ensemble", mean="geometric")
+    teacher = load_ensemble(paths, data, settings)
+    (tmp_path / "kept").mkdir()
+    found = again(teacher, tmp_path / "kept", settings)
+    assert isinstance(found, EnsembleTeacher)
+    np.testing.assert_array_equal(found.tempered(3.0).train_logits, teacher.tempered(3.0).train_logits)
+    # eleven members: their order is that of numbers, not of names
+    logits = np.stack([all_logits(member, data)["test"] for member in found.members])
+    np.testing.assert_array_equal(logits, teacher.member_logits["test"])
+    np.testing.assert_array_equal(found.predict_logits(data.x_test), mean_logits(logits, "geometric"))
+
+
+def test_specialists(data, tmp_path):
+    generalist = dense(data, 4)
+    job, shift = specialist_job(generalist, (0, 1), data, TeacherSettings(), 0)
+    record = Record("teacher", {}, 0, {}, "0", {}, 0.0)
+    logits = [all_logits(generalist, data)[part] for part in PARTS]
+    teacher = SpecialistTeacher(
+        None, *logits, None, record, None, generalist, (Specialist((0, 1), job.model, shift),)
+    )
+    found = again(teacher, tmp_path, TeacherSettings(kind="specialists"))
+    np.testing.assert_array_equal(found.predict_logits(data.x_test), teacher.predict_logits(data.x_test))
+
+
+def test_the_settings_decide_what_is_made(data, tmp_path, monkeypatch):
+    made = []
+    for name in (
+        "train_teacher",
+        "train_ensemble",
+        "train_specialists",
+        "load_teacher",
+        "load_ensemble",
+        "load_logits",
+    ):
+        teacher = teacher_of(dense(data, 2), data, TeacherSettings(), 0, None, 0.0, {})
+        monkeypatch.setattr(
+            teacher_files,
+            name,
+            lambda *given, name=name, teacher=teacher, **_: made.append((name, given[0])) or teacher,
+        )
+    kinds = [
+        TeacherSettings(),
+        TeacherSettings(kind="ensemble"),
+        TeacherSettings(kind="specialists"),
+        TeacherSettings(file="a.keras"),
+        TeacherSettings(kind="ensemble", files=("a.keras", "b.keras")),
+        TeacherSettings(kind="logits", file="z.npy"),
+    ]
+    cache = OutputCache(tmp_path)
+    for settings in kinds:
+        make_teacher(settings, data, tmp_path, lambda: "built", cache=cache)
+    assert made == [
+        ("train_teacher", "built"),
+        ("train_ensemble", "built"),
+        ("train_specialists", "built"),
+        ("load_teacher", tmp_path / "a.keras"),
+        ("load_ensemble", [tmp_path / "a.keras", tmp_path / "b.keras"]),
+        ("load_logits", tmp_path / "z.npy"),
+    ]
+    assert make_teacher(TeacherSettings(), data, tmp_path, lambda: "built", cache=cache).cache is cache
