@@ -15,7 +15,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
-from codesign.emulation import Emulator
+from codesign.emulation import Emulator, count_overflows
 from codesign.emulation.accumulators import proven_accumulators
 from codesign.errors import ConversionError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
@@ -273,7 +273,13 @@ def verify(
     started = time.monotonic()
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
     table.require_agreement()
-    metrics = {"test_accuracy": accuracy(dataset.y_test, reference), **table.to_dict()}
+    x = student.precision.input.quantize(dataset.x_test)
+    overflows = count_overflows(Emulator.of(converted.project.graph()), x)
+    metrics = {
+        "test_accuracy": accuracy(dataset.y_test, reference),
+        **table.to_dict(),
+        "overflows": overflows.to_rows(),
+    }
     record = Record(
         "verification",
         {},

@@ -83,6 +83,7 @@ def make_summary(
         "estimates": {"lut": records["rtl"].metrics.get("estimated_lut")},
         "csynth": records["synthesis"].metrics.get("csynth"),
         "verification": {key: records["verification"].metrics[key] for key in ("reference", "rungs", "lsb")},
+        "overflows": records["verification"].metrics["overflows"],
         "seconds": sum(record.seconds for record in records.values()),
         "versions": dict(records["verification"].versions),
         "notes": list(notes),
@@ -115,7 +116,21 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         ("layer", *kinds),
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
     )
-    return stages, layers, *_rtl_table(summary), ladder_table(summary["verification"])
+    ladder = ladder_table(summary["verification"])
+    return stages, layers, *_overflow_table(summary), *_rtl_table(summary), ladder
+
+
+def _overflow_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+    """What the formats did to values on the test part; tensors that nothing happened to are left out."""
+    header = ("layer", "tensor", "type", "values", "wrapped", "saturated", "lost all bits")
+    names = ("layer", "tensor", "precision", "values", "wrapped", "saturated", "lost")
+    rows = summary.get("overflows")
+    if rows is None:  # a summary of an older version
+        return ()
+    eventful = [row for row in rows if row["wrapped"] or row["saturated"] or row["lost"]]
+    wrapped = sum(row["wrapped"] for row in rows)
+    title = f"Overflows on the test part: {wrapped:,} values wrapped"
+    return (Table(title, header, tuple(tuple(str(row[name]) for name in names) for row in eventful)),)
 
 
 def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -123,7 +138,8 @@ def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     rtl = summary.get("rtl")
     if not rtl:
         return ()
-    device = find_device(rtl["part"])
+    part = summary["target"]["part"]
+    device = find_device(part)
     rows = []
     for title, name in (
         ("LUT", "lut"),
@@ -132,13 +148,15 @@ def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         ("DSP", "dsp"),
         ("BRAM 18K", "bram_18k"),
     ):
+        if name not in rtl:
+            continue
         total = getattr(device, name, None)
         rows.append((title, f"{rtl[name]:,}", f"{rtl[name] / total:.2%}" if total else ""))
     latency = (
         f"{rtl['latency_cycles']} cycles, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
     )
     rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
-    title = f"Open RTL for {rtl['part']} (alkaid, Yosys {rtl['yosys_version']}; before placement)"
+    title = f"Open RTL for {part} (alkaid, Yosys {summary['versions'].get('pyosys', '?')}; before placement)"
     return (Table(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows)),)
 
 
