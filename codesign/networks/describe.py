@@ -93,11 +93,11 @@ def describe_quantized(model: keras.Model) -> tuple[Network, PrecisionMap]:
 
 
 def _read(model: keras.Model) -> _Reader:
+    name = getattr(model, "name", "")
     if isinstance(model, keras.Sequential):
         if not model.built:
-            raise ConversionError(
-                f"the model {model.name!r} is not built; give its first layer an input shape"
-            )
+            raise ConversionError(f"the model {name!r} is not built; give its first layer an input shape")
+        # it has a name of its own, another one in each session
         model = model._functional
     if not isinstance(model, keras.Model) or not hasattr(model, "operations"):
         raise ConversionError(
@@ -105,7 +105,7 @@ def _read(model: keras.Model) -> _Reader:
         )
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ConversionError(
-            f"the model {model.name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
+            f"the model {name!r} has {len(model.inputs)} inputs and {len(model.outputs)} outputs; "
             "it must have one of each"
         )
     reader = _Reader(model.outputs[0])
@@ -113,9 +113,7 @@ def _read(model: keras.Model) -> _Reader:
         for node in nodes[1]:
             reader.read(node)
     if reader.faults:
-        raise ConversionError(
-            "\n  - ".join([f"the model {model.name!r} cannot become hardware", *reader.faults])
-        )
+        raise ConversionError("\n  - ".join([f"the model {name!r} cannot become hardware", *reader.faults]))
     return reader
 
 
@@ -125,6 +123,7 @@ class _Reader:
     def __init__(self, output: Any) -> None:
         self.output = output
         self.layers: dict[str, LayerSpec] = {}
+        self.owners: dict[str, Any] = {}
         self.faults: list[str] = []
         self.of: dict[int, str] = {}
         self.formats: dict[str, LayerPrecision] = {}
@@ -141,14 +140,12 @@ class _Reader:
             return
         # hls4ml reserves the name "input"; Keras numbers its own
         name = "features" if kind == "InputLayer" else _identifier(layer.name)
-        if name in self.layers:
-            self.faults.append(f"layer {layer.name!r} is used twice; give each use a layer of its own")
         activation = getattr(layer, "activation", None)
         reader = _READERS.get(kind)
         if reader is not None:
             try:
                 spec_kind, config, weights = reader(layer)
-                self.layers[name] = LayerSpec(name, spec_kind, inputs, config, weights)
+                self._add(layer, LayerSpec(name, spec_kind, inputs, config, weights))
                 self._note_formats(layer, name)
             except ConversionError as fault:
                 self.faults.append(str(fault))
@@ -156,9 +153,22 @@ class _Reader:
             self.faults.append(
                 f"layer {layer.name!r} is a {kind}, which is not supported; supported are {_SUPPORTED}"
             )
+            self.of[id(node.outputs[0])] = inputs[0]
+            return
         source = name if reader is not None else inputs[0]
         last = node.outputs[0] is self.output
         self.of[id(node.outputs[0])] = self._activated(layer, kind, name, source, activation, last)
+
+    def _add(self, layer: Any, spec: LayerSpec) -> None:
+        owner = self.owners.setdefault(spec.name, layer)
+        if spec.name not in self.layers:
+            self.layers[spec.name] = spec
+        elif owner is layer:
+            self.faults.append(f"layer {layer.name!r} is used twice; give each use a layer of its own")
+        else:
+            self.faults.append(
+                f"layers {owner.name!r} and {layer.name!r} would both be called {spec.name} in C++; rename one"
+            )
 
     def _activated(self, layer: Any, kind: str, name: str, source: str, activation: Any, last: bool) -> str:
         function = "softmax" if kind == "Softmax" else getattr(activation, "__name__", "linear")
@@ -168,7 +178,7 @@ class _Reader:
             return source
         if function == "relu":
             relu = name if kind == "Activation" else f"{name}_relu"
-            self.layers[relu] = LayerSpec(relu, "relu", (source,))
+            self._add(layer, LayerSpec(relu, "relu", (source,)))
             return relu
         if function in _FINAL_ACTIVATIONS and last:
             return source
@@ -184,7 +194,7 @@ class _Reader:
             ("relu", "relu") if type(quantizer).__name__ == "quantized_relu" else ("linear", "out")
         )
         point_name = name if kind == "Activation" else f"{name}_{suffix}"
-        self.layers[point_name] = LayerSpec(point_name, point, (source,))
+        self._add(layer, LayerSpec(point_name, point, (source,)))
         try:
             self.formats[point_name] = LayerPrecision(result=FixedPoint.from_qkeras(quantizer))
         except ConversionError as fault:
@@ -256,6 +266,10 @@ def _conv(kind: str) -> Any:
     def read(layer: Any) -> Any:
         rank = int(kind[4])
         _only(layer, groups=1, data_format="channels_last", dilation_rate=(1,) * rank)
+        if layer.padding not in ("valid", "same"):
+            raise ConversionError(
+                f"layer {layer.name!r} has padding={layer.padding!r}; only 'valid' and 'same' are supported"
+            )
         return kind, {"strides": list(layer.strides), "padding": layer.padding}, _kernel(layer)
 
     return read

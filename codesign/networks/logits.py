@@ -21,7 +21,8 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     functional = copy._functional if isinstance(copy, keras.Sequential) else copy
     last = functional.outputs[0]._keras_history.operation
     activation = getattr(getattr(last, "activation", None), "__name__", "")
-    if isinstance(last, keras.layers.Softmax) or (
+    # the last may also be an operation, as keras.ops.softmax makes it
+    if type(last).__name__ in ("Softmax", "Sigmoid") or (
         isinstance(last, keras.layers.Activation) and activation in _PROBABILITIES
     ):
         return keras.Model(functional.inputs, last.input, name=model.name)

@@ -68,19 +68,26 @@ def add_quantization_points(network: Network) -> Network:
     The results of weight layers, average pools and additions are as wide as their accumulators; unless only ReLUs
     read it, or it is the network's output, the next layer would multiply with those bits.
     """
-    exposed = {
-        layer.name
+    taken = {layer.name for layer in network.layers}
+    points = {
+        layer.name: _free(f"{layer.name}_out", taken)
         for layer in network.layers
         if layer.kind in _WIDE
         and any(user.kind not in ACTIVATION_KINDS for user in network.consumers(layer.name))
     }
     layers: list[LayerSpec] = []
     for layer in network.layers:
-        inputs = tuple(f"{name}_out" if name in exposed else name for name in layer.inputs)
-        layers.append(replace(layer, inputs=inputs))
-        if layer.name in exposed:
-            layers.append(LayerSpec(f"{layer.name}_out", "linear", (layer.name,)))
+        layers.append(replace(layer, inputs=tuple(points.get(name, name) for name in layer.inputs)))
+        if layer.name in points:
+            layers.append(LayerSpec(points[layer.name], "linear", (layer.name,)))
     return replace(network, layers=tuple(layers))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with underscores behind it until no layer of the user has it."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:
