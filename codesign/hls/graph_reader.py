@@ -62,6 +62,7 @@ ACTIVATIONS = (
     "tanh",
     "softplus",
     "softsign",
+    "elu",
     "selu",
     "binary_tanh",
     "ternary_tanh",
@@ -158,6 +159,43 @@ def _faults(layer: Layer) -> Iterable[str]:
     product = _product(layer)
     if product not in PRODUCTS:
         yield f"{where}: products of kind {product!r} are not supported; use fixed-point weights and inputs"
+    if kind in _CONVOLUTIONS:
+        yield from (f"{where}: {fault}" for fault in _convolution_faults(layer, kind))
+    if kind in ("pooling_1d", "pooling_2d") and layer.model.config.get_config_value("IOType") == "io_stream":
+        yield from (f"{where}: {fault}" for fault in _stream_pooling_faults(layer))
+
+
+def _convolution_faults(layer: Layer, kind: str) -> Iterable[str]:
+    """Name what hls4ml converts, but its C++ cannot compute."""
+    parallel = layer.model.config.get_config_value("IOType") == "io_parallel"
+    window = tuple(int(layer.get_attr(f"filt_{side}", 1)) for side in ("height", "width"))[-int(kind[-2]) :]
+    channels, filters = int(layer.get_attr("n_chan")), int(layer.get_attr("n_filt"))
+    for side, ends in (("height", ("top", "bottom")), ("width", ("left", "right"))):
+        if layer.get_attr(f"filt_{side}") is None:
+            continue
+        size, filt, stride, out = (
+            int(layer.get_attr(f"{name}_{side}")) for name in ("in", "filt", "stride", "out")
+        )
+        places = (size + sum(int(layer.get_attr(f"pad_{end}", 0)) for end in ends) - filt) // stride + 1
+        if places != out:
+            yield f"its output {side} is {out}, not {places}; dilated convolutions are not supported"
+    if "depthwise" in kind:
+        if filters != channels:
+            yield f"a depth multiplier of {filters // channels} is not supported; use 1"
+        elif parallel and layer.get_attr("strategy") != "latency":
+            yield "hls4ml has no depthwise convolution of resource strategy for io_parallel; use latency"
+        return
+    shape = _kernel(layer, "weight").shape
+    if shape != (*window, channels, filters):
+        yield f"its kernel is {shape}, not {(*window, channels, filters)}; grouped convolutions are not supported"
+
+
+def _stream_pooling_faults(layer: Layer) -> Iterable[str]:
+    sides = [side for side in ("height", "width") if layer.get_attr(f"pool_{side}") is not None]
+    if any(layer.get_attr(f"pool_{side}") != layer.get_attr(f"stride_{side}") for side in sides):
+        yield "with io_stream the stride of pooling must equal the pool"
+    if any(layer.get_attr(pad, 0) for pad in _PADS):
+        yield "with io_stream pooling cannot pad; choose padding='valid' or a size that the pool divides"
 
 
 class _Reader:

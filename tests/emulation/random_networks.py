@@ -158,9 +158,11 @@ class Builder:
                 bias_initializer=self.initializer(),
             )(x)
         if kind == "depthwise":
-            self.products(name, 0, 0, resource=False)
+            size = self.choice((2, 3))
+            terms = size ** (1 if flat else 2) * x.shape[-1]
+            self.products(name, terms, x.shape[-1], resource=stream)
             return getattr(keras.layers, f"DepthwiseConv{dims}")(
-                self.choice((2, 3)),
+                size,
                 padding=padding,
                 name=name,
                 depthwise_initializer=self.initializer(),
@@ -251,3 +253,8 @@ def image_network(seed, *, flat=False, **how):
             x = build.activation(x)
     x = build.window(x, "global") if build.chance(0.4) else build.flatten(build.window(x, "pool"))
     return build, *build.finish(build.dense(x, 4))
+
+
+def sequence_network(seed, **how):
+    """Convolutions and poolings in one dimension."""
+    return image_network(seed, flat=True, **how)
