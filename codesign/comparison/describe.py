@@ -16,7 +16,7 @@ from codesign.comparison.summary import SUMMARY, report, tables
 from codesign.comparison.table import Table
 from codesign.comparison.tables import comparison_tables
 from codesign.core.files import read_json
-from codesign.errors import ReportMissingError
+from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 
@@ -70,8 +70,13 @@ def describe(path: str | Path, *, top: str | None = None) -> Description:
 
 
 def _of_run(folder: Path, top: str | None) -> Description:
-    summary = report(folder)
-    own = Description(tables(summary), tuple(summary["notes"]))
+    try:
+        summary = report(folder)
+        own = Description(tables(summary), tuple(summary["notes"]))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportFormatError(
+            folder / SUMMARY, "summary", f"damaged ({error!r}); finish the run again"
+        ) from None
     build = find_build(folder / PROJECT, top)
     return own if build is None else _joined(own, _of_build(build))
 

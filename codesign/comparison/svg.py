@@ -53,7 +53,8 @@ class Scale:
                 for factor in (1, 2, 5)
             ]
             inside = [value for value in found if self.low <= value <= self.high]
-            return tuple(v for v in inside if len(inside) <= 7 or f"{v:e}".startswith("1"))
+            powers = [value for value in inside if f"{value:e}".startswith("1")]
+            return tuple(inside if len(inside) <= 7 else powers[:: math.ceil(len(powers) / 7)])
         step = nice_step((self.high - self.low) / 6)
         first = math.ceil(self.low / step - 1e-9)
         return tuple(step * index for index in range(first, math.floor(self.high / step + 1e-9) + 1))

@@ -1,0 +1,150 @@
+"""`codesign compare` and `codesign report`: what is printed, written and returned; nothing heavy is loaded."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from comparison_runs import YOSYS
+
+import codesign
+from codesign.cli import main
+
+ROOT = Path(codesign.__file__).parents[1]
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command; give its exit code and what it printed."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return end.value.code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture
+def two(make_run):
+    return [make_run("a", rtl=YOSYS), make_run("b", rtl={**YOSYS, "lut": 3000}, sparsity=0.75)]
+
+
+def test_compare_prints_every_table(command, two):
+    code, out, err = command("compare", *two)
+    assert (code, err) == (0, "")
+    assert "Yosys (percent of the VU9P)" in out
+    assert "-1,000 (-25.0 %) better" in out
+
+
+def test_compare_writes_what_the_endings_ask_for(command, two, tmp_path):
+    files = [tmp_path / f"c.{ending}" for ending in ("html", "md", "csv", "json")]
+    code, _, err = command("compare", *two, *(word for file in files for word in ("--output", file)))
+    assert code == 0
+    assert err == "".join(f"{file} written\n" for file in files)
+    assert files[0].read_text().startswith("<!doctype html>")
+    assert json.loads(files[3].read_text())["reference"] == "a"
+
+
+def test_compare_prints_json_and_csv_that_programs_read(command, two):
+    _, out, _ = command("compare", *two, "--format", "json", "--reference", "b")
+    assert json.loads(out)["reference"] == "b"
+    _, out, _ = command("compare", *two, "--format", "csv")
+    assert [row["name"] for row in csv.DictReader(io.StringIO(out))] == ["a", "b"]
+    _, out, _ = command("compare", *two, "--format", "markdown")
+    assert out.startswith("# Comparison\n")
+
+
+def test_csv_on_the_terminal_has_its_notes_beside_it(command, make_run):
+    _, out, err = command("compare", make_run("a"), make_run("b", source="other"), "--format", "csv")
+    assert err.startswith("- datasets differ (digits: a; other: b)")
+    assert "datasets differ" not in out
+
+
+def test_bad_input_is_one_message_before_anything_is_written(command, two, tmp_path):
+    for words, message in (
+        ([two[0], tmp_path / "no"], f"error: {tmp_path}/no: there is no such file or folder\n"),
+        (
+            [*two, "-o", "c.xyz"],
+            "error: --output: c.xyz ends in none of .md, .csv, .json, .html, .htm, which tell the form\n",
+        ),
+        ([*two, "--reference", "z"], "error: --reference: 'z' is none of what is compared: a, b\n"),
+    ):
+        assert command("compare", *words) == (1, "", message)
+
+
+def test_a_build_that_cannot_be_trusted_is_shown_and_ends_with_1(command, two, make_build):
+    folder = make_build("bad", "vitis_hls_2023_csynth.xml", "vivado_power.rpt")
+    (folder / "vivado_power.rpt").write_text("")
+    code, out, err = command("compare", *two, folder)
+    assert (code, err) == (1, "error: bad: cannot be trusted; the notes above say why\n")
+    assert "bad is not trustworthy" in out
+    code, out, err = command("report", folder)
+    assert (code, err) == (1, f"error: {folder}: cannot be trusted; the notes above say why\n")
+    assert f"damaged: {folder}/vivado_power.rpt: " in out
+
+
+def test_report_shows_several_things_one_after_the_other(command, two, make_build):
+    folder = make_build("good", "vivado_utilization.rpt")
+    code, out, _ = command("report", two[0], folder, folder / "vivado_utilization.rpt")
+    assert code == 0
+    assert [out.index(title) for title in ("Stages", "Build", "Report")] == sorted(
+        out.index(title) for title in ("Stages", "Build", "Report")
+    )
+
+
+def test_names_that_look_like_markup_are_printed_as_they_are(command, make_run):
+    _, out, _ = command("compare", f"[red]x={make_run('a')}", make_run("b", sparsity=0.6))
+    assert "[red]x" in out
+
+
+def test_tables_turn_where_the_terminal_is_narrow(command, make_run, monkeypatch):
+    runs = [make_run(f"r{n}", sparsity=n / 10, rtl=YOSYS) for n in range(5)]
+
+    def heading(columns):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        _, out, _ = command("compare", *runs)
+        assert all(len(line) <= columns for line in out.splitlines() if line[:1] in "│┃┏┡└")
+        return [word.strip() for word in out[out.index("Network") :].splitlines()[2].strip("┃").split("┃")]
+
+    assert heading(80) == ["design", "r0", "r1", "r2", "r3", "r4"]
+    assert "r0" not in heading(130)
+
+
+def test_compare_and_report_load_nothing_heavy(two, tmp_path):
+    code = f"""
+import sys
+from codesign.cli import main
+runs = {[str(run) for run in two]!r}
+for words in (["compare", *runs, "-o", {str(tmp_path / "c.html")!r}], ["report", *runs]):
+    sys.argv = ["codesign", *words]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0
+heavy = {{"tensorflow", "keras", "hls4ml", "qkeras", "alkaid", "matplotlib", "sklearn"}} & set(sys.modules)
+assert not heavy, heavy
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_script_writes_the_comparison(two, tmp_path):
+    words = ["scripts/compare_resources.py", *map(str, two), "--output", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"comparison.{ending}" for ending in ("csv", "html", "json", "md")
+    ]

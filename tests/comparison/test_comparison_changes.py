@@ -1,0 +1,180 @@
+"""Differences against the reference by hand, and what is never held against each other."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from comparison_runs import FIXTURES, YOSYS
+
+from codesign.comparison import Column, Entry, Number, compare, make_comparison
+from codesign.comparison.tables import change_text
+from codesign.errors import SettingsError
+
+
+def entry(name, *numbers, part=None, **fields):
+    return Entry(name=name, kind="report", source=f"/{name}", numbers=numbers, part=part, **fields)
+
+
+def change(metric, value, reference, step="csynth", **fields):
+    pair = [entry("r", Number(metric, step, reference)), entry("x", Number(metric, step, value), **fields)]
+    comparison = make_comparison(pair)
+    (column,) = comparison.columns()
+    return comparison.change(comparison.entries[1], column)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "reference", "delta", "percent", "verdict"),
+    [
+        ("lut", 900, 1200, -300, -25.0, "better"),
+        ("lut", 1500, 1200, 300, 25.0, "worse"),
+        ("fmax_mhz", 250.0, 200.0, 50.0, 25.0, "better"),
+        ("wns_ns", -0.25, 0.5, -0.75, -150.0, "worse"),
+        ("wns_ns", 0.5, -0.25, 0.75, 300.0, "better"),
+        ("dsp", 3, 0, 3, None, "worse"),
+        ("dsp", 0, 0, 0, None, "same"),
+        ("clock_period_ns", 3.0, 4.0, -1.0, -25.0, ""),
+        ("power_w", 2.0, 2.5, -0.5, -20.0, "better"),
+        # the mean of three equal values may differ from them in the last bit
+        ("lut", 0.1 + 0.2, 0.3, 0.0, 0.0, "same"),
+    ],
+)
+def test_delta_percent_and_verdict(metric, value, reference, delta, percent, verdict):
+    found = change(metric, value, reference)
+    assert found.delta == pytest.approx(delta)
+    assert found.percent == (None if percent is None else pytest.approx(percent))
+    assert found.verdict == verdict
+
+
+def test_two_means_that_differ_less_than_their_seeds_do_are_not_better_or_worse():
+    def pair(value, spread):
+        numbers = [
+            Number("test_accuracy", "quantized", 0.96, 0.003, 3),
+            Number("test_accuracy", "quantized", value, spread, 3),
+        ]
+        entries = [entry(name, number, dataset="d") for name, number in zip("rx", numbers, strict=True)]
+        comparison = make_comparison(entries)
+        return comparison.change(comparison.entries[1], comparison.columns()[0]).verdict
+
+    # the spreads of both count: sqrt(3**2 + 4**2) = 5 thousandths
+    assert pair(0.9649, 0.004) == "within spread"
+    assert pair(0.9551, 0.004) == "within spread"
+    assert pair(0.9651, 0.004) == "better"
+    assert pair(0.9549, 0.004) == "worse"
+    assert pair(0.9629, None) == "within spread"
+    assert pair(0.9631, None) == "better"
+
+
+def test_numbers_of_other_silicon_are_neither_better_nor_worse():
+    number = Number("lut", "csynth", 100)
+    other = Number("lut", "csynth", 50)
+
+    def verdict(part, other_part):
+        comparison = make_comparison([entry("r", number, part=part), entry("x", other, part=other_part)])
+        return comparison.change(comparison.entries[1], Column("lut", "csynth")).verdict
+
+    assert verdict("xcvu9p-flga2104-2L-e", "xc7z020clg400-1") == "other part"
+    assert (
+        verdict("xcvu9p-flga2104-2L-e", "xcvu9p-flgb2104-2-i") == "better"
+    )  # the same die in another package
+    assert (
+        verdict("xcvu9p-flga2104-2L-e", "xcvu9p-flga2104") == "better"
+    )  # as Vivado's timing report prints it
+    assert verdict("xcvu9p-flga2104-2L-e", None) == "better"
+
+
+def test_two_stages_never_share_a_column(make_run, make_build):
+    run = make_run("mine", rtl=YOSYS)
+    build = make_build("build", "vitis_hls_2023_csynth.xml", "vivado_utilization.rpt")
+    comparison = compare([run, build])
+    luts = [column.step for column in comparison.columns() if column.metric == "lut"]
+    assert luts == ["csynth", "yosys", "post-route"]
+    first, second = comparison.entries
+    assert [comparison.number(first, Column("lut", step)) is None for step in luts] == [True, False, True]
+    assert all(comparison.change(second, column) is None for column in comparison.columns())
+    assert comparison.notes[0] == (
+        "stages differ (Yosys: mine; C synthesis, Vivado, routed: build): each has a table of its own, and numbers of "
+        "different stages are not held against each other"
+    )
+
+
+def test_two_datasets_never_share_a_column_of_quality(make_run):
+    runs = [make_run("a"), make_run("b", source="magic", digest="1111111aaaa", accuracy=0.88, bits=3.0)]
+    comparison = compare(runs)
+    accuracies = [column for column in comparison.columns("quantized") if column.metric == "test_accuracy"]
+    assert [column.dataset for column in accuracies] == ["digits", "magic"]
+    b = comparison.entries[1]
+    assert comparison.number(b, accuracies[0]) is None
+    assert comparison.number(b, accuracies[1]).value == 0.88
+    assert comparison.change(b, accuracies[1]) is None
+    # bits do not depend on the data
+    assert comparison.change(b, Column("average_weight_bits", "quantized")).delta == -1.0
+    assert comparison.notes[0] == (
+        "datasets differ (digits: a; magic: b): each has a column of its own, and accuracies of different data are not "
+        "held against each other"
+    )
+
+
+def test_the_same_source_with_other_samples_is_another_dataset(make_run):
+    comparison = compare([make_run("a", digest="aaaaaaaa1"), make_run("b", digest="bbbbbbbb1", sparsity=0.6)])
+    labels = [comparison.dataset_label(entry) for entry in comparison.entries]
+    assert labels == ["digits aaaaaaa", "digits bbbbbbb"]
+    assert "datasets differ" in comparison.notes[0]
+
+
+def test_data_of_unknown_origin_are_not_taken_for_the_same(make_run):
+    comparison = compare([make_run("a", source=None), make_run("b", source=None, design="jets")])
+    datasets = {column.dataset for column in comparison.columns() if column.metric == "test_accuracy"}
+    assert datasets == {"unknown data of digits", "unknown data of jets"}
+
+
+def test_parts_tools_and_clocks_that_differ_are_said(tmp_path):
+    text = (FIXTURES / "vitis_hls_2023_csynth.xml").read_text()
+    for old, new in (
+        (">5.00<", ">4.00<"),
+        ("xcvu9p-flga2104-2L-e", "xcku115-flvb2104-2-i"),
+        ("2023.2", "2024.1"),
+    ):
+        text = text.replace(old, new)
+    (tmp_path / "other.xml").write_text(text)
+    shutil.copy(FIXTURES / "vitis_hls_2023_csynth.xml", tmp_path / "first.xml")
+    comparison = compare([tmp_path / "first.xml", tmp_path / "other.xml"])
+    assert comparison.notes == (
+        "parts differ (VU9P: first.xml; KU115: other.xml): percentages are of each one's own part, and neither of two "
+        "numbers of different devices is called better",
+        "C synthesis: tools differ (Vitis HLS 2023.2: first.xml; Vitis HLS 2024.1: other.xml)",
+        "C synthesis: clocks differ (5 ns: first.xml; 4 ns: other.xml): cycles and slacks are of different periods",
+    )
+
+
+def test_equal_circumstances_need_no_note(make_run):
+    assert compare([make_run("a", rtl=YOSYS), make_run("b", rtl=YOSYS, sparsity=0.7)]).notes == ()
+
+
+def test_the_reference_is_the_first_or_the_one_named(make_run):
+    runs = [make_run("a"), make_run("b", sparsity=0.7), make_run("c", sparsity=0.8)]
+    assert compare(runs).reference == "a"
+    assert compare(runs, reference="b").reference == "b"
+    assert compare(runs, reference=str(runs[2])).reference == "c"
+    assert compare(runs, reference=f"{runs[2]}/../c").reference == "c"
+    assert compare(runs[:1]).reference is None
+    with pytest.raises(SettingsError, match=r"^--reference: 'd' is none of what is compared: a, b, c$"):
+        compare(runs, reference="d")
+
+
+def test_designs_of_one_name_are_refused():
+    with pytest.raises(
+        SettingsError, match=r"^several designs are called 'a'; name them apart with NAME=PATH$"
+    ):
+        make_comparison([entry("a"), entry("a")])
+
+
+def test_a_difference_is_printed_with_its_share_and_its_verdict():
+    assert change_text(Column("lut", "csynth"), change("lut", 900, 1200)) == "-300 (-25.0 %) better"
+    assert change_text(Column("dsp", "csynth"), change("dsp", 3, 0)) == "+3 worse"
+    assert change_text(Column("lut", "csynth"), change("lut", 7, 7)) == "same"
+    assert change_text(Column("sparsity", "csynth"), change("sparsity", 0.5, 0.4)) == "+10.0% better"
+    assert (
+        change_text(Column("clock_period_ns", "csynth"), change("clock_period_ns", 3, 4))
+        == "-1.000 (-25.0 %)"
+    )

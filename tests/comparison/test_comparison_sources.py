@@ -1,0 +1,235 @@
+"""What is read of runs, projects, build folders and reports: exact numbers, each with its stage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from comparison_runs import FIXTURES, PART, YOSYS, write
+
+from codesign.comparison.sources import read_entries, read_entry, short_names, split_name
+from codesign.core.target import VU9P
+from codesign.errors import ReportError, ReportFormatError, ReportMissingError, SettingsError
+
+
+def values(entry, step):
+    return {number.metric: number.value for number in entry.numbers if number.step == step}
+
+
+def test_a_run_gives_the_teachers_quality_and_the_quantized_students_numbers(make_run):
+    entry = read_entry(make_run("a", accuracy=0.9582, bits=4.5, bops=72148.0, sparsity=0.5))
+    assert values(entry, "teacher") == {"test_accuracy": 0.98}
+    assert values(entry, "quantized") == {
+        "test_accuracy": 0.9582,
+        "validation_accuracy": 0.97,
+        "parameters": 3466.0,
+        "sparsity": 0.5,
+        "average_weight_bits": 4.5,
+        "bops": 72148.0,
+    }
+    assert entry.steps() == ("teacher", "quantized")
+    assert (entry.kind, entry.design, entry.dataset, entry.dataset_digest) == (
+        "run",
+        "digits",
+        "digits",
+        "8f5b9482b00b",
+    )
+    assert (entry.part, entry.device, entry.seeds) == (PART, "VU9P", (0,))
+    assert entry.settings == {
+        "name": "digits",
+        "seed": 0,
+        "data.source": "digits",
+        "pruning.sparsity": 0.5,
+        "scan.most_bits": 4,
+    }
+
+
+def test_the_open_rtl_path_and_the_estimates_of_a_run_are_stages_of_their_own(make_run):
+    entry = read_entry(make_run("a", rtl=YOSYS, estimates={"luts": 3900.0}))
+    assert values(entry, "yosys") == {
+        "lut": 4000, "ff": 1000, "dsp": 0, "bram_18k": 0, "uram": 0, "carry8": 300, "latency_cycles": 6,
+        "latency_ns": 30.0, "interval_cycles": 1, "clock_period_ns": 5.0,
+    }  # fmt: skip
+    assert values(entry, "estimate") == {"lut": 3900.0}
+    number = entry.number("lut", "yosys")
+    assert number.available == VU9P.lut
+    assert number.percent == pytest.approx(100 * 4000 / 1_182_240)
+    assert entry.number("latency_cycles", "yosys").percent is None
+    assert entry.tools == {"yosys": "Yosys 0.70"}
+
+
+def test_a_rung_that_was_skipped_leaves_no_numbers(make_run):
+    entry = read_entry(make_run("a", rtl={"skipped": "Yosys is missing"}, estimates={"lut": None}))
+    assert entry.steps() == ("teacher", "quantized")
+
+
+def test_what_a_run_kept_of_its_c_synthesis_counts_only_without_the_reports(make_run, tmp_path):
+    folder = make_run("a")
+    path = folder / "summary.json"
+    kept = {"tool": "Vitis HLS", "version": "2024.1", "used": {"lut": 77, "dsp": 1}, "target_clock_ns": 5.0,
+            "latency_cycles_max": 8, "interval_cycles_max": 1, "latency_ns_max": 40.0, "estimated_clock_ns": 3.5,
+            "fmax_mhz": 285.7}  # fmt: skip
+    write(path, {**json.loads(path.read_text()), "csynth": kept})
+    entry = read_entry(folder)
+    assert values(entry, "csynth") == {
+        "lut": 77, "dsp": 1, "latency_cycles": 8, "latency_ns": 40.0, "interval_cycles": 1, "clock_period_ns": 5.0,
+        "estimated_clock_ns": 3.5, "fmax_mhz": 285.7,
+    }  # fmt: skip
+    assert entry.tools == {"csynth": "Vitis HLS 2024.1"}
+    project = folder / "project" / "hls"
+    project.mkdir(parents=True)
+    shutil.copy(FIXTURES / "vitis_hls_2023_csynth.xml", project)
+    assert values(read_entry(folder), "csynth")["lut"] == 5120
+
+
+def test_a_build_folder_gives_every_stage_its_numbers(make_build):
+    names = ("vitis_hls_2023_csynth.xml", "vivado_utilization.rpt", "vivado_timing.rpt", "vivado_power.rpt")
+    entry = read_entry(make_build("b", *names))
+    assert values(entry, "csynth") == {
+        "lut": 5120, "ff": 2111, "dsp": 12, "bram_18k": 3, "uram": 0, "latency_cycles": 9, "latency_ns": 45.0,
+        "interval_cycles": 1, "clock_period_ns": 5.0, "estimated_clock_ns": 3.812, "fmax_mhz": 1000 / 3.812,
+    }  # fmt: skip
+    assert values(entry, "post-route") == {
+        "lut": 4210, "ff": 2061, "dsp": 12, "bram_18k": 5, "uram": 0, "carry8": 310, "clock_period_ns": 5.0,
+        "wns_ns": 0.412, "tns_ns": 0.0, "whs_ns": 0.021, "fmax_mhz": 1000 / (5.0 - 0.412), "power_w": 2.871,
+        "dynamic_power_w": 0.371, "static_power_w": 2.5,
+    }  # fmt: skip
+    assert entry.number("lut", "post-route").source.endswith("vivado_utilization.rpt")
+    assert entry.number("carry8", "post-route").available == 147_780  # printed in the report
+    assert entry.tools == {"csynth": "Vitis HLS 2023.2", "post-route": "Vivado 2023.2"}
+    assert (entry.kind, entry.part, entry.is_trustworthy) == ("build", PART, True)
+    assert [note.split(" (")[0] for note in entry.notes] == ["power is an estimate of confidence Low"]
+
+
+def test_the_longest_latency_is_compared_and_the_range_is_said():
+    path = FIXTURES / "vivado_hls_2018_csynth.xml"
+    entry = read_entry(path)
+    assert entry.kind == "report"
+    assert values(entry, "csynth")["latency_cycles"] == 13
+    assert values(entry, "csynth")["latency_ns"] == 65.0  # not printed by 2018: 13 cycles of 5 ns
+    assert values(entry, "csynth")["interval_cycles"] == 4
+    assert "uram" not in values(entry, "csynth")
+    assert entry.notes == (
+        f"latency 11 to 13 cycles, the longest is compared ({path})",
+        f"interval 2 to 4 cycles, the longest is compared ({path})",
+    )
+
+
+def test_cycles_of_a_co_simulation_become_ns_with_the_clock_of_the_synthesis(make_build):
+    folder = make_build("b", "vitis_hls_2023_csynth.xml", "vitis_hls_cosim.rpt")
+    (folder / "vitis_hls_cosim.rpt").rename(folder / "jet_tagger_cosim.rpt")
+    entry = read_entry(folder)
+    assert values(entry, "cosim") == {"latency_cycles": 12, "latency_ns": 60.0, "interval_cycles": 3}
+
+
+def test_a_failed_co_simulation_gives_no_cycles(make_build):
+    folder = make_build("b", "vitis_hls_cosim.rpt")
+    path = folder / "vitis_hls_cosim.rpt"
+    path.write_text(path.read_text().replace("Pass", "Fail"))
+    entry = read_entry(path)
+    assert entry.numbers == ()
+    assert entry.notes[0] == f"co-simulation did not pass, its cycles are left out ({path})"
+
+
+def test_a_damaged_report_of_a_build_is_left_out_and_said(make_build):
+    folder = make_build("b", "vitis_hls_2023_csynth.xml", "vivado_utilization.rpt")
+    (folder / "vivado_utilization.rpt").write_text("")
+    entry = read_entry(folder)
+    assert entry.steps() == ("csynth",)
+    assert not entry.is_trustworthy
+    assert entry.notes[0].startswith(f"damaged: {folder / 'vivado_utilization.rpt'}: ")
+
+
+def test_of_many_findings_the_first_is_named(make_build):
+    names = ("vivado_utilization.rpt", "vivado_timing.rpt", "vivado_power.rpt")
+    folder = make_build("b", "vitis_hls_2023_csynth.xml", *names)
+    for name in names:
+        (folder / name).write_text("")
+    entry = read_entry(folder)
+    assert len(entry.notes) == 1
+    assert entry.notes[0].startswith(f"damaged: 3 reports; first {folder / 'vivado_utilization.rpt'}: ")
+
+
+def project(folder: Path) -> Path:
+    write(
+        folder / "codesign_project.json",
+        {"target": {"part": PART}, "settings": {"reuse_factor": 1}, "files": {}},
+    )
+    return folder
+
+
+def test_a_project_without_a_build_says_so(tmp_path):
+    entry = read_entry(project(tmp_path / "p"))
+    assert (entry.kind, entry.part, entry.numbers) == ("project", PART, ())
+    assert entry.settings == {"hardware.reuse_factor": 1}
+    assert entry.notes == ("nothing was built in it yet: codesign build",)
+
+
+def test_a_project_gives_the_numbers_of_its_build(tmp_path):
+    folder = project(tmp_path / "p")
+    shutil.copy(FIXTURES / "vitis_hls_2023_csynth.xml", folder)
+    assert values(read_entry(folder), "csynth")["lut"] == 5120
+
+
+def test_what_is_nothing_is_named(tmp_path, make_run):
+    with pytest.raises(
+        SettingsError, match=r"^nothing to compare; name runs, projects, build folders or report files$"
+    ):
+        read_entries([])
+    with pytest.raises(ReportMissingError, match=rf"^{tmp_path}/no: there is no such file or folder$"):
+        read_entry(tmp_path / "no")
+    with pytest.raises(
+        ReportMissingError, match=r"no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first$"
+    ):
+        read_entry(tmp_path)
+    (tmp_path / "text.rpt").write_text("hello")
+    with pytest.raises(
+        ReportFormatError, match=r"text\.rpt: kind: this is none of the reports that are read"
+    ):
+        read_entry(tmp_path / "text.rpt")
+    folder = make_run("a")
+    with pytest.raises(SettingsError, match=rf"^{folder} is given twice; compare it with something else$"):
+        read_entries([folder, f"again={folder}"])
+
+
+def test_an_unfinished_or_damaged_run_is_refused(make_run):
+    folder = make_run("a")
+    (folder / "summary.json").write_text('{"design": "digits"}')
+    with pytest.raises(
+        ReportFormatError, match=r"summary: damaged \(KeyError\('target'\)\); finish the run again$"
+    ):
+        read_entry(folder)
+    (folder / "summary.json").unlink()
+    with pytest.raises(ReportMissingError, match=r"holds no finished run \(it has no summary\.json\)"):
+        read_entry(folder)
+    (folder / "summary.json").write_text("{")
+    with pytest.raises(ReportError, match=r"summary\.json: summary: damaged"):
+        read_entry(folder)
+
+
+def test_a_name_may_be_given_and_a_path_with_an_equals_sign_is_a_path(tmp_path, make_run):
+    odd = make_run("a=b")
+    assert split_name(str(odd)) == (None, odd)
+    assert split_name("small=some/where") == ("small", Path("some/where"))
+    assert [entry.name for entry in read_entries([f"small={odd}"])] == ["small"]
+
+
+def test_the_summary_file_stands_for_its_run(make_run):
+    folder = make_run("a")
+    assert read_entry(folder / "summary.json", name="x") == read_entry(folder, name="x")
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["/x/digits/run"], ["digits/run"]),
+        (["/x/a", "/x/b"], ["a", "b"]),
+        (["/x/a/run", "/x/b/run"], ["a/run", "b/run"]),
+        (["/x/a/project/hls", "/x/b/project/hls"], ["a/.../hls", "b/.../hls"]),
+        (["/x/a/syn/k.xml", "/x/b/syn/k.xml"], ["a/.../k.xml", "b/.../k.xml"]),
+    ],
+)
+def test_names_are_as_short_as_they_can_be(paths, names):
+    assert short_names([Path(path) for path in paths]) == names
