@@ -82,7 +82,7 @@ def build_network(builder: Builder, path: Path, input_shape: tuple[int, ...], n_
     name = getattr(builder, "__name__", "the builder")
     try:
         model = builder(input_shape, n_classes)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise NetworksFileError(
             f"{path}: {name}{(input_shape, n_classes)} raised {type(error).__name__}: {error}"
         ) from error
@@ -122,6 +122,7 @@ def _execute(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
         raise NetworksFileError(f"{path} raised {type(error).__name__}: {error}") from error
     return module

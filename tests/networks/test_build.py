@@ -1,0 +1,99 @@
+"""Float and QKeras models of a network: weights in and out, exactly the formats of the map."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from small_networks import MODELS, inputs, prepared, random_precision
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision
+from codesign.errors import ConversionError
+from codesign.networks.build import build_float, build_quantized, read_weights, weights_in
+from codesign.networks.description import Network
+from codesign.networks.logits import predict_logits
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_weights_come_back_as_they_went_in(name: str) -> None:
+    network = prepared(name)
+    assert read_weights(network, build_float(network)).digest == network.digest
+    assert (
+        read_weights(network, build_quantized(network, random_precision(network, 1))).digest == network.digest
+    )
+
+
+def quantized_by_hand(network: Network, precision: object, x: np.ndarray) -> np.ndarray:
+    """A dense network in float64: exact for widths as small as here."""
+    values = precision.input.quantize(x.astype(np.float64))
+    for layer in network.layers[1:]:
+        if layer.kind == "dense":
+            formats = precision[layer.name]
+            values = values @ formats.weight.quantize(layer.weights["kernel"].astype(np.float64))
+            values = values + formats.bias.quantize(layer.weights["bias"].astype(np.float64))
+        else:
+            values = np.maximum(values, 0) if layer.kind == "relu" else values
+            values = precision[layer.name].result.quantize(values)
+    return values
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_quantized_dense_network_computes_what_its_formats_say(seed: int) -> None:
+    network = prepared("dense", seed)
+    precision = random_precision(network, seed)
+    x = inputs(network, 300, seed)
+    outputs = predict_logits(build_quantized(network, precision), x)
+    np.testing.assert_array_equal(outputs, quantized_by_hand(network, precision, x))
+
+
+def test_the_input_is_put_on_its_grid_first() -> None:
+    network = prepared("dense")
+    precision = random_precision(network, 2)
+    model = build_quantized(network, precision)
+    x = inputs(network, 100)
+    np.testing.assert_array_equal(
+        predict_logits(model, x), predict_logits(model, precision.input.quantize(x))
+    )
+
+
+def test_a_quantized_model_survives_its_file(tmp_path: object) -> None:
+    network = prepared("conv2d")
+    model = build_quantized(network, random_precision(network, 3))
+    x = inputs(network, 20)
+    model.save(tmp_path / "student.keras")  # type: ignore[operator]
+    read = keras.models.load_model(tmp_path / "student.keras", compile=False)  # type: ignore[operator]
+    np.testing.assert_array_equal(predict_logits(read, x), predict_logits(model, x))
+
+
+def test_a_layer_without_a_format_is_refused() -> None:
+    network = prepared("dense")
+    precision = random_precision(network, 1).replaced("fc2", "bias", None)
+    message = "a tensor that QKeras quantizes has no format in the precision map; give it one"
+    with pytest.raises(ConversionError, match=f"^{message}$"):
+        build_quantized(network, precision)
+
+
+def test_a_format_that_qkeras_cannot_compute_is_refused() -> None:
+    network = prepared("dense")
+    precision = random_precision(network, 1).replaced("fc2", "weight", FixedPoint(6, 2, True, "TRN", "WRAP"))
+    with pytest.raises(
+        ConversionError, match=r"^QKeras rounds to nearest even and saturates, so fixed<6,2> has no QKeras"
+    ):
+        build_quantized(network, precision)
+
+
+def test_a_layer_that_the_map_does_not_know_is_named() -> None:
+    network = prepared("dense")
+    precision = random_precision(network, 1)
+    layers: dict[str, LayerPrecision] = {name: f for name, f in precision.layers.items() if name != "fc3"}
+    with pytest.raises(
+        KeyError, match="no layer 'fc3' in the precision map; it has fc1, relu1, fc2, fc2_relu"
+    ):
+        build_quantized(network, type(precision)(precision.input, layers))
+
+
+def test_all_variables_are_in_the_digest_of_a_model() -> None:
+    model = build_float(prepared("dense"))
+    assert {path.rsplit("/", 1)[0] for path in weights_in(model)} == {"fc1", "fc2", "fc3"}
+    assert len(weights_in(model)) == len(model.variables) == 6
