@@ -1,0 +1,341 @@
+"""The mismatch doctor: the first layer that differs from a reference, and the setting that makes it differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from codesign.core.layer_trace import LayerTrace
+from codesign.emulation import Emulator
+from codesign.emulation.emulator import execute, values_of
+from codesign.errors import ConversionError, DataError, SettingsError
+from codesign.hls.graph import Graph, Node
+from codesign.verification.doctor_hypotheses import Family, Hypothesis, families, has_table, wider
+from codesign.verification.doctor_record import Diagnosis
+
+_TRIED = 400
+"""How many samples that differ, and as many that agree, a hypothesis is tried on first."""
+
+_FLOAT32_BITS = 24
+
+
+def diagnose(graph: Graph, x: np.ndarray, reference: LayerTrace) -> Diagnosis | None:
+    """Find the first layer whose numbers are not the reference's, and why.
+
+    The layers are walked in order. The first that differs is computed again under one changed setting after another;
+    the smallest change after which every sample agrees is the cause.
+
+    Parameters
+    ----------
+    graph
+        What was converted.
+    x
+        Inputs `(n_samples, *input_shape)`, as the reference got them.
+    reference
+        What the layers must compute, for example of `codesign.networks.layer_outputs.trace_layers`.
+
+    Returns
+    -------
+    Diagnosis or None
+        ``None`` if every layer that the reference has agrees.
+
+    Raises
+    ------
+    DataError
+        If the reference has no layer of the graph, or another number of samples.
+    """
+    case = _Case.of(graph, x, reference)
+    known: list[str] = []
+    for node in graph:
+        if node.name not in reference.values:
+            continue
+        wrong = case.wrong(node, case.trace[node.name])
+        if wrong.any():
+            region = _region(graph, node, known)
+            return _explain(case, region, node, wrong)
+        known.append(node.name)
+    return None
+
+
+def diagnose_outputs(graph: Graph, x: np.ndarray, golden: np.ndarray) -> Diagnosis | None:
+    """Find which change of which layer turns a network's outputs into the golden ones, without a layer's reference.
+
+    Parameters
+    ----------
+    graph
+        What was converted; it must have one output.
+    x
+        Inputs `(n_samples, *input_shape)`.
+    golden
+        What must come out, `(n_samples, n_outputs)`.
+
+    Returns
+    -------
+    Diagnosis or None
+        ``None`` if the outputs are the golden ones.
+    """
+    return diagnose(graph, x, LayerTrace({graph.outputs[0]: golden}))
+
+
+@dataclass(frozen=True, eq=False)
+class _Case:
+    """A network, its numbers, and those that it should have.
+
+    `follow` tells whether the types after a changed layer follow it, as they would in a new conversion.
+    """
+
+    graph: Graph
+    emulator: Emulator
+    x: np.ndarray
+    trace: Mapping[str, np.ndarray]
+    reference: LayerTrace
+    follow: bool = False
+
+    @classmethod
+    def of(cls, graph: Graph, x: np.ndarray, reference: LayerTrace) -> _Case:
+        emulator = Emulator.of(graph)
+        (x,) = emulator.check_inputs(x)
+        common = [name for name in reference.values if name in {node.name for node in graph}]
+        if not common:
+            raise DataError(
+                f"the reference has none of the layers {', '.join(node.name for node in graph)}; "
+                f"it has {', '.join(reference.values)}"
+            )
+        for name in common:
+            shape = np.shape(reference.values[name])
+            if shape[0] != len(x) or np.prod(shape[1:]) != np.prod(graph[name].output_shape):
+                raise DataError(
+                    f"the reference of layer {name} has shape {shape}, not {(len(x), *graph[name].output_shape)}"
+                )
+        return cls(graph, emulator, x, emulator.run(x, trace=True), reference)
+
+    def expected(self, node: Node) -> np.ndarray:
+        """What a layer should give, flat; a float reference of a table is put on the result's grid."""
+        values = np.asarray(self.reference.values[node.name], dtype=np.float64).reshape(len(self.x), -1)
+        return np.asarray(node.result.quantize(values)) if has_table(node) else values
+
+    def wrong(self, node: Node, got: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
+        """Which samples differ: bool `(n_samples,)`."""
+        expected = self.expected(node)
+        expected = expected if among is None else expected[among]
+        return np.asarray((np.abs(got.reshape(len(got), -1) - expected) > self.tolerance(node)).any(axis=1))
+
+    def inexact(self) -> list[str]:
+        """The layers whose reference is rounded otherwise than in hardware: float32 sums, functions without a table."""
+        return [
+            node.name for node in self.graph if node.name in self.reference.values and self.tolerance(node)
+        ]
+
+    def tolerance(self, node: Node) -> float:
+        """How far a reference in floats may be off without any fault of the hardware; 0 where it is exact."""
+        values = np.asarray(self.reference.values[node.name])
+        if has_table(node):
+            return 0.0 if node.result.is_representable(values).all() else node.result.step
+        if node.kind == "batch_normalization" or "BatchNormalization" in self.reference.merged.get(
+            node.name, ()
+        ):
+            return float(np.abs(values).max(initial=0.0)) * 2.0 ** (4 - _FLOAT32_BITS)
+        proven = self.emulator.accumulators.get(node.name)
+        if proven is None or values.dtype != np.float32:
+            return 0.0
+        bits = self.graph.input_nodes(node)[0].result.fractional_bits + node.types["weight"].fractional_bits
+        span = max(abs(proven.least), abs(proven.most))
+        return span * 2.0 ** (2 - _FLOAT32_BITS) if span * 2.0**bits > 2.0**_FLOAT32_BITS else 0.0
+
+    def recompute(self, changed: Node, target: Node, among: np.ndarray) -> np.ndarray | None:
+        """The result of `target` for some samples when one layer is another; ``None`` if that cannot be computed."""
+        try:
+            emulator = Emulator.of(_with_node(self.graph, changed, self.follow))
+        except (ConversionError, SettingsError):
+            return None
+        names = [node.name for node in self.graph]
+        first, last = names.index(changed.name), names.index(target.name)
+        given: dict[str, Any] = {}
+        for name in names[:first]:
+            given[name] = self.trace[name][among] * 2.0 ** emulator.signals[name].fraction
+        if changed.kind == "input":
+            given[changed.name] = self.x[among]
+        codes = execute(emulator.steps[first : last + 1], given, [target.name])[target.name]
+        return values_of(codes, emulator.signals[target.name])
+
+
+def _with_node(graph: Graph, changed: Node, follow: bool) -> Graph:
+    """The graph with another layer; with `follow`, where its result has more bits, what follows from it has them."""
+    before = graph[changed.name].result
+    integer = changed.result.integer_bits - before.integer_bits
+    fraction = changed.result.fractional_bits - before.fractional_bits
+    grown = {changed.name} if follow and (integer > 0 or fraction > 0) else set()
+    nodes: list[Node] = []
+    for node in graph:
+        if node.name == changed.name:
+            nodes.append(changed)
+            continue
+        types = _inferred(node) if grown.intersection(node.inputs) else ()
+        nodes.append(node.with_types({name: wider(node.types[name], integer, fraction) for name in types}))
+        grown |= {node.name} if "result" in types else set()
+    return replace(graph, nodes=tuple(nodes))
+
+
+def _inferred(node: Node) -> list[str]:
+    """The types that follow from those of a layer's inputs: its accumulator, a result without a format of its own."""
+    own = node.types.get("accum") != node.result and "result" not in node.attributes["inferred"]
+    return [name for name in ("accum", "result") if name in node.types and not (name == "result" and own)]
+
+
+def _region(graph: Graph, node: Node, known: Sequence[str]) -> list[Node]:
+    """The layers between what is known to agree and the layer that differs, in order, itself included."""
+    wanted, region = {node.name}, []
+    for candidate in reversed(list(graph)):
+        if candidate.name in wanted:
+            region.append(candidate)
+            wanted |= {name for name in candidate.inputs if name not in known}
+    return region[::-1]
+
+
+def _explain(case: _Case, region: Sequence[Node], node: Node, wrong: np.ndarray) -> Diagnosis:
+    among = np.sort(np.concatenate([np.flatnonzero(wrong)[:_TRIED], np.flatnonzero(~wrong)[:_TRIED]]))
+    best: tuple[_Case, Hypothesis] | None = None
+    # a change that is enough by itself is likelier than one that other types must follow
+    for follow in (False, True) if len(region) > 1 else (False,):
+        search = _Search(replace(case, follow=follow), node, among, int(wrong[among].sum()))
+        found = _first(search, region)
+        if found is not None:
+            best = search.case, found
+            break
+        if search.best is not None:
+            best = search.case, search.best
+    case, found = best or (case, _unexplained(case, region, node))
+    values = case.recompute(found.node, node, np.arange(len(case.x)))
+    left = wrong if values is None else case.wrong(node, values)
+    return _diagnosis(case, node, wrong, found, int((wrong & ~left).sum()))
+
+
+def _first(search: _Search, region: Sequence[Node]) -> Hypothesis | None:
+    """The first change of the region's layers that explains everything."""
+    case = search.case
+    for node in region:
+        normalised = _normalised(case, node)
+        if normalised is not None and (node is search.node or search.left(normalised) == 0):
+            return normalised
+        expected = case.expected(node) if node is search.node else None
+        for family in families(node, case.reference.weights.get(node.name, {}), expected):
+            found = search.smallest(family)
+            if found is not None:
+                return found
+    return None
+
+
+class _Search:
+    """Tries families of changes; remembers the best that did not explain everything."""
+
+    def __init__(self, case: _Case, node: Node, among: np.ndarray, mismatches: int) -> None:
+        self.case, self.node, self.among, self.mismatches = case, node, among, mismatches
+        self.best: Hypothesis | None = None
+        self.fewest = mismatches // 2
+
+    def smallest(self, family: Family) -> Hypothesis | None:
+        """The smallest change of a family after which every tried sample agrees, if there is one."""
+        for member in family:
+            left = self.left(member)
+            if left == 0:
+                return next((finer for finer in member.finer if self.left(finer) == 0), member)
+            if left < self.fewest:
+                self.fewest, self.best = left, member
+        return None
+
+    def left(self, hypothesis: Hypothesis) -> int:
+        """How many of the tried samples differ still."""
+        got = self.case.recompute(hypothesis.node, self.node, self.among)
+        if got is None:
+            return len(self.among)
+        return int(self.case.wrong(self.node, got, self.among).sum())
+
+
+def _normalised(case: _Case, node: Node) -> Hypothesis | None:
+    """A batch normalisation that hls4ml computes on its own or has put into the weights of the layer before it."""
+    merged = "BatchNormalization" in case.reference.merged.get(node.name, ())
+    fused = merged and node.kind != "batch_normalization"
+    if not merged and node.kind != "batch_normalization":
+        return None
+    names = [name for name in ("scale", "weight", "bias") if name in node.weights]
+    off = max(float(np.abs(node.weights[name] - node.sources[name]).max()) for name in names)
+    formats = {name: wider(node.types[name], 4, 30) for name in names}
+    if "accum" in node.types:
+        formats["accum"] = wider(node.types["accum"], 8, 40)
+    formats["result"] = wider(node.result, 16, 30)
+    where = "in the weights of this layer" if fused else "in this layer"
+    what = f"the normalisation is computed {where} with scales and biases rounded by up to {off:g}"
+    setting = "fold it before quantizing (codesign.networks.prepare.fold_batch_norm) and convert again"
+    return Hypothesis("unfolded batch normalisation", node.with_types(formats), setting, what)
+
+
+def _unexplained(case: _Case, region: Sequence[Node], node: Node) -> Hypothesis:
+    if node.kind == "input":
+        grid = node.result
+        off = int((~grid.is_representable(case.x).reshape(len(case.x), -1).all(axis=1)).sum())
+        return Hypothesis(
+            "input off the grid",
+            node,
+            f"quantize the inputs of both sides with {grid} first",
+            f"{off} input vectors are off the grid {grid}",
+        )
+    inexact = case.inexact()
+    if inexact and node.name not in inexact:
+        return Hypothesis(
+            "reference not exact",
+            node,
+            f"use a reference that computes {', '.join(inexact)} exactly, or fewer bits there",
+            f"the reference computes {', '.join(inexact)} in floats, and what follows inherits their rounding",
+        )
+    types = ", ".join(f"{name} {precision}" for name, precision in node.types.items())
+    layers = " or ".join(part.name for part in region)
+    return Hypothesis(
+        "unexplained",
+        node,
+        f"report it with this layer's types: {types}",
+        f"no setting of {layers} explains it",
+    )
+
+
+def _diagnosis(case: _Case, node: Node, wrong: np.ndarray, found: Hypothesis, explained: int) -> Diagnosis:
+    got = case.trace[node.name].reshape(len(case.x), -1)
+    expected = case.expected(node)
+    largest = float(np.abs(got - expected).max()) / node.result.step
+    layer, mismatches, first = found.node.name, int(wrong.sum()), int(wrong.argmax())
+    seen = "" if layer == node.name else f", seen in {node.name}"
+    whole = (
+        ""
+        if explained == mismatches or found.cause in ("unexplained", "reference not exact")
+        else (f" (that explains {explained} of them)")
+    )
+    verb = "" if found.setting.startswith(("fold", "convert", "use", "report", "quantize")) else "set "
+    sentence = (
+        f"{layer}: {found.cause}: {mismatches} of {len(wrong)} samples differ{seen}, first at index {first}, largest "
+        f"difference {largest:g} LSB{whole}; {found.what}: {verb}{found.setting}"
+    )
+    where = np.unravel_index(int(np.abs(got - expected)[first].argmax()), got[first].shape)
+    evidence = {
+        "seen_in": node.name,
+        "kind": node.kind,
+        "types": {name: str(precision) for name, precision in case.graph[layer].types.items()},
+        "changed_types": {name: str(precision) for name, precision in found.node.types.items()},
+        "got": float(got[first][where]),
+        "expected": float(expected[first][where]),
+        "reference_minimum": float(expected.min()),
+        "reference_maximum": float(expected.max()),
+    }
+    return Diagnosis(
+        layer,
+        found.cause,
+        len(wrong),
+        mismatches,
+        first,
+        largest,
+        explained,
+        found.setting,
+        sentence,
+        evidence,
+    )
