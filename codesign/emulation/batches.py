@@ -37,8 +37,7 @@ def run_in_batches(
         How many batches to work on at once; as many as there are processors if not given.
     """
     cut = batches(n_samples, size)
-    wanted = threads if threads is not None else min(_MOST_THREADS, len(os.sched_getaffinity(0)))
-    number = max(1, min(wanted, len(cut)))
+    number = max(1, min(threads if threads is not None else _processors(), len(cut)))
     tickets = count()
 
     def worker() -> None:
@@ -53,6 +52,12 @@ def run_in_batches(
         with ThreadPoolExecutor(number) as pool:
             for done in [pool.submit(worker) for _ in range(number)]:
                 done.result()
+
+
+def _processors() -> int:
+    """Return how many processors this process may use, at most `_MOST_THREADS`."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not every system has it
+    return min(_MOST_THREADS, len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
 def _one_blas_thread() -> AbstractContextManager[Any]:

@@ -14,7 +14,7 @@ from codesign.emulation.batches import batches, run_in_batches
 from codesign.emulation.buffers import Buffers
 from codesign.emulation.codes import Arithmetic, Array
 from codesign.emulation.inference import infer_types
-from codesign.emulation.layers.kinds import PLANNERS
+from codesign.emulation.layers.kinds import PLANNERS, Planner
 from codesign.emulation.layers.linear import ProductStep
 from codesign.emulation.layers.step import Step, Tallies
 from codesign.emulation.products import Method
@@ -259,20 +259,24 @@ def _used(node: Node, formats: Mapping[str, FixedPoint]) -> Mapping[str, FixedPo
 
 def _plan(graph: Graph, known: Mapping[str, Step]) -> tuple[Step, ...]:
     """Plan the layers; steps are kept where the layer and its inputs are those they were planned for."""
-    steps: list[Step] = []
-    signals: dict[str, Signal] = {}
-    before = {name: step.signal for name, step in known.items()}
+    steps: dict[str, Step] = {}
     for node in graph:
-        step = known.get(node.name)
-        unchanged = step is not None and step.node is node and graph.io_type
-        if not (unchanged and all(signals[name] is before[name] for name in node.inputs)):
-            planner = PLANNERS.get(node.kind)
-            if planner is None:
-                raise ConversionError(
-                    f"{node.name}: a layer of kind {node.kind!r} cannot be emulated; these can: {', '.join(PLANNERS)}"
-                )
-            step = planner(node, [signals[name] for name in node.inputs], graph)
-        assert step is not None
-        steps.append(step)
-        signals[node.name] = step.signal
-    return tuple(steps)
+        before = known.get(node.name)
+        inputs = [steps[name].signal for name in node.inputs]
+        if (
+            before is not None
+            and before.node is node
+            and all(steps[name] is known[name] for name in node.inputs)
+        ):
+            steps[node.name] = before
+        else:
+            steps[node.name] = _planner(node)(node, inputs, graph)
+    return tuple(steps.values())
+
+
+def _planner(node: Node) -> Planner:
+    if node.kind not in PLANNERS:
+        raise ConversionError(
+            f"{node.name}: a layer of kind {node.kind!r} cannot be emulated; these can: {', '.join(PLANNERS)}"
+        )
+    return PLANNERS[node.kind]

@@ -1,0 +1,71 @@
+"""What cannot be emulated is named, with what to do."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from small_graphs_emulation import PLAIN, perceptron
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation import Emulator, emulate
+from codesign.errors import ConversionError, DataError
+from codesign.hls.graph import Graph, Node
+
+INPUT = Node("x", "input", (), (4,), PLAIN, {"result": FixedPoint(8, 4)})
+
+
+def graph_of(node):
+    return Graph((INPUT, node), ("x",), (node.name,), "io_parallel", "Vitis")
+
+
+def refused(node, message):
+    with pytest.raises(ConversionError, match=f"^{re.escape(message)}"):
+        Emulator.of(graph_of(node))
+
+
+def test_unknown_kinds_are_named():
+    node = Node("odd", "lstm", ("x",), (4,), PLAIN, {"result": FixedPoint(8, 4)})
+    refused(node, "odd: a layer of kind 'lstm' cannot be emulated; these can: input, dense, conv_1d, ")
+
+
+def test_unknown_merges_are_named():
+    node = Node("odd", "merge", ("x", "x"), (4,), {**PLAIN, "op": "dot"}, {"result": FixedPoint(8, 4)})
+    refused(
+        node,
+        "odd: merging by 'dot' is not supported; use add, subtract, average, multiply, maximum, minimum",
+    )
+
+
+@pytest.mark.parametrize("size", [1000, 512])
+def test_softmax_tables_that_bits_cannot_address(size):
+    names = ("result", "accum", "exp_table", "inv_table", "inv_inp")
+    types = dict.fromkeys(names, FixedPoint(18, 8)) | {"inp_norm": FixedPoint(7, 3, signed=False)}
+    sizes = {"exp_table_size": size, "inv_table_size": 1024, "n_outer": 1, "n_inner": 1, "exp_scale": 1.0}
+    node = Node("end", "softmax", ("x",), (4,), {**PLAIN, **sizes, "implementation": "stable"}, types)
+    refused(
+        node,
+        f"end: a softmax table of {size} entries cannot be addressed by the top bits of ufixed<7,3>; "
+        "choose a power of two up to 128",
+    )
+
+
+def test_shared_slopes_are_refused():
+    slopes = {"param": np.full(2, 0.25)}
+    types = {"result": FixedPoint(8, 4), "param": FixedPoint(8, 4)}
+    node = Node("act", "prelu", ("x",), (4,), {**PLAIN, "activation": "prelu"}, types, slopes, slopes)
+    refused(node, "act: 2 slopes for 4 values; share no axes of the PReLU")
+
+
+def test_inputs_that_are_no_numbers_or_too_many():
+    graph = perceptron((16, 5))
+    x = np.zeros((3, 16))
+    x[1, 2] = np.nan
+    with pytest.raises(
+        DataError, match=r"^x has nan at index 18 \(of 48 values\), which fixed<8,4> cannot take$"
+    ):
+        emulate(graph, x)
+    with pytest.raises(DataError, match=r"^the network has 1 inputs \(x\), not 2$"):
+        emulate(graph, [x, x])
+    assert emulate(graph, np.zeros((0, 16))).shape == (0, 5)
