@@ -126,12 +126,12 @@ class Comparison:
         """What a dataset is called here: its source, and its digest where two of one source differ."""
         if entry.dataset is None:  # two unknown ones are not known to be the same
             return f"unknown data of {entry.design or entry.name}"
-        digests = {other.dataset_digest for other in self.entries if other.dataset == entry.dataset}
-        return (
-            f"{entry.dataset} {(entry.dataset_digest or 'unknown')[:7]}"
-            if len(digests) > 1
-            else entry.dataset
-        )
+        digests = {e.dataset_digest or "unknown" for e in self.entries if e.dataset == entry.dataset}
+        if len(digests) == 1:
+            return entry.dataset
+        # as many digits as tell all of them apart
+        digits = next(n for n in range(7, 65) if len({digest[:n] for digest in digests}) == len(digests))
+        return f"{entry.dataset} {(entry.dataset_digest or 'unknown')[:digits]}"
 
     def _column(self, number: Number, entry: Entry) -> Column:
         depends = METRICS[number.metric].group == "quality"

@@ -122,6 +122,14 @@ def test_the_same_source_with_other_samples_is_another_dataset(make_run):
     assert "datasets differ" in comparison.notes[0]
 
 
+def test_digests_that_begin_alike_still_tell_datasets_apart(make_run):
+    comparison = compare(
+        [make_run("a", digest="aaaaaaaa12"), make_run("b", digest="aaaaaaaa34", sparsity=0.6)]
+    )
+    labels = [comparison.dataset_label(entry) for entry in comparison.entries]
+    assert labels == ["digits aaaaaaaa1", "digits aaaaaaaa3"]
+
+
 def test_data_of_unknown_origin_are_not_taken_for_the_same(make_run):
     comparison = compare([make_run("a", source=None), make_run("b", source=None, design="jets")])
     datasets = {column.dataset for column in comparison.columns() if column.metric == "test_accuracy"}
