@@ -288,7 +288,9 @@ with folder.locked():
 def test_a_stage_is_whole_or_absent_whenever_the_process_is_killed(folder: RunFolder) -> None:
     seen = set()
     for index in range(200):
-        if index >= 12 and True in seen:  # on a busy machine the first ones are killed before they wrote anything
+        if (
+            index >= 12 and True in seen
+        ):  # on a busy machine the first ones are killed before they wrote anything
             break
         writer = subprocess.Popen(
             [sys.executable, "-c", WRITE, str(folder.path), str(Path(__file__).parent)],

@@ -55,15 +55,28 @@ def run(
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or an HLS project.")],
+    diagnose: Annotated[
+        bool, typer.Option("--diagnose", help="Ask the mismatch doctor even if every rung agrees.")
+    ] = False,
 ) -> None:
-    """Compare everything that computes the network's numbers, bit for bit; a difference fails the command."""
+    """Compare everything that computes the network's numbers, bit for bit; a difference fails the command.
+
+    When a rung differs, the mismatch doctor says which layer is the first, why, and which setting to change.
+    """
     from codesign.comparison.summary import ladder_table
+    from codesign.errors import DataError
     from codesign.terminal import TerminalProgress, show_tables
 
     with TerminalProgress() as progress:
         table = _verification(folder, progress)
     show_tables([ladder_table(table.to_dict())], [])
+    if not diagnose and table.agrees:
+        return
+    found = _diagnosis(folder)
+    typer.echo("no layer differs" if found is None else found.sentence)
     table.require_agreement()
+    if found is not None:
+        raise DataError(f"{folder}: every rung agrees, but {found.layer} must not stay so; see above")
 
 
 def _verification(folder: Path, progress: Any) -> Any:
@@ -81,6 +94,24 @@ def _verification(folder: Path, progress: Any) -> Any:
     run = open_run(folder)
     student, project, rtl = (run.value(stage) for stage in ("quantization", "project", "rtl"))
     return compare_all(student, project, run.dataset, rtl, progress=progress)[0]
+
+
+def _diagnosis(folder: Path) -> Any:
+    from codesign.stages import RUN, open_run
+    from codesign.verification import diagnose_project
+
+    if not (folder / RUN).is_file():
+        return diagnose_project(folder)
+    from codesign.networks.backend import import_backend
+
+    import_backend()
+    from codesign.networks.layer_outputs import trace_layers
+
+    run = open_run(folder)
+    student, project = run.value("quantization"), run.value("project").project
+    x = student.precision.input.quantize(run.dataset.x_test)
+    names = [node.name for node in project.graph()]
+    return diagnose_project(project, x, reference=trace_layers(student.model(), x, names))
 
 
 def _overrides(pairs: list[str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import typer
 from codesign.cli.building import build
 from codesign.cli.designs import INTERRUPTED, doctor, run, verify
 from codesign.cli.results import compare, report
+from codesign.cli.scanning import scan
 from codesign.errors import CodesignError
 
 app = typer.Typer(
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (run, verify, report, compare, build, doctor):
+for _command in (run, scan, verify, report, compare, build, doctor):
     app.command()(_command)
 
 

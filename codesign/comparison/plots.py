@@ -38,12 +38,15 @@ def plot_run(folder: str | Path) -> tuple[Path, ...]:
     if histories:
         drawn.append(_write(plots / "training.png", training_figure(histories)))
     if (folder / "scan" / "scan.json").is_file():
-        scan = read_json(folder / "scan" / "scan.json")
         tolerance = read_json(folder / "run.json")["settings"]["scan"]["tolerance"]
-        drawn.append(
-            _write(plots / "scan.png", scan_figure(scan["trials"], scan["float_quality"], tolerance))
-        )
+        drawn.append(plot_scan(folder / "scan", tolerance, plots / "scan.png"))
     return tuple(drawn)
+
+
+def plot_scan(folder: str | Path, tolerance: float, path: str | Path) -> Path:
+    """Draw the scan that a folder holds (`scan.json`) into a PNG file; see `scan_figure`."""
+    scan = read_json(Path(folder) / "scan.json")
+    return _write(Path(path), scan_figure(scan["trials"], scan["float_quality"], tolerance))
 
 
 def training_figure(histories: Mapping[str, Mapping[str, Any]]) -> Figure:

@@ -12,7 +12,7 @@ import numpy as np
 from codesign.core.calibration import check_calibration_set
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
-from codesign.errors import DataError
+from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import ACTIVATION_KINDS, Network
 
@@ -53,7 +53,7 @@ class Ranges:
     biases: Mapping[str, Extremes]
 
 
-def measure_ranges(network: Network, calibration: np.ndarray) -> Ranges:
+def measure_ranges(network: Network, calibration: np.ndarray, percentile: float = 100.0) -> Ranges:
     """Run the float network on a calibration set and note every tensor's extremes.
 
     Parameters
@@ -62,21 +62,28 @@ def measure_ranges(network: Network, calibration: np.ndarray) -> Ranges:
         Prepared (see `codesign.networks.prepare`).
     calibration
         Inputs of shape `(n_samples, *input_shape)`.
+    percentile
+        Of the magnitudes of inputs and results that their formats need to hold, above 0; 100 for all of them. Less
+        cuts rare outliers, which then saturate, for finer steps. Weights are never cut.
 
     Raises
     ------
     DataError
         If the set is empty or holds NaN or infinities.
+    SettingsError
+        For a percentile outside 0 to 100.
     """
     check_calibration_set(calibration, allow_constant=True)
+    if not 0 < percentile <= 100:
+        raise SettingsError(f"the percentile must be above 0 and at most 100, not {percentile!r}")
     model = build_float(network)
     names = [layer.name for layer in network.activations]
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names]) if names else None
     values = outputs.predict(calibration, batch_size=4096, verbose=0) if outputs is not None else []
     values = values if isinstance(values, list) else [values]
     return Ranges(
-        _extremes(calibration),
-        {name: _extremes(value) for name, value in zip(names, values, strict=True)},
+        _extremes(calibration, percentile),
+        {name: _extremes(value, percentile) for name, value in zip(names, values, strict=True)},
         {layer.name: _extremes(layer.weights["kernel"]) for layer in network.weight_layers},
         {
             layer.name: _extremes(layer.weights["bias"])
@@ -186,5 +193,11 @@ def nominal_precision(network: Network, bits: int = 8) -> PrecisionMap:
     return precision_of(network, ranges, uniform_widths(network, bits))
 
 
-def _extremes(values: np.ndarray) -> Extremes:
-    return Extremes(float(values.min()), float(values.max()))
+def _extremes(values: np.ndarray, percentile: float = 100.0) -> Extremes:
+    lowest, highest = float(values.min()), float(values.max())
+    if percentile < 100:
+        magnitude = float(np.percentile(np.abs(values), percentile))
+        # of a tensor of mostly zeros, keep all the others
+        magnitude = magnitude or max(-lowest, highest)
+        lowest, highest = max(lowest, -magnitude), min(highest, magnitude)
+    return Extremes(lowest, highest)

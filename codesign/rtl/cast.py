@@ -46,7 +46,7 @@ def cast(wires: Wires, precision: FixedPoint, *, integer: bool = False) -> Wires
     Raises
     ------
     ConversionError
-        AP_WRAP_SM, saturation bits, or a saturating type of more than 31 bits that overflows.
+        AP_WRAP_SM, saturation bits, or a saturating type of more than 24 bits that overflows.
     """
     if integer:
         precision = precision.with_modes("TRN_ZERO", "WRAP")
@@ -158,7 +158,7 @@ def _overflowed(wire: FVariable, precision: FixedPoint) -> FVariable:
 
 
 def _check_limits(wire: FVariable, precision: FixedPoint) -> None:
-    """Refuse limits that alkaid's 32-bit constants cannot hold."""
+    """Refuse limits that alkaid's constants cannot hold."""
     wide = precision.width - int(precision.signed) > CONSTANT_BITS
     if (
         wide

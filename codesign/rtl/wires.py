@@ -1,9 +1,9 @@
 """Exact arithmetic on arrays of alkaid variables, the wires of a design that is being traced.
 
 An alkaid variable knows its bounds and its step, so that every sum and product is exact and as wide as it must
-be. What alkaid cannot hold is refused here rather than computed wrongly: constants of more than 31 significant
-bits (it keeps them in 32), values past 52 bits (it computes bounds in float64). Weights past the 24 bits of its
-float32 matrices are split.
+be. alkaid finds the last bit of constants and of coefficients in float32, though: past 24 significant bits it
+takes a coarser one, and drops bits without a word. So here whatever has more is cut into parts, or kept apart
+from what it would be merged with, or refused.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ if TYPE_CHECKING:
 Wires = np.ndarray[Any, Any]
 """An array of `FVariable`, dtype object, of a tensor's shape."""
 
-CONSTANT_BITS = 31
-WEIGHT_BITS = 24
+CONSTANT_BITS = 24
+"""Significant bits of a constant that alkaid holds."""
+
 VALUE_BITS = 52
+"""Bits of a value: alkaid computes bounds in float64."""
+
+_PART_BITS = 18  # of the matrices that alkaid gets: it adds and subtracts columns on the way
 
 _HARDWARE = (1, 1, -1)  # alkaid's own default cost model: one LUT a bit of an adder
 
@@ -38,9 +42,20 @@ def input_wires(shape: tuple[int, ...], signed: bool, integer_bits: int, fractio
 
 
 def constant(value: float) -> FVariable:
-    """Make a wire that always holds one value."""
+    """Make a wire that always holds one value.
+
+    Raises
+    ------
+    ConversionError
+        The value has too many significant bits.
+    """
     from alkaid.trace.fixed_variable import FVariable, HWConfig
 
+    if significant_bits(value) > CONSTANT_BITS:
+        raise ConversionError(
+            f"a value that is always {float(value)!r} has {significant_bits(value)} significant bits, and a constant "
+            f"of the RTL path {CONSTANT_BITS}; give biases and weights fewer bits"
+        )
     return FVariable.from_const(float(value), HWConfig(*_HARDWARE))
 
 
@@ -69,43 +84,60 @@ def significant_bits(value: float) -> int:
     return (numerator // (numerator & -numerator)).bit_length() if numerator else 0
 
 
-def settled(wire: FVariable) -> FVariable:
-    """Keep alkaid from merging a wide constant that a wire ends with into the next constant added to it.
-
-    It would keep the sum of the two in 32 bits, whatever its size.
-    """
+def fresh(wire: FVariable) -> FVariable:
+    """Give the same bits under a new name: alkaid forgets what they were computed from, and merges nothing."""
     from alkaid.trace.fixed_variable import FVariable
 
-    if wire.opr != "cadd" or width(wire) + 1 <= CONSTANT_BITS:
+    if is_constant(wire):
         return wire
     bounds = (wire.low, wire.high, wire.step)
     return FVariable(*bounds, _from=(wire,), _factor=1.0, opr="wrap", hwconf=wire.hwconf)
+
+
+def settled(wire: FVariable) -> FVariable:
+    """Give a wire to which any constant of its own bits and range can be added."""
+    bias = abs(wire._affine.bias)
+    if not bias or max(bias, abs(wire.low), abs(wire.high)) < wire.step * 2.0 ** (CONSTANT_BITS - 1):
+        return wire
+    return fresh(wire)
 
 
 def add(a: FVariable, b: FVariable) -> FVariable:
     """Return `a + b`."""
     if is_constant(b):
         return add_constant(a, b.low)
-    return add_constant(b, a.low) if is_constant(a) else a + b
+    if is_constant(a):
+        return add_constant(b, a.low)
+    return _exactly(lambda *terms: terms[0] + terms[1], a, b)
 
 
 def add_constant(wire: FVariable, value: float) -> FVariable:
-    """Return `wire + value`.
-
-    Raises
-    ------
-    ConversionError
-        The constant has too many significant bits.
-    """
+    """Return `wire + value`, in several steps for a value of many bits."""
     value = float(value)
     if is_constant(wire):
         return constant(wire.low + value)
-    if significant_bits(value) > CONSTANT_BITS:
-        raise ConversionError(
-            f"the constant {value!r} has {significant_bits(value)} significant bits, and the RTL path holds "
-            f"{CONSTANT_BITS}; give biases fewer bits"
-        )
-    return settled(wire) + value if value else wire
+    for part in _parts(np.array(value)) if value else ():
+        wire = _exactly(lambda term, part=float(part): term + part, wire)
+    return wire
+
+
+def _exactly(operation: Callable[..., FVariable], *wires: FVariable) -> FVariable:
+    """Apply a linear operation, to renamed wires if alkaid would lose bits by looking through their names."""
+    result = operation(*wires)
+    return result if _keeps_all_bits(result) else operation(*map(fresh, wires))
+
+
+def _keeps_all_bits(wire: FVariable) -> bool:
+    """Whether alkaid knows the true last bit of a sum, and holds the constant that it ends with."""
+    affine = wire._affine
+    if any(significant_bits(number) > CONSTANT_BITS for number in (*affine.coeffs.values(), affine.bias)):
+        return False
+    if wire.opr != "cadd":
+        return True
+    (parent,) = wire._from
+    scale = wire._factor / parent._factor
+    merged = wire.low - scale * (parent.low if scale > 0 else parent.high)
+    return significant_bits(merged) <= CONSTANT_BITS
 
 
 def negated(wire: FVariable) -> FVariable:
@@ -118,7 +150,8 @@ def scaled(wire: FVariable, factor: float) -> FVariable:
     factor = float(factor)
     if is_constant(wire) or factor == 0:
         return constant(wire.low * factor)
-    return reduced(add, [wire * float(part[0]) for part in _parts(np.array([factor])) if part[0]])
+    parts = [float(part) for part in _parts(np.array(factor))]
+    return reduced(add, [_exactly(lambda term, part=part: term * part, wire) for part in parts])
 
 
 def multiplied(a: FVariable, b: FVariable) -> FVariable:
@@ -153,11 +186,13 @@ def larger(a: FVariable, b: FVariable) -> FVariable:
         return a if a.low >= b.low else b
     if is_constant(a):
         a, b = b, a
+    if not is_constant(b) and not _keeps_all_bits(a - b):
+        a, b = fresh(a), fresh(b)
     return settled(a).max_of(b)
 
 
 def limited(wire: FVariable, least: float, most: float) -> FVariable:
-    """Return a wire kept between two constants, each of at most 31 significant bits."""
+    """Return a wire kept between two constants, each of at most 24 significant bits."""
     if is_constant(wire):
         return constant(min(max(wire.low, least), most))
     if wire.low < least:
@@ -197,8 +232,18 @@ def matrix_product(wires: Wires, kernel: np.ndarray) -> Wires:
     used = kernel[live]
     if not used.any():
         return each(constant, offset)
-    products = [each(_as_wire, np.asarray(FVArray(wires[live]) @ part)) for part in _parts(used)]
-    return each(lambda *terms: add_constant(reduced(add, terms[:-1]), terms[-1]), *products, offset)
+    terms = each(_as_atom, wires[live])
+    # alkaid's tables of sums of bits take a bit of -1 and 0 for one of 0 and 1
+    options = {"binary_lut": False} if any(term.low < 0 and width(term) == 1 for term in terms) else {}
+    products = [each(_as_wire, np.asarray(FVArray(terms, options) @ part)) for part in _parts(used)]
+    return each(lambda *sums: add_constant(reduced(add, sums[:-1]), sums[-1]), *products, offset)
+
+
+def _as_atom(wire: FVariable) -> FVariable:
+    """Rename sums of other wires: their coefficients and the matrix's together would be too long for alkaid."""
+    affine = wire._affine
+    bits = sum(map(significant_bits, (*affine.coeffs.values(), affine.bias)))
+    return wire if bits == 1 else fresh(wire)
 
 
 def looked_up(wire: FVariable, function: Callable[[np.ndarray], np.ndarray]) -> FVariable:
@@ -216,7 +261,7 @@ def looked_up(wire: FVariable, function: Callable[[np.ndarray], np.ndarray]) -> 
     table = np.asarray(function(grid_of(wire)), dtype=np.float64)
     if np.any(table.astype(np.float32) != table):
         raise ConversionError(
-            f"a lookup table holds values of more than {WEIGHT_BITS} significant bits; give the table fewer bits"
+            f"a lookup table holds values of more than {CONSTANT_BITS} significant bits; give the table fewer bits"
         )
     return wire.lookup(table)
 
@@ -232,12 +277,11 @@ def values_of(wire: FVariable) -> int:
 
 
 def _parts(weights: np.ndarray) -> list[np.ndarray]:
-    """Split weights into sums of arrays that alkaid's float32 matrices hold; one array if it can."""
+    """Split weights into sums of arrays of few bits; one array if they have few."""
     step = min((_last_bit(weight) for weight in weights.ravel() if weight), default=1.0)
-    if np.abs(weights).max() / step < 2.0**WEIGHT_BITS:
+    if np.abs(weights).max() / step < 2.0**_PART_BITS:
         return [weights]
-    coarse = step * 2.0 ** (WEIGHT_BITS - 4)
-    low = np.mod(weights, coarse)
+    low = np.mod(weights, step * 2.0 ** (_PART_BITS - 2))
     return [low, *_parts(weights - low)]
 
 

@@ -128,6 +128,10 @@ class Pruning(_StudentStage):
         return PrunedStudent(Network.load(folder / "network.npz"), _load_history(folder), record)
 
 
+SCAN_JOURNAL = ".scan-trials.jsonl"
+"""What an interrupted scan had measured, in the run's folder."""
+
+
 class Scan:
     """`scan_bit_widths`."""
 
@@ -140,8 +144,17 @@ class Scan:
         """Find the number formats."""
         from codesign.compression.scan import scan_bit_widths
 
-        student = context.value("pruning")
-        return scan_bit_widths(student, context.dataset, context.settings.scan, progress=context.progress)
+        # beside the stage's folder, which an interruption takes along
+        journal = context.folder / SCAN_JOURNAL
+        found = scan_bit_widths(
+            context.value("pruning"),
+            context.dataset,
+            context.settings.scan,
+            journal=journal,
+            progress=context.progress,
+        )
+        journal.unlink()
+        return found
 
     def save(self, value: Any, folder: Path) -> None:
         """Keep the formats and every trial."""

@@ -64,7 +64,7 @@ def trace_csim(
         names = _write_sources(project, graph, folder)
         program = folder / "trace"
         weights = (project.folder / "firmware" / "weights").resolve()
-        command: list[str | Path] = [GXX.find().path, "-std=c++14", "-O1", "-w", "-fno-gnu-unique"]
+        command: list[str | Path] = [GXX.find().path, "-std=c++14", "-O0", "-w", "-fno-gnu-unique"]
         command += ["-I.", "-Ifirmware", "-Ifirmware/ap_types", f'-DWEIGHTS_DIR="{weights}"']
         command += [str((folder / name).resolve()) for name in ("top.cpp", "bench.cpp")]
         command += ["-o", str(program.resolve())]

@@ -131,9 +131,10 @@ def _type_families(node: Node, name: str) -> Iterator[Family]:
         return _typed(cause, node, dict.fromkeys(names, new), f"{name} is {now}, {why}")
 
     out_of_range = "which does not hold the values"
-    for mode in ("SAT", "SAT_SYM"):
+    modes: tuple[Overflow, ...] = ("SAT", "SAT_SYM")
+    for mode in modes:
         if now.overflow != mode:
-            yield (change(overflow, now.with_modes(now.rounding, mode), f"which does not saturate ({mode})"),)  # type: ignore[arg-type]
+            yield (change(overflow, now.with_modes(now.rounding, mode), f"which does not saturate ({mode})"),)
     yield tuple(change(overflow, wider(now, bits), out_of_range) for bits in range(1, _MOST_BITS + 1))
     if not now.signed:
         signed = replace(now, width=now.width + 1, integer_bits=now.integer_bits + 1, signed=True)

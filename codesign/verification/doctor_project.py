@@ -60,7 +60,7 @@ def diagnose_project(
             raise DataError("a reference was given without the inputs that it was computed for; give x too")
         x, golden = read_vectors(project.folder, project.n_outputs)
         x = x.reshape(len(x), *project.input_shape)
-    found = [*_files(project, graph, x)]
+    found: list[Diagnosis | None] = [*_files(project, graph, x)]
     if reference is not None:
         found.append(diagnose(graph, x, reference))
     elif golden is not None:

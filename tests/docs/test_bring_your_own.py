@@ -7,7 +7,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "bring-your-own.md"
 
 
 def test_the_guide_runs_from_its_first_snippet_to_its_last(tmp_path, monkeypatch, capsys):
-    snippets = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    snippets = re.findall(
+        r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
     assert len(snippets) == 6
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}

@@ -32,7 +32,7 @@ from codesign.rtl.wires import (
 if TYPE_CHECKING:
     from alkaid.trace import FVariable
 
-_DIRECT_VALUES = 4096  # an input of so few values addresses its table itself
+_DIRECT_VALUES = 1024  # an input of so few values addresses its table itself
 _SELU_SCALE = 1.0507009873554804934193349852946
 _ZERO = 0.0
 

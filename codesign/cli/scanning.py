@@ -1,0 +1,123 @@
+"""`codesign scan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from codesign.cli.designs import INTERRUPTED
+
+JOURNAL = ".scan-trials.jsonl"
+"""What an interrupted scan had measured, in the output folder."""
+
+
+def scan(
+    source: Annotated[
+        Path, typer.Argument(help="A trained float .keras model, or the folder of a run: its pruned student.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The folder for map, trials, proofs and picture.")
+    ],
+    data: Annotated[
+        str | None,
+        typer.Option(help="For a model: digits, openml:<id>, or an .npz, .csv or .parquet file."),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option(help="The labels' column in a .csv or .parquet.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, typer.Option(help="The accepted loss of validation quality; 0.01 is a point.")
+    ] = None,
+    quality: Annotated[str | None, typer.Option(help="accuracy or auc.")] = None,
+    cost: Annotated[str | None, typer.Option(help="What to save: bops, or estimated luts.")] = None,
+    margin_bits: Annotated[
+        int | None, typer.Option(help="Integer bits beyond what calibration needs.")
+    ] = None,
+) -> None:
+    """Choose every tensor's bits: none that overflows, fewer wherever the quality allows; the same command resumes."""
+    given = {"tolerance": tolerance, "quality": quality, "cost": cost, "margin_bits": margin_bits}
+    asked = {name: value for name, value in given.items() if value is not None}
+    try:
+        result = _scan(source, data, label_column, asked, output)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted; the trials are kept, the same command resumes.", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _show(result)
+    typer.echo(f"\nEverything is in {output}")
+
+
+def _scan(
+    source: Path, data: str | None, label_column: str | None, asked: Mapping[str, Any], output: Path
+) -> Any:
+    from codesign.errors import OutputFolderError
+    from codesign.networks.backend import import_backend
+    from codesign.run_folder import RunFolder
+
+    if (output / "scan.json").is_file():
+        raise OutputFolderError(f"{output} holds a finished scan; choose another folder with --output")
+    folder = RunFolder(output)
+    with folder.locked():
+        import_backend()
+        from codesign.comparison.plots import plot_scan
+        from codesign.compression.scan import scan_bit_widths
+        from codesign.terminal import TerminalProgress
+
+        student, dataset, settings = _subject(source, data, label_column, asked)
+        with TerminalProgress() as progress:
+            result = scan_bit_widths(student, dataset, settings, journal=output / JOURNAL, progress=progress)
+        result.save(output)
+        plot_scan(output, settings.tolerance, output / "scan.png")
+        (output / JOURNAL).unlink()
+    return result
+
+
+def _subject(
+    source: Path, data: str | None, label_column: str | None, asked: Mapping[str, Any]
+) -> tuple[Any, Any, Any]:
+    """The student, the data and the settings: of a run, or of a model and a data set."""
+    from codesign.errors import SettingsError
+    from codesign.settings import make_design
+    from codesign.stages import RUN, open_run
+
+    if source.is_dir():
+        run = open_run(source)
+        if data is not None or label_column is not None:
+            raise SettingsError(f"{source / RUN} names the data; leave out --data and --label-column")
+        values = run.settings.model_dump(mode="json")
+        values["scan"] |= asked
+        return run.value("pruning"), run.dataset, make_design(values).scan
+    if data is None:
+        raise SettingsError(f"--data: missing; name the data that {source} was trained on")
+    from codesign.compression.scan_source import read_student
+    from codesign.data import load_dataset
+
+    settings = make_design({"name": "scan", "data": {"source": data}, "scan": dict(asked)}).scan
+    dataset = load_dataset(data, label_column=label_column)
+    return read_student(source, dataset), dataset, settings
+
+
+def _show(result: Any) -> None:
+    from codesign.comparison.table import Table
+    from codesign.terminal import show_tables
+
+    rows = [("input", "result", result.precision.input.ap())]
+    rows += [(layer, tensor, kind.ap()) for layer, tensor, kind in result.precision.items()]
+    metrics = result.record.metrics
+    notes = [
+        f"quality {result.quality:.4f} on the validation part, float {result.float_quality:.4f}",
+        f"{metrics['bops']:,.0f} BOPs, {metrics['average_weight_bits']:.2f} bits a weight layer, "
+        f"{len(result.trials)} trials",
+        "no input on the input grid can wrap an accumulator; results saturate"
+        if result.no_input_wraps
+        else "some input can wrap an accumulator",
+    ]
+    constant = metrics["constant_features"]
+    if constant:
+        notes.append(
+            f"{len(constant)} features never change in the calibration set and may saturate: {', '.join(constant[:8])}"
+            + (", ..." if len(constant) > 8 else "")
+        )
+    show_tables([Table("Number formats", ("layer", "tensor", "format"), tuple(rows))], notes)

@@ -1,0 +1,157 @@
+"""The one training loop: seeded, the best epoch kept, stopped as soon as the loss is not finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from learning_tasks import clouds, dense
+
+from codesign.errors import TrainingError
+from codesign.settings import TrainingSettings
+from codesign.training.evaluate import accuracy
+from codesign.training.fit import fit, make_reproducible
+from codesign.training.losses import DistillationLoss, pack_targets
+
+DATA = clouds()
+TRAIN = (DATA.x_train, pack_targets(DATA.y_train))
+VALIDATION = (DATA.x_validation, pack_targets(DATA.y_validation))
+LOSS = DistillationLoss(alpha=1.0)
+
+
+class Snapshots(keras.callbacks.Callback):
+    """The weights after each epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[list[np.ndarray]] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.weights.append(self.model.get_weights())
+
+
+class Steps:
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, int, int, str]] = []
+
+    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+        self.seen.append((what, done, total, note))
+
+
+def train(epochs: int = 6, seed: int = 0, rate: float = 0.02, **options: Any) -> tuple[keras.Model, Any]:
+    make_reproducible(seed)
+    model = dense(DATA, 8)
+    history = fit(
+        model, LOSS, TRAIN, VALIDATION, TrainingSettings(epochs=epochs, learning_rate=rate), **options
+    )
+    return model, history
+
+
+def test_training_learns_and_tells_the_truth_about_it() -> None:
+    snapshots = Snapshots()
+    model, history = train(callbacks=[snapshots])
+    assert len(history.loss) == len(history.validation_accuracy) == len(snapshots.weights) == 6
+    assert history.loss[-1] < history.loss[0]
+    for weights, said in zip(snapshots.weights, history.validation_accuracy, strict=True):
+        model.set_weights(weights)
+        assert accuracy(DATA.y_validation, model.predict(DATA.x_validation, verbose=0)) == pytest.approx(
+            said, abs=1e-6
+        )
+
+
+def test_the_weights_of_the_best_epoch_are_kept() -> None:
+    snapshots = Snapshots()
+    model, history = train(callbacks=[snapshots], epochs=10, rate=0.05)
+    scores = list(zip(history.validation_accuracy, np.negative(history.validation_loss), strict=True))
+    assert history.best_epoch == scores.index(max(scores))
+    for kept, best in zip(model.get_weights(), snapshots.weights[history.best_epoch], strict=True):
+        np.testing.assert_array_equal(kept, best)
+
+
+@pytest.mark.parametrize("keep_from", [3, 5, 7])
+def test_no_epoch_before_the_allowed_ones_is_kept(keep_from: int) -> None:
+    # 7 is beyond the last: then only the last may be kept, never the untrained weights
+    snapshots = Snapshots()
+    model, history = train(callbacks=[snapshots], keep_from=keep_from)
+    assert history.best_epoch >= min(keep_from, 5)
+    np.testing.assert_array_equal(model.get_weights()[0], snapshots.weights[history.best_epoch][0])
+
+
+def test_by_loss_the_smallest_loss_is_kept() -> None:
+    _, history = train(epochs=10, rate=0.2, keep_by="loss")
+    assert history.best_epoch == int(np.argmin(history.validation_loss))
+
+
+def test_the_same_seed_gives_the_same_weights_another_gives_others() -> None:
+    first, again, other = (train(seed=seed)[0].get_weights() for seed in (3, 3, 4))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_the_learning_rate_falls_to_a_hundredth() -> None:
+    rates: list[float] = []
+
+    class Watch(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            optimizer = self.model.optimizer
+            rates.append(float(optimizer._learning_rate(optimizer.iterations)))
+
+    train(epochs=2, callbacks=[Watch()])
+    assert rates == sorted(rates, reverse=True)
+    assert rates[0] < 0.02
+    assert rates[-1] == pytest.approx(0.0002, rel=1e-4)
+
+
+def test_a_loss_that_is_not_finite_ends_the_training_at_once() -> None:
+    snapshots, steps = Snapshots(), Steps()
+
+    class Poison(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            if epoch == 2:
+                kernel = self.model.get_layer("fc1").kernel
+                kernel.assign(kernel * np.nan)
+
+    make_reproducible(0)
+    model = dense(DATA, 8)
+    settings = TrainingSettings(epochs=50, learning_rate=0.02)
+    with pytest.raises(TrainingError) as caught:
+        fit(
+            model,
+            LOSS,
+            TRAIN,
+            VALIDATION,
+            settings,
+            callbacks=[Poison(), snapshots],
+            progress=steps,
+            what="student",
+        )
+    assert str(caught.value) == (
+        "student: the loss is nan in epoch 3 at learning rate 0.02; the weights of the last good epoch are kept; lower the "
+        "learning rate or check the data"
+    )
+    assert len(steps.seen) == 2
+    good = [np.isfinite(weight).all() for weight in model.get_weights()]
+    assert all(good)
+    assert any(np.array_equal(model.get_weights()[0], weights[0]) for weights in snapshots.weights[:2])
+
+
+def test_every_epoch_is_told() -> None:
+    steps = Steps()
+    _, history = train(epochs=3, progress=steps, what="teacher")
+    assert steps.seen == [
+        ("teacher", epoch + 1, 3, f"validation {history.validation_accuracy[epoch]:.4f}")
+        for epoch in range(3)
+    ]
+
+
+def test_a_trained_model_can_be_copied_and_saved(tmp_path: Any) -> None:
+    model, _ = train(epochs=1)
+    model.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras")
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    expected = model.predict(DATA.x_test, verbose=0)
+    for other in (read, copy):
+        np.testing.assert_array_equal(other.predict(DATA.x_test, verbose=0), expected)
