@@ -8,19 +8,19 @@ from typing import Any
 
 from codesign.comparison.table import Table
 from codesign.core.files import read_json, write_json, write_text
+from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
 from codesign.errors import ReportMissingError
 
 SUMMARY = "summary.json"
-_STAGE_COLUMNS = (
-    ("stage", "stage", "{}"),
-    ("validation_accuracy", "validation accuracy", "{:.4f}"),
-    ("test_accuracy", "test accuracy", "{:.4f}"),
-    ("parameters", "parameters", "{:,}"),
-    ("sparsity", "sparsity", "{:.0%}"),
-    ("average_weight_bits", "mean weight bits", "{:.2f}"),
-    ("bops", "BOPs", "{:,.0f}"),
+_STAGE_METRICS = (
+    "validation_accuracy",
+    "test_accuracy",
+    "parameters",
+    "sparsity",
+    "average_weight_bits",
+    "bops",
 )
 
 
@@ -69,10 +69,10 @@ def make_summary(
         Sentences for the reader, for example what was not done and why.
     """
     stages = []
-    for name, record in records.items():
-        if "test_accuracy" in record.metrics and name != "verification":
-            row = {key: record.metrics[key] for key, _, _ in _STAGE_COLUMNS[1:] if key in record.metrics}
-            stages.append({"stage": name, "seconds": record.seconds, **row})
+    for stage, record in records.items():
+        if "test_accuracy" in record.metrics and stage != "verification":
+            row = {name: record.metrics[name] for name in _STAGE_METRICS if name in record.metrics}
+            stages.append({"stage": stage, "seconds": record.seconds, **row})
     return {
         "design": design,
         "seed": seed,
@@ -97,14 +97,11 @@ def _without_reason(record: Record) -> dict[str, Any]:
 
 def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     """The tables of a summary: stages, layer types, equality ladder."""
-    columns = [column for column in _STAGE_COLUMNS if any(column[0] in row for row in summary["stages"])]
+    known = [name for name in _STAGE_METRICS if any(name in row for row in summary["stages"])]
     stages = Table(
         "Stages",
-        tuple(title for _, title, _ in columns),
-        tuple(
-            tuple(form.format(row[key]) if row.get(key) is not None else "" for key, _, form in columns)
-            for row in summary["stages"]
-        ),
+        ("stage", *(METRICS[name].heading for name in known)),
+        tuple((row["stage"], *(_cell(row, name) for name in known)) for row in summary["stages"]),
     )
     kinds = [
         kind
@@ -118,6 +115,12 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     )
     ladder = ladder_table(summary["verification"])
     return stages, layers, *_overflow_table(summary), *_rtl_table(summary), ladder
+
+
+def _cell(row: Mapping[str, Any], metric: str) -> str:
+    """A number of a stage; empty where the stage has none."""
+    value = row.get(metric)
+    return "" if value is None else METRICS[metric].text(value)
 
 
 def _overflow_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.hls.graph import Graph, Node
-import itertools
 
 ROUNDINGS = ("TRN", "RND", "RND_CONV", "RND_ZERO", "RND_INF", "RND_MIN_INF", "TRN_ZERO")
 OVERFLOWS = ("WRAP", "SAT", "SAT_SYM", "SAT_ZERO")

@@ -25,7 +25,7 @@ def assert_equal_to_emulation(graph: Graph, rng: np.random.Generator, n_samples:
     arrays = inputs_of(rng, graph, n_samples)
     expected = emulated(graph, arrays)
     if (expected == expected[0]).all():
-        with pytest.raises(ConversionError, match="^every output of the network is a constant"):
+        with pytest.raises(ConversionError, match=r"^every output of the network is a constant"):
             raise_if_constant(graph, arrays, expected)
         return
     np.testing.assert_array_equal(interpreted(graph, arrays), expected)
