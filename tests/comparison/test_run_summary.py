@@ -31,7 +31,7 @@ def record(stage, **metrics):
 
 @pytest.fixture
 def records():
-    result = {
+    return {
         "teacher": record("teacher", test_accuracy=0.98, validation_accuracy=0.99, parameters=51978),
         "quantization": record(
             "quantization", test_accuracy=0.95822, sparsity=0.519, bops=72148.0, average_weight_bits=4.0, parameters=3466
@@ -46,7 +46,6 @@ def records():
             "verification", test_accuracy=0.95822, reference="QKeras", rungs=[RUNG, SKIPPED], lsb=0.0625, overflows=[]
         ),
     }  # fmt: skip
-    return result
 
 
 @pytest.fixture
