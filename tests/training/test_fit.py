@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -12,7 +13,7 @@ from learning_tasks import clouds, dense
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
 from codesign.training.evaluate import accuracy
-from codesign.training.fit import fit, make_reproducible
+from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.losses import DistillationLoss, pack_targets
 
 DATA = clouds()
@@ -40,7 +41,19 @@ class Steps:
         self.seen.append((what, done, total, note))
 
 
-def train(epochs: int = 6, seed: int = 0, rate: float = 0.02, **options: Any) -> tuple[keras.Model, Any]:
+class Rates(keras.callbacks.Callback):
+    """The learning rate after each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: list[float] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        optimizer = self.model.optimizer
+        self.rates.append(float(optimizer._learning_rate(optimizer.iterations)))
+
+
+def train(epochs: int, seed: int = 0, rate: float = 0.05, **options: Any) -> tuple[keras.Model, History]:
     make_reproducible(seed)
     model = dense(DATA, 8)
     history = fit(
@@ -49,59 +62,75 @@ def train(epochs: int = 6, seed: int = 0, rate: float = 0.02, **options: Any) ->
     return model, history
 
 
-def test_training_learns_and_tells_the_truth_about_it() -> None:
-    snapshots = Snapshots()
-    model, history = train(callbacks=[snapshots])
-    assert len(history.loss) == len(history.validation_accuracy) == len(snapshots.weights) == 6
+@dataclass(frozen=True)
+class Training:
+    """A training that was watched in every way."""
+
+    model: keras.Model
+    history: History
+    weights: list[list[np.ndarray]]
+    rates: list[float]
+    steps: list[tuple[str, int, int, str]]
+
+
+@pytest.fixture(scope="module")
+def training() -> Training:
+    snapshots, rates, steps = Snapshots(), Rates(), Steps()
+    model, history = train(8, callbacks=[snapshots, rates], progress=steps, what="teacher")
+    return Training(model, history, snapshots.weights, rates.rates, steps.seen)
+
+
+def test_training_learns_and_tells_the_truth_about_it(training: Training) -> None:
+    history = training.history
+    assert len(history.loss) == len(history.validation_accuracy) == len(training.weights) == 8
     assert history.loss[-1] < history.loss[0]
-    for weights, said in zip(snapshots.weights, history.validation_accuracy, strict=True):
+    model = dense(DATA, 8)
+    for weights, said in zip(training.weights, history.validation_accuracy, strict=True):
         model.set_weights(weights)
-        assert accuracy(DATA.y_validation, model.predict(DATA.x_validation, verbose=0)) == pytest.approx(
+        assert accuracy(DATA.y_validation, np.asarray(model(DATA.x_validation))) == pytest.approx(
             said, abs=1e-6
         )
 
 
-def test_the_weights_of_the_best_epoch_are_kept() -> None:
-    snapshots = Snapshots()
-    model, history = train(callbacks=[snapshots], epochs=10, rate=0.05)
+def test_the_weights_of_the_best_epoch_are_kept(training: Training) -> None:
+    history = training.history
     scores = list(zip(history.validation_accuracy, np.negative(history.validation_loss), strict=True))
     assert history.best_epoch == scores.index(max(scores))
-    for kept, best in zip(model.get_weights(), snapshots.weights[history.best_epoch], strict=True):
+    for kept, best in zip(training.model.get_weights(), training.weights[history.best_epoch], strict=True):
         np.testing.assert_array_equal(kept, best)
 
 
-@pytest.mark.parametrize("keep_from", [3, 5, 7])
+def test_the_learning_rate_falls_to_a_hundredth(training: Training) -> None:
+    assert training.rates == sorted(training.rates, reverse=True)
+    assert training.rates[0] < 0.05
+    assert training.rates[-1] == pytest.approx(0.0005, rel=1e-4)
+
+
+def test_every_epoch_is_told(training: Training) -> None:
+    accuracies = training.history.validation_accuracy
+    assert training.steps == [
+        ("teacher", epoch + 1, 8, f"validation {accuracies[epoch]:.4f}") for epoch in range(8)
+    ]
+
+
+@pytest.mark.parametrize("keep_from", [2, 5])
 def test_no_epoch_before_the_allowed_ones_is_kept(keep_from: int) -> None:
-    # 7 is beyond the last: then only the last may be kept, never the untrained weights
+    # 5 is beyond the last: then the last is kept, never the untrained weights
     snapshots = Snapshots()
-    model, history = train(callbacks=[snapshots], keep_from=keep_from)
-    assert history.best_epoch >= min(keep_from, 5)
+    model, history = train(4, callbacks=[snapshots], keep_from=keep_from)
+    assert history.best_epoch >= min(keep_from, 3)
     np.testing.assert_array_equal(model.get_weights()[0], snapshots.weights[history.best_epoch][0])
 
 
 def test_by_loss_the_smallest_loss_is_kept() -> None:
-    _, history = train(epochs=10, rate=0.2, keep_by="loss")
+    _, history = train(5, rate=0.3, keep_by="loss")
     assert history.best_epoch == int(np.argmin(history.validation_loss))
 
 
 def test_the_same_seed_gives_the_same_weights_another_gives_others() -> None:
-    first, again, other = (train(seed=seed)[0].get_weights() for seed in (3, 3, 4))
+    first, again, other = (train(1, seed=seed)[0].get_weights() for seed in (3, 3, 4))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], other[0])
-
-
-def test_the_learning_rate_falls_to_a_hundredth() -> None:
-    rates: list[float] = []
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            optimizer = self.model.optimizer
-            rates.append(float(optimizer._learning_rate(optimizer.iterations)))
-
-    train(epochs=2, callbacks=[Watch()])
-    assert rates == sorted(rates, reverse=True)
-    assert rates[0] < 0.02
-    assert rates[-1] == pytest.approx(0.0002, rel=1e-4)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_at_once() -> None:
@@ -128,8 +157,8 @@ def test_a_loss_that_is_not_finite_ends_the_training_at_once() -> None:
             what="student",
         )
     assert str(caught.value) == (
-        "student: the loss is nan in epoch 3 at learning rate 0.02; the weights of the last good epoch are kept; lower the "
-        "learning rate or check the data"
+        "student: the loss is nan in epoch 3 at learning rate 0.02; the weights of the last good epoch are kept; lower "
+        "the learning rate or check the data"
     )
     assert len(steps.seen) == 2
     good = [np.isfinite(weight).all() for weight in model.get_weights()]
@@ -137,21 +166,11 @@ def test_a_loss_that_is_not_finite_ends_the_training_at_once() -> None:
     assert any(np.array_equal(model.get_weights()[0], weights[0]) for weights in snapshots.weights[:2])
 
 
-def test_every_epoch_is_told() -> None:
-    steps = Steps()
-    _, history = train(epochs=3, progress=steps, what="teacher")
-    assert steps.seen == [
-        ("teacher", epoch + 1, 3, f"validation {history.validation_accuracy[epoch]:.4f}")
-        for epoch in range(3)
-    ]
-
-
-def test_a_trained_model_can_be_copied_and_saved(tmp_path: Any) -> None:
-    model, _ = train(epochs=1)
+def test_a_trained_model_can_be_copied_and_saved(training: Training, tmp_path: Any) -> None:
+    model = training.model
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    expected = model.predict(DATA.x_test, verbose=0)
     for other in (read, copy):
-        np.testing.assert_array_equal(other.predict(DATA.x_test, verbose=0), expected)
+        np.testing.assert_array_equal(other(DATA.x_test), model(DATA.x_test))

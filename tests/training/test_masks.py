@@ -18,7 +18,7 @@ def random_masks(network: Any, seed: int = 0) -> dict[str, np.ndarray]:
     return {layer.name: random.random(layer.weights["kernel"].shape) < 0.6 for layer in network.weight_layers}
 
 
-def train(model: keras.Model, network: Any, optimizer: Any, epochs: int = 3) -> None:
+def train(model: keras.Model, network: Any, optimizer: Any, epochs: int = 1) -> None:
     random = np.random.default_rng(1)
     x = inputs(network, 96)
     y = random.integers(0, 3, 96)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from scan_tasks import task
+from typer.testing import CliRunner
+
+import codesign.stages
+from codesign.cli.program import app
+from codesign.core.files import read_json
+from codesign.core.precision_map import PrecisionMap
+from codesign.errors import CodesignError
+from codesign.networks.build import build_float
+from codesign.settings import make_design
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A trained model and its data as files."""
+    folder = tmp_path_factory.mktemp("scan")
+    student, dataset = task()
+    parts = [dataset.part(name) for name in ("train", "validation", "test")]
+    x, y = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    np.savez(folder / "data.npz", X=x, y=y)
+    build_float(student.network).save(folder / "model.keras")
+    return folder
+
+
+def invoke(*words):
+    return CliRunner().invoke(app, ["scan", *map(str, words)])
+
+
+def test_a_model_and_its_data_become_map_trials_and_picture(files, tmp_path):
+    words = (files / "model.keras", "--data", files / "data.npz", "--tolerance", 0.05, "-o", tmp_path / "out")
+    result = invoke(*words)
+    assert result.exit_code == 0, result.output
+    assert "no input on the input grid can wrap an accumulator" in result.output
+    out = tmp_path / "out"
+    left = {"precision_map.json", "scan.json", "scan.png", "trials.csv"}
+    assert left == {path.name for path in out.iterdir() if not path.name.startswith(".lock")}
+    assert (out / "scan.png").read_bytes()[:4] == b"\x89PNG"
+    scan = read_json(out / "scan.json")
+    assert scan["no_input_wraps"] and scan["quality"] >= scan["float_quality"] - 0.05
+    assert PrecisionMap.load(out / "precision_map.json").input.width <= 12
+    again = invoke(*words)
+    assert str(again.exception) == f"{out} holds a finished scan; choose another folder with --output"
+
+
+def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monkeypatch):
+    student, dataset = task()
+    settings = make_design(
+        {"name": "d", "data": {"source": "digits"}, "scan": {"tolerance": 0.2, "most_bits": 7}}
+    )
+    run = SimpleNamespace(dataset=dataset, settings=settings, value={"pruning": student}.get)
+    monkeypatch.setattr(codesign.stages, "open_run", lambda folder: run)
+    result = invoke(tmp_path, "--margin-bits", 1, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    trials = read_json(tmp_path / "out" / "scan.json")["trials"]
+    assert trials[0]["bits"] == 7
+    refused = invoke(tmp_path, "--data", "digits", "--output", tmp_path / "other")
+    assert "names the data; leave out --data and --label-column" in str(refused.exception)
+
+
+def test_a_tolerance_that_cannot_be_met_fails_and_keeps_the_trials(files, tmp_path):
+    wide = (files / "model.keras", "--data", files / "data.npz", "-o", tmp_path)
+    result = invoke(*wide, "--tolerance", 0.0, "--margin-bits", 8)
+    assert result.exit_code != 0
+    assert str(result.exception).startswith(
+        "no uniform width up to scan.most_bits = 12 keeps the quality within 0 of"
+    )
+    assert (tmp_path / ".scan-trials.jsonl").read_text().count("\n") == 1 + 11
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["model.keras"], "--data: missing; name the data that"),
+        (
+            ["none.keras", "--data", "data.npz"],
+            "does not exist; give a trained .keras file or the folder of a run",
+        ),
+        (["data.npz", "--data", "data.npz"], "cannot be loaded: ValueError"),
+        (["model.keras", "--data", "data.npz", "--tolerance", "2"], "scan.tolerance: should be less than 1"),
+        (["model.keras", "--data", "data.npz", "--cost", "gates"], "scan.cost: should be 'bops' or 'luts'"),
+        (
+            ["model.keras", "--data", "digits"],
+            "the input shape is (5,), but the data's samples have shape (64,)",
+        ),
+        (["."], "is no run of codesign"),
+    ],
+)
+def test_what_cannot_be_scanned_is_told(files, tmp_path, monkeypatch, words, sentence):
+    monkeypatch.chdir(files)
+    result = invoke(*words, "--output", tmp_path)
+    assert isinstance(result.exception, CodesignError)
+    assert sentence in str(result.exception)
+
+
+def test_a_softmax_in_the_middle_is_named(files, tmp_path):
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((5,)),
+            layers.Dense(4, activation="softmax", name="gate"),
+            layers.Dense(3, name="logits"),
+        ]
+    )
+    model.save(tmp_path / "gate.keras")
+    result = invoke(tmp_path / "gate.keras", "--data", files / "data.npz", "-o", tmp_path / "out")
+    assert "layer 'gate' has the activation 'softmax' in the middle of the network" in str(result.exception)

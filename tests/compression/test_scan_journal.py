@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from scan_tasks import task
+
+from codesign.compression.scan import scan_bit_widths
+from codesign.compression.scan_journal import Journal
+from codesign.compression.scan_trials import TrialRunner
+from codesign.errors import OutputFolderError
+from codesign.settings import ScanSettings
+from codesign.stages.learning import SCAN_JOURNAL, Scan
+
+SETTINGS = ScanSettings(tolerance=0.03, calibration_samples=100, most_bits=7)
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """How many candidates were really run; the scan is interrupted at `stop_at`."""
+    count = SimpleNamespace(number=0, stop_at=None)
+    measure = TrialRunner.measure
+
+    def counted(self, precision):
+        if count.number == count.stop_at:
+            raise KeyboardInterrupt
+        count.number += 1
+        return measure(self, precision)
+
+    monkeypatch.setattr(TrialRunner, "measure", counted)
+    return count
+
+
+def test_an_interrupted_scan_goes_on_and_ends_as_one_that_was_not(measured, tmp_path):
+    student, dataset = task()
+    whole = scan_bit_widths(student, dataset, SETTINGS)
+    needed, measured.number, measured.stop_at = measured.number, 0, 9
+    with pytest.raises(KeyboardInterrupt):
+        scan_bit_widths(student, dataset, SETTINGS, journal=tmp_path / "trials.jsonl")
+    measured.stop_at = None
+    again = scan_bit_widths(student, dataset, SETTINGS, journal=tmp_path / "trials.jsonl")
+    assert measured.number == needed
+    assert (again.trials, again.precision, again.proofs) == (whole.trials, whole.precision, whole.proofs)
+    scan_bit_widths(student, dataset, SETTINGS, journal=tmp_path / "trials.jsonl")
+    assert measured.number == needed
+
+
+def test_another_tolerance_uses_what_was_measured_other_data_do_not(measured, tmp_path):
+    student, dataset = task()
+    path = tmp_path / "trials.jsonl"
+    scan_bit_widths(student, dataset, SETTINGS, journal=path)
+    first = measured.number
+    scan_bit_widths(student, dataset, SETTINGS.model_copy(update={"tolerance": 0.02}), journal=path)
+    assert measured.number - first < first
+    before = measured.number
+    scan_bit_widths(student, dataset.subset(validation=40), SETTINGS, journal=path)
+    assert measured.number - before > 10
+
+
+def test_the_stage_keeps_trials_over_an_interruption_and_tidies_up(measured, tmp_path):
+    student, dataset = task()
+    context = SimpleNamespace(
+        folder=tmp_path,
+        dataset=dataset,
+        settings=SimpleNamespace(scan=SETTINGS),
+        progress=SimpleNamespace(step=lambda *args: None),
+        value={"pruning": student}.get,
+    )
+    measured.stop_at = 9
+    with pytest.raises(KeyboardInterrupt):
+        Scan().make(context, tmp_path / "gone")
+    assert len((tmp_path / SCAN_JOURNAL).read_text().splitlines()) == 1 + 9
+    measured.stop_at = None
+    found = Scan().make(context, tmp_path / "gone")
+    assert found.trials == scan_bit_widths(student, dataset, SETTINGS).trials
+    assert not (tmp_path / SCAN_JOURNAL).exists()
+
+
+@pytest.mark.parametrize("damage", ['{"key": "c", "va', "null\n", '{"key": "c"}\n', "\x00\x00"])
+def test_what_stands_before_a_damaged_line_counts(tmp_path, damage):
+    path = tmp_path / "trials.jsonl"
+    journal = Journal(path, "digest")
+    journal.add("a", {"quality": 0.1})
+    journal.add("b", {"quality": 0.2})
+    with path.open("a") as file:
+        file.write(damage)
+    again = Journal(path, "digest")
+    again.add("d", {"quality": 0.3})
+    assert dict(Journal(path, "digest").known) == {
+        "a": {"quality": 0.1},
+        "b": {"quality": 0.2},
+        "d": {"quality": 0.3},
+    }
+
+
+def test_a_journal_of_something_else_is_begun_anew(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    Journal(path, "one").add("a", {"quality": 0.1})
+    assert Journal(path, "two").get("a") is None
+    assert json.loads(path.read_text()) == {"scan": "two"}
+    path.write_text("")
+    assert Journal(path, "two").known == {}
+
+
+def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    journal = Journal(None, "digest")
+    journal.add("a", {"quality": 0.5})
+    assert journal.get("a") == {"quality": 0.5} and not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputFolderError, match=r"^the journal .*file/trials.jsonl cannot be written \("):
+        Journal(tmp_path / "file" / "trials.jsonl", "digest")

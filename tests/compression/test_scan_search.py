@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from scan_tasks import student_of, task
+
+from codesign.compression.scan import ScanResult, scan_bit_widths
+from codesign.compression.scan_trials import TrialRunner
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.target import Target
+from codesign.cost import bops_of, estimate_luts
+from codesign.data import dataset_from_arrays
+from codesign.emulation import Emulator, count_overflows
+from codesign.errors import ConversionError, ScanError
+from codesign.hardware import with_proven_accumulators
+from codesign.hls.convert import HardwareChoices, convert_graph
+from codesign.hls.graph import read_graph
+from codesign.networks.build import build_float
+from codesign.networks.describe import describe
+from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.shapes import layer_shapes
+from codesign.settings import ScanSettings
+from codesign.training.evaluate import accuracy, macro_auc
+
+
+@pytest.fixture(scope="module")
+def found():
+    student, dataset = task()
+    settings = ScanSettings(tolerance=0.03, calibration_samples=150, most_bits=10)
+    return student, dataset, settings, scan_bit_widths(student, dataset, settings)
+
+
+def converted(network, precision):
+    """The same formats by the long way: converted anew."""
+    on_grid, formats = hardware_form(network, precision)
+    graph = convert_graph(build_float(on_grid), formats, Target(), HardwareChoices(), "unwritten")
+    return Emulator.of(read_graph(graph))
+
+
+def test_the_scan_keeps_the_tolerance_and_costs_less_than_its_best_uniform_width(found):
+    _, _, settings, scan = found
+    assert scan.quality >= scan.float_quality - settings.tolerance
+    taken = [trial for trial in scan.trials if trial.accepted]
+    assert all(trial.quality >= scan.float_quality - settings.tolerance for trial in taken)
+    costs = [trial.cost for trial in taken]
+    assert costs == sorted(costs, reverse=True) and len(set(costs)) == len(costs)
+    assert taken[-1].phase == "layers"
+    assert (taken[-1].quality, taken[-1].cost) == (scan.quality, scan.record.metrics["bops"])
+
+
+def test_every_trial_is_a_row_and_none_overflows_on_the_calibration_set(found):
+    scan = found[3]
+    uniform = [trial for trial in scan.trials if trial.phase == "uniform"]
+    assert [trial.bits for trial in uniform] == list(range(10, 1, -1))
+    assert {trial.overflows for trial in scan.trials} == {0}
+    tensors = {(trial.layer, trial.tensor) for trial in scan.trials if trial.phase == "layers"}
+    kinds = {(layer, tensor) for layer, tensor, _ in scan.precision.items() if tensor != "bias"}
+    assert tensors == kinds | {("input", "result")}
+
+
+def test_quality_and_cost_are_those_of_a_new_conversion(found):
+    student, dataset, _, scan = found
+    network = prepare_for_quantization(student.network)
+    logits = converted(network, scan.precision).run(dataset.x_validation)
+    assert accuracy(dataset.y_validation, logits) == scan.quality
+    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
+    assert bops_of(layer_shapes(network), scan.precision, kernels) == scan.record.metrics["bops"]
+
+
+def test_a_runner_computes_each_candidate_as_a_new_conversion_does(found):
+    student, dataset, _, scan = found
+    network = prepare_for_quantization(student.network)
+    runner = TrialRunner(
+        network, dataset.x_validation, dataset.y_validation, dataset.calibration(50), accuracy
+    )
+    runner.rebase(scan.precision)
+    for layer, tensor, kind in list(scan.precision.items()):
+        wider = FixedPoint(kind.width + 1, kind.integer_bits, kind.signed, kind.rounding, kind.overflow)
+        candidate = scan.precision.replaced(layer, tensor, wider)
+        np.testing.assert_array_equal(
+            runner.logits(candidate), converted(network, candidate).run(dataset.x_validation)
+        )
+
+
+def test_no_input_on_the_grid_leaves_the_proved_bounds(found):
+    student, _, _, scan = found
+    network = prepare_for_quantization(student.network)
+    assert scan.no_input_wraps and [proof.layer for proof in scan.proofs] == [
+        layer.name for layer in network.weight_layers
+    ]
+    emulator = converted(
+        network, with_proven_accumulators(scan.precision, converted(network, scan.precision))
+    )
+    kind = scan.precision.input
+    # the worst inputs of each first neuron: every feature at the limit that its weight's sign asks for
+    kernel = emulator.graph["fc1"].weights["weight"]
+    worst = np.where(kernel.T > 0, kind.maximum, kind.minimum)
+    random = np.random.default_rng(0).uniform(4 * kind.minimum, 4 * kind.maximum, (4000, kernel.shape[0]))
+    x = np.concatenate([worst, -worst - kind.step, random])
+    assert count_overflows(emulator, x).wrapped == 0
+    sums = kind.quantize(x) @ kernel + emulator.graph["fc1"].weights["bias"]
+    proof = scan.proofs[0]
+    assert sums.max() == proof.most and sums.min() >= proof.least
+    narrow = FixedPoint.parse(proof.precision)
+    assert FixedPoint(narrow.width - 1, narrow.integer_bits - 1, narrow.signed).maximum < max(
+        proof.most, -proof.least
+    )
+    assert narrow.width <= proof.inferred_bits
+
+
+def test_what_was_saved_is_what_is_read(found, tmp_path):
+    scan = found[3]
+    scan.save(tmp_path)
+    again = ScanResult.load(tmp_path, scan.record)
+    assert again == scan
+    lines = (tmp_path / "trials.csv").read_text().splitlines()
+    assert lines[0] == "phase,layer,tensor,bits,quality,overflows,cost,accepted"
+    assert len(lines) == 1 + len(scan.trials)
+
+
+def test_a_margin_widens_results_by_integer_bits():
+    student, dataset = task()
+    plain, wide = (
+        scan_bit_widths(student, dataset, ScanSettings(tolerance=0.5, margin_bits=margin, least_bits=8))
+        for margin in (0, 2)
+    )
+    kinds = [kind for _, tensor, kind in wide.precision.items() if tensor == "result"]
+    before = [kind for _, tensor, kind in plain.precision.items() if tensor == "result"]
+    assert [kind.integer_bits - old.integer_bits for kind, old in zip(kinds, before, strict=True)] == [
+        2,
+        2,
+        2,
+    ]
+
+
+def test_luts_can_be_what_is_saved():
+    student, dataset = task()
+    settings = ScanSettings(tolerance=0.03, cost="luts", most_bits=6, least_bits=4)
+    scan = scan_bit_widths(student, dataset, settings)
+    network = prepare_for_quantization(student.network)
+    parts = [
+        {layer.name: layer.weights[part] for layer in network.weight_layers} for part in ("kernel", "bias")
+    ]
+    luts = estimate_luts(layer_shapes(network), scan.precision, *parts)
+    accepted = [trial.cost for trial in scan.trials if trial.accepted]
+    assert accepted[-1] == luts == scan.record.metrics["estimated_luts"]
+    assert accepted == sorted(accepted, reverse=True)
+
+
+def test_auc_and_a_single_output():
+    student, dataset = task(outputs=1)
+    scan = scan_bit_widths(student, dataset, ScanSettings(quality="auc", tolerance=0.02, most_bits=8))
+    logits = converted(prepare_for_quantization(student.network), scan.precision).run(dataset.x_validation)
+    assert macro_auc(dataset.y_validation, logits) == scan.quality
+
+
+def test_a_tolerance_that_no_map_meets_says_the_best():
+    student, dataset = task()
+    quality = lambda labels, logits: float(np.float32(logits).dtype == logits.dtype)  # noqa: E731
+    # 1 for the float network's float32, 0 for every candidate's float64
+    with pytest.raises(ScanError) as error:
+        scan_bit_widths(student, dataset, ScanSettings(most_bits=5), quality=quality)
+    assert str(error.value) == (
+        "no uniform width up to scan.most_bits = 5 keeps the quality within 0.01 of the float network's 1.0000; the "
+        "best is 0.0000 at 5 bits; raise scan.tolerance or scan.most_bits"
+    )
+
+
+def test_formats_that_cannot_hold_the_values_are_told():
+    student, dataset = task()
+    with pytest.raises(
+        ScanError, match=r"^no format of 12 bits everywhere \(scan.input_bits: 1\) holds the values"
+    ):
+        scan_bit_widths(student, dataset, ScanSettings(input_bits=1))
+
+
+def test_constant_features_are_reported():
+    student, dataset = task()
+    x = np.array(dataset.x_train)
+    x[:, 2] = 0.5
+    still = dataset_from_arrays(x, dataset.y_train, scaling="none", feature_names=list("abcde"))
+    scan = scan_bit_widths(student, still, ScanSettings(tolerance=0.5, least_bits=8))
+    assert scan.record.metrics["constant_features"] == ["c"]
+
+
+def test_a_softmax_is_left_out_at_the_end_and_refused_in_the_middle():
+    student, dataset = task()
+    model = build_float(student.network)
+    ending = student_of(keras.Sequential([*_clones(model), keras.layers.Activation("softmax")]))
+    settings = ScanSettings(tolerance=0.03, least_bits=6)
+    with_softmax = scan_bit_widths(ending, dataset, settings)
+    assert with_softmax.precision.to_dict() == scan_bit_widths(student, dataset, settings).precision.to_dict()
+    middle = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(4, activation="softmax", name="gate"), keras.layers.Dense(3)]
+    )
+    with pytest.raises(
+        ConversionError, match="layer 'gate' has the activation 'softmax' in the middle of the network"
+    ):
+        describe(middle)
+
+
+def _clones(model):
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return [
+        keras.Input((5,)),
+        *[layer for layer in copy.layers if not isinstance(layer, keras.layers.InputLayer)],
+    ]
+
+
+def test_progress_never_goes_back():
+    student, dataset = task()
+    steps: list[tuple[int, int]] = []
+    progress = SimpleNamespace(step=lambda what, done, total, note="": steps.append((done, total)))
+    scan_bit_widths(student, dataset, ScanSettings(tolerance=0.1, most_bits=6), progress=progress)
+    assert all(done <= total for done, total in steps)
+    assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+    assert steps[-1][0] == steps[-1][1]
