@@ -82,7 +82,7 @@ def fit(
     callbacks
         Further callbacks, for example a pruning schedule.
     keep_from
-        The first epoch that may be kept.
+        The first epoch that may be kept; of a shorter training the last.
     keep_by
         What makes an epoch the best: accuracy (the loss decides between equals) or the loss alone.
     progress, what
@@ -120,7 +120,7 @@ class _Watch(keras.callbacks.Callback):
         self, keep_from: int, keep_by: str, settings: TrainingSettings, progress: Progress, what: str
     ) -> None:
         super().__init__()
-        self.keep_from, self.keep_by = keep_from, keep_by
+        self.keep_from, self.keep_by = min(keep_from, settings.epochs - 1), keep_by
         self.settings, self.progress, self.what = settings, progress, what
         self.rows: list[tuple[float, ...]] = []
         self.best: tuple[float, float] | None = None
