@@ -83,7 +83,7 @@ def make_summary(
         "estimates": {"lut": records["rtl"].metrics.get("estimated_lut")},
         "csynth": records["synthesis"].metrics.get("csynth"),
         "verification": {key: records["verification"].metrics[key] for key in ("reference", "rungs", "lsb")},
-        "overflows": records["verification"].metrics["overflows"],
+        "overflows": records["verification"].metrics.get("overflows"),  # not in records of older runs
         "seconds": sum(record.seconds for record in records.values()),
         "versions": dict(records["verification"].versions),
         "notes": list(notes),
