@@ -43,7 +43,8 @@ def test_a_model_and_its_data_become_map_trials_and_picture(files, tmp_path):
     assert left == {path.name for path in out.iterdir() if not path.name.startswith(".lock")}
     assert (out / "scan.png").read_bytes()[:4] == b"\x89PNG"
     scan = read_json(out / "scan.json")
-    assert scan["no_input_wraps"] and scan["quality"] >= scan["float_quality"] - 0.05
+    assert scan["no_input_wraps"]
+    assert scan["quality"] >= scan["float_quality"] - 0.05
     assert PrecisionMap.load(out / "precision_map.json").input.width <= 12
     again = invoke(*words)
     assert str(again.exception) == f"{out} holds a finished scan; choose another folder with --output"

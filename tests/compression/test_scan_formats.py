@@ -81,7 +81,8 @@ def test_a_percentile_cuts_inputs_and_results_but_never_weights():
     network = prepare_for_quantization(student.network)
     calibration = dataset.calibration(200)
     whole, cut = measure_ranges(network, calibration), measure_ranges(network, calibration, 95.0)
-    assert cut.weights == whole.weights and cut.biases == whole.biases
+    assert cut.weights == whole.weights
+    assert cut.biases == whole.biases
     assert cut.input.highest == pytest.approx(np.percentile(np.abs(calibration), 95), rel=1e-6)
     assert all(cut.results[name].highest <= whole.results[name].highest for name in whole.results)
     for wrong in (0.0, 101.0):

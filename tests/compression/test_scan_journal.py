@@ -107,7 +107,8 @@ def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal(None, "digest")
     journal.add("a", {"quality": 0.5})
-    assert journal.get("a") == {"quality": 0.5} and not list(tmp_path.iterdir())
+    assert journal.get("a") == {"quality": 0.5}
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path):

@@ -46,7 +46,8 @@ def test_the_scan_keeps_the_tolerance_and_costs_less_than_its_best_uniform_width
     taken = [trial for trial in scan.trials if trial.accepted]
     assert all(trial.quality >= scan.float_quality - settings.tolerance for trial in taken)
     costs = [trial.cost for trial in taken]
-    assert costs == sorted(costs, reverse=True) and len(set(costs)) == len(costs)
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == len(costs)
     assert taken[-1].phase == "layers"
     assert (taken[-1].quality, taken[-1].cost) == (scan.quality, scan.record.metrics["bops"])
 
@@ -88,9 +89,8 @@ def test_a_runner_computes_each_candidate_as_a_new_conversion_does(found):
 def test_no_input_on_the_grid_leaves_the_proved_bounds(found):
     student, _, _, scan = found
     network = prepare_for_quantization(student.network)
-    assert scan.no_input_wraps and [proof.layer for proof in scan.proofs] == [
-        layer.name for layer in network.weight_layers
-    ]
+    assert scan.no_input_wraps
+    assert [proof.layer for proof in scan.proofs] == [layer.name for layer in network.weight_layers]
     emulator = converted(
         network, with_proven_accumulators(scan.precision, converted(network, scan.precision))
     )
@@ -103,7 +103,8 @@ def test_no_input_on_the_grid_leaves_the_proved_bounds(found):
     assert count_overflows(emulator, x).wrapped == 0
     sums = kind.quantize(x) @ kernel + emulator.graph["fc1"].weights["bias"]
     proof = scan.proofs[0]
-    assert sums.max() == proof.most and sums.min() >= proof.least
+    assert sums.max() == proof.most
+    assert sums.min() >= proof.least
     narrow = FixedPoint.parse(proof.precision)
     assert FixedPoint(narrow.width - 1, narrow.integer_bits - 1, narrow.signed).maximum < max(
         proof.most, -proof.least
