@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from codesign.cli.advising import advise
 from codesign.cli.building import build
 from codesign.cli.designs import INTERRUPTED, doctor, run, verify
 from codesign.cli.results import compare, report
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (run, scan, verify, report, compare, build, doctor):
+for _command in (run, scan, verify, report, compare, build, advise, doctor):
     app.command()(_command)
 
 

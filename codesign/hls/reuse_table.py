@@ -1,0 +1,86 @@
+"""The reuse-factor adviser for a converted network: every layer with its legal factors and what they imply."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from codesign.core.target import Strategy
+from codesign.errors import SettingsError
+from codesign.hls.graph import Graph, Node
+from codesign.hls.reuse import LayerShape, ReuseOption, advise_reuse
+
+_STRATEGIES: Mapping[str, Strategy] = {
+    "latency": "latency",
+    "resource": "resource",
+    "resource_unrolled": "unrolled",
+}
+"""hls4ml's names of the strategies, and those of the settings."""
+
+
+@dataclass(frozen=True)
+class LayerAdvice:
+    """What can be chosen for one layer.
+
+    Parameters
+    ----------
+    shape
+        What the layer multiplies.
+    strategy
+        The strategy that the options are for.
+    now
+        The reuse factor that the project has.
+    options
+        Every factor worth choosing, the fastest first.
+    """
+
+    shape: LayerShape
+    strategy: Strategy
+    now: int
+    options: tuple[ReuseOption, ...]
+
+
+def advise_graph(graph: Graph, strategy: Strategy | None = None) -> tuple[LayerAdvice, ...]:
+    """Advise every dense and convolution layer of a converted network.
+
+    Parameters
+    ----------
+    graph
+        The network.
+    strategy
+        Another strategy than the one that each layer has.
+
+    Raises
+    ------
+    SettingsError
+        For a strategy that there is not.
+    """
+    known: tuple[Strategy, ...] = ("latency", "resource", "unrolled", "distributed_arithmetic")
+    if strategy is not None and strategy not in known:
+        raise SettingsError(f"strategy: {strategy!r} is not one of {', '.join(known)}")
+    advice = []
+    for node in graph:
+        shape = shape_of_node(node)
+        if shape is not None:
+            chosen = strategy or _STRATEGIES[str(node.attributes["strategy"])]
+            options = advise_reuse(shape, chosen, graph.io_type)
+            advice.append(LayerAdvice(shape, chosen, int(node.attributes["reuse_factor"]), options))
+    return tuple(advice)
+
+
+def shape_of_node(node: Node) -> LayerShape | None:
+    """Take the shape from a layer of a graph; ``None`` for a layer that has none of this kind."""
+    if node.kind not in ("dense", "conv_1d", "conv_2d"):
+        return None
+    kernel = node.weights["weight"]
+    sizes = {"n_in": math.prod(kernel.shape[:-1]), "n_out": kernel.shape[-1]}
+    zeros = int((kernel == 0).sum())
+    if node.kind == "dense":
+        return LayerShape(node.name, "dense", **sizes, zero_weights=zeros)
+    positions = {
+        f"{side}_positions": int(node.attributes.get(f"{side}_height", 1))
+        * int(node.attributes[f"{side}_width"])
+        for side in ("in", "out")
+    }
+    return LayerShape(node.name, "conv", **sizes, **positions, zero_weights=zeros)
