@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import os
+import signal
+from typing import TYPE_CHECKING
 
 # before anything imports TensorFlow: few lines, the same numbers everywhere, no GPU
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+import pytest
 from hypothesis import settings
+
+# a suite that was started in the background ignores SIGINT, and so would every process that it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if TYPE_CHECKING:
+    from small_chain import SmallChain
+
+# a process that a shell started in the background ignores Ctrl-C, and so would the programs that tests interrupt
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # a busy machine is no failure of a property
 settings.register_profile("codesign", deadline=None)
 settings.load_profile("codesign")
+
+
+@pytest.fixture(scope="session")
+def small_chain(tmp_path_factory: pytest.TempPathFactory) -> SmallChain:
+    """The chain on a small task, shared by all tests; nothing of it may be changed."""
+    # imported here: most tests need no TensorFlow
+    from small_chain import SmallChain
+
+    return SmallChain(tmp_path_factory.mktemp("small_chain"))

@@ -113,6 +113,8 @@ def _show(result: Any) -> None:
         "no input on the input grid can wrap an accumulator; results saturate"
         if result.no_input_wraps
         else "some input can wrap an accumulator",
+        f"{metrics['overflows']} values saturate on the calibration set (rounding can carry some over the edge; "
+        "--margin-bits 1 makes room)",
     ]
     constant = metrics["constant_features"]
     if constant:

@@ -117,6 +117,10 @@ def fit_format(
         If no format of this width holds the range: one signed bit holds no positive value.
     """
     signed = range_.signed if signed is None else signed
+    if signed and width == 1 and range_.highest > 0:
+        raise DataError(
+            f"no signed format of 1 bit holds {range_.lowest:g} to {range_.highest:g}; give it 2 bits"
+        )
     largest = max(abs(range_.lowest), abs(range_.highest))
     needed = math.frexp(largest)[1] + int(signed) if largest > 0 else 1
     # one fewer fits when only the lowest value has this magnitude, one more when rounding carries over the edge

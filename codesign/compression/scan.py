@@ -38,8 +38,8 @@ def scan_bit_widths(
 ) -> ScanResult:
     """Choose every tensor's number format.
 
-    Integer bits come first: from the extremes on a calibration set and the margin, so that nothing overflows there;
-    accumulators are as wide as the worst case needs (`ScanResult.proofs`). Then fractional bits fall: for all tensors
+    Integer bits come first: from the float network's extremes on a calibration set and the margin; accumulators are as
+    wide as the worst case needs, so that no input can wrap them (`ScanResult.proofs`). Then fractional bits fall: for all tensors
     at once down to the last width whose quality is within the tolerance of the float network's, then tensor by tensor
     (input, weights and activations apart), each time the one that saves most cost for the quality that it loses, until
     none can go or saves anything.
@@ -113,6 +113,7 @@ def _metrics(
         "test_accuracy": accuracy(dataset.y_test, runner.logits_of(precision, dataset.x_test)),
         "average_weight_bits": precision.average_bits("weight"),
         "bops": runner.bops(precision),
+        "overflows": runner.overflows(precision),
         "trials": len(search.trials),
         "seconds_per_trial": search.seconds / max(1, search.measured),
     }

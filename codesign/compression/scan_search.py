@@ -90,15 +90,18 @@ class Search:
         return Trial(phase, layer, tensor, bits, measured.quality, measured.overflows, measured.cost)
 
     def _uniform(self) -> Widths:
-        """The whole curve from most to least bits; goes on from the narrowest width before the first that fails."""
+        """The whole curve from most to least bits; goes on from the last good width before one that fails."""
         settings = self.settings
         chosen: Widths | None = None
+        ended = False
         for bits in range(settings.most_bits, settings.least_bits - 1, -1):
             widths = uniform_widths(self.network, bits, settings.input_bits)
             trial = self._try(widths, "uniform", None, bits)
             if trial is None:
                 break
-            good = trial.quality >= self.least_quality and all(earlier.accepted for earlier in self.trials)
+            good = trial.quality >= self.least_quality and not ended
+            # wide formats that fail by chance do not end the search, the first failure after a good one does
+            ended = ended or (chosen is not None and not good)
             self.trials.append(replace(trial, accepted=good))
             chosen = widths if good else chosen
             done = len(self.trials)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import keras
 
@@ -113,15 +113,21 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_cl
         )
 
 
+class _Source(SourceFileLoader):
+    """Always reads the source: a cached copy can be older than an edit of the same second and size."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _execute(path: Path) -> ModuleType:
     name = f"codesign_design_{path.parent.name}_networks"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SettingsError(f"{path} cannot be loaded as Python")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(name)
+    module.__file__ = str(path)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # not through the import system: its cache takes a file changed within a second for the old one
+        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise NetworksFileError(f"{path} raised {type(error).__name__}: {error}") from error

@@ -40,7 +40,7 @@ def test_a_model_and_its_data_become_map_trials_and_picture(files, tmp_path):
     assert "no input on the input grid can wrap an accumulator" in result.output
     out = tmp_path / "out"
     left = {"precision_map.json", "scan.json", "scan.png", "trials.csv"}
-    assert left == {path.name for path in out.iterdir() if not path.name.startswith(".lock")}
+    assert left == {path.name for path in out.iterdir() if not path.name.startswith(".")}
     assert (out / "scan.png").read_bytes()[:4] == b"\x89PNG"
     scan = read_json(out / "scan.json")
     assert scan["no_input_wraps"]
@@ -63,16 +63,6 @@ def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monk
     assert trials[0]["bits"] == 7
     refused = invoke(tmp_path, "--data", "digits", "--output", tmp_path / "other")
     assert "names the data; leave out --data and --label-column" in str(refused.exception)
-
-
-def test_a_tolerance_that_cannot_be_met_fails_and_keeps_the_trials(files, tmp_path):
-    wide = (files / "model.keras", "--data", files / "data.npz", "-o", tmp_path)
-    result = invoke(*wide, "--tolerance", 0.0, "--margin-bits", 8)
-    assert result.exit_code != 0
-    assert str(result.exception).startswith(
-        "no uniform width up to scan.most_bits = 12 keeps the quality within 0 of"
-    )
-    assert (tmp_path / ".scan-trials.jsonl").read_text().count("\n") == 1 + 11
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_a_margin_is_integer_bits_and_nothing_else(a, b, width, margin):
 
 
 def test_one_signed_bit_holds_no_positive_value():
-    with pytest.raises(DataError, match=r"^no 1-bit format holds -1 to 1$"):
+    with pytest.raises(DataError, match=r"^no signed format of 1 bit holds -1 to 1; give it 2 bits$"):
         fit_format(Extremes(-1.0, 1.0), 1)
 
 
