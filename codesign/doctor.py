@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from codesign.errors import ToolError
+from codesign.errors import ToolError, ToolNotFoundError
 from codesign.hls.toolchain import GXX, MAKE, VENDOR_TOOLS, Tool
 
 _PACKAGES = ("keras", "tensorflow", "qkeras-v3", "hls4ml", "alkaid", "quantizers")
@@ -143,8 +143,11 @@ def _version(tool: Tool) -> str:
 def _tool(look: Callable[[], str], name: str, enables: str, advice: str, required: bool) -> Check:
     try:
         return Check(name, look(), enables, advice, required)
-    except ToolError as error:
+    except ToolNotFoundError as error:
         return Check(name, None, enables, advice or str(error), required)
+    except ToolError as error:
+        # it is there and does not work: to install it again may not help, its own words may
+        return Check(name, None, enables, str(error), required)
 
 
 def _memory() -> Check:
