@@ -8,13 +8,10 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.metrics import roc_auc_score
 
+from codesign.core.classes import predicted_classes
+
 Quality = Callable[[np.ndarray, np.ndarray], float]
 """`(labels, logits) -> quality`, higher is better."""
-
-
-def predicted_classes(logits: np.ndarray) -> np.ndarray:
-    """Class indices, shape `(n,)`; one output is the logit of class 1, ties go to the lower class."""
-    return (logits[:, 0] > 0).astype(np.int64) if logits.shape[1] == 1 else logits.argmax(axis=1)
 
 
 def accuracy(labels: np.ndarray, logits: np.ndarray) -> float:

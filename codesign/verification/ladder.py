@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codesign.core.classes import predicted_classes
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import DataError, ToolNotFoundError, VerificationError
 from codesign.hls.project import HlsProject
@@ -129,8 +130,12 @@ def climb(
     Raises
     ------
     DataError
-        If the inputs are off the input grid or do not fit.
+        If there are none, they are off the input grid, or they do not fit the project or the reference.
     """
+    if len(x) == 0:
+        raise DataError("there are no samples to compare; give at least one")
+    if x.shape[1:] != project.input_shape:
+        raise DataError(f"inputs have shape {x.shape[1:]}, but the project takes {project.input_shape}")
     graph = project.graph()
     grid = graph[graph.inputs[0]].result
     off = ~grid.is_representable(x).reshape(len(x), -1).all(axis=1)
@@ -139,7 +144,7 @@ def climb(
             f"{int(off.sum())} of {len(x)} input vectors are off the input grid {grid}, "
             f"first at index {int(off.argmax())}; quantize them with the grid's quantize first"
         )
-    if len(reference) != len(x) or reference.shape[1] != project.n_outputs:
+    if reference.shape != (len(x), project.n_outputs):
         raise DataError(f"the reference has shape {reference.shape}, not {(len(x), project.n_outputs)}")
     lsb = graph[graph.outputs[0]].result.step
     done = []
@@ -159,6 +164,8 @@ def _climb(
     except ToolNotFoundError as missing:
         return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(missing))
     seconds = time.monotonic() - started
+    if outputs.shape != reference.shape:
+        raise DataError(f"{name} computed outputs of shape {outputs.shape}, not {reference.shape}")
     difference = np.abs(outputs - reference.astype(np.float64))
     differs = difference.any(axis=1)
     return Rung(
@@ -167,6 +174,6 @@ def _climb(
         mismatches=int(differs.sum()),
         first_index=int(differs.argmax()) if differs.any() else None,
         largest_lsb=float(difference.max(initial=0.0) / lsb),
-        argmax_flips=int((outputs.argmax(axis=1) != reference.argmax(axis=1)).sum()),
+        argmax_flips=int((predicted_classes(outputs) != predicted_classes(reference)).sum()),
         seconds=seconds,
     )
