@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Strategy, Target
 from codesign.errors import ConversionError, SettingsError
+from codesign.hls.keras_padding import register_zero_padding
 from codesign.hls.reuse import check_reuse_factor, shape_of
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def convert_graph(
     """
     import hls4ml
 
+    register_zero_padding()
     config = hls_config(model, precision, choices)
     printed = io.StringIO()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.resources import files
 from pathlib import Path
@@ -98,15 +99,20 @@ def read_vectors(folder: str | Path, n_outputs: int) -> tuple[np.ndarray, np.nda
 
 
 def _lines(values: np.ndarray) -> str:
-    values = np.asarray(values, dtype=np.float64).reshape(len(values), -1)
+    values = np.asarray(values, dtype=np.float64)
+    values = values.reshape(len(values), math.prod(values.shape[1:]))
     if not np.isfinite(values).all():
         raise DataError("test vectors must be finite; remove the samples with NaN or infinities")
     return "".join(" ".join(map(repr, row)) + "\n" for row in values.tolist())
 
 
 def read_outputs(path: str | Path, n_outputs: int) -> np.ndarray:
-    """Read a results log: float64 of shape `(n_samples, n_outputs)`; `DataError` if it is cut off."""
-    values = np.array(Path(path).read_text(encoding="utf-8").split(), dtype=np.float64)
+    """Read a results log: float64 of shape `(n_samples, n_outputs)`; `DataError` if it is damaged or cut off."""
+    words = Path(path).read_text(encoding="utf-8", errors="replace").split()
+    try:
+        values = np.array(words, dtype=np.float64)
+    except ValueError as error:
+        raise DataError(f"{path} holds more than numbers ({error}); simulate again") from error
     if values.size % n_outputs:
         raise DataError(
             f"{path} holds {values.size} numbers, which is no multiple of {n_outputs} outputs; it is cut off"
