@@ -162,5 +162,12 @@ def _tuples(value: Any) -> Any:
 
 
 def weights_in(model: keras.Model) -> dict[str, np.ndarray]:
-    """Every variable of a model by path, float32, for digests."""
-    return {variable.path: keras.ops.convert_to_numpy(variable) for variable in model.variables}
+    """Every weight of a model by its place and kind, for digests.
+
+    Names of layers that Keras numbered itself and the state of random numbers differ between sessions, so they do not
+    count.
+    """
+    return {
+        f"{index}/{variable.name}": keras.ops.convert_to_numpy(variable)
+        for index, variable in enumerate(model.weights)
+    }

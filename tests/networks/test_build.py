@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from small_networks import MODELS, inputs, prepared, random_precision
 
+from codesign.core.files import arrays_digest
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
@@ -93,7 +94,23 @@ def test_a_layer_that_the_map_does_not_know_is_named() -> None:
         build_quantized(network, type(precision)(precision.input, layers))
 
 
-def test_all_variables_are_in_the_digest_of_a_model() -> None:
-    model = build_float(prepared("dense"))
-    assert {path.rsplit("/", 1)[0] for path in weights_in(model)} == {"fc1", "fc2", "fc3"}
-    assert len(weights_in(model)) == len(model.variables) == 6
+def test_all_weights_are_in_the_digest_of_a_model_and_no_name_of_a_session() -> None:
+    def make() -> keras.Model:
+        keras.utils.set_random_seed(0)
+        return keras.Sequential(
+            [
+                keras.Input((4,)),
+                keras.layers.Dense(3),
+                keras.layers.Dropout(0.5),
+                keras.layers.BatchNormalization(),
+            ]
+        )
+
+    first, second = make(), make()
+    assert first.layers[0].name != second.layers[0].name
+    assert arrays_digest(weights_in(first)) == arrays_digest(weights_in(second))
+    assert len(weights_in(first)) == 2 + 4
+    for index in range(6):
+        changed = [weight + (place == index) for place, weight in enumerate(first.get_weights())]
+        second.set_weights(changed)
+        assert arrays_digest(weights_in(first)) != arrays_digest(weights_in(second))

@@ -87,6 +87,13 @@ def test_a_builder_that_returns_no_model(tmp_path: Path) -> None:
     assert str(error) == f"{path}: build_student must return a keras.Model, not NoneType"
 
 
+def test_an_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:
+    for name in "abc":
+        write(tmp_path, f"def build_student(i, n):\n    return '{name}'\n")
+        assert load_networks(tmp_path).build_student((1,), 2) == name
+    assert [path.name for path in tmp_path.iterdir()] == ["networks.py"]
+
+
 def test_two_designs_do_not_mix(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name / "net").mkdir(parents=True)
