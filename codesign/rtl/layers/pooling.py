@@ -96,7 +96,7 @@ def _maxima(wires: Wires, windows: Windows, accumulator: FixedPoint, source: Fix
 def _total(terms: Wires, accumulator: FixedPoint, *, tree: bool) -> FVariable:
     """Add terms in the accumulator's type: from zero, one after the other, or in a balanced tree."""
     least, most = limits(accumulator)
-    exact = all(is_constant(term) or term.step >= accumulator.step for term in terms)
+    exact = all(np.mod(term.low if is_constant(term) else term.step, accumulator.step) == 0 for term in terms)
     low, high = sum(min(term.low, 0.0) for term in terms), sum(max(term.high, 0.0) for term in terms)
     if exact and (accumulator.overflow == "WRAP" or (low >= least and high <= most)):
         return cast_wire(reduced(add, list(terms)), accumulator)

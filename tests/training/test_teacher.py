@@ -1,0 +1,108 @@
+"""The teacher: trained from a seed or taken from a file, its logits computed once, the given model untouched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from small_chain import SmallChain, teacher_model
+
+from codesign.core.files import file_digest
+from codesign.errors import DataError
+from codesign.networks.logits import predict_logits
+from codesign.settings import TeacherSettings
+from codesign.training.evaluate import accuracy
+from codesign.training.teacher import load_teacher, train_teacher
+
+SHORT = TeacherSettings(epochs=1)
+
+
+def test_logits_are_those_of_the_model_in_the_order_of_the_data(small_chain: SmallChain) -> None:
+    teacher, data = small_chain.teacher, small_chain.dataset
+    assert teacher.model is not None
+    for x, logits in (
+        (data.x_train, teacher.train_logits),
+        (data.x_validation, teacher.validation_logits),
+        (data.x_test, teacher.test_logits),
+    ):
+        np.testing.assert_array_equal(predict_logits(teacher.model, x), logits)
+        assert logits.dtype == np.float32
+        # logits, not probabilities
+        assert not np.allclose(logits.sum(axis=1), 1)
+
+
+def test_the_record_says_what_was_measured(small_chain: SmallChain) -> None:
+    teacher, data = small_chain.teacher, small_chain.dataset
+    assert teacher.model is not None
+    record = teacher.record
+    assert (record.stage, record.seed, dict(record.parents)) == ("teacher", 0, {"dataset": data.digest})
+    assert record.metrics["test_accuracy"] == accuracy(data.y_test, teacher.test_logits)
+    assert record.metrics["validation_accuracy"] == accuracy(data.y_validation, teacher.validation_logits)
+    assert record.metrics["parameters"] == teacher.model.count_params() == (5 * 16 + 16) + (16 * 3 + 3)
+    assert teacher.history is not None
+    assert len(teacher.history.loss) == 4
+    assert record.metrics["validation_accuracy"] == pytest.approx(
+        max(teacher.history.validation_accuracy), abs=1e-6
+    )
+
+
+def test_the_given_model_is_not_changed_and_its_weights_do_not_matter(small_chain: SmallChain) -> None:
+    data = small_chain.dataset
+    model = teacher_model(data)
+    first = train_teacher(model, data, SHORT, seed=1)
+    before = [np.zeros_like(weight) for weight in model.get_weights()]
+    model.set_weights(before)
+    again = train_teacher(model, data, SHORT, seed=1)
+    assert again.record.digest == first.record.digest
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), before, strict=True))
+    assert model.layers[-1].activation is keras.activations.softmax
+    assert model.trainable
+    assert train_teacher(model, data, SHORT, seed=2).record.digest != first.record.digest
+
+
+def test_a_trained_file_teaches_as_well(small_chain: SmallChain, tmp_path: Path) -> None:
+    data, path = small_chain.dataset, tmp_path / "trained.keras"
+    model = teacher_model(data)
+    model.save(path)
+    teacher = load_teacher(path, data)
+    np.testing.assert_allclose(
+        keras.ops.softmax(teacher.test_logits), model.predict(data.x_test, verbose=0), atol=1e-6
+    )
+    assert teacher.history is None
+    assert teacher.record.seed is None
+    assert dict(teacher.record.parents) == {"dataset": data.digest, "file": file_digest(path)}
+    assert teacher.record.digest == load_teacher(path, data).record.digest
+
+
+def refusal(path: Path, chain: SmallChain) -> str:
+    with pytest.raises(DataError) as caught:
+        load_teacher(path, chain.dataset)
+    return str(caught.value)
+
+
+def test_files_that_cannot_teach(small_chain: SmallChain, tmp_path: Path) -> None:
+    path = tmp_path / "teacher.keras"
+    assert (
+        refusal(path, small_chain)
+        == f"the teacher {path} does not exist; give the path of a trained .keras file"
+    )
+    path.write_bytes(b"no model")
+    assert refusal(path, small_chain).startswith(f"the teacher {path} cannot be loaded: ")
+    keras.Sequential([keras.Input((5,)), layers.Dense(4)]).save(path)
+    assert refusal(path, small_chain) == (
+        f"the teacher {path}: the output shape is (4,), but the data have 3 classes; end with Dense(3)"
+    )
+    keras.Sequential([keras.Input((6,)), layers.Dense(3)]).save(path)
+    assert refusal(path, small_chain) == (
+        f"the teacher {path}: the input shape is (6,), but the data's samples have shape (5,)"
+    )
+
+
+def test_a_teacher_that_does_not_fit_is_refused_before_training(small_chain: SmallChain) -> None:
+    model = keras.Sequential([keras.Input((5,)), layers.Dense(7)], name="wrong")
+    message = "^the teacher 'wrong': the output shape is \\(7,\\), but the data have 3 classes; end with Dense\\(3\\)$"
+    with pytest.raises(DataError, match=message):
+        train_teacher(model, small_chain.dataset, TeacherSettings(epochs=10**6))
