@@ -15,6 +15,7 @@ from codesign.core.files import read_json
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
+from codesign.training.epochs import Epochs
 from codesign.training.losses import packed_accuracy
 
 
@@ -80,7 +81,7 @@ def fit(
     settings
         Epochs, batch size, learning rate (Adam, cosine decay to a hundredth).
     callbacks
-        Further callbacks, for example a pruning schedule.
+        Further callbacks, for example a pruning schedule; they are told of epochs, not of steps.
     keep_from
         The first epoch that may be kept; of a shorter training the last.
     keep_by
@@ -91,23 +92,23 @@ def fit(
     Raises
     ------
     TrainingError
-        As soon as the loss is not finite; the model keeps the weights of the last good epoch.
+        Soon after the loss is not finite, within an epoch; the model keeps the weights of the last good epoch.
     """
     steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
     counted = getattr(loss, "packed_accuracy", packed_accuracy)
     # XLA compiles for seconds and small networks train for seconds
     model.compile(keras.optimizers.Adam(rate), loss, metrics=[counted], jit_compile=False)
+    data = Epochs(model, train, validation, settings.batch_size)
     watch = _Watch(keep_from, keep_by, settings, progress, what)
-    model.fit(
-        *train,
-        batch_size=settings.batch_size,
-        epochs=settings.epochs,
-        validation_data=validation,
-        validation_batch_size=4096,
-        callbacks=[*callbacks, watch],
-        verbose=0,
-    )
+    told = keras.callbacks.CallbackList([*callbacks, watch], model=model)
+    told.on_train_begin()
+    for epoch in range(settings.epochs):
+        told.on_epoch_begin(epoch)
+        logs = data.train()
+        logs |= {f"val_{name}": value for name, value in data.validate().items()}
+        told.on_epoch_end(epoch, logs)
+    told.on_train_end()
     # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
     model.compiled = False
     return watch.finish()

@@ -42,13 +42,13 @@ class Steps:
 
 
 class Rates(keras.callbacks.Callback):
-    """The learning rate after each step."""
+    """The learning rate after each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
         self.rates: list[float] = []
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         optimizer = self.model.optimizer
         self.rates.append(float(optimizer._learning_rate(optimizer.iterations)))
 
