@@ -86,6 +86,7 @@ def train_specialists(
     dataset: Dataset,
     settings: TeacherSettings,
     *,
+    generalist: Teacher | None = None,
     seed: int = 0,
     cache: OutputCache | None = None,
     progress: Progress = SILENT,
@@ -101,6 +102,8 @@ def train_specialists(
     settings
         `clusters` and `specialist_epochs` (by default half the generalist's epochs); epochs, batch size, learning
         rate, `workers`.
+    generalist
+        A teacher of one network on the same data, to be used instead of training `model`.
     seed
         Of the generalist; the specialists begin with its weights and draw their samples from seeds after it.
     cache
@@ -111,7 +114,8 @@ def train_specialists(
     Raises
     ------
     DataError
-        If the model does not fit the data, has fewer than three outputs or does not end in a Dense layer.
+        If the model does not fit the data, has fewer than three outputs or does not end in a Dense layer; if the
+        generalist given is not one network.
     SettingsError
         If the groups cannot be used: one class, all classes, unknown classes.
     TrainingError
@@ -122,8 +126,10 @@ def train_specialists(
         None if isinstance(settings.clusters, int) else named_clusters(settings.clusters, dataset.class_names)
     )
     started = time.monotonic()
-    generalist = train_teacher(model, dataset, settings, seed=seed, progress=progress)
-    assert generalist.model is not None
+    if generalist is None:
+        generalist = train_teacher(model, dataset, settings, seed=seed, progress=progress)
+    if generalist.model is None:
+        raise DataError("the generalist has no network of its own; give a teacher of one network")
     clusters = given or found_clusters(generalist, settings, seed)
     jobs, shifts = [], []
     for number, cluster in enumerate(clusters):
