@@ -63,13 +63,17 @@ class DataSettings(Section):
 class ScanSettings(Section):
     """The bit-width scan: `tolerance` is the loss of validation quality that is accepted, `cost` what is saved.
 
-    `margin_bits` are integer bits beyond what the calibration set needs; `input_bits` fixes the input's width.
+    `margin_bits` are integer bits beyond what the calibration set needs; a `percentile` below 100 leaves out its rarest
+    magnitudes instead, which then saturate. `headroom_bits` above the knee of the curve the search of single tensors
+    starts a second time. `input_bits` fixes the input's width.
     """
 
     quality: Literal["accuracy", "auc"] = "accuracy"
     cost: Literal["bops", "luts"] = "bops"
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
     margin_bits: Annotated[int, Field(ge=0, le=8)] = 0
+    percentile: Annotated[float, Field(gt=0.0, le=100.0)] = 100.0
+    headroom_bits: Annotated[int, Field(ge=0, le=8)] = 2
     calibration_samples: Count = 2000
     most_bits: Annotated[int, Field(ge=2, le=16)] = 12
     least_bits: Annotated[int, Field(ge=1, le=16)] = 2

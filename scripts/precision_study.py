@@ -22,10 +22,10 @@ from codesign.networks.backend import import_backend
 
 PTQ_BITS = (3, 4, 5, 6, 7, 8, 10, 12)
 QAT_BITS = (3, 4, 5, 6, 7, 8)
-CLIPPED_BITS = (4, 5, 6)
+CLIPPED_BITS = (3, 4, 5, 6)
 PERCENTILE = 99.0
-TOLERANCES = (0.005, 0.01, 0.03, 0.08)
-BUDGETS = (0.8, 0.65, 0.5, 0.4)
+TOLERANCES = (0.005, 0.01, 0.03)
+BUDGETS = (0.65, 0.5, 0.4, 0.3)
 REFERENCE_BITS = 6
 
 
@@ -230,20 +230,21 @@ def clipped_qat(bits: int) -> Callable[[Seed], list[dict[str, Any]]]:
     return lambda seed: [trained(seed, seed.uniform(bits, seed.clipped))]
 
 
-def scanned_qat(tolerance: float) -> Callable[[Seed], list[dict[str, Any]]]:
-    """QAT with the map of a scan."""
+def scanned_qat(tolerance: float, percentile: float = 100.0) -> Callable[[Seed], list[dict[str, Any]]]:
+    """QAT with the map of a scan, without or with clipped ranges."""
 
     def run(seed: Seed) -> list[dict[str, Any]]:
         from codesign.compression.scan import scan_bit_widths
         from codesign.settings import ScanSettings
 
-        scan = scan_bit_widths(seed.student, seed.dataset, ScanSettings(tolerance=tolerance))
+        settings = ScanSettings(tolerance=tolerance, percentile=percentile)
+        scan = scan_bit_widths(seed.student, seed.dataset, settings)
         return [{"tolerance": tolerance, "trials": len(scan.trials), **trained(seed, scan.precision)}]
 
     return run
 
 
-def hessian_qat(budget: float) -> Callable[[Seed], list[dict[str, Any]]]:
+def hessian_qat(budget: float, clipped: bool = False) -> Callable[[Seed], list[dict[str, Any]]]:
     """QAT with the widths of least Hessian-weighted error under a budget, a fraction of the BOPs at 6 bits."""
 
     def run(seed: Seed) -> list[dict[str, Any]]:
@@ -257,7 +258,7 @@ def hessian_qat(budget: float) -> Callable[[Seed], list[dict[str, Any]]]:
             DistillationLoss(seed.distillation.alpha, seed.distillation.temperature),
             data.x_train[some],
             pack_targets(data.y_train[some], seed.teacher.train_logits[some]),
-            seed.uniform(8),
+            seed.uniform(8, seed.clipped if clipped else None),
             Budget(limit),
             widths=range(2, 9),
             activation_widths=range(2, 9),
@@ -278,10 +279,12 @@ def experiments() -> Iterator[tuple[str, str, Callable[[Seed], list[dict[str, An
         yield "uniform QAT", f"uniform QAT {bits} bits", uniform_qat(bits)
     for bits in CLIPPED_BITS:
         yield "uniform QAT, clipped", f"uniform QAT, clipped, {bits} bits", clipped_qat(bits)
-    for tolerance in TOLERANCES:
-        yield "scanned QAT", f"scanned QAT tolerance {tolerance}", scanned_qat(tolerance)
-    for budget in BUDGETS:
-        yield "Hessian-aware QAT", f"Hessian-aware QAT budget {budget}", hessian_qat(budget)
+    for method, percentile in (("scanned QAT", 100.0), ("scanned QAT, clipped", PERCENTILE)):
+        for tolerance in TOLERANCES:
+            yield method, f"{method}, tolerance {tolerance}", scanned_qat(tolerance, percentile)
+    for method, clipped in (("Hessian-aware QAT", False), ("Hessian-aware QAT, clipped", True)):
+        for budget in BUDGETS:
+            yield method, f"{method}, budget {budget}", hessian_qat(budget, clipped)
 
 
 def main() -> int:

@@ -16,13 +16,15 @@ ACCEPTED_LOSS = 0.005
 """Half a point."""
 
 REFERENCE_BITS = 6
-_VARIANT = {"scanned QAT": "tolerance", "Hessian-aware QAT": "budget"}
+UNIFORM = ("uniform QAT", "uniform QAT, clipped")
+MAPPED = ("scanned QAT", "scanned QAT, clipped", "Hessian-aware QAT", "Hessian-aware QAT, clipped")
+
+_VARIANT = {method: "tolerance" if "scanned" in method else "budget" for method in MAPPED}
 _FORMS = {"tolerance": "tolerance {:g}", "budget": "budget {:.0%}", "bits": "{:g} bits"}
 _COLOURS = {
     "fixed-point PTQ": "C0",
     "affine PTQ": "C1",
     "uniform QAT": "C2",
-    "uniform QAT, clipped": "C5",
     "scanned QAT": "C3",
     "Hessian-aware QAT": "C4",
 }
@@ -71,27 +73,27 @@ def table(groups: Groups) -> str:
 def claims(groups: Groups) -> str:
     """Uniform QAT at 6 bits; the cheapest map of each method; the bits that PTQ needs: chosen on validation."""
     lines = ["", "Within half a point of the float student:", ""]
-    for method in ("uniform QAT", "uniform QAT, clipped"):
+    for method in UNIFORM:
         loss = 100 * (_mean(groups["float"][32]) - _mean(groups[method][REFERENCE_BITS]))
         holds = "holds" if loss <= 100 * ACCEPTED_LOSS else "FAILS"
         lines.append(f"- {method} at {REFERENCE_BITS} bits loses {loss:.2f} points on the test part: {holds}")
     floor = _mean(groups["float"][32], "validation") - ACCEPTED_LOSS
-    costs: dict[str, float] = {}
-    for method in ("uniform QAT", "uniform QAT, clipped", "scanned QAT", "Hessian-aware QAT"):
-        variant = _cheapest(groups[method], floor, lambda rows: mean(row["bops"] for row in rows))
-        if variant is None:
+    found = {
+        method: variant
+        for method in (*UNIFORM, *MAPPED)
+        if (variant := _cheapest(groups[method], floor, _bops)) is not None
+    }
+    best = {method: _bops(groups[method][variant]) for method, variant in found.items()}
+    for method in (*UNIFORM, *MAPPED):
+        if method not in found:
             lines.append(f"- {method}: no variant is, on the validation part")
             continue
-        rows = groups[method][variant]
-        costs[method] = mean(row["bops"] for row in rows)
-        against = (
-            f", {costs[method] / costs['uniform QAT']:.2f} of uniform QAT's"
-            if method != "uniform QAT" and "uniform QAT" in costs
-            else ""
-        )
+        rows = groups[method][found[method]]
+        against = [f"{best[method] / best[other]:.2f} of {other}'s" for other in UNIFORM if other in best]
+        ratios = ", " + " and ".join(against) if method in MAPPED and against else ""
         lines.append(
-            f"- {method}: cheapest on the validation part is {_named(method, variant)}, {costs[method]:,.0f} BOPs{against}; "
-            f"test {_spread(rows)} %"
+            f"- {method}: cheapest on the validation part is {_named(method, found[method])}, {best[method]:,.0f} "
+            f"BOPs{ratios}; test {_spread(rows)} %"
         )
     for method in ("fixed-point PTQ", "affine PTQ"):
         bits = _cheapest(groups[method], floor, lambda rows: rows[0]["bits"])
@@ -111,11 +113,21 @@ def draw(groups: Groups, name: str) -> Any:
         axes.axhspan(reference - 100 * ACCEPTED_LOSS, reference, color="black", alpha=0.08)
         axes.grid(alpha=0.3)
     lowest = reference
-    for method, colour in _COLOURS.items():
+    for method in groups:
+        if method == "float":
+            continue
         variants = sorted(groups[method].values(), key=lambda rows: mean(row["bits"] for row in rows))
         values = [100 * _mean(rows) for rows in variants]
         spreads = [100 * stdev(row["test"] for row in rows) for rows in variants]
-        style = {"color": colour, "marker": "o", "capsize": 2, "markersize": 4, "label": method}
+        clipped = method.endswith(", clipped")
+        style = {
+            "color": _COLOURS[method.removesuffix(", clipped")],
+            "marker": "s" if clipped else "o",
+            "linestyle": "--" if clipped else "-",
+            "capsize": 2,
+            "markersize": 4,
+            "label": method,
+        }
         left.errorbar([mean(row["bits"] for row in rows) for rows in variants], values, spreads, **style)
         if "bops" in variants[0][0]:
             right.errorbar([mean(row["bops"] for row in rows) for rows in variants], values, spreads, **style)
@@ -137,6 +149,10 @@ def _cheapest(
 ) -> Any:
     good = [variant for variant, rows in variants.items() if _mean(rows, "validation") >= floor]
     return min(good, key=lambda variant: cost(variants[variant]), default=None)
+
+
+def _bops(rows: Sequence[Row]) -> float:
+    return mean(row["bops"] for row in rows)
 
 
 def _mean(rows: Sequence[Row], part: str = "test") -> float:

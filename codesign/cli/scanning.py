@@ -36,9 +36,21 @@ def scan(
     margin_bits: Annotated[
         int | None, typer.Option(help="Integer bits beyond what calibration needs.")
     ] = None,
+    percentile: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the magnitudes that formats hold; below 100, the rarest saturate for finer steps."
+        ),
+    ] = None,
 ) -> None:
     """Choose every tensor's bits: none that overflows, fewer wherever the quality allows; the same command resumes."""
-    given = {"tolerance": tolerance, "quality": quality, "cost": cost, "margin_bits": margin_bits}
+    given = {
+        "tolerance": tolerance,
+        "quality": quality,
+        "cost": cost,
+        "margin_bits": margin_bits,
+        "percentile": percentile,
+    }
     asked = {name: value for name, value in given.items() if value is not None}
     try:
         result = _scan(source, data, label_column, asked, output)

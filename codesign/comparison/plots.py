@@ -82,7 +82,7 @@ def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, toler
     Parameters
     ----------
     trials
-        Rows of the scan: `phase`, `layer`, `tensor`, `bits`, `quality`, `accepted`.
+        Rows of the scan: `phase`, `layer`, `tensor`, `bits`, `quality`, `accepted`, `start`.
     float_quality
         The quality without quantization.
     tolerance
@@ -91,7 +91,7 @@ def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, toler
     from matplotlib.figure import Figure
 
     uniform = [trial for trial in trials if trial["phase"] == "uniform"]
-    layers = [trial for trial in trials if trial["phase"] == "layers"]
+    layers = _leading([trial for trial in trials if trial["phase"] == "layers"])
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     curve, heat = figure.subplots(1, 2, width_ratios=(1, 1.3))
     bits = [trial["bits"] for trial in uniform]
@@ -107,6 +107,12 @@ def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, toler
     curve.legend()
     _heat_map(figure, heat, layers, float_quality, tolerance)
     return figure
+
+
+def _leading(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The trials of the descent that led to the result; if nothing was accepted that is the one from the knee."""
+    led = [trial for trial in layers if trial["accepted"]] or layers
+    return [trial for trial in layers if trial.get("start") == led[0].get("start")]
 
 
 def _heat_map(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codesign.compression.formats import measure_ranges
+from codesign.compression.scan_candidates import Candidates
 from codesign.compression.scan_journal import Journal
 from codesign.compression.scan_proof import prove_accumulators
 from codesign.compression.scan_quality import CheckedQuality
@@ -39,10 +40,11 @@ def scan_bit_widths(
     """Choose every tensor's number format.
 
     Integer bits come first: from the float network's extremes on a calibration set and the margin; accumulators are as
-    wide as the worst case needs, so that no input can wrap them (`ScanResult.proofs`). Then fractional bits fall: for all tensors
-    at once down to the last width whose quality is within the tolerance of the float network's, then tensor by tensor
-    (input, weights and activations apart), each time the one that saves most cost for the quality that it loses, until
-    none can go or saves anything.
+    wide as the worst case needs, so that no input can wrap them (`ScanResult.proofs`). Then fractional bits fall: for
+    all tensors at once down to the last width whose quality is within the tolerance of the float network's, the knee;
+    then tensor by tensor (input, weights and activations apart), each time the one that saves most cost for the quality
+    that it loses, until none can go or saves anything. The tensors start from the knee and, a second time, from some
+    bits above it; the cheaper end is the result.
 
     Parameters
     ----------
@@ -72,20 +74,22 @@ def scan_bit_widths(
     started = time.monotonic()
     network = prepare_for_quantization(student.network)
     calibration = dataset.calibration(min(settings.calibration_samples, len(dataset.x_train)))
-    ranges = measure_ranges(network, calibration)
+    ranges = measure_ranges(network, calibration, settings.percentile)
     checked = CheckedQuality.of(settings, quality)
     runner = TrialRunner(
         network, dataset.x_validation, dataset.y_validation, calibration, checked, cost=settings.cost
     )
     key = _digest(network.digest, dataset, settings, checked)
     kept = Journal(None if journal is None else Path(journal), key)
-    search = Search(network, ranges, runner, settings, kept, progress)
+    candidates = Candidates(network, ranges, runner, settings, kept)
+    search = Search(candidates, progress)
     precision, reached = search.run()
     proofs = prove_accumulators(runner.emulator(precision))
     metrics = {
         "float_quality": runner.float_quality,
         "quality": reached,
-        **_metrics(search, precision, dataset, settings),
+        **_metrics(candidates, precision, dataset),
+        "trials": len(search.trials),
         "sparsity": student.network.sparsity,
         "parameters": network.n_parameters,
         "constant_features": _constant(calibration, dataset),
@@ -104,20 +108,17 @@ def scan_bit_widths(
     return ScanResult(precision, tuple(search.trials), runner.float_quality, reached, record, proofs)
 
 
-def _metrics(
-    search: Search, precision: PrecisionMap, dataset: Dataset, settings: ScanSettings
-) -> dict[str, Any]:
-    runner = search.runner
+def _metrics(candidates: Candidates, precision: PrecisionMap, dataset: Dataset) -> dict[str, Any]:
+    runner = candidates.runner
     metrics = {
         "validation_accuracy": accuracy(dataset.y_validation, runner.logits(precision)),
         "test_accuracy": accuracy(dataset.y_test, runner.logits_of(precision, dataset.x_test)),
         "average_weight_bits": precision.average_bits("weight"),
         "bops": runner.bops(precision),
         "overflows": runner.overflows(precision),
-        "trials": len(search.trials),
-        "seconds_per_trial": search.seconds / max(1, search.measured),
+        "seconds_per_trial": candidates.seconds / max(1, candidates.measured),
     }
-    return metrics | ({"estimated_luts": runner.luts(precision)} if settings.cost == "luts" else {})
+    return metrics | ({"estimated_luts": runner.luts(precision)} if runner.cost_unit == "luts" else {})
 
 
 def _digest(network: str, dataset: Dataset, settings: ScanSettings, quality: CheckedQuality) -> str:

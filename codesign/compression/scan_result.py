@@ -35,7 +35,9 @@ class Trial:
     cost
         BOPs or estimated LUTs, as the settings say.
     accepted
-        Whether the scan went on from it.
+        Whether the result was reached through it.
+    start
+        In the layers phase, the width of all tensors that the descent began from.
     """
 
     phase: Phase
@@ -46,6 +48,7 @@ class Trial:
     overflows: int
     cost: float
     accepted: bool = False
+    start: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from codesign.comparison.plots import plot_run
+from codesign.comparison.plots import plot_run, scan_figure
 from codesign.comparison.run_entry import read_run
 from codesign.comparison.summary import ladder_table, make_summary, report, tables, write_summary
 from codesign.core.files import write_json
@@ -122,6 +122,15 @@ TRIALS = [
     {"phase": "uniform", "layer": "", "tensor": "", "bits": 4, "quality": 0.80, "accepted": False},
     {"phase": "layers", "layer": "fc1", "tensor": "weight", "bits": 7, "quality": 0.94, "accepted": True},
 ]
+
+
+def test_the_heat_map_shows_the_descent_that_led_to_the_result():
+    row = {"phase": "layers", "layer": "fc1", "tensor": "weight", "quality": 0.94, "accepted": False}
+    tried = [row | {"bits": bits, "start": start} for start, bits in ((5, 4), (7, 6), (7, 5))]
+    taken = [*tried[:2], tried[2] | {"accepted": True}]
+    for trials, widths in ((tried, ["4"]), (taken, ["6", "5"])):
+        heat = scan_figure(TRIALS[:2] + trials, 0.96, 0.01).axes[1]
+        assert [label.get_text() for label in heat.get_xticklabels()] == widths
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:2]])

@@ -75,6 +75,10 @@ def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monk
         ),
         (["data.npz", "--data", "data.npz"], "cannot be loaded: ValueError"),
         (["model.keras", "--data", "data.npz", "--tolerance", "2"], "scan.tolerance: should be less than 1"),
+        (
+            ["model.keras", "--data", "data.npz", "--percentile", "0"],
+            "scan.percentile: should be greater than 0",
+        ),
         (["model.keras", "--data", "data.npz", "--cost", "gates"], "scan.cost: should be 'bops' or 'luts'"),
         (
             ["model.keras", "--data", "digits"],

@@ -117,7 +117,7 @@ def test_what_was_saved_is_what_is_read(found, tmp_path):
     again = ScanResult.load(tmp_path, scan.record)
     assert again == scan
     lines = (tmp_path / "trials.csv").read_text().splitlines()
-    assert lines[0] == "phase,layer,tensor,bits,quality,overflows,cost,accepted"
+    assert lines[0] == "phase,layer,tensor,bits,quality,overflows,cost,accepted,start"
     assert len(lines) == 1 + len(scan.trials)
 
 
@@ -130,6 +130,34 @@ def test_a_margin_widens_results_by_integer_bits():
     kinds = [kind for _, tensor, kind in wide.precision.items() if tensor == "result"]
     before = [kind for _, tensor, kind in plain.precision.items() if tensor == "result"]
     assert {kind.integer_bits - old.integer_bits for kind, old in zip(kinds, before, strict=True)} == {2}
+
+
+@pytest.mark.parametrize(("tolerance", "winner"), [(0.03, 0), (0.05, 2)])
+def test_the_cheaper_of_a_descent_from_the_knee_and_one_from_above_is_the_result(tolerance, winner):
+    student, dataset = task()
+    settings = ScanSettings(tolerance=tolerance, calibration_samples=150, most_bits=10, headroom_bits=2)
+    scan = scan_bit_widths(student, dataset, settings)
+    knee = min(trial.bits for trial in scan.trials if trial.phase == "uniform" and trial.accepted)
+    layers = [trial for trial in scan.trials if trial.phase == "layers"]
+    assert {trial.start for trial in layers} == {knee, knee + 2}
+    assert {trial.start for trial in layers if trial.accepted} == {knee + winner}
+    alone = scan_bit_widths(student, dataset, settings.model_copy(update={"headroom_bits": 0}))
+    assert {trial.start for trial in alone.trials if trial.phase == "layers"} == {knee}
+    saved = alone.record.metrics["bops"] - scan.record.metrics["bops"]
+    assert saved > 0 if winner else saved == 0
+    assert scan.quality >= scan.float_quality - tolerance
+
+
+def test_a_percentile_lets_rare_values_saturate_for_finer_steps(found):
+    student, dataset, settings, scan = found
+    clipped = scan_bit_widths(student, dataset, settings.model_copy(update={"percentile": 90.0}))
+    assert clipped.no_input_wraps
+    pairs = zip(scan.precision.items(), clipped.precision.items(), strict=True)
+    fewer = [all_.integer_bits - cut.integer_bits for (_, kind, all_), (*_, cut) in pairs if kind == "result"]
+    assert min(fewer) >= 0
+    assert max(fewer) > 0
+    widest = [next(trial for trial in found_.trials if trial.bits == 10) for found_ in (scan, clipped)]
+    assert widest[0].overflows < widest[1].overflows
 
 
 def test_overflows_are_counted_and_a_margin_leaves_none_at_many_bits(found):
