@@ -203,3 +203,7 @@ class VerificationError(CodesignError):
         if advice:
             message += f"; {advice}"
         super().__init__(message)
+
+
+class NotVerifiedError(CodesignError):
+    """A computation or a count that was asked for and could not be run here, so that nothing is known."""

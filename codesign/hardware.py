@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.emulation import Emulator, count_overflows
 from codesign.emulation.accumulators import proven_accumulators
-from codesign.errors import ConversionError, ToolNotFoundError
+from codesign.errors import ConversionError, DataError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.plan import plan_build
@@ -31,7 +32,7 @@ from codesign.rtl.project import RtlProject, write_rtl
 from codesign.rtl.synthesise import synthesise as count_cells
 from codesign.settings import HardwareSettings
 from codesign.training.evaluate import accuracy
-from codesign.verification import RUNGS, Verification, climb, rtl_rungs
+from codesign.verification import RUNGS, Compute, Verification, climb, rtl_rungs
 
 
 @dataclass(frozen=True)
@@ -203,13 +204,7 @@ def _written_and_counted(
     try:
         graph = converted.project.graph()
         project = write_rtl(graph, folder, clock_period_ns=settings.clock_period_ns, part=settings.part)
-        metrics = {
-            "latency_cycles": project.latency_cycles,
-            "latency_ns": project.latency_ns,
-            "interval_cycles": project.ii,
-            "clock_period_ns": project.clock_period_ns,
-            "estimated_lut": project.estimated_lut,
-        }
+        metrics = project.figures()
         progress.step("rtl", 1, 2, "Yosys")
         metrics |= count_cells(project).to_dict()
     except (ConversionError, ToolNotFoundError) as reason:
@@ -302,12 +297,29 @@ def compare_all(
     dataset: Dataset,
     rtl: RtlStudent | None = None,
     *,
+    rungs: Mapping[str, Compute] | None = None,
+    x: np.ndarray | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Verification, np.ndarray]:
-    """The ladder's table on the whole test part, whatever it says, and the QKeras student's logits."""
-    x = student.precision.input.quantize(dataset.x_test)
+    """The ladder's table, whatever it says, and the QKeras student's logits.
+
+    Parameters
+    ----------
+    student, converted, dataset, rtl
+        As for `verify`.
+    rungs
+        What to compare; by default emulation, csim and those of `rtl`.
+    x
+        Inputs `(n_samples, *input_shape)` on the input grid; by default the whole test part.
+    """
+    x = student.precision.input.quantize(dataset.x_test) if x is None else x
+    if x.shape[1:] != converted.project.input_shape:
+        raise DataError(
+            f"inputs have shape {x.shape[1:]}, but the project takes {converted.project.input_shape}"
+        )
     reference = predict_logits(student.model(), x)
-    rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
+    if rungs is None:
+        rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
     return climb(converted.project, x, reference, rungs=rungs, progress=progress), reference
 
 

@@ -12,11 +12,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from codesign.comparison.summary import ladder_table
 from codesign.errors import CodesignError
-from codesign.verification import verify_project
+from codesign.verification import read_vector_file, verify_project
 
 
 def main() -> int:
@@ -28,10 +26,9 @@ def main() -> int:
     parser.add_argument("--vectors", type=Path, help="a .npz with x and golden")
     arguments = parser.parse_args()
     x = golden = None
-    if arguments.vectors is not None:
-        with np.load(arguments.vectors) as vectors:
-            x, golden = vectors["x"], vectors["golden"]
     try:
+        if arguments.vectors is not None:
+            x, golden = read_vector_file(arguments.vectors)
         table = verify_project(arguments.project, x, golden)
         print(ladder_table(table.to_dict()).markdown())
         table.require_agreement()

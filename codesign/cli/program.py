@@ -10,10 +10,15 @@ import typer
 
 from codesign.cli.advising import advise
 from codesign.cli.building import build
-from codesign.cli.designs import INTERRUPTED, doctor, run, verify
+from codesign.cli.designs import INTERRUPTED, doctor, run
+from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
-from codesign.errors import CodesignError
+from codesign.cli.verifying import verify
+from codesign.errors import CodesignError, NotVerifiedError
+
+NOT_RUN = 3
+"""The exit code when something that was asked for by name could not be run."""
 
 app = typer.Typer(
     help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",
@@ -21,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for _command in (run, scan, verify, report, compare, build, advise, doctor):
+for _command in (run, scan, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
 
 
@@ -31,7 +36,7 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def main() -> NoReturn:
-    """Run the command line; errors that the user can mend are one message and exit code 1, never a traceback."""
+    """Run the command line; errors that the user can mend are one message, never a traceback."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # typer returns the code of an Exit when it does not exit itself
@@ -55,4 +60,4 @@ def _fail(error: CodesignError) -> NoReturn:
         # the user's own file raised: the user's own traceback tells where
         traceback.print_exception(error.__cause__)
     typer.echo(f"error: {error}", err=True)
-    sys.exit(1)
+    sys.exit(NOT_RUN if isinstance(error, NotVerifiedError) else 1)

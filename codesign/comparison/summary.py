@@ -137,11 +137,15 @@ def _overflow_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
 
 
 def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
-    """What the open RTL takes of the device."""
     rtl = summary.get("rtl")
     if not rtl:
         return ()
-    part = summary["target"]["part"]
+    version = summary["versions"].get("pyosys", "?")
+    return (rtl_table({"yosys_version": version, **rtl}, summary["target"]["part"]),)
+
+
+def rtl_table(rtl: Mapping[str, Any], part: str) -> Table:
+    """What the open RTL takes of the device: `RtlProject.figures` and, if it was counted, `RtlUtilization.to_dict`."""
     device = find_device(part)
     rows = []
     for title, name in (
@@ -159,8 +163,9 @@ def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         f"{rtl['latency_cycles']} cycles, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
     )
     rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
-    title = f"Open RTL for {part} (alkaid, Yosys {summary['versions'].get('pyosys', '?')}; before placement)"
-    return (Table(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows)),)
+    counted = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
+    title = f"Open RTL for {part} (alkaid, {counted})"
+    return Table(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
 
 
 def ladder_table(verification: Mapping[str, Any]) -> Table:

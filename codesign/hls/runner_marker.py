@@ -139,6 +139,21 @@ class BuildResult:
         which = f"the step {step}" if step else "any finished step"
         raise ReportMissingError(f"{self.directory}: no {kind} report of {which}; run that step")
 
+    def checked_report(self, kind: ReportKind, step: StepName | None = None) -> Path:
+        """Give the path of a report whose bytes are still those that its step left.
+
+        Raises
+        ------
+        ReportMissingError
+            No finished step left one, or it was changed or removed since.
+        """
+        path = self.report(kind, step)
+        name = path.relative_to(self.directory).as_posix()
+        digests = {report.sha256 for entry in self.steps for report in entry.reports if report.path == name}
+        if not path.is_file() or file_digest(path) not in digests:
+            raise ReportMissingError(f"{path} is no longer what the build left; run the step again")
+        return path
+
     def with_step(self, entry: StepResult) -> BuildResult:
         """Put in one step's entry, in place of an older one."""
         others = [step for step in self.steps if step.name != entry.name]

@@ -59,6 +59,8 @@ class RtlProject:
         Flip-flops before any optimisation.
     inputs, outputs
         The tensors at the ports, in order.
+    graph_digest
+        The digest of the network that it was made from.
     digest
         SHA-256 over all files and figures.
     """
@@ -74,12 +76,23 @@ class RtlProject:
     register_bits: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    graph_digest: str
     digest: str
 
     @property
     def latency_ns(self) -> float:
         """The latency at the target clock."""
         return self.latency_cycles * self.clock_period_ns
+
+    def figures(self) -> dict[str, Any]:
+        """Latency, interval, clock and alkaid's estimate of the LUTs, by the names of the metrics."""
+        return {
+            "latency_cycles": self.latency_cycles,
+            "latency_ns": self.latency_ns,
+            "interval_cycles": self.ii,
+            "clock_period_ns": self.clock_period_ns,
+            "estimated_lut": self.estimated_lut,
+        }
 
     @property
     def sources(self) -> tuple[Path, ...]:
@@ -216,7 +229,7 @@ def open_rtl(folder: str | Path) -> RtlProject:
     plain = ("top", "part", "clock_period_ns", "latency_cycles", "ii", "stage_delay_ns", "estimated_lut")
     return RtlProject(
         folder=folder,
-        **{name: figures[name] for name in (*plain, "register_bits")},
+        **{name: figures[name] for name in (*plain, "register_bits", "graph_digest")},
         inputs=inputs,
         outputs=outputs,
         digest=json_digest([figures, files]),

@@ -3,13 +3,15 @@
 from codesign.verification.doctor import diagnose, diagnose_outputs
 from codesign.verification.doctor_project import diagnose_project
 from codesign.verification.doctor_record import CAUSES, Diagnosis
-from codesign.verification.ladder import Rung, Verification, climb
-from codesign.verification.project import verify_project
-from codesign.verification.rungs import RUNGS, rtl_rungs
+from codesign.verification.ladder import Compute, Rung, Verification, climb
+from codesign.verification.project import read_vector_file, verify_project
+from codesign.verification.rungs import RUNG_NAMES, RUNGS, ladder_rungs, rtl_rungs
 
 __all__ = [
     "CAUSES",
     "RUNGS",
+    "RUNG_NAMES",
+    "Compute",
     "Diagnosis",
     "Rung",
     "Verification",
@@ -17,6 +19,8 @@ __all__ = [
     "diagnose",
     "diagnose_outputs",
     "diagnose_project",
+    "ladder_rungs",
+    "read_vector_file",
     "rtl_rungs",
     "verify_project",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,11 +11,38 @@ import numpy as np
 
 from codesign.core.classes import predicted_classes
 from codesign.core.progress import SILENT, Progress
-from codesign.errors import DataError, ToolNotFoundError, VerificationError
+from codesign.errors import (
+    ConversionError,
+    DataError,
+    NotVerifiedError,
+    ReportMissingError,
+    ToolNotFoundError,
+    VerificationError,
+)
 from codesign.hls.project import HlsProject
 
-Compute = Callable[[HlsProject, np.ndarray], np.ndarray]
+
+@dataclass(frozen=True)
+class FirstSamples:
+    """Outputs of the first samples only, from what did not compute all of them.
+
+    Parameters
+    ----------
+    outputs
+        float64 of shape `(samples, n_outputs)`.
+    samples
+        How many.
+    """
+
+    outputs: np.ndarray
+    samples: int
+
+
+Compute = Callable[[HlsProject, np.ndarray], np.ndarray | FirstSamples]
 """`(project, x) -> outputs`, float64 of shape `(n_samples, n_outputs)`."""
+
+CANNOT_CLIMB = (ToolNotFoundError, ReportMissingError, ConversionError)
+"""Why a rung is skipped: its tool is missing, what it reads was not built, the network cannot take its form."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +54,7 @@ class Rung:
     name
         What computed.
     samples
-        How many samples were compared; 0 if the rung was skipped.
+        How many samples were compared; 0 if the rung was skipped, fewer than all if it had computed fewer.
     mismatches
         How many samples differ in any output.
     first_index
@@ -92,6 +119,13 @@ class Verification:
             reasons = "; ".join(f"{rung.name}: {rung.skipped}" for rung in self.rungs)
             raise DataError(f"nothing was compared with {self.reference} ({reasons})")
 
+    def require_run(self, names: Iterable[str]) -> None:
+        """Raise `NotVerifiedError` for rungs that were asked for and skipped."""
+        skipped = [rung for rung in self.rungs if rung.skipped is not None and rung.name in set(names)]
+        if skipped:
+            reasons = "\n  - ".join(f"{rung.name}: {rung.skipped}" for rung in skipped)
+            raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""
         return asdict(self)
@@ -124,8 +158,8 @@ def climb(
     reference_name
         What made the reference.
     rungs
-        The computations by name (see `codesign.verification.rungs`); one whose tool is missing is skipped with the
-        reason.
+        The computations by name (see `codesign.verification.rungs`); one that cannot be climbed here (see
+        `CANNOT_CLIMB`) is skipped with the reason.
 
     Raises
     ------
@@ -161,16 +195,19 @@ def _climb(
     started = time.monotonic()
     try:
         outputs = compute(project, x)
-    except ToolNotFoundError as missing:
-        return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(missing))
+    except CANNOT_CLIMB as reason:
+        return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(reason))
     seconds = time.monotonic() - started
+    if isinstance(outputs, FirstSamples):
+        reference = reference[: outputs.samples]
+        outputs = outputs.outputs
     if outputs.shape != reference.shape:
         raise DataError(f"{name} computed outputs of shape {outputs.shape}, not {reference.shape}")
     difference = np.abs(outputs - reference.astype(np.float64))
     differs = difference.any(axis=1)
     return Rung(
         name=name,
-        samples=len(x),
+        samples=len(reference),
         mismatches=int(differs.sum()),
         first_index=int(differs.argmax()) if differs.any() else None,
         largest_lsb=float(difference.max(initial=0.0) / lsb),

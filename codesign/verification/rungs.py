@@ -1,17 +1,33 @@
-"""The rungs of the ladder that a project can climb by itself."""
+"""The rungs of the ladder: what computes a project's numbers, and what each needs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from codesign.emulation import emulate
+from codesign.errors import ReportMissingError, SettingsError
 from codesign.hls.csim import run_csim
 from codesign.hls.project import HlsProject
+from codesign.hls.runner_marker import read_marker
+from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject
 from codesign.rtl.simulate import interpret, simulate
-from codesign.verification.ladder import Compute
+from codesign.verification.ladder import Compute, FirstSamples
+from codesign.verification.own_rtl import find_own_rtl, own_rtl
+
+RtlOf = Callable[[HlsProject], RtlProject]
+"""Gives the open RTL of a project, or raises why there is none."""
+
+RUNG_NAMES: Mapping[str, str] = {
+    "emulation": "emulation",
+    "csim": "csim",
+    "interpreter": "alkaid interpreter",
+    "rtl": "Verilated RTL",
+    "cosim": "vendor cosim",
+}
+"""The rungs by the word that asks for them, in the order of the ladder, with their names in the table."""
 
 
 def csim(project: HlsProject, x: np.ndarray) -> np.ndarray:
@@ -24,13 +40,65 @@ def emulation(project: HlsProject, x: np.ndarray) -> np.ndarray:
     return np.asarray(emulate(project.graph(), x)).reshape(len(x), -1)
 
 
-def rtl_rungs(rtl: RtlProject) -> Mapping[str, Compute]:
-    """The two rungs of a project's open RTL."""
+def cosim(project: HlsProject, x: np.ndarray) -> FirstSamples:
+    """What the vendor's co-simulation of the project's test bench left; nothing is run here.
+
+    Raises
+    ------
+    ReportMissingError
+        If no co-simulation ended well, its outputs are no longer what it wrote, or it ran on other vectors than `x`.
+    """
+    result = read_marker(project.folder)
+    if result is None:
+        raise ReportMissingError(
+            f"no vendor co-simulation ran in {project.folder}; codesign build {project.folder} --steps csynth,cosim"
+        )
+    path = result.checked_report("cosim_results", "cosim")
+    outputs = read_outputs(path, project.n_outputs)
+    vectors, _ = read_vectors(project.folder, project.n_outputs)
+    given = x.reshape(len(x), -1)[: len(vectors)]
+    if not np.array_equal(given, vectors[: len(given)]):
+        raise ReportMissingError(
+            f"the vendor's co-simulation computed the test bench of {project.folder}, not these vectors"
+        )
+    return FirstSamples(outputs[: len(given)], len(given))
+
+
+def rtl_rungs(rtl: RtlProject | RtlOf) -> Mapping[str, Compute]:
+    """The two rungs of an open RTL project, or of what gives the one of a project."""
+    of: RtlOf = (lambda project: rtl) if isinstance(rtl, RtlProject) else rtl
     return {
-        "alkaid interpreter": lambda project, x: interpret(rtl, x),
-        "Verilated RTL": lambda project, x: simulate(rtl, x),
+        RUNG_NAMES["interpreter"]: lambda project, x: interpret(of(project), x),
+        RUNG_NAMES["rtl"]: lambda project, x: simulate(of(project), x),
     }
 
 
 RUNGS: Mapping[str, Compute] = {"emulation": emulation, "csim": csim}
 """The rungs of every project by name, cheapest first."""
+
+
+def ladder_rungs(
+    asked: Sequence[str] | None = None, rtl: RtlProject | RtlOf | None = None
+) -> Mapping[str, Compute]:
+    """The rungs of a whole ladder.
+
+    Parameters
+    ----------
+    asked
+        Words of `RUNG_NAMES`; ``None`` for all, of which those that nothing was built for yet are skipped.
+    rtl
+        The open RTL. By default the project's own one (`codesign.verification.own_rtl`): for `asked` it is written
+        if need be, else it is taken only if it is there.
+
+    Raises
+    ------
+    SettingsError
+        If no such rung exists.
+    """
+    unknown = [word for word in asked or () if word not in RUNG_NAMES]
+    if unknown:
+        raise SettingsError(f"there is no rung {unknown[0]!r}; there are {', '.join(RUNG_NAMES)}")
+    if rtl is None:
+        rtl = find_own_rtl if asked is None else own_rtl
+    every = {**RUNGS, **rtl_rungs(rtl), RUNG_NAMES["cosim"]: cosim}
+    return {name: every[name] for word, name in RUNG_NAMES.items() if asked is None or word in asked}

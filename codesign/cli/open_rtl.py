@@ -1,0 +1,55 @@
+"""`codesign rtl`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def rtl(
+    folder: Annotated[Path, typer.Argument(help="An HLS project, or a run's folder.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The folder of the Verilog; else build_rtl in the project."),
+    ] = None,
+    clock_period: Annotated[float | None, typer.Option(help="In ns; else the project's.")] = None,
+    part: Annotated[str | None, typer.Option(help="A Xilinx part; else the project's.")] = None,
+    count: Annotated[
+        bool, typer.Option("--count/--no-count", help="Count cells with Yosys; without it, exit code 3.")
+    ] = True,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace Verilog that is there.")] = False,
+) -> None:
+    """Write a project's network as pipelined Verilog, without vendor tools, and say what it takes.
+
+    Every layer is unrolled and takes a new sample each clock. `codesign verify --rungs rtl` simulates what lies in the
+    project's own folder.
+    """
+    from codesign.comparison.run_entry import PROJECT, is_run
+    from codesign.comparison.summary import rtl_table
+    from codesign.errors import NotVerifiedError, ToolNotFoundError
+    from codesign.hls.project import open_project
+    from codesign.rtl import RtlProject, synthesise, write_rtl
+    from codesign.terminal import show_tables
+    from codesign.verification.own_rtl import OWN_RTL
+
+    project = open_project(folder / PROJECT if is_run(folder) else folder)
+    written: RtlProject = write_rtl(
+        project.graph(),
+        project.folder / OWN_RTL if output is None else output,
+        clock_period_ns=project.target.clock_period_ns if clock_period is None else clock_period,
+        part=project.target.part if part is None else part,
+        overwrite=overwrite,
+    )
+    metrics = written.figures()
+    missing: ToolNotFoundError | None = None
+    if count:
+        try:
+            metrics |= synthesise(written).to_dict()
+        except ToolNotFoundError as reason:
+            missing = reason
+    show_tables([rtl_table(metrics, written.part)], [])
+    typer.echo(f"The Verilog is in {written.folder}")
+    if missing is not None:
+        raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {missing}")
