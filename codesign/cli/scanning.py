@@ -75,12 +75,14 @@ def _scan(
         import_backend()
         from codesign.comparison.plots import plot_scan
         from codesign.compression.scan import scan_bit_widths
+        from codesign.core.files import write_json
         from codesign.terminal import TerminalProgress
 
         student, dataset, settings = _subject(source, data, label_column, asked)
         with TerminalProgress() as progress:
             result = scan_bit_widths(student, dataset, settings, journal=output / JOURNAL, progress=progress)
         result.save(output)
+        write_json(output / "record.json", result.record.to_dict())
         plot_scan(output, settings.tolerance, output / "scan.png")
         (output / JOURNAL).unlink()
     return result

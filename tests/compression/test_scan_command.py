@@ -39,11 +39,14 @@ def test_a_model_and_its_data_become_map_trials_and_picture(files, tmp_path):
     assert result.exit_code == 0, result.output
     assert "no input on the input grid can wrap an accumulator" in result.output
     out = tmp_path / "out"
-    left = {"precision_map.json", "scan.json", "scan.png", "trials.csv"}
+    left = {"precision_map.json", "record.json", "scan.json", "scan.png", "trials.csv"}
     assert left == {path.name for path in out.iterdir() if not path.name.startswith(".")}
     assert (out / "scan.png").read_bytes()[:4] == b"\x89PNG"
     scan = read_json(out / "scan.json")
     assert scan["no_input_wraps"]
+    record = read_json(out / "record.json")
+    assert record["settings"]["tolerance"] == 0.05
+    assert record["metrics"]["trials"] == len(scan["trials"])
     assert scan["quality"] >= scan["float_quality"] - 0.05
     assert PrecisionMap.load(out / "precision_map.json").input.width <= 12
     again = invoke(*words)
