@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import keras
 import numpy as np
@@ -69,11 +70,16 @@ def measure_ranges(network: Network, calibration: np.ndarray, percentile: float 
     Raises
     ------
     DataError
-        If the set is empty or holds NaN or infinities.
+        If the set is empty, of another shape, or holds NaN or infinities.
     SettingsError
         For a percentile outside 0 to 100.
     """
     check_calibration_set(calibration, allow_constant=True)
+    if calibration.shape[1:] != network.input_shape:
+        expected = ", ".join(map(str, network.input_shape))
+        raise DataError(
+            f"the calibration set must have shape (n_samples, {expected}), not {calibration.shape}"
+        )
     if not 0 < percentile <= 100:
         raise SettingsError(f"the percentile must be above 0 and at most 100, not {percentile!r}")
     model = build_float(network)
@@ -121,14 +127,15 @@ def fit_format(
         raise DataError(
             f"no signed format of 1 bit holds {range_.lowest:g} to {range_.highest:g}; give it 2 bits"
         )
-    largest = max(abs(range_.lowest), abs(range_.highest))
+    edges = Fraction(range_.lowest), Fraction(range_.highest)
+    largest = max(map(abs, edges))
     needed = math.frexp(largest)[1] + int(signed) if largest > 0 else 1
     # one fewer fits when only the lowest value has this magnitude, one more when rounding carries over the edge
     for integer_bits in range(needed - 1, needed + 3):
         precision = FixedPoint(width, integer_bits, signed, "RND_CONV", "SAT")
-        wide = FixedPoint(64, 64 - precision.fractional_bits, True, "RND_CONV", "SAT")
-        edges = np.array([range_.lowest, range_.highest])
-        if np.array_equal(precision.quantize(edges), wide.quantize(edges)):
+        least, most = precision.code_limits
+        # Python rounds a fraction to nearest even as well
+        if all(least <= round(edge * Fraction(2) ** precision.fractional_bits) <= most for edge in edges):
             return FixedPoint(width, integer_bits + margin_bits, signed, "RND_CONV", "SAT")
     raise DataError(f"no {width}-bit format holds {range_.lowest:g} to {range_.highest:g}")
 

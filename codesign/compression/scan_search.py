@@ -92,8 +92,9 @@ class Search:
                 "values of the calibration set; raise scan.most_bits or scan.input_bits"
             )
         best = max(self.trials, key=lambda trial: trial.quality)
+        clipping = " or scan.percentile" if settings.percentile < 100 else ""
         return (
             f"no uniform width up to scan.most_bits = {settings.most_bits} keeps the quality within "
             f"{settings.tolerance:g} of the float network's {self.candidates.runner.float_quality:.4f}; the best is "
-            f"{best.quality:.4f} at {best.bits} bits; raise scan.tolerance or scan.most_bits"
+            f"{best.quality:.4f} at {best.bits} bits; raise scan.tolerance or scan.most_bits{clipping}"
         )

@@ -49,6 +49,11 @@ def test_one_signed_bit_holds_no_positive_value():
         fit_format(Extremes(-1.0, 1.0), 1)
 
 
+@pytest.mark.parametrize(("low", "high", "integer_bits"), [(-3.0, 3.9, 3), (0.0, 4.0, 3), (-4.0, 3.9, 3)])
+def test_formats_too_wide_for_a_double_are_found_too(low, high, integer_bits):
+    assert fit_format(Extremes(low, high), 64).integer_bits == integer_bits
+
+
 def test_zero_alone_has_a_format():
     assert fit_format(Extremes(0.0, 0.0), 4).quantize([0.0]) == 0.0
 
@@ -67,6 +72,10 @@ def test_zero_alone_has_a_format():
         (
             np.array([[1, 2, 3, 4, np.inf]], np.float32),
             r"1 values that are not finite, first inf in sample 0",
+        ),
+        (
+            np.ones((2, 4), np.float32),
+            r"^the calibration set must have shape \(n_samples, 5\), not \(2, 4\)$",
         ),
     ],
 )

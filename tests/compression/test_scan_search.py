@@ -202,6 +202,8 @@ def test_a_tolerance_that_no_map_meets_says_the_best():
         "no uniform width up to scan.most_bits = 5 keeps the quality within 0.01 of the float network's 1.0000; the "
         "best is 0.0000 at 5 bits; raise scan.tolerance or scan.most_bits"
     )
+    with pytest.raises(ScanError, match=r"raise scan.tolerance or scan.most_bits or scan.percentile$"):
+        scan_bit_widths(student, dataset, ScanSettings(most_bits=5, percentile=99.0), quality=quality)
 
 
 def test_a_wide_format_that_fails_by_chance_does_not_end_the_search():
