@@ -11,7 +11,7 @@ from codesign.comparison.build_numbers import build_numbers, findings
 from codesign.comparison.compare import make_comparison
 from codesign.comparison.entry import Entry
 from codesign.comparison.run_entry import PROJECT, is_run
-from codesign.comparison.sources import find_build, read_entry
+from codesign.comparison.sources import failed_build, find_build, read_entry
 from codesign.comparison.summary import SUMMARY, report, tables
 from codesign.comparison.table import Table
 from codesign.comparison.tables import comparison_tables
@@ -78,7 +78,10 @@ def _of_run(folder: Path, top: str | None) -> Description:
             folder / SUMMARY, "summary", f"damaged ({error!r}); finish the run again"
         ) from None
     build = find_build(folder / PROJECT, top)
-    return own if build is None else _joined(own, _of_build(build))
+    if build is not None:
+        return _joined(own, _of_build(build))
+    failure = failed_build(folder / PROJECT)
+    return own if failure is None else _joined(own, Description((), (failure,), False))
 
 
 def _of_project(folder: Path, top: str | None) -> Description:
@@ -88,7 +91,7 @@ def _of_project(folder: Path, top: str | None) -> Description:
     own = Description((Table("HLS project", ("", str(folder)), tuple(settings)),), ())
     build = find_build(folder, top)
     if build is None:
-        return Description(own.tables, entry.notes)
+        return Description(own.tables, entry.notes, entry.is_trustworthy)
     return _joined(own, _of_build(build))
 
 

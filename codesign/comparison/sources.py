@@ -16,6 +16,7 @@ from codesign.core.files import read_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
 from codesign.reports import BuildReport, read_build, read_report
 from codesign.reports.build_files import MANIFEST
+from codesign.reports.build_marker import read_marker
 
 _GENERIC = {"run", "hls", "project", "solution1", "report", "reports", "hls4ml_prj", "myproject_prj"}
 """Names of folders that say nothing without the one above them."""
@@ -92,7 +93,8 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         entry = read_run(path, name)
         build = find_build(path / PROJECT, top)
         if build is None:
-            return entry
+            failure = failed_build(path / PROJECT)
+            return entry if failure is None else _doubted(entry, failure)
         # what the run once read of these reports counts only while they are gone, not when they have become stale
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
@@ -110,6 +112,20 @@ def find_build(folder: Path, top: str | None = None) -> BuildReport | None:
         return read_build(folder, top=top)
     except ReportMissingError:
         return None
+
+
+def failed_build(folder: Path) -> str | None:
+    """Why a build left no report, in one sentence; ``None`` if none ran or it ended well."""
+    marker = read_marker(folder)
+    if marker is None or marker.status == "finished":
+        return None
+    told = [step for step in marker.steps if step.get("status") == marker.status and step.get("reason")]
+    why = f": {told[0].get('name')}: {told[0]['reason']}" if told else ""
+    return f"the last build left no report; its status is {marker.status}{why}"
+
+
+def _doubted(entry: Entry, failure: str) -> Entry:
+    return replace(entry, notes=(*entry.notes, failure), is_trustworthy=False)
 
 
 def _read_file(path: Path, name: str) -> Entry:
@@ -142,6 +158,9 @@ def _read_project(folder: Path, name: str, top: str | None) -> Entry:
     )
     build = find_build(folder, top)
     if build is None:
+        failure = failed_build(folder)
+        if failure is not None:
+            return _doubted(entry, failure)
         return replace(entry, notes=("nothing was built in it yet: codesign build",))
     return _with_build(entry, build)
 

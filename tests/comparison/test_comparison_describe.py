@@ -9,6 +9,7 @@ import pytest
 from comparison_runs import FIXTURES, PART, write
 
 from codesign.comparison.describe import describe
+from codesign.comparison.sources import read_entry
 from codesign.errors import ReportError, ReportFormatError, ReportMissingError
 
 
@@ -86,6 +87,27 @@ def test_a_run_gives_its_summary_and_the_builds_of_its_project(make_run):
     assert description.is_trustworthy
     (project / "vitis_hls_2023_csynth.xml").write_text("")
     assert not describe(folder).is_trustworthy
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
+def test_a_build_that_failed_before_its_first_report_is_told(tmp_path, status):
+    target = {"part": PART, "clock_period_ns": 5.0, "backend": "Vitis", "io_type": "io_parallel"}
+    project = tmp_path / "p"
+    write(project / "codesign_project.json", {"target": target, "settings": {}, "files": {}})
+    steps = [
+        {"name": "csim", "status": "finished", "reason": ""},
+        {"name": "csynth", "status": status, "reason": "no licence for the tool"},
+    ]
+    write(project / "codesign_build.json", {"status": status, "started": 1.0, "steps": steps})
+    said = f"the last build left no report; its status is {status}: csynth: no licence for the tool"
+    assert describe(project).notes == (said,)
+    assert not describe(project).is_trustworthy
+    assert not read_entry(project).is_trustworthy
+    steps[1]["reason"] = ""
+    write(project / "codesign_build.json", {"status": status, "started": 1.0, "steps": steps})
+    assert read_entry(project).notes == (f"the last build left no report; its status is {status}",)
+    write(project / "codesign_build.json", {"status": "finished", "started": 1.0, "steps": []})
+    assert describe(project).is_trustworthy
 
 
 def test_a_project_gives_its_target_and_says_that_nothing_was_built(tmp_path):
