@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +52,29 @@ def read_yaml(text: str, source: str | Path | None = None) -> Any:
         raise SettingsError(f"not valid YAML: {error.problem}{where}", source) from error
     except yaml.YAMLError as error:
         raise SettingsError(f"not valid YAML: {' '.join(str(error).split())}", source) from error
+
+
+def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
+    """Read ``name=value`` words as a command line takes them, each value as YAML.
+
+    Parameters
+    ----------
+    pairs
+        For example ``distillation.alpha=0.5``.
+    option
+        The option that takes them, for the message.
+
+    Raises
+    ------
+    SettingsError
+        If a word has no name or no equals sign, or its value is no YAML.
+    """
+    values = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name:
+            raise SettingsError(
+                f"{option} takes NAME=VALUE, for example distillation.alpha=0.5, not {pair!r}"
+            )
+        values[name.strip()] = read_yaml(value, source=f"{option} {pair}")
+    return values
