@@ -231,14 +231,18 @@ def clipped_qat(bits: int) -> Callable[[Seed], list[dict[str, Any]]]:
 
 
 def scanned_qat(tolerance: float, percentile: float = 100.0) -> Callable[[Seed], list[dict[str, Any]]]:
-    """QAT with the map of a scan, without or with clipped ranges."""
+    """QAT with the map of a scan, without or with clipped ranges; a row without numbers if no map is found."""
 
     def run(seed: Seed) -> list[dict[str, Any]]:
         from codesign.compression.scan import scan_bit_widths
+        from codesign.errors import ScanError
         from codesign.settings import ScanSettings
 
         settings = ScanSettings(tolerance=tolerance, percentile=percentile)
-        scan = scan_bit_widths(seed.student, seed.dataset, settings)
+        try:
+            scan = scan_bit_widths(seed.student, seed.dataset, settings)
+        except ScanError as error:
+            return [{"tolerance": tolerance, "failed": str(error)}]
         return [{"tolerance": tolerance, "trials": len(scan.trials), **trained(seed, scan.precision)}]
 
     return run
@@ -333,9 +337,10 @@ def measure(data: str, seeds: int, effort: Effort, output: Path) -> list[dict[st
             seed = made.setdefault(number, Seed(data, number, effort))
             done[key] = run(seed)
             write_json(path, {"study": stamp, "results": done})
-            best = max(row["test"] or 0.0 for row in done[key])
+            best = max(row.get("test") or 0.0 for row in done[key])
+            result = done[key][0].get("failed", f"{best:.4f}")
             print(
-                f"[{index}/{len(plan)}] {key}: {best:.4f} ({time.monotonic() - started:.0f} s)",
+                f"[{index}/{len(plan)}] {key}: {result} ({time.monotonic() - started:.0f} s)",
                 file=sys.stderr,
                 flush=True,
             )

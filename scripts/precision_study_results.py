@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -16,6 +17,9 @@ ACCEPTED_LOSS = 0.005
 """Half a point."""
 
 REFERENCE_BITS = 6
+_SHOWN_POINTS = 10
+"""Below the float network's accuracy."""
+
 UNIFORM = ("uniform QAT", "uniform QAT, clipped")
 MAPPED = ("scanned QAT", "scanned QAT, clipped", "Hessian-aware QAT", "Hessian-aware QAT, clipped")
 
@@ -33,7 +37,7 @@ _COLOURS = {
 def write_results(rows: Sequence[Row], name: str, folder: Path) -> str:
     """Write the table as Markdown and the plot as PNG; the text is returned."""
     groups = grouped(rows)
-    text = f"# {name}\n\n{table(groups)}\n{claims(groups)}"
+    text = f"# {name}\n\n{table(groups)}\n{claims(groups)}{failures(rows)}"
     write_text(folder / f"{name}.md", text)
     figure = draw(groups, name)
     write_with(folder / f"{name}.png", lambda path: figure.savefig(path, dpi=110))
@@ -41,12 +45,26 @@ def write_results(rows: Sequence[Row], name: str, folder: Path) -> str:
 
 
 def grouped(rows: Sequence[Row]) -> Groups:
-    """By method and variant (bits, tolerance or budget), a row for each seed."""
+    """By method and variant (bits, tolerance or budget), a row for each seed; only what succeeded for all seeds."""
     groups: dict[str, dict[Any, list[Row]]] = {}
     for row in rows:
-        variant = row[_VARIANT.get(row["method"], "bits")]
-        groups.setdefault(row["method"], {}).setdefault(variant, []).append(row)
-    return groups
+        groups.setdefault(row["method"], {}).setdefault(_variant(row), []).append(row)
+    return {
+        method: {
+            variant: rows for variant, rows in variants.items() if not any("failed" in row for row in rows)
+        }
+        for method, variants in groups.items()
+    }
+
+
+def failures(rows: Sequence[Row]) -> str:
+    """For how many seeds a variant found no map."""
+    counted = Counter((row["method"], _variant(row)) for row in rows if "failed" in row)
+    seeds = len({row["seed"] for row in rows})
+    return "".join(
+        f"- {method}, {_named(method, variant)}: left out, no map for {count} of {seeds} seeds\n"
+        for (method, variant), count in counted.items()
+    )
 
 
 def table(groups: Groups) -> str:
@@ -114,7 +132,7 @@ def draw(groups: Groups, name: str) -> Any:
         axes.grid(alpha=0.3)
     lowest = reference
     for method in groups:
-        if method == "float":
+        if method == "float" or not groups[method]:
             continue
         variants = sorted(groups[method].values(), key=lambda rows: mean(row["bits"] for row in rows))
         values = [100 * _mean(rows) for rows in variants]
@@ -138,7 +156,7 @@ def draw(groups: Groups, name: str) -> Any:
         ylabel="test accuracy (%)",
         title=f"{name}: accuracy against bits",
     )
-    left.set_ylim(lowest - 2, reference + 1.5)
+    left.set_ylim(max(lowest - 2, reference - _SHOWN_POINTS), reference + 1.5)
     right.set(xlabel="BOPs of one sample", xscale="log", title="accuracy against cost (grey: half a point)")
     left.legend(fontsize=8)
     return figure
@@ -169,6 +187,10 @@ def _bits(rows: Sequence[Row]) -> str:
     return weights + (
         f" / {mean(row['activation_bits'] for row in rows):.3g}" if "activation_bits" in rows[0] else ""
     )
+
+
+def _variant(row: Row) -> Any:
+    return row[_VARIANT.get(row["method"], "bits")]
 
 
 def _named(method: str, variant: Any) -> str:
