@@ -33,6 +33,11 @@ class Candidates:
         Tolerance, margin, limits.
     journal
         What an interrupted scan measured; a candidate in it is not run again.
+
+    Attributes
+    ----------
+    measured, seconds
+        How many candidates were run, and how long that and making bases for them took.
     """
 
     def __init__(
@@ -76,6 +81,12 @@ class Candidates:
         self.measured += 1
         self.journal.add(key, asdict(measured))
         return measured
+
+    def rebase(self, widths: Widths) -> None:
+        """Let the candidates to come be computed from where they differ from these widths."""
+        started = time.monotonic()
+        self.runner.rebase(self.precision(widths))
+        self.seconds += time.monotonic() - started
 
     def trial(self, widths: Widths, phase: Phase, knob: Knob | None, bits: int) -> Trial | None:
         """Measure one candidate; ``None`` if no format of these widths holds the ranges."""

@@ -38,9 +38,8 @@ class Descent:
         self.candidates, self.start, self.told = candidates, start, told
         self.widths = candidates.uniform(start)
         self.trials: list[Trial] = []
-        precision = candidates.precision(self.widths)
-        candidates.runner.rebase(precision)
-        self.now = candidates.measure(precision)
+        candidates.rebase(self.widths)
+        self.now = candidates.measure(candidates.precision(self.widths))
         self._open = candidates.knobs(self.widths)
 
     def run(self) -> Descent:
@@ -52,7 +51,7 @@ class Descent:
             if taken is not None:
                 self.widths = narrowed(self.widths, _knob(taken))[0]
                 self.now = Measured(taken.quality, taken.overflows, taken.cost)
-                self.candidates.runner.rebase(self.candidates.precision(self.widths))
+                self.candidates.rebase(self.widths)
         return self
 
     def _worth(self, trial: Trial) -> float:

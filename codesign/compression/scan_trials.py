@@ -82,6 +82,7 @@ class TrialRunner:
         self.resolution = 1.0 / len(labels)
         self.base = Emulator.of(_graph(network))
         self._session = Session(x, memory_bytes=keep_bytes)
+        self._planned: tuple[str, Emulator] = ("", self.base)
 
     def measure(self, precision: PrecisionMap) -> Measured:
         """Quality, overflows on the calibration set, and cost of a candidate."""
@@ -120,8 +121,10 @@ class TrialRunner:
 
     def emulator(self, precision: PrecisionMap) -> Emulator:
         """The network with a candidate's formats, planned; layers that are as in the base are not planned anew."""
-        _, formats = hardware_form(self.network, precision)
-        return self.base.with_types(_changed(self.base, formats))
+        if precision.digest != self._planned[0]:
+            _, formats = hardware_form(self.network, precision)
+            self._planned = precision.digest, self.base.with_types(_changed(self.base, formats))
+        return self._planned[1]
 
 
 def _graph(network: Network) -> Graph:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Cast:
         """Whether no value changes."""
         return not self.overflows and self.fraction == self.source
 
-    @property
+    @cached_property
     def arithmetic(self) -> Arithmetic:
         """The cheapest number type of the outgoing codes."""
         return arithmetic_for(magnitude(self.low, self.high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -39,12 +40,12 @@ class Signal:
         """The tensor's shape without the batch."""
         return tuple(self.low.shape)
 
-    @property
+    @cached_property
     def bound(self) -> float:
         """The greatest magnitude that a code can have."""
         return magnitude(self.low, self.high)
 
-    @property
+    @cached_property
     def arithmetic(self) -> Arithmetic:
         """The number type of the codes."""
         return arithmetic_for(self.bound)

@@ -90,6 +90,20 @@ def test_the_number_type_follows_the_bound(bits, arithmetic):
     assert values(plan.run(given), plan.fraction) == wanted
 
 
+@pytest.mark.parametrize("bits", [4, 18, 27])  # float32, float64 and int64
+@pytest.mark.parametrize("rows", [1, 681, 682, 683, 2000])
+def test_the_bias_reaches_every_row_however_many_there_are(bits, rows):
+    rng = np.random.default_rng(bits)
+    accumulator = FixedPoint(64, 64)
+    kernel = rng.integers(-(1 << bits), 1 << bits, (5, 3))
+    bias = np.array([-3, 5, 7])
+    ends = np.full((1, 5), float(1 << bits))
+    plan = plan_sum(0, -ends, ends, Weights(kernel, 0, bias, 0), accumulator)
+    assert plan.method == "exact"
+    terms = rng.integers(-(1 << bits), 1 << bits, (rows, 5))
+    assert np.array_equal(plan.run(terms).astype(np.int64), terms @ kernel + bias)
+
+
 def test_a_wrapping_sum_beyond_float_is_made_modulo_two_to_the_64():
     rng = np.random.default_rng(9)
     weights, _ = random_sum(rng, bits=40, accumulator=FixedPoint(64, 40))
