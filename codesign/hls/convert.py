@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 from collections.abc import Mapping
@@ -24,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 TOP = "codesign_top"
 """The name of the top-level C++ function and of the RTL module."""
+
+DISTRIBUTED: Strategy = "distributed_arithmetic"
+_WITH_DISTRIBUTED_ARITHMETIC = ("Dense", "Conv1D", "Conv2D")
 
 
 @dataclass(frozen=True)
@@ -71,20 +75,31 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
     layers = {}
     for layer in model.layers:
         chosen = choices.layers.get(layer.name, LayerHardware())
+        strategy = chosen.strategy or _strategy_of(layer, choices.strategy)
+        types = _types(layer, precision)
+        if strategy == DISTRIBUTED and "accum" in types:
+            types["accum"] = "auto"  # its adders are as wide as they must be, whatever the map says
         layers[layer.name] = {
-            "Precision": _types(layer, precision),
+            "Precision": types,
             "ReuseFactor": chosen.reuse_factor or choices.reuse_factor,
-            "Strategy": chosen.strategy or choices.strategy,
+            "Strategy": strategy,
         }
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
         "Model": {
             "Precision": {"default": "fixed<2,1>"},
             "ReuseFactor": choices.reuse_factor,
-            "Strategy": choices.strategy,
+            "Strategy": _strategy_of(None, choices.strategy),
         },
         "LayerName": layers,
     }
+
+
+def _strategy_of(layer: Any, strategy: Strategy) -> Strategy:
+    """The project's strategy for a layer: where hls4ml knows no distributed arithmetic there is nothing to distribute."""
+    if strategy == DISTRIBUTED and type(layer).__name__ not in _WITH_DISTRIBUTED_ARITHMETIC:
+        return "latency"
+    return strategy
 
 
 def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
@@ -124,14 +139,33 @@ def convert_graph(
     SettingsError
         For reuse factors that hls4ml would silently change, all together.
     """
+    config = hls_config(model, precision, choices)
+    distributed = [name for name, layer in config["LayerName"].items() if layer["Strategy"] == DISTRIBUTED]
+    if distributed and importlib.util.find_spec("da4ml") is None:
+        raise ConversionError(
+            f"the strategy {DISTRIBUTED!r} of {', '.join(distributed)} needs the package da4ml; "
+            "pip install 'da4ml>=0.5.2,<0.6', or choose another strategy"
+        )
+    graph = _converted(model, config, target, folder)
+    _check_reuse(graph, config, target)
+    if distributed:
+        # hls4ml takes the weights out of these layers; the same network with them, for whoever reads the graph
+        for name in distributed:
+            config["LayerName"][name]["Strategy"] = "latency"
+        graph.codesign_with_weights = _converted(model, config, target, folder)
+    return graph
+
+
+def _converted(
+    model: keras.Model, config: Mapping[str, Any], target: Target, folder: str | Path
+) -> ModelGraph:
     import hls4ml
 
     register_zero_padding()
-    config = hls_config(model, precision, choices)
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):
-            graph = hls4ml.converters.convert_from_keras_model(
+            return hls4ml.converters.convert_from_keras_model(
                 model,
                 hls_config=config,
                 backend=target.backend,
@@ -150,8 +184,6 @@ def convert_graph(
     finally:
         for line in printed.getvalue().splitlines():
             _log.debug("hls4ml: %s", line)
-    _check_reuse(graph, config, target)
-    return graph
 
 
 def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -> None:

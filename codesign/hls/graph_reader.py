@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,12 +117,15 @@ _SOFTMAX_SIZES = (
 def read(hls_model: ModelGraph) -> Graph:
     """Do the work of `codesign.hls.graph.read_graph`."""
     layers = list(hls_model.get_layers())
+    strategies = {layer.name: layer.get_attr("strategy") for layer in layers}
+    hls_model = getattr(hls_model, "codesign_with_weights", hls_model)  # see convert.py
+    layers = list(hls_model.get_layers())
     _refuse_unsupported(layers)
     backend = str(hls_model.config.get_config_value("Backend"))
     if backend not in ("Vitis", "Vivado"):
         raise ConversionError(f"the graph was converted for {backend}; only Vitis and Vivado are supported")
     reader = _Reader(layers)
-    nodes = tuple(reader.node(layer) for layer in layers)
+    nodes = tuple(_built_as(reader.node(layer), strategies.get(layer.name)) for layer in layers)
     return Graph(
         nodes=nodes,
         inputs=tuple(reader.producer[name] for name in hls_model.inputs),
@@ -129,6 +133,13 @@ def read(hls_model: ModelGraph) -> Graph:
         io_type=hls_model.config.get_config_value("IOType"),
         backend=backend,
     )
+
+
+def _built_as(node: Node, strategy: str | None) -> Node:
+    """Name the strategy that a layer is built with, where it was read from a twin with another one."""
+    if strategy != "distributed_arithmetic":
+        return node
+    return replace(node, attributes={**node.attributes, "strategy": strategy})
 
 
 def _refuse_unsupported(layers: Iterable[Layer]) -> None:

@@ -15,6 +15,7 @@ _STRATEGIES: Mapping[str, Strategy] = {
     "latency": "latency",
     "resource": "resource",
     "resource_unrolled": "unrolled",
+    "distributed_arithmetic": "distributed_arithmetic",
 }
 """hls4ml's names of the strategies, and those of the settings."""
 

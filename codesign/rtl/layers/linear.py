@@ -105,7 +105,7 @@ def _order(node: Node, places: np.ndarray, size: int) -> np.ndarray:
 
     The resource strategies go through the weights with a stride of the reuse factor.
     """
-    if node.attributes.get("strategy", "latency") == "latency":
+    if node.attributes.get("strategy", "latency") in ("latency", "distributed_arithmetic"):
         return places.argsort()
     return np.lexsort((places, places % min(int(node.attributes.get("reuse_factor", 1)), size)))
 
