@@ -16,11 +16,15 @@ from codesign.emulation import Emulator, count_overflows
 
 
 @st.composite
-def formats(draw, most=14):
+def formats(draw, integer_bits=None):
     overflow = draw(st.sampled_from(OVERFLOWS))
-    width = draw(st.integers(2 if overflow == "SAT_SYM" else 1, most))
-    integer_bits = draw(st.integers(-3, width + 3))
+    width = draw(st.integers(2 if overflow == "SAT_SYM" else 1, 14))
+    integer_bits = draw(st.integers(-3, width + 3) if integer_bits is None else integer_bits)
     return FixedPoint(width, integer_bits, draw(st.booleans()), draw(st.sampled_from(ROUNDINGS)), overflow)
+
+
+# narrow enough for what comes in that sums overflow now and then
+FORMATS = {"x": formats(st.integers(2, 5)), "accum": formats(st.integers(0, 4))}
 
 
 @st.composite
@@ -31,7 +35,7 @@ def networks(draw):
     types = {}
     for node in graph:
         chosen = {
-            tensor: draw(formats(20 if tensor == "accum" else 14))
+            tensor: draw(FORMATS.get("x" if node.kind == "input" else tensor, formats()))
             for tensor in node.types
             if draw(st.booleans())
         }
@@ -61,7 +65,7 @@ def _sum(values, node, column):
     return total
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(networks(), st.integers(0, 1000))
 def test_every_layer_is_exact(network, seed):
     graph, types = network
