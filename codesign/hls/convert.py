@@ -15,7 +15,7 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Strategy, Target
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.keras_padding import register_zero_padding
-from codesign.hls.reuse import check_reuse_factor, shape_of
+from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, shape_of
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +27,7 @@ TOP = "codesign_top"
 """The name of the top-level C++ function and of the RTL module."""
 
 DISTRIBUTED: Strategy = "distributed_arithmetic"
+_NAMES = {ours: theirs for theirs, ours in STRATEGY_OF.items()}
 _WITH_DISTRIBUTED_ARITHMETIC = ("Dense", "Conv1D", "Conv2D")
 
 
@@ -82,14 +83,14 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
         layers[layer.name] = {
             "Precision": types,
             "ReuseFactor": chosen.reuse_factor or choices.reuse_factor,
-            "Strategy": strategy,
+            "Strategy": _NAMES[strategy],
         }
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
         "Model": {
             "Precision": {"default": "fixed<2,1>"},
             "ReuseFactor": choices.reuse_factor,
-            "Strategy": _strategy_of(None, choices.strategy),
+            "Strategy": _NAMES[_strategy_of(None, choices.strategy)],
         },
         "LayerName": layers,
     }
@@ -197,7 +198,7 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
         setting = f"hardware.layers.{layer.name}.reuse_factor"
         try:
             check_reuse_factor(
-                shape, asked["ReuseFactor"], asked["Strategy"], target.io_type, setting=setting
+                shape, asked["ReuseFactor"], STRATEGY_OF[asked["Strategy"]], target.io_type, setting=setting
             )
         except SettingsError as error:
             faults += error.faults
@@ -205,5 +206,11 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
         used = layer.get_attr("reuse_factor")
         if used is not None and int(used) != asked["ReuseFactor"]:
             faults.append(f"{setting}: hls4ml would build {used}, not {asked['ReuseFactor']}; set {used}")
+        built = layer.get_attr("strategy")
+        if built != asked["Strategy"]:
+            faults.append(
+                f"hardware.layers.{layer.name}.strategy: hls4ml would silently build {built!r}, not "
+                f"{STRATEGY_OF[asked['Strategy']]!r}; choose another"
+            )
     if faults:
         raise SettingsError(faults)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +21,14 @@ from codesign.core.target import IoType, Strategy
 from codesign.errors import SettingsError
 
 LayerKind = Literal["dense", "conv"]
+
+STRATEGY_OF: Mapping[str, Strategy] = {
+    "latency": "latency",
+    "resource": "resource",
+    "resource_unrolled": "unrolled",
+    "distributed_arithmetic": "distributed_arithmetic",
+}
+"""hls4ml's names of the strategies, and those of the settings; a name that hls4ml does not know it takes for latency."""
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from codesign.core.target import Strategy
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph, Node
-from codesign.hls.reuse import LayerShape, ReuseOption, advise_reuse
-
-_STRATEGIES: Mapping[str, Strategy] = {
-    "latency": "latency",
-    "resource": "resource",
-    "resource_unrolled": "unrolled",
-    "distributed_arithmetic": "distributed_arithmetic",
-}
-"""hls4ml's names of the strategies, and those of the settings."""
+from codesign.hls.reuse import STRATEGY_OF, LayerShape, ReuseOption, advise_reuse
 
 
 @dataclass(frozen=True)
@@ -57,14 +48,14 @@ def advise_graph(graph: Graph, strategy: Strategy | None = None) -> tuple[LayerA
     SettingsError
         For a strategy that there is not.
     """
-    known: tuple[Strategy, ...] = ("latency", "resource", "unrolled", "distributed_arithmetic")
+    known = tuple(STRATEGY_OF.values())
     if strategy is not None and strategy not in known:
         raise SettingsError(f"strategy: {strategy!r} is not one of {', '.join(known)}")
     advice = []
     for node in graph:
         shape = shape_of_node(node)
         if shape is not None:
-            chosen = strategy or _STRATEGIES[str(node.attributes["strategy"])]
+            chosen = strategy or STRATEGY_OF[str(node.attributes["strategy"])]
             options = advise_reuse(shape, chosen, graph.io_type)
             advice.append(LayerAdvice(shape, chosen, int(node.attributes["reuse_factor"]), options))
     return tuple(advice)

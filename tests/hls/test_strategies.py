@@ -79,7 +79,7 @@ def test_the_unrolled_strategy_changes_no_bit(tmp_path: Path) -> None:
 
     graph = agree("dense", target, unrolled, tmp_path / "p")
     strategies = {layer.get_attr("strategy") for layer in graph.get_layers() if shape_of(layer) is not None}
-    assert "resource_unrolled" in strategies
+    assert strategies == {"resource_unrolled"}
 
 
 def test_distributed_arithmetic_holds_for_matrix_products_alone() -> None:
