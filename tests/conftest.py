@@ -14,9 +14,6 @@ os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 import pytest
 from hypothesis import settings
 
-# a suite that was started in the background ignores SIGINT, and so would every process that it starts
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
 if TYPE_CHECKING:
     from small_chain import SmallChain
 

@@ -14,6 +14,7 @@ from codesign.settings import TeacherSettings
 from codesign.training.clusters import confusable_clusters, named_clusters
 from codesign.training.combine import combine_specialists
 from codesign.training.specialists import Specialist, specialist_job, train_specialists
+from codesign.training.teacher import teacher_of
 
 RNG = np.random.default_rng(3)
 NAMES = ("cat", "dog", "car", "bus", "sun")
@@ -176,6 +177,21 @@ class TestSpecialistTeacher:
         assert len(metrics["dustbin_shifts"]) == 2
         assert teacher.model is None
         assert teacher.tempered(5.0) is teacher
+
+    def test_a_given_generalist_is_not_trained_again(self, data, teacher):
+        given = teacher_of(teacher.generalist, data, TeacherSettings(), 1, None, 0.0, {})
+        settings = TeacherSettings(
+            kind="specialists", epochs=4, learning_rate=0.01, clusters=((0, 1), (1, 2)), workers=1
+        )
+        again = train_specialists(dense(data, 8), data, settings, generalist=given, seed=1)
+        assert again.generalist is teacher.generalist
+        np.testing.assert_array_equal(again.train_logits, teacher.train_logits)
+
+    def test_refuses_a_generalist_without_a_network(self, data, teacher):
+        with pytest.raises(
+            DataError, match=r"^the generalist has no network of its own; give a teacher of one network$"
+        ):
+            train_specialists(dense(data, 8), data, TeacherSettings(), generalist=teacher)
 
     def test_refuses_two_classes(self):
         data = clouds(n_classes=2, n=60)

@@ -1,0 +1,225 @@
+"""The table, the plots and the claims of `compression_study.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from compression_study_cells import FLOAT, TEACHERS, Study
+
+from codesign.core.files import write_json, write_text, write_with
+
+Row = Mapping[str, Any]
+Key = tuple[str, str, float]
+
+NAMES = {
+    "scratch": "labels alone",
+    "kd": "one teacher",
+    "ensemble": "ensemble",
+    "specialists": "specialists",
+}
+_COLOURS = {"scratch": "C7", "kd": "C0", "ensemble": "C1", "specialists": "C2"}
+_MARKS = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "v"}
+
+
+def write_results(study: Study, folder: Path) -> str:
+    """Write every row as JSON, the table as Markdown and the plot as PNG; the text is returned."""
+    rows = study.rows()
+    groups = grouped(rows)
+    text = "\n".join([f"# {study.name}", "", table(groups), "", *findings(groups, study.teachers())]) + "\n"
+    write_json(folder / "results.json", {"rows": rows, "teachers": study.teachers()})
+    write_text(folder / "results.md", text)
+    figure = draw(groups, study.name)
+    write_with(folder / "results.png", lambda path: figure.savefig(path, dpi=110))
+    return text
+
+
+def grouped(rows: Sequence[Row]) -> dict[Key, list[Row]]:
+    """The rows of each cell, one a seed."""
+    groups: dict[Key, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["teacher"], row["precision"], row["sparsity"]), []).append(row)
+    return groups
+
+
+def table(groups: Mapping[Key, Sequence[Row]]) -> str:
+    """Mean and standard deviation over seeds, on the test part."""
+    heads = (
+        "teacher", "bits", "pruned", "accuracy (%)", "AUC", "background rejection", "BOPs", "mean weight bits",
+        "LUT, estimated", "LUT", "FF", "latency (ns)",
+    )  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
+    for (teacher, precision, sparsity), rows in groups.items():
+        cells = (
+            NAMES[teacher],
+            f"{precision} bits" if precision.isdigit() else {"scan": "scanned"}.get(precision, precision),
+            f"{sparsity:.0%}",
+            _spread(rows, "test", "{:.2f}", 100),
+            _spread(rows, "auc", "{:.4f}"),
+            _spread(rows, "rejection", "{:.1f}"),
+            *(
+                _mean(rows, name, form)
+                for name, form in (
+                    ("bops", "{:,.0f}"),
+                    ("average_weight_bits", "{:.2f}"),
+                    ("estimated_luts", "{:,.0f}"),
+                    ("lut", "{:,.0f}"),
+                    ("ff", "{:,.0f}"),
+                    ("latency_ns", "{:.1f}"),
+                )
+            ),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
+    """What the grid says of distillation, ensembles, pruning and its savings: paired differences over seeds."""
+    lines = ["Differences are of the same seeds, mean ± standard error.", ""]
+    lines += _distillation(groups)
+    lines += _teachers(groups, teachers)
+    lines += _bit_operations(groups)
+    lines += _pruning(groups)
+    checked = [row for rows in groups.values() for row in rows if "mismatches" in row]
+    if checked:
+        wrong = sum(row["mismatches"] for row in checked)
+        lines.append(
+            f"- the logic of {len(checked)} designs against QKeras on their test parts: {wrong} samples differ"
+        )
+    return lines
+
+
+def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
+    lines = []
+    for (teacher, precision, sparsity), rows in groups.items():
+        plain = groups.get(("scratch", precision, sparsity))
+        if plain is None or teacher == "scratch" or sparsity > 0:
+            continue
+        gain, error = paired(rows, plain)
+        holds = "more than its standard error" if gain > error else "NOT more than its standard error"
+        lines.append(
+            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {100 * gain:+.2f} ± {100 * error:.2f} points: {holds}"
+        )
+    return lines
+
+
+def _teachers(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
+    lines = []
+    for name in ("best member", "ensemble", "specialists"):
+        values = [row[name] for row in teachers if name in row]
+        if len(values) > 1:
+            lines.append(
+                f"- as a classifier, the teacher {name!r} has {100 * mean(values):.2f} ± {100 * stdev(values):.2f} % "
+                "(standard deviation)"
+            )
+    for precision in dict.fromkeys(key[1] for key in groups):
+        one, many = groups.get(("kd", precision, 0.0)), groups.get(("ensemble", precision, 0.0))
+        if one and many:
+            gain, error = paired(many, one)
+            lines.append(
+                f"- the ensemble as a teacher against its best member, dense, {precision}: "
+                f"{100 * gain:+.2f} ± {100 * error:.2f} points"
+            )
+    return lines
+
+
+def _bit_operations(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
+    """Quantization-aware pruning against the dense float network (arXiv:2102.11289)."""
+    lines = []
+    for (teacher, precision, sparsity), rows in groups.items():
+        dense = groups.get((teacher, FLOAT, 0.0))
+        if dense is None or not precision.isdigit():
+            continue
+        ratio = mean(row["bops"] for row in dense) / mean(row["bops"] for row in rows)
+        auc, error = paired(rows, dense, "auc")
+        lines.append(
+            f"- {NAMES[teacher]}, {precision} bits, {sparsity:.0%} pruned: {ratio:.1f} times fewer BOPs than 32 bits dense; "
+            f"AUC {auc:+.4f} ± {error:.4f}"
+        )
+    return lines
+
+
+def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
+    lines = []
+    for (teacher, precision, sparsity), rows in groups.items():
+        dense = groups.get((teacher, precision, 0.0))
+        if dense is None or sparsity == 0 or precision == FLOAT:
+            continue
+        loss, error = paired(rows, dense)
+        name = "lut" if any("lut" in row for row in rows) else "estimated_luts"
+        both = [
+            (row[name], other[name]) for row, other in _pairs(rows, dense) if name in row and name in other
+        ]
+        saved = 1 - sum(row for row, _ in both) / sum(other for _, other in both)
+        lines.append(
+            f"- {NAMES[teacher]}, {precision}, {sparsity:.0%} pruned: {saved:.0%} of the LUTs saved "
+            f"({'Yosys' if name == 'lut' else 'estimated'}, {len(both)} seeds), accuracy {100 * loss:+.2f} ± "
+            f"{100 * error:.2f} points"
+        )
+    return lines
+
+
+def paired(rows: Sequence[Row], others: Sequence[Row], name: str = "test") -> tuple[float, float]:
+    """Mean difference of the seeds that both have, and its standard error."""
+    differences = [row[name] - other[name] for row, other in _pairs(rows, others)]
+    return mean(differences), stdev(differences) / len(differences) ** 0.5
+
+
+def _pairs(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
+    by_seed = {other["seed"]: other for other in others}
+    return [(row, by_seed[row["seed"]]) for row in rows if row["seed"] in by_seed]
+
+
+def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
+    """Accuracy against what is left, and against LUTs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    shift = dict(zip(TEACHERS, (-0.009, -0.003, 0.003, 0.009), strict=True))
+    precisions = list(dict.fromkeys(key[1] for key in groups))
+    for teacher in dict.fromkeys(key[0] for key in groups):
+        for precision in precisions:
+            cells = [(key[2], rows) for key, rows in groups.items() if key[:2] == (teacher, precision)]
+            if not cells:
+                continue
+            style = {"color": _COLOURS[teacher], "capsize": 2, "markersize": 4}
+            style |= {"linestyle": ":"} if precision == FLOAT else {"linestyle": "-"}
+            means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
+            spreads = [100 * stdev(row["test"] for row in rows) for _, rows in cells]
+            label = f"{NAMES[teacher]}, {precision}"
+            left.errorbar(
+                [100 * (sparsity + shift[teacher]) for sparsity, _ in cells],
+                means,
+                spreads,
+                marker="o",
+                label=label,
+                **style,
+            )
+            if precision != FLOAT:
+                column = "lut" if all("lut" in row for _, rows in cells for row in rows) else "estimated_luts"
+                luts = [mean(row[column] for row in rows) for _, rows in cells]
+                right.plot(luts, means, color=_COLOURS[teacher], linewidth=1)
+                for lut, value, (sparsity, _) in zip(luts, means, cells, strict=True):
+                    right.plot(lut, value, _MARKS.get(sparsity, "D"), color=_COLOURS[teacher], markersize=6)
+                right.set_xlabel("LUTs" + (" (Yosys)" if column == "lut" else " (estimated)"))
+    left.set(
+        xlabel="weights removed (%)", ylabel="test accuracy (%)", title=f"{name}: mean and spread over seeds"
+    )
+    right.set(xscale="log", title="quantized students: o dense, square 50 %, ^ 80 %, v 90 % pruned")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=7)
+    return figure
+
+
+def _spread(rows: Sequence[Row], name: str, form: str, factor: float = 1) -> str:
+    values = [factor * row[name] for row in rows]
+    return f"{form.format(mean(values))} ± {form.format(stdev(values))}"
+
+
+def _mean(rows: Sequence[Row], name: str, form: str) -> str:
+    values = [row[name] for row in rows if name in row]
+    return form.format(mean(values)) if values else ""
