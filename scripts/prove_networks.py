@@ -1,12 +1,13 @@
 """Convert and verify networks in the style of published ones: random weights and widths, every rung, no mismatch.
 
-    python scripts/prove_networks.py            # all of them, some minutes
-    python scripts/prove_networks.py --quick    # one of each kind of layer, without the Verilog
+    python scripts/prove_networks.py            # all of them, some twenty minutes
+    python scripts/prove_networks.py --quick    # two small ones, without the Verilog
     python scripts/prove_networks.py --only conv --seed 7
 
-Every network is quantized with random formats, converted by hls4ml, and computed by QKeras, the emulation and the
-project's C++ (g++); those that are small enough also by alkaid's interpreter and by the Verilated RTL. The exit code is
-1 if one bit of one sample differs; then the mismatch doctor says where and why.
+Every network is quantized with random formats, converted by hls4ml in two kinds of hardware, and computed by QKeras, the
+emulation and the project's C++ (g++); one of the two also by alkaid's interpreter and by the Verilated RTL, which know
+no strategies and no reuse. The exit code is 1 if one bit of one sample differs, or if a rung could not be climbed; the
+mismatch doctor says where and why.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,12 @@ from codesign.networks.backend import import_backend
 import_backend()
 
 import keras  # noqa: E402
-from keras import layers  # noqa: E402
+from proof_subjects import SUBJECTS, Subject, Weights, binary, ternary  # noqa: E402
 
 from codesign.core.fixed_point import FixedPoint  # noqa: E402
 from codesign.core.precision_map import LayerPrecision, PrecisionMap  # noqa: E402
 from codesign.core.target import Strategy, Target  # noqa: E402
 from codesign.emulation import Emulator  # noqa: E402
-from codesign.errors import ConversionError  # noqa: E402
 from codesign.hardware import with_proven_accumulators  # noqa: E402
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph  # noqa: E402
 from codesign.hls.graph import read_graph  # noqa: E402
@@ -44,21 +44,7 @@ from codesign.networks.description import Network  # noqa: E402
 from codesign.networks.layer_outputs import trace_layers  # noqa: E402
 from codesign.networks.logits import predict_logits  # noqa: E402
 from codesign.networks.prepare import hardware_form, prepare_for_quantization  # noqa: E402
-from codesign.rtl.project import write_rtl  # noqa: E402
-from codesign.verification import RUNGS, Verification, climb, diagnose_project, rtl_rungs  # noqa: E402
-
-Weights = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A network to prove: what makes it, what its weights are, and how much of the ladder it climbs."""
-
-    name: str
-    make: Callable[[], keras.Model]
-    weights: Weights | None = None
-    rungs: str = "interpreter"  # or "verilated", or "software"
-    quick: bool = False
+from codesign.verification import Verification, climb, diagnose_project, ladder_rungs  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -78,119 +64,9 @@ VARIANTS = (
     Variant("Vivado", "io_stream", "resource"),
     Variant("Vivado", "io_parallel", "resource"),
     Variant("Vitis", "io_stream", "latency"),
-)
-
-
-def dense(*units: int, n_in: int, normalised: bool = False) -> keras.Model:
-    """Dense layers with rectifiers between."""
-    x = inputs = keras.Input((n_in,))
-    for index, count in enumerate(units):
-        x = layers.Dense(count, name=f"fc{index + 1}")(x)
-        if index < len(units) - 1:
-            x = layers.BatchNormalization(name=f"bn{index + 1}")(x) if normalised else x
-            x = layers.Activation("relu", name=f"relu{index + 1}")(x)
-    return keras.Model(inputs, x)
-
-
-def conv1d() -> keras.Model:
-    """A convolution over a sequence, as for waveforms."""
-    inputs = keras.Input((16, 3))
-    x = layers.Conv1D(6, 3, padding="same", activation="relu", name="conv1")(inputs)
-    x = layers.MaxPooling1D(2, name="pool1")(x)
-    x = layers.Conv1D(4, 3, activation="relu", name="conv2")(x)
-    return keras.Model(inputs, layers.Dense(5, name="logits")(layers.Flatten(name="flat")(x)))
-
-
-def lenet() -> keras.Model:
-    """Convolution, pooling, convolution, pooling, dense, dense (LeCun et al. 1998, made small)."""
-    inputs = keras.Input((12, 12, 1))
-    x = layers.Conv2D(4, 3, activation="relu", name="conv1")(inputs)
-    x = layers.MaxPooling2D(2, name="pool1")(x)
-    x = layers.Conv2D(6, 2, activation="relu", name="conv2")(x)
-    x = layers.AveragePooling2D(2, name="pool2")(x)
-    x = layers.Dense(16, activation="relu", name="fc1")(layers.Flatten(name="flat")(x))
-    return keras.Model(inputs, layers.Dense(10, name="logits")(x))
-
-
-def separable() -> keras.Model:
-    """A depthwise convolution followed by a pointwise one (Howard et al. 2017)."""
-    inputs = keras.Input((8, 8, 3))
-    x = layers.DepthwiseConv2D(3, name="depthwise")(inputs)
-    x = layers.Activation("relu", name="relu1")(x)
-    x = layers.Conv2D(6, 1, activation="relu", name="pointwise")(x)
-    x = layers.MaxPooling2D(2, name="pool")(x)
-    return keras.Model(inputs, layers.Dense(4, name="logits")(layers.Flatten(name="flat")(x)))
-
-
-def residual() -> keras.Model:
-    """A dense block with a shortcut around it (He et al. 2016)."""
-    inputs = keras.Input((16,))
-    x = layers.Dense(16, activation="relu", name="fc1")(inputs)
-    y = layers.Dense(16, activation="relu", name="fc2")(x)
-    y = layers.Dense(16, name="fc3")(y)
-    x = layers.Activation("relu", name="joined")(layers.Add(name="add")([x, y]))
-    return keras.Model(inputs, layers.Dense(5, name="logits")(x))
-
-
-def residual_conv() -> keras.Model:
-    """A convolution with a shortcut around it."""
-    inputs = keras.Input((6, 6, 2))
-    x = layers.Conv2D(3, 3, padding="same", activation="relu", name="conv1")(inputs)
-    y = layers.Conv2D(3, 3, padding="same", name="conv2")(x)
-    x = layers.Activation("relu", name="joined")(layers.Add(name="add")([x, y]))
-    x = layers.MaxPooling2D(2, name="pool")(x)
-    return keras.Model(inputs, layers.Dense(4, name="logits")(layers.Flatten(name="flat")(x)))
-
-
-def branches() -> keras.Model:
-    """Two branches side by side, joined by a concatenation."""
-    inputs = keras.Input((10,))
-    a = layers.Dense(8, activation="relu", name="left")(inputs)
-    b = layers.Dense(6, activation="relu", name="right")(inputs)
-    x = layers.Dense(8, activation="relu", name="fc")(layers.Concatenate(name="both")([a, b]))
-    return keras.Model(inputs, layers.Dense(4, name="logits")(x))
-
-
-def pooling() -> keras.Model:
-    """Maximum and average pooling in both kinds of padding, and explicit zeros."""
-    inputs = keras.Input((10, 10, 2))
-    x = layers.ZeroPadding2D(1, name="zeros")(inputs)
-    x = layers.MaxPooling2D(2, name="most")(x)
-    x = layers.Conv2D(4, 3, activation="relu", name="conv")(x)
-    x = layers.AveragePooling2D(2, name="mean")(x)
-    return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
-
-
-def pruned(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Zero the smallest 80 %."""
-    return np.where(np.abs(kernel) < np.quantile(np.abs(kernel), 0.8), 0.0, kernel)
-
-
-def binary(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Minus one and one (Courbariaux et al. 2016)."""
-    return rng.choice([-1.0, 1.0], kernel.shape)
-
-
-def ternary(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Minus one, zero and one (Li et al. 2016)."""
-    return rng.choice([-1.0, 0.0, 1.0], kernel.shape)
-
-
-SUBJECTS = (
-    Subject("jets 16-64-32-32-5", lambda: dense(64, 32, 32, 5, n_in=16)),
-    Subject("pruned 80 % 16-64-32-32-5", lambda: dense(64, 32, 32, 5, n_in=16), pruned),
-    Subject("normalised 16-32-16-5", lambda: dense(32, 16, 5, n_in=16, normalised=True)),
-    Subject("ternary 16-32-16-5", lambda: dense(32, 16, 5, n_in=16), ternary),
-    Subject("binary 16-32-16-5", lambda: dense(32, 16, 5, n_in=16), binary),
-    Subject("small 8-10-4", lambda: dense(10, 4, n_in=8), rungs="verilated", quick=True),
-    Subject("pruned 80 % 16-24-5", lambda: dense(24, 5, n_in=16), pruned, rungs="verilated"),
-    Subject("residual add", residual, rungs="verilated"),
-    Subject("concatenation", branches, rungs="verilated"),
-    Subject("conv1d", conv1d),
-    Subject("conv2d (LeNet)", lenet),
-    Subject("depthwise separable", separable, quick=True),
-    Subject("residual conv2d", residual_conv),
-    Subject("pooling", pooling),
+    Variant("Vitis", "io_stream", "unrolled"),
+    # hls4ml's distributed arithmetic needs a package that is not always there
+    *([Variant("Vitis", "io_parallel", "distributed_arithmetic")] if find_spec("da4ml") else []),
 )
 
 
@@ -235,15 +111,16 @@ def random_network(subject: Subject, rng: np.random.Generator) -> Network:
     return network.map_layers(fill)
 
 
-def random_choices(graph, start: HardwareChoices, io_type: str, rng: np.random.Generator) -> HardwareChoices:
-    """A legal reuse factor for every layer that can have another one than 1; latency takes 1."""
-    chosen = dict(start.layers)
+def random_choices(graph, variant: Variant, rng: np.random.Generator) -> HardwareChoices:
+    """A legal reuse factor for every layer that hls4ml has such a kernel for; the others stay as they are."""
+    chosen = {}
     for layer in graph.get_layers():
         shape = shape_of(layer)
-        if shape is not None and start.strategy != "latency":
-            legal = legal_reuse_factors(shape, start.strategy, io_type)
-            chosen[layer.name] = LayerHardware(int(rng.choice(legal[:6])), start.strategy)
-    return replace(start, layers=chosen)
+        if shape is not None and variant.strategy != "latency":
+            legal = legal_reuse_factors(shape, variant.strategy, variant.io_type)
+            if legal:
+                chosen[layer.name] = LayerHardware(int(rng.choice(legal[:6])), variant.strategy)
+    return HardwareChoices("latency", 1, chosen)
 
 
 def convert(
@@ -252,19 +129,23 @@ def convert(
     """Make hls4ml's graph as the chain does: with accumulators that are proved to be wide enough."""
     network, precision = hardware_form(network, precision)
     model, target = build_float(network), Target(backend=variant.backend, io_type=variant.io_type)
-    # hls4ml has no depthwise convolution of resource strategy for io_parallel
-    depthwise = [layer.name for layer in network.layers if layer.kind == "depthwise_conv2d"]
-    start = HardwareChoices(variant.strategy, 1, dict.fromkeys(depthwise, LayerHardware(1, "latency")))
-    graph = convert_graph(model, precision, target, start, folder)
-    choices = random_choices(graph, start, variant.io_type, rng)
+    graph = convert_graph(model, precision, target, HardwareChoices(), folder)
+    choices = random_choices(graph, variant, rng)
     precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
     return convert_graph(model, precision, target, choices, folder), target
 
 
-def prove(
-    subject: Subject, variant: Variant, seed: int, folder: Path, *, samples: int, quick: bool
-) -> tuple[Verification, str]:
-    """Climb every rung that there is; also say what was left out, or what the doctor found."""
+@dataclass(frozen=True)
+class Proof:
+    """What became of one network in one kind of hardware; `outputs` counts the different results of QKeras."""
+
+    table: Verification
+    outputs: int
+    note: str = ""
+
+
+def prove(subject: Subject, variant: Variant, seed: int, folder: Path, *, samples: int, quick: bool) -> Proof:
+    """Climb every rung that there is; if one differs, also say what the mismatch doctor found."""
     rng = np.random.default_rng(seed)
     network = random_network(subject, rng)
     precision = random_formats(network, rng, subject.weights)
@@ -275,16 +156,11 @@ def prove(
     x = (rng.integers(low, high, shape, endpoint=True) * precision.input.step).astype(np.float32)
     golden = predict_logits(model, x)
     project = write_project(graph, folder / "hls", target, vectors=x[:20], golden=golden[:20])
-    rungs, note = dict(RUNGS), ""
-    if not quick and variant is VARIANTS[0] and subject.rungs != "software":
-        try:
-            open_rungs = rtl_rungs(write_rtl(project.graph(), folder / "rtl"))
-            wanted = open_rungs if subject.rungs == "verilated" else list(open_rungs)[:1]
-            rungs |= {name: open_rungs[name] for name in wanted}
-        except ConversionError as reason:
-            note = f"no RTL: {reason}"
-    table = climb(project, x, golden, rungs=rungs)
-    return table, note if table.agrees else what_differs(project, model, x)
+    open_too = not quick and variant is VARIANTS[0]
+    words = ["emulation", "csim", *(["interpreter", "rtl"] if open_too else [])]
+    table = climb(project, x, golden, rungs=ladder_rungs(words))
+    outputs = len(np.unique(golden, axis=0))
+    return Proof(table, outputs, "" if table.agrees else what_differs(project, model, x))
 
 
 def what_differs(project: HlsProject, model: keras.Model, x: np.ndarray) -> str:
@@ -295,7 +171,7 @@ def what_differs(project: HlsProject, model: keras.Model, x: np.ndarray) -> str:
 
 
 def plan(only: str, quick: bool) -> list[tuple[int, Subject, Variant]]:
-    """Every network in two variants of hardware, all four in turn; the quick ones in one. The number makes the seed."""
+    """Every network in two variants of hardware, the second in turn; the quick ones in one. The number makes the seed."""
     pairs = []
     for index, subject in enumerate(SUBJECTS):
         if only in subject.name and (subject.quick or not quick):
@@ -305,47 +181,49 @@ def plan(only: str, quick: bool) -> list[tuple[int, Subject, Variant]]:
     return pairs
 
 
+def show(subject: Subject, variant: Variant, proof: Proof, seconds: float) -> None:
+    """Print a line of the table, and below it what was skipped or differs."""
+    rungs = proof.table.rungs
+    cells = ", ".join(f"{rung.name}: {'skipped' if rung.skipped else rung.mismatches}" for rung in rungs)
+    print(f"| {subject.name} | {variant} | {proof.outputs} | {cells} | {seconds:.0f} |")
+    for note in (*(f"{rung.name}: {rung.skipped}" for rung in rungs if rung.skipped), proof.note):
+        if note:
+            print(f"  {note}")
+    sys.stdout.flush()
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the arguments, prove one network after the other, print the table."""
+    """Parse the arguments, prove one network after the other, print the table and the total."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a few small networks, without the Verilog")
+    parser.add_argument("--quick", action="store_true", help="two small networks, without the Verilog")
     parser.add_argument("--only", default="", help="networks whose name contains this")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--samples", type=int, default=1000)
     given = parser.parse_args(arguments)
-    print("| network | hardware | samples | rung: mismatches | seconds |\n| --- | --- | --- | --- | --- |")
-    climbed = mismatches = compared = 0
-    pairs = plan(given.only, given.quick)
-    for number, subject, variant in pairs:
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            table, note = prove(
-                subject,
-                variant,
-                given.seed * 1000 + number,
-                Path(folder),
-                samples=given.samples,
-                quick=given.quick,
-            )
-        cells = ", ".join(
-            f"{rung.name}: {rung.mismatches if rung.skipped is None else 'skipped'}" for rung in table.rungs
-        )
-        print(
-            f"| {subject.name} | {variant} | {given.samples} | {cells} | {time.monotonic() - started:.0f} |",
-            flush=True,
-        )
-        if note:
-            print(f"  {note}", flush=True)
-        done = [rung for rung in table.rungs if rung.skipped is None]
-        climbed += len(done)
-        compared += sum(rung.samples for rung in done)
-        mismatches += sum(rung.mismatches for rung in done)
     print(
-        f"\n{len(pairs)} projects, {climbed} rungs, {compared} samples compared with QKeras, {mismatches} mismatches"
+        "| network | hardware | different outputs | rung: mismatches | seconds |\n| --- | --- | --- | --- | --- |"
     )
-    return 1 if mismatches or not climbed else 0
+    proofs = []
+    for number, subject, variant in plan(given.only, given.quick):
+        started = time.monotonic()
+        seed = given.seed * 1000 + number
+        with tempfile.TemporaryDirectory() as folder:
+            proof = prove(subject, variant, seed, Path(folder), samples=given.samples, quick=given.quick)
+        show(subject, variant, proof, time.monotonic() - started)
+        proofs.append(proof)
+    rungs = [rung for proof in proofs for rung in proof.table.rungs]
+    skipped, mismatches = (
+        sum(rung.skipped is not None for rung in rungs),
+        sum(rung.mismatches for rung in rungs),
+    )
+    print(
+        f"\n{len(proofs)} projects, {len(rungs) - skipped} rungs, {skipped} skipped, "
+        f"{sum(rung.samples for rung in rungs)} samples compared with QKeras, {mismatches} mismatches"
+    )
+    constant = any(proof.outputs < 2 for proof in proofs)
+    return 1 if mismatches or skipped or constant or not rungs else 0
 
 
 if __name__ == "__main__":
