@@ -7,7 +7,7 @@ The data are made up, of the shape of the jet set (600 000 x 16, 5 classes); the
 batch size and metric:
 
 - plain: `fit` on the labels;
-- codesign: `fit` on labels and the teacher's logits, computed once before;
+- codesign: the epochs of `codesign.training.fit` on labels and the teacher's logits, computed once before;
 - Distiller: `keras.distillation.Distiller`, which runs the teacher on every batch.
 
 Epochs alternate between the three, the first of each does not count (it traces the graph), and the least time is
@@ -50,15 +50,15 @@ def main() -> int:
     print(f"teacher's logits, once: {time.perf_counter() - started:.1f} s", flush=True)
 
     epochs = {
-        "plain": plain(x, labels),
-        "codesign": cached(x, pack_targets(labels, logits)),
-        "Distiller": distiller(x, labels, teacher),
+        "plain": plain(x, labels, arguments.batch_size),
+        "codesign": cached(x, pack_targets(labels, logits), arguments.batch_size),
+        "Distiller": distiller(x, labels, teacher, arguments.batch_size),
     }
     seconds: dict[str, list[float]] = {name: [] for name in epochs}
     for turn in range(1 + arguments.epochs):
         for name, epoch in epochs.items():
             started = time.perf_counter()
-            epoch(arguments.batch_size)
+            epoch()
             if turn > 0:
                 seconds[name].append(time.perf_counter() - started)
     for name, times in seconds.items():
@@ -101,30 +101,31 @@ def student():
     return network((64, 32, 32))
 
 
-def plain(x, labels):
+def plain(x, labels, batch_size):
     """Labels alone."""
     import keras
 
     model = student()
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"], jit_compile=False)
-    return lambda batch_size: model.fit(x, labels, batch_size=batch_size, verbose=0)
+    return lambda: model.fit(x, labels, batch_size=batch_size, verbose=0)
 
 
-def cached(x, targets):
+def cached(x, targets, batch_size):
     """As `codesign.training.fit` trains: the teacher's logits lie beside the labels."""
     import keras
 
+    from codesign.training.epochs import Epochs
     from codesign.training.losses import DistillationLoss, packed_accuracy
 
     model = student()
     model.compile(
         keras.optimizers.Adam(), DistillationLoss(0.3, 3.0), metrics=[packed_accuracy], jit_compile=False
     )
-    return lambda batch_size: model.fit(x, targets, batch_size=batch_size, verbose=0)
+    return Epochs(model, (x, targets), (x[:1], targets[:1]), batch_size).train
 
 
-def distiller(x, labels, teacher):
+def distiller(x, labels, teacher, batch_size):
     """Keras' own, with the same mixture of losses."""
     import keras
 
@@ -136,7 +137,7 @@ def distiller(x, labels, teacher):
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     both.compile(optimizer=keras.optimizers.Adam(), loss=loss, metrics=["accuracy"], jit_compile=False)
-    return lambda batch_size: both.fit(x, labels, batch_size=batch_size, verbose=0)
+    return lambda: both.fit(x, labels, batch_size=batch_size, verbose=0)
 
 
 def together(x, targets, arguments) -> None:

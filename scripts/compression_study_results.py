@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -80,6 +81,7 @@ def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> li
     lines = ["Differences are of the same seeds, mean ± standard error.", ""]
     lines += _distillation(groups)
     lines += _teachers(groups, teachers)
+    lines += _chosen(teachers)
     lines += _bit_operations(groups)
     lines += _pruning(groups)
     checked = [row for rows in groups.values() for row in rows if "mismatches" in row]
@@ -122,6 +124,23 @@ def _teachers(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> l
                 f"- the ensemble as a teacher against its best member, dense, {precision}: "
                 f"{100 * gain:+.2f} ± {100 * error:.2f} points"
             )
+    return lines
+
+
+def _chosen(teachers: Sequence[Row]) -> list[str]:
+    """Temperature and alpha that the validation parts chose, with how many seeds chose them."""
+    lines = []
+    for kind, name in NAMES.items():
+        pairs = Counter(
+            (row["chosen"][kind]["temperature"], row["chosen"][kind]["alpha"])
+            for row in teachers
+            if kind in row["chosen"] and kind != "scratch"
+        )
+        if pairs:
+            told = ", ".join(
+                f"T = {t:g} and alpha = {alpha:g} ({n})" for (t, alpha), n in pairs.most_common()
+            )
+            lines.append(f"- chosen for {name} (seeds): {told}")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""A lesson: the model, the loss and the packed targets with which plain `fit` distils, whatever the terms are."""
+"""A lesson: the model, the loss and the packed targets with which the training loop distils, whatever the terms."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 `keras.distillation.Distiller` is not used: it runs the teacher anew on every batch of every epoch, freezes the
 caller's teacher as a side effect, and needs a training step of its own. Here the teacher's logits are computed once
-and travel as part of the targets, so that plain `fit` distils.
+and travel as part of the targets, so that the plain training loop distils.
 """
 
 from __future__ import annotations

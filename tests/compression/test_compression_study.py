@@ -52,7 +52,11 @@ def test_differences_are_of_the_same_seeds() -> None:
 
 
 def test_the_findings_are_counted_from_the_rows() -> None:
-    teachers = [{"best member": 0.95, "ensemble": 0.97}, {"best member": 0.96, "ensemble": 0.98}]
+    chosen = {"kd": {"temperature": 2.0, "alpha": 0.1}}
+    teachers = [
+        {"best member": 0.95, "ensemble": 0.97, "chosen": chosen},
+        {"best member": 0.96, "ensemble": 0.98, "chosen": chosen},
+    ]
     text = "\n".join(results.findings(results.grouped(GRID), teachers))
     assert "one teacher against labels alone, dense, float: +1.67 ± 0.33 points: more than" in text
     assert "the teacher 'ensemble' has 97.50 ± 0.71 %" in text
@@ -62,6 +66,7 @@ def test_the_findings_are_counted_from_the_rows() -> None:
         in text
     )
     assert "one teacher, 6, 80% pruned: 70% of the LUTs saved (Yosys, 3 seeds)" in text
+    assert "chosen for one teacher (seeds): T = 2 and alpha = 0.1 (2)" in text
     assert text.endswith("the logic of 6 designs against QKeras on their test parts: 6 samples differ")
 
 
