@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import json_digest
+from codesign.core.files import json_digest, write_text
 from codesign.core.process import run_process
 from codesign.errors import DataError, ToolFailedError
 from codesign.hls.project import HlsProject
@@ -23,6 +25,7 @@ BUILD = "build_gcc"
 """The folder below a project for g++ products; not part of the manifest."""
 
 _SAMPLES_A_PROCESS = 250
+_SUMMARY = re.compile(r"^codesign: (\d+) samples, (\d+) compared, (\d+) differ, first (-?\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class CsimResult:
     compile_seconds, run_seconds
         Wall time; compiling is 0 when the program was there already.
     log_path
-        The log of the last process.
+        What all processes printed, and the total; `codesign.reports.read_csim_log` reads it.
     """
 
     outputs: np.ndarray
@@ -130,8 +133,10 @@ def run_csim(
     n_parts = max(1, min(processes, len(x) // _SAMPLES_A_PROCESS))
     parts = np.array_split(np.arange(len(x)), n_parts)
     log_path = project.folder / BUILD / "csim.log"
+    logs = [""] * n_parts
 
-    def run(part: np.ndarray) -> np.ndarray:
+    def run(index: int) -> np.ndarray:
+        part = parts[index]
         folder = Path(tempfile.mkdtemp(dir=project.folder / BUILD, prefix=".run-"))
         try:
             write_vectors(folder, x[part], None if golden is None else golden[part])
@@ -149,10 +154,31 @@ def run_csim(
             return outputs
         finally:
             if (folder / "csim.log").is_file():
-                (folder / "csim.log").replace(log_path)
+                logs[index] = (folder / "csim.log").read_text(encoding="utf-8", errors="replace")
             shutil.rmtree(folder, ignore_errors=True)
 
-    with ThreadPoolExecutor(n_parts) as pool:
-        outputs = np.concatenate(list(pool.map(run, parts)))
+    try:
+        with ThreadPoolExecutor(n_parts) as pool:
+            outputs = np.concatenate(list(pool.map(run, range(n_parts))))
+    finally:
+        write_text(log_path, _whole_log(logs, parts))
     done = time.monotonic()
     return CsimResult(outputs, compiled - started, done - compiled, log_path)
+
+
+def _whole_log(logs: Sequence[str], parts: Sequence[np.ndarray]) -> str:
+    """What all processes printed; the total is missing if one of them did not end well."""
+    lines = [
+        f"codesign: C simulation by g++ in {len(logs)} processes",
+        *(log.rstrip("\n") for log in logs if log),
+    ]
+    found = [_SUMMARY.search(log) for log in logs]
+    summaries = [[int(number) for number in match.groups()] for match in found if match is not None]
+    if len(summaries) == len(parts):
+        firsts = [part[first] for part, (*_, first) in zip(parts, summaries, strict=True) if first >= 0]
+        samples, compared, differ, _ = (sum(numbers) for numbers in zip(*summaries, strict=True))
+        first = min(firsts, default=-1)
+        lines.append(
+            f"codesign: in all {samples} samples, {compared} compared, {differ} differ, first {first}"
+        )
+    return "\n".join(lines) + "\n"

@@ -18,6 +18,8 @@ _FAILED = re.compile(r"ERR(?:OR)?: \[SIM (?:211-)?\d+\] (.+)")
 _BANNER = re.compile(r"\*{6} (Vivado|Vitis)(?:\(TM\))? HLS - .* v(\d{4}\.\d+(?:\.\d+)*) \(64-bit\)")
 _PART = re.compile(r"INFO: \[HLS 200-\d+\] Setting target device to '(.+)'")
 _TOOL_LINE = re.compile(r"(?:INFO|WARNING|ERROR|ERR): \[[\w-]+ [\w-]+\] .*")
+_OWN_START = "codesign: C simulation by g++ "
+_OWN_TOTAL = re.compile(r"codesign: in all (\d+) samples, (\d+) compared, (\d+) differ, first (-?\d+)")
 _COMPILED = re.compile(r"   Generating csim\.exe|make: .csim\.exe. is up to date\.")
 
 
@@ -46,7 +48,7 @@ class CsimReport(Report):
 
 
 def read_csim_log(path: str | Path) -> CsimReport:
-    """Read `<top>_csim.log`, or the C simulation in a log of the whole tool.
+    """Read `<top>_csim.log`, the C simulation in a log of the whole tool, or `build_gcc/csim.log`.
 
     Parameters
     ----------
@@ -63,6 +65,8 @@ def read_csim_log(path: str | Path) -> CsimReport:
     path = Path(path)
     fields = FieldReader(path)
     lines = read_kind(path, "csim").split("\n")
+    if lines[0].startswith(_OWN_START):
+        return _read_own(path, lines, fields)
     starts = [at for at, line in enumerate(lines) if _START.fullmatch(line.rstrip())]
     if not starts:
         raise fields.error("CSIM start", "the line is damaged")
@@ -89,6 +93,28 @@ def read_csim_log(path: str | Path) -> CsimReport:
         errors=errors,
         failure=failed[0] if failed else f"{errors} errors" if errors else None,
         output=_output(body),
+    )
+
+
+def _read_own(path: Path, lines: list[str], fields: FieldReader) -> CsimReport:
+    """Read the log of a C simulation by g++, without the vendor's tool."""
+    total = next((found for line in reversed(lines) if (found := _OWN_TOTAL.fullmatch(line))), None)
+    if total is None:
+        raise fields.error("in all", "the line is missing: the simulation is running still, or died")
+    _, compared, differ, first = (int(number) for number in total.groups())
+    failure = f"{differ} of {compared} compared samples differ, first {first}" if differ else None
+    return CsimReport(
+        path=path,
+        stage="csim",
+        tool="g++",
+        version=None,
+        part=None,
+        top=None,
+        date=None,
+        passed=not differ,
+        errors=differ,
+        failure=failure,
+        output=tuple(line for line in lines[1:] if line),
     )
 
 

@@ -19,6 +19,7 @@ _MARKS: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
     ("cosim", re.compile(r"^\+\s*RTL\s*\+\s*Status\s*\+", re.MULTILINE)),
     ("transactions", re.compile(r"\A *latency +interval *\n")),
     ("csim", re.compile(r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+", re.MULTILINE)),
+    ("csim", re.compile(r"\Acodesign: C simulation by g\+\+ ")),
 )
 
 _WHAT = {

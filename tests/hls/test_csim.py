@@ -12,13 +12,14 @@ from small_chain import SmallChain
 from small_networks import inputs, prepared, random_precision
 
 from codesign.core.target import Target
-from codesign.errors import DataError, ToolFailedError, ToolNotFoundError
+from codesign.errors import DataError, ReportFormatError, ToolFailedError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.csim import BUILD, compile_csim, run_csim
 from codesign.hls.project import HlsProject, open_project, write_project
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form
+from codesign.reports import read_csim_log
 
 CASES = {
     "conv1d": (Target(), "latency"),
@@ -119,6 +120,26 @@ def test_golden_outputs_that_differ_are_counted_not_raised(small_chain: SmallCha
     assert "codesign: 40 samples, 40 compared, 1 differ, first 11" in wrong.log_path.read_text()
     right = run_csim(project, x, outputs)
     assert "codesign: 40 samples, 40 compared, 0 differ, first -1" in right.log_path.read_text()
+
+
+def test_the_log_of_several_processes_is_read_as_a_report(small_chain: SmallChain) -> None:
+    project = small_chain.converted.project
+    x = small_chain.quantized.precision.input.quantize(np.random.default_rng(2).normal(size=(900, 5)))
+    golden = run_csim(project, x).outputs
+    right = read_csim_log(run_csim(project, x, golden, processes=3).log_path)
+    assert (right.tool, right.passed, right.errors, right.failure) == ("g++", True, 0, None)
+    golden[[450, 710], 1] += 1
+    log_path = run_csim(project, x, golden, processes=3).log_path
+    wrong = read_csim_log(log_path)
+    assert (wrong.passed, wrong.errors) == (False, 2)
+    assert wrong.failure == "2 of 900 compared samples differ, first 450"
+    assert wrong.output[-1] == "codesign: in all 900 samples, 900 compared, 2 differ, first 450"
+    log_path.write_text("\n".join(log_path.read_text().splitlines()[:-1]) + "\n")
+    with pytest.raises(ReportFormatError) as caught:
+        read_csim_log(log_path)
+    assert str(caught.value).startswith(
+        f"{log_path}: in all: the line is missing: the simulation is running still"
+    )
 
 
 def test_no_samples_no_outputs(small_chain: SmallChain) -> None:

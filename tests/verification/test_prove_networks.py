@@ -115,6 +115,7 @@ def test_the_students_of_the_designs_are_proved(script):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(7200)
 def test_the_whole_proof_finds_no_mismatch(script, capsys):
     assert script.main([]) == 0
     assert "Verilated RTL: 0" in capsys.readouterr().out
