@@ -24,7 +24,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 
-from compression_study_cells import FLOAT, SCANNED, TEACHERS, Cell, Study, work
+from compression_study_cells import FLOAT, SCANNED, TEACHERS, Cell, Study
+from compression_study_seed import work
 
 from codesign.core.files import read_json, write_json
 from codesign.core.yaml_text import read_assignments
