@@ -97,7 +97,9 @@ def test_inputs_that_do_not_fit_are_refused_before_anything_is_built(project, mo
     monkeypatch.setattr(SIMULATE, "build_simulation", lambda *_: pytest.fail("it was built"))
     with pytest.raises(DataError, match=r"^the design has 2 inputs \(x, z\), not 1$"):
         simulate(project, np.zeros((3, 5)))
-    with pytest.raises(DataError, match=r"^x has nan at index 0 \(of 5 values\), which fixed<6,3> cannot take$"):
+    with pytest.raises(
+        DataError, match=r"^x has nan at index 0 \(of 5 values\), which fixed<6,3> cannot take$"
+    ):
         simulate(project, [np.full((1, 5), np.nan), np.zeros((1, 4))])
 
 
