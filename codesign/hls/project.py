@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
+import json
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,15 +111,14 @@ def write_project(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
     try:
         values = read_graph(graph)
-        # hls4ml's stamp is random; the same student is to give the same bytes
-        graph.config.config |= {"OutputDir": str(temporary), "Stamp": values.digest[:8]}
+        graph.config.config["OutputDir"] = str(temporary)
         with contextlib.redirect_stdout(io.StringIO()):
             graph.write()
         shape = tuple(int(n) for n in graph.get_input_variables()[0].shape)
         write_testbench(temporary, TOP, int(np.prod(shape)))
         write_vectors(temporary, vectors, golden)
         values.save(temporary / GRAPH)
-        _forget_path(temporary)
+        _forget(temporary, graph.config.config["Stamp"], values.digest)
         files = tree_digests(temporary)
         manifest = {
             "format": _FORMAT,
@@ -206,10 +207,29 @@ def _check_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def _forget_path(folder: Path) -> None:
-    """hls4ml writes its output folder into some files; a project that names none can be moved and compared."""
+def _forget(folder: Path, stamp: str, digest: str) -> None:
+    """Make a project the same bytes wherever and whenever it is written, so that it can be moved and compared.
+
+    hls4ml writes its output folder and a random stamp into some files, Keras the time into its own.
+    """
     for path in folder.rglob("*"):
         if path.suffix in (".yml", ".tcl", ".sh", ".cpp", ".h"):
             text = path.read_text(encoding="utf-8", errors="replace")
-            if str(folder) in text:
-                path.write_text(text.replace(str(folder), "."), encoding="utf-8")
+            changed = text.replace(str(folder), ".")
+            if path.suffix in (".yml", ".sh"):
+                changed = changed.replace(stamp, digest[: len(stamp)])
+            if changed != text:
+                path.write_text(changed, encoding="utf-8")
+        elif path.suffix == ".keras":
+            _forget_time(path)
+
+
+def _forget_time(path: Path) -> None:
+    """Write a `.keras` file, a zip archive, again without any time."""
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    about = json.loads(entries["metadata.json"])
+    entries["metadata.json"] = json.dumps({**about, "date_saved": ""}).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(zipfile.ZipInfo(name), data)

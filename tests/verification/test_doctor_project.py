@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from codesign.emulation import emulate
 from codesign.errors import DataError, StaleProjectError, VerificationError
 from codesign.hls.project import MANIFEST, open_project
 from codesign.hls.testbench import read_vectors
-from codesign.verification import CAUSES, diagnose_project, verify_project
+from codesign.verification import diagnose_project, verify_project
 from codesign.verification.csim_trace import trace_csim
 
 
@@ -185,21 +184,6 @@ def test_a_weight_file_that_is_cut_off_is_refused(copy):
     with pytest.raises(StaleProjectError) as caught:
         diagnose_project(open_project(copy))
     assert str(caught.value) == f"{path} holds 40 numbers, not 48; convert again"
-
-
-def test_the_snippets_of_the_page_run(right, capsys):
-    page = Path(__file__).resolve().parents[2] / "docs" / "verification.md"
-    text = page.read_text(encoding="utf-8")
-    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    assert len(snippets) == 2
-    for snippet in snippets:
-        exec(compile(snippet, str(page), "exec"), {"project_folder": right.folder})
-    assert capsys.readouterr().out == "every layer agrees\n"
-    # the table names every cause
-    row = text.split("| cause |")[1].split("\n\n")[0]
-    for cause in CAUSES:
-        assert cause.replace("saturated", "").split()[0] in row
-        assert cause.split()[-1] in row
 
 
 def test_the_adviser_lists_the_factors_of_a_project(right):
