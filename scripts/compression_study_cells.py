@@ -100,10 +100,20 @@ class Study:
         for seed in range(self.seeds):
             results = read_results(self.folder, seed)
             for cell in self.cells:
-                if cell.key in results:
+                if "test" in results.get(cell.key, {}):
                     rtl = results.get(f"rtl {cell.key}", {})
                     found.append({**asdict(cell), "seed": seed, **results[cell.key], **rtl})
         return found
+
+    def skipped(self) -> list[str]:
+        """A sentence for each student that could not be made."""
+        every = [(seed, read_results(self.folder, seed)) for seed in range(self.seeds)]
+        return [
+            f"seed {seed}, {cell.key}: {results[cell.key]['skipped']}"
+            for seed, results in every
+            for cell in self.cells
+            if "skipped" in results.get(cell.key, {})
+        ]
 
     def teachers(self) -> list[dict[str, Any]]:
         """What is known of every seed's teachers."""

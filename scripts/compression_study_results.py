@@ -29,8 +29,12 @@ def write_results(study: Study, folder: Path) -> str:
     """Write every row as JSON, the table as Markdown and the plot as PNG; the text is returned."""
     rows = study.rows()
     groups = grouped(rows)
-    text = "\n".join([f"# {study.name}", "", table(groups), "", *findings(groups, study.teachers())]) + "\n"
-    write_json(folder / "results.json", {"rows": rows, "teachers": study.teachers()})
+    left_out = [f"- left out: {sentence}" for sentence in study.skipped()]
+    parts = [f"# {study.name}", "", table(groups), "", *findings(groups, study.teachers()), *left_out]
+    text = "\n".join(parts) + "\n"
+    write_json(
+        folder / "results.json", {"rows": rows, "teachers": study.teachers(), "left_out": study.skipped()}
+    )
     write_text(folder / "results.md", text)
     figure = draw(groups, study.name)
     write_with(folder / "results.png", lambda path: figure.savefig(path, dpi=110))
@@ -100,9 +104,11 @@ def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         if plain is None or teacher == "scratch" or sparsity > 0:
             continue
         gain, error = paired(rows, plain)
+        auc, auc_error = paired(rows, plain, "auc")
         holds = "more than its standard error" if gain > error else "NOT more than its standard error"
         lines.append(
-            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {100 * gain:+.2f} ± {100 * error:.2f} points: {holds}"
+            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {100 * gain:+.2f} ± {100 * error:.2f} points: "
+            f"{holds}; AUC {auc:+.4f} ± {auc_error:.4f}"
         )
     return lines
 

@@ -12,6 +12,7 @@ from typing import Any
 from compression_study_cells import FLOAT, SCANNED, Cell, Study, read_results
 
 from codesign.core.files import write_json
+from codesign.errors import ScanError
 
 
 class SeedStudy:
@@ -276,7 +277,7 @@ def work(study: Study, seed: int, rtl: bool) -> None:
     """Measure what a seed lacks: its students, or with `rtl` their open RTL."""
     one = SeedStudy(study, seed)
     if rtl:
-        quantized = [cell for cell in study.cells if cell.precision != FLOAT]
+        quantized = [cell for cell in study.cells if one.design_folder(cell).is_dir()]
         jobs = [(f"rtl {cell.key}", partial(one.measure_rtl, cell)) for cell in quantized]
     else:
         jobs = [(cell.key, partial(one.measure, cell)) for cell in study.cells]
@@ -285,13 +286,19 @@ def work(study: Study, seed: int, rtl: bool) -> None:
     began = time.monotonic()
     for index, (key, job) in enumerate(missing, 1):
         started = time.monotonic()
-        row = job()
+        try:
+            row = job()
+        except ScanError as error:
+            # a student that was pruned to pieces may have no formats that keep what is left of it
+            row = {"skipped": str(error)}
         one.keep(key, row)
         now = time.monotonic()
         left = (now - began) / index * (len(missing) - index) / 60
-        told = row.get("test", row.get("lut", row.get("ensemble")))
+        told = next(
+            (f"{row[name]:.5g}" for name in ("test", "lut", "ensemble") if name in row), row.get("skipped")
+        )
         print(
-            f"{study.name}, seed {seed} [{index}/{len(missing)}] {key}: {told:.5g} "
+            f"{study.name}, seed {seed} [{index}/{len(missing)}] {key}: {told} "
             f"({now - started:.0f} s, {left:.0f} min left)",
             file=sys.stderr,
             flush=True,

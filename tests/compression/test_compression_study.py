@@ -11,6 +11,7 @@ import compression_study
 import compression_study_results as results
 import pytest
 from compression_study_cells import Cell, Study, read_results
+from compression_study_seed import SeedStudy, work
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -146,6 +147,26 @@ def test_a_small_study_ends_and_goes_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert {name: row for name, row in again.items() if name != gone} == {
         name: row for name, row in kept.items() if name != gone
     }
+
+
+def test_a_student_without_formats_is_left_out_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codesign.errors import ScanError
+
+    def measure(self: SeedStudy, cell: Cell) -> dict[str, Any]:
+        if cell.precision == "scan":
+            raise ScanError("no uniform width keeps the quality")
+        return {"test": 0.5}
+
+    monkeypatch.setattr(SeedStudy, "measure", measure)
+    monkeypatch.setattr(SeedStudy, "measure_teachers", lambda self: {"ensemble": 0.9})
+    cells = (Cell("scratch", "float", 0.9), Cell("scratch", "scan", 0.9))
+    study = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits"}, 2, cells, tmp_path, 1)
+    work(study, 0, False)
+    work(study, 0, True)
+    assert [(row["precision"], row["test"]) for row in study.rows()] == [("float", 0.5)]
+    assert study.skipped() == ["seed 0, scratch scan 0.9: no uniform width keeps the quality"]
 
 
 def test_another_study_in_the_folder_is_not_mixed(tmp_path: Path) -> None:
