@@ -124,11 +124,13 @@ class DistillationSettings(TrainingSettings):
     (arXiv:2203.08679) with `target_weight` and `other_weight`; ``logits``, their mean squared difference. A
     `temperature` or an `alpha` of ``null`` is chosen on the validation part by a `search`. With `hint_epochs` the
     student first learns the hints alone (FitNets' first stage). Pruning and quantization go on with the same loss.
+
+    The defaults are what validation parts chose most often for small students (docs/compression-study.md).
     """
 
     epochs: Count = 60
-    temperature: Positive | None = 3.0
-    alpha: Weight | None = 0.3
+    temperature: Positive | None = 1.0
+    alpha: Weight | None = 0.1
     form: Literal["soft", "decoupled", "logits"] = "soft"
     target_weight: NotNegative = 1.0
     other_weight: NotNegative = 8.0
