@@ -109,10 +109,11 @@ class Study:
         """A sentence for each student that could not be made."""
         every = [(seed, read_results(self.folder, seed)) for seed in range(self.seeds)]
         return [
-            f"seed {seed}, {cell.key}: {results[cell.key]['skipped']}"
+            f"seed {seed}, {key}: {results[key]['skipped']}"
             for seed, results in every
             for cell in self.cells
-            if "skipped" in results.get(cell.key, {})
+            for key in (cell.key, f"rtl {cell.key}")
+            if "skipped" in results.get(key, {})
         ]
 
     def teachers(self) -> list[dict[str, Any]]:

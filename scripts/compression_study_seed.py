@@ -253,6 +253,8 @@ class SeedStudy:
         try:
             project = convert(student, self.dataset, self.settings.hardware, work / "hls")
             rtl = build_rtl(project, self.settings.hardware, work / "rtl")
+            if rtl.project is None:
+                return {"skipped": rtl.record.metrics["skipped"]}
             x = precision.input.quantize(self.dataset.x_test)
             differs = interpret(rtl.project, x) != predict_logits(student.model(), x)
         finally:
