@@ -173,17 +173,27 @@ def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         if dense is None or sparsity == 0 or precision == FLOAT:
             continue
         loss, error = paired(rows, dense)
-        name = "lut" if any("lut" in row for row in rows) else "estimated_luts"
-        both = [
-            (row[name], other[name]) for row, other in _pairs(rows, dense) if name in row and name in other
-        ]
-        saved = 1 - sum(row for row, _ in both) / sum(other for _, other in both)
+        saved = " and ".join(
+            text
+            for text in (
+                _saved(rows, dense, "estimated_luts", "estimated"),
+                _saved(rows, dense, "lut", "Yosys"),
+            )
+            if text
+        )
         lines.append(
-            f"- {NAMES[teacher]}, {precision}, {sparsity:.0%} pruned: {saved:.0%} of the LUTs saved "
-            f"({'Yosys' if name == 'lut' else 'estimated'}, {len(both)} seeds), accuracy {100 * loss:+.2f} ± "
-            f"{100 * error:.2f} points"
+            f"- {NAMES[teacher]}, {precision}, {sparsity:.0%} pruned: LUTs saved {saved}; "
+            f"accuracy {100 * loss:+.2f} ± {100 * error:.2f} points"
         )
     return lines
+
+
+def _saved(rows: Sequence[Row], dense: Sequence[Row], name: str, source: str) -> str:
+    both = [(row[name], other[name]) for row, other in _pairs(rows, dense) if name in row and name in other]
+    if not both:
+        return ""
+    saved = 1 - sum(row for row, _ in both) / sum(other for _, other in both)
+    return f"{saved:.0%} ({source}, {len(both)} seed{'s' if len(both) > 1 else ''})"
 
 
 def paired(rows: Sequence[Row], others: Sequence[Row], name: str = "test") -> tuple[float, float]:
