@@ -210,6 +210,7 @@ def _pairs(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
 def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
     """Accuracy against what is left, and against LUTs."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -244,6 +245,9 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
         xlabel="weights removed (%)", ylabel="test accuracy (%)", title=f"{name}: mean and spread over seeds"
     )
     right.set(xscale="log", title="quantized students: o dense, square 50 %, ^ 80 %, v 90 % pruned")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    right.xaxis.set_minor_formatter(NullFormatter())
     for axes in (left, right):
         axes.grid(alpha=0.3)
     left.legend(fontsize=7)
