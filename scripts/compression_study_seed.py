@@ -39,6 +39,7 @@ class SeedStudy:
         self.settings = read_design(study.design, given)
         self.context = new_context(study.design, self.settings, self.folder)
         self.results = read_results(study.folder, seed)
+        self.kinds = tuple(dict.fromkeys(cell.teacher for cell in study.cells))
         self._students: dict[str, Any] = {}
         self._pruned: dict[tuple[str, float], Any] = {}
 
@@ -95,9 +96,9 @@ class SeedStudy:
 
     def teacher(self, kind: str) -> Any:
         """The teacher of a kind; who learns from the labels alone gets one that the loss gives no weight."""
-        return {"ensemble": lambda: self.ensemble, "specialists": lambda: self.specialists}.get(
-            kind, lambda: self.best_member
-        )()
+        if kind == "ensemble":
+            return self.ensemble
+        return self.specialists if kind == "specialists" else self.best_member
 
     def distillation(self, kind: str) -> Any:
         """The loss of a kind of teacher."""
@@ -218,13 +219,15 @@ class SeedStudy:
         """How good the teachers are themselves, and what they were distilled with."""
         found = {"members": self.ensemble.record.metrics["member_test_accuracy"]}
         kinds = {"best member": self.best_member, "ensemble": self.ensemble}
-        if self.n_outputs > 2:
+        if "specialists" in self.kinds:
             kinds["specialists"] = self.specialists
             found["clusters"] = self.specialists.record.metrics["clusters"]
         for name, teacher in kinds.items():
             found[name] = teacher.record.metrics["test_accuracy"]
         found["chosen"] = {
-            kind: student.record.metrics["distillation"] for kind, student in self._students.items()
+            # a resumed study trained some of them in an earlier process
+            kind: self.student(kind).record.metrics["distillation"]
+            for kind in self.kinds
         }
         return found
 
