@@ -25,7 +25,7 @@ VALUES = st.floats(-1000, 1000, allow_nan=False, width=32)
 def clipped(kind: FixedPoint, values: np.ndarray) -> bool:
     """Whether a value, rounded to nearest even, is beyond the format: also where half a step carries it over."""
     least, most = kind.code_limits
-    codes = [round(Fraction(float(value)) / Fraction(kind.step)) for value in values]
+    codes = [round(Fraction(float(value)) / Fraction(kind.step)) for value in np.ravel(values)]
     return not all(least <= code <= most for code in codes)
 
 
