@@ -8,7 +8,8 @@ alpha, widths and epochs are chosen on its validation part, all accuracies are t
 student also becomes Verilog, whose LUTs, flip-flops and latency are counted (`--rtl-seeds` of the seeds, and its logic
 is compared with the QKeras student on the whole test part).
 
-`--precisions float,6` instead prunes inside quantization-aware training with 6 bits everywhere (arXiv:2102.11289).
+`--precisions float,6` instead prunes inside quantization-aware training with 6 bits everywhere (arXiv:2102.11289), and
+`--methods` compares ways to prune.
 
 Results are kept in a file a seed as soon as they are there; the same command goes on where an interrupted one ended.
 """
@@ -24,7 +25,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 
-from compression_study_cells import FLOAT, SCANNED, TEACHERS, Cell, Study
+from compression_study_cells import AS_DESIGNED, FLOAT, METHODS, SCANNED, TEACHERS, Cell, Study
 from compression_study_seed import work
 
 from codesign.core.files import read_json, write_json
@@ -58,6 +59,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--teachers", default=",".join(TEACHERS))
     parser.add_argument("--precisions", default=f"{FLOAT},{SCANNED}", help="float, scan, or a number of bits")
     parser.add_argument("--sparsities", default="0,0.5,0.8,0.9")
+    parser.add_argument("--methods", default=AS_DESIGNED, help=f"ways to prune, of {', '.join(METHODS)}")
     parser.add_argument("--members", type=int, default=5, help="teachers of the ensemble")
     parser.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", help="a setting of the design"
@@ -88,7 +90,13 @@ def _study(arguments: argparse.Namespace) -> Study:
     sparsities = [float(word) for word in arguments.sparsities.split(",")]
     if any(not 0 <= sparsity < 1 for sparsity in sparsities):
         raise SettingsError(f"--sparsities: must be at least 0 and below 1, not {arguments.sparsities}")
-    cells = [Cell(*each) for each in product(teachers, precisions, sparsities)]
+    methods = _words(arguments.methods, tuple(METHODS), "--methods")
+    grid = product(teachers, precisions, sparsities, methods)
+    # what is not pruned is the same whatever the method
+    cells = dict.fromkeys(
+        Cell(teacher, precision, sparsity, method if sparsity > 0 else AS_DESIGNED)
+        for teacher, precision, sparsity, method in grid
+    )
     name = f"{Path(arguments.data).stem}-{arguments.design.name}"
     folder = arguments.output / name
     study = Study(name, arguments.design, overrides, arguments.members, tuple(cells), folder, arguments.seeds)

@@ -16,6 +16,22 @@ TEACHERS = ("scratch", "kd", "ensemble", "specialists")
 SCANNED = "scan"
 FLOAT = "float"
 
+AS_DESIGNED = "design"
+
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    AS_DESIGNED: {},
+    "layer": {"method": "magnitude", "scope": "layer"},
+    "global": {"method": "magnitude", "scope": "global"},
+    "taylor": {"method": "taylor", "scope": "global"},
+    "hessian": {"method": "hessian", "scope": "global"},
+    "l1": {"method": "magnitude", "scope": "global", "l1": 1e-4},
+    "lottery": {"method": "magnitude", "scope": "global", "schedule": "iterative", "rewind": "initial"},
+    "structured": {"method": "structured", "scope": "layer"},
+    "hardware": {"method": "hardware", "scope": "layer"},
+}
+"""Ways to prune, laid over the design's settings of it; for `hardware` the sparsity is that of the estimated LUTs, for
+`structured` of the neurons."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -29,17 +45,21 @@ class Cell:
         ``float``; ``scan``: quantization-aware training with the widths of a scan, after pruning; or a number of bits:
         the same width everywhere, and pruning in rounds of quantization-aware training.
     sparsity
-        The fraction of each kernel's weights that are removed.
+        The fraction that is removed.
+    method
+        One of `METHODS`: what it is a fraction of, and how it is removed.
     """
 
     teacher: str
     precision: str
     sparsity: float
+    method: str = AS_DESIGNED
 
     @property
     def key(self) -> str:
         """Its name in the results."""
-        return f"{self.teacher} {self.precision} {self.sparsity:g}"
+        method = "" if self.method == AS_DESIGNED else f" {self.method}"
+        return f"{self.teacher} {self.precision} {self.sparsity:g}{method}"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from compression_study_cells import FLOAT, TEACHERS, Study
+from compression_study_cells import AS_DESIGNED, FLOAT, METHODS, Study
 
 from codesign.core.files import write_json, write_text, write_with
 
 Row = Mapping[str, Any]
-Key = tuple[str, str, float]
+Key = tuple[str, str, float, str]
 
 NAMES = {
     "scratch": "labels alone",
@@ -45,7 +45,8 @@ def grouped(rows: Sequence[Row]) -> dict[Key, list[Row]]:
     """The rows of each cell, one a seed."""
     groups: dict[Key, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["teacher"], row["precision"], row["sparsity"]), []).append(row)
+        key = (row["teacher"], row["precision"], row["sparsity"], row["method"])
+        groups.setdefault(key, []).append(row)
     return groups
 
 
@@ -56,11 +57,11 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
         "LUT, estimated", "LUT", "FF", "latency (ns)",
     )  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
-    for (teacher, precision, sparsity), rows in groups.items():
+    for (teacher, precision, sparsity, method), rows in groups.items():
         cells = (
             NAMES[teacher],
             f"{precision} bits" if precision.isdigit() else {"scan": "scanned"}.get(precision, precision),
-            f"{sparsity:.0%}",
+            amount(sparsity, method),
             _spread(rows, "test", "{:.2f}", 100),
             _spread(rows, "auc", "{:.4f}"),
             _spread(rows, "rejection", "{:.1f}"),
@@ -78,6 +79,11 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def amount(sparsity: float, method: str) -> str:
+    """How much is removed, and how if not as the design has it."""
+    return f"{sparsity:.0%}" if method == AS_DESIGNED else f"{sparsity:.0%} ({method})"
 
 
 def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
@@ -99,8 +105,8 @@ def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> li
 
 def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     lines = []
-    for (teacher, precision, sparsity), rows in groups.items():
-        plain = groups.get(("scratch", precision, sparsity))
+    for (teacher, precision, sparsity, method), rows in groups.items():
+        plain = groups.get(("scratch", precision, sparsity, method))
         if plain is None or teacher == "scratch" or sparsity > 0:
             continue
         gain, error = paired(rows, plain)
@@ -123,7 +129,10 @@ def _teachers(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> l
                 "(standard deviation)"
             )
     for precision in dict.fromkeys(key[1] for key in groups):
-        one, many = groups.get(("kd", precision, 0.0)), groups.get(("ensemble", precision, 0.0))
+        one, many = (
+            groups.get(("kd", precision, 0.0, AS_DESIGNED)),
+            groups.get(("ensemble", precision, 0.0, AS_DESIGNED)),
+        )
         if one and many:
             gain, error = paired(many, one)
             lines.append(
@@ -153,23 +162,23 @@ def _chosen(teachers: Sequence[Row]) -> list[str]:
 def _bit_operations(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     """Quantization-aware pruning against the dense float network (arXiv:2102.11289)."""
     lines = []
-    for (teacher, precision, sparsity), rows in groups.items():
-        dense = groups.get((teacher, FLOAT, 0.0))
+    for (teacher, precision, sparsity, method), rows in groups.items():
+        dense = groups.get((teacher, FLOAT, 0.0, AS_DESIGNED))
         if dense is None or not precision.isdigit():
             continue
         ratio = mean(row["bops"] for row in dense) / mean(row["bops"] for row in rows)
         auc, error = paired(rows, dense, "auc")
         lines.append(
-            f"- {NAMES[teacher]}, {precision} bits, {sparsity:.0%} pruned: {ratio:.1f} times fewer BOPs than 32 bits dense; "
-            f"AUC {auc:+.4f} ± {error:.4f}"
+            f"- {NAMES[teacher]}, {precision} bits, {amount(sparsity, method)} pruned: {ratio:.1f} times fewer BOPs "
+            f"than 32 bits dense; AUC {auc:+.4f} ± {error:.4f}"
         )
     return lines
 
 
 def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     lines = []
-    for (teacher, precision, sparsity), rows in groups.items():
-        dense = groups.get((teacher, precision, 0.0))
+    for (teacher, precision, sparsity, method), rows in groups.items():
+        dense = groups.get((teacher, precision, 0.0, AS_DESIGNED))
         if dense is None or sparsity == 0 or precision == FLOAT:
             continue
         loss, error = paired(rows, dense)
@@ -182,7 +191,7 @@ def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
             if text
         )
         lines.append(
-            f"- {NAMES[teacher]}, {precision}, {sparsity:.0%} pruned: LUTs saved {saved}; "
+            f"- {NAMES[teacher]}, {precision}, {amount(sparsity, method)} pruned: LUTs saved {saved}; "
             f"accuracy {100 * loss:+.2f} ± {100 * error:.2f} points"
         )
     return lines
@@ -208,39 +217,38 @@ def _pairs(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
 
 
 def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
-    """Accuracy against what is left, and against LUTs."""
+    """Accuracy against what is left, and against LUTs: a line for each teacher, or each method if there are several."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    shift = dict(zip(TEACHERS, (-0.009, -0.003, 0.003, 0.009), strict=True))
-    precisions = list(dict.fromkeys(key[1] for key in groups))
-    for teacher in dict.fromkeys(key[0] for key in groups):
-        for precision in precisions:
-            cells = [(key[2], rows) for key, rows in groups.items() if key[:2] == (teacher, precision)]
-            if not cells:
-                continue
-            style = {"color": _COLOURS[teacher], "capsize": 2, "markersize": 4}
-            style |= {"linestyle": ":"} if precision == FLOAT else {"linestyle": "-"}
-            means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
-            spreads = [100 * stdev(row["test"] for row in rows) for _, rows in cells]
-            label = f"{NAMES[teacher]}, {precision}"
-            left.errorbar(
-                [100 * (sparsity + shift[teacher]) for sparsity, _ in cells],
-                means,
-                spreads,
-                marker="o",
-                label=label,
-                **style,
-            )
-            if precision != FLOAT:
-                column = "lut" if all("lut" in row for _, rows in cells for row in rows) else "estimated_luts"
-                luts = [mean(row[column] for row in rows) for _, rows in cells]
-                right.plot(luts, means, color=_COLOURS[teacher], linewidth=1)
-                for lut, value, (sparsity, _) in zip(luts, means, cells, strict=True):
-                    right.plot(lut, value, _MARKS.get(sparsity, "D"), color=_COLOURS[teacher], markersize=6)
-                right.set_xlabel("LUTs" + (" (Yosys)" if column == "lut" else " (estimated)"))
+    counted = all("lut" in row for key, rows in groups.items() if key[1] != FLOAT for row in rows)
+    column = "lut" if counted else "estimated_luts"
+    lines = _lines(groups)
+    for index, ((teacher, precision, method), cells) in enumerate(lines.items()):
+        several = len({key[2] for key in lines}) > 1
+        colour = f"C{list(METHODS).index(method)}" if several else _COLOURS[teacher]
+        means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
+        spreads = [100 * stdev(row["test"] for row in rows) for _, rows in cells]
+        shift = 2 * index / len(lines) - 1
+        left.errorbar(
+            [100 * sparsity + shift for sparsity, _ in cells],
+            means,
+            spreads,
+            marker="o",
+            label=f"{NAMES[teacher]}, {precision}" + (f", {method}" if several else ""),
+            color=colour,
+            linestyle=":" if precision == FLOAT else "-",
+            capsize=2,
+            markersize=4,
+        )
+        if precision != FLOAT:
+            luts = [mean(row[column] for row in rows) for _, rows in cells]
+            right.plot(luts, means, color=colour, linewidth=1)
+            for lut, value, (sparsity, _) in zip(luts, means, cells, strict=True):
+                right.plot(lut, value, _MARKS.get(sparsity, "D"), color=colour, markersize=6)
+    right.set_xlabel("LUTs" + (" (Yosys)" if counted else " (estimated)"))
     left.set(
         xlabel="weights removed (%)", ylabel="test accuracy (%)", title=f"{name}: mean and spread over seeds"
     )
@@ -252,6 +260,21 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
         axes.grid(alpha=0.3)
     left.legend(fontsize=7)
     return figure
+
+
+def _lines(
+    groups: Mapping[Key, Sequence[Row]],
+) -> dict[tuple[str, str, str], list[tuple[float, Sequence[Row]]]]:
+    """By teacher, precision and method: sparsities and rows. Every method begins at the dense student."""
+    lines: dict[tuple[str, str, str], list[tuple[float, Sequence[Row]]]] = {}
+    dense = {key[:2]: rows for key, rows in groups.items() if key[2] == 0}
+    pruned = [key for key in groups if key[2] > 0] or list(groups)
+    for teacher, precision, sparsity, method in pruned:
+        line = lines.setdefault((teacher, precision, method), [])
+        if not line and sparsity > 0 and (teacher, precision) in dense:
+            line.append((0.0, dense[teacher, precision]))
+        line.append((sparsity, groups[teacher, precision, sparsity, method]))
+    return lines
 
 
 def _spread(rows: Sequence[Row], name: str, form: str, factor: float = 1) -> str:

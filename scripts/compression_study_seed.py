@@ -5,14 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from compression_study_cells import FLOAT, SCANNED, Cell, Study, read_results
+from compression_study_cells import FLOAT, METHODS, SCANNED, Cell, Study, read_results
 
 from codesign.core.files import write_json
 from codesign.errors import ScanError
+from codesign.settings import PruningSettings
 
 
 class SeedStudy:
@@ -41,7 +43,7 @@ class SeedStudy:
         self.results = read_results(study.folder, seed)
         self.kinds = tuple(dict.fromkeys(cell.teacher for cell in study.cells))
         self._students: dict[str, Any] = {}
-        self._pruned: dict[tuple[str, float], Any] = {}
+        self._pruned: dict[tuple[str, float, str], Any] = {}
 
     @cached_property
     def dataset(self) -> Any:
@@ -123,17 +125,26 @@ class SeedStudy:
             )
         return self._students[kind]
 
-    def pruned(self, kind: str, sparsity: float) -> Any:
-        """The student with that part of its weights removed while it goes on learning."""
+    def pruning(self, cell: Cell) -> Any:
+        """How a cell's student is pruned: inside quantization where its widths are given and its method can be."""
+        settings = self.settings.pruning.model_copy(update=METHODS[cell.method])
+        update: dict[str, Any] = {"sparsity": cell.sparsity, "inside": "float"}
+        if cell.precision not in (FLOAT, SCANNED) and settings.method not in ("structured", "hardware"):
+            update |= {"inside": "quantization", "schedule": "iterative"}
+        # checked again: a copy is not
+        return PruningSettings.model_validate({**settings.model_dump(), **update})
+
+    def pruned(self, cell: Cell) -> Any:
+        """The float student with that part removed while it goes on learning."""
         from codesign.compression.prune import prune_student
 
-        if sparsity == 0:
+        kind, settings = cell.teacher, self.pruning(cell)
+        if cell.sparsity == 0 or settings.inside == "quantization":
             return self.student(kind)
-        if (kind, sparsity) not in self._pruned:
-            student = self.student(kind)
-            settings = self.settings.pruning.model_copy(update={"sparsity": sparsity})
-            self._pruned[kind, sparsity] = prune_student(
-                student,
+        key = (kind, cell.sparsity, cell.method)
+        if key not in self._pruned:
+            self._pruned[key] = prune_student(
+                self.student(kind),
                 self.teacher(kind),
                 self.dataset,
                 settings,
@@ -141,7 +152,7 @@ class SeedStudy:
                 hardware=self.settings.hardware,
                 seed=self.seed,
             )
-        return self._pruned[kind, sparsity]
+        return self._pruned[key]
 
     def quantized(self, cell: Cell) -> Any:
         """The student of a cell after quantization-aware training."""
@@ -150,18 +161,13 @@ class SeedStudy:
         from codesign.compression.scan import scan_bit_widths
         from codesign.networks.prepare import prepare_for_quantization
 
-        pruning = None
+        start = self.pruned(cell)
         if cell.precision == SCANNED:
-            start = self.pruned(cell.teacher, cell.sparsity)
             precision = scan_bit_widths(start, self.dataset, self.settings.scan).precision
         else:
-            start = self.student(cell.teacher)
             prepared = prepare_for_quantization(start.network)
             ranges = measure_ranges(prepared, self.dataset.calibration(2000))
             precision = precision_of(prepared, ranges, uniform_widths(prepared, int(cell.precision)))
-            if cell.sparsity > 0:
-                inside = {"inside": "quantization", "schedule": "iterative", "sparsity": cell.sparsity}
-                pruning = self.settings.pruning.model_copy(update=inside)
         return quantize_student(
             start.network,
             precision,
@@ -169,7 +175,8 @@ class SeedStudy:
             self.dataset,
             self.settings.quantization,
             self.distillation(cell.teacher),
-            pruning=pruning,
+            pruning=self.pruning(cell) if cell.sparsity > 0 else None,
+            early=self.student(cell.teacher).early,
             seed=self.seed,
         )
 
@@ -179,8 +186,7 @@ class SeedStudy:
         from codesign.networks.shapes import layer_shapes
 
         if cell.precision == FLOAT:
-            student = self.pruned(cell.teacher, cell.sparsity)
-            return self._quality(student)
+            return self._quality(self.pruned(cell))
         student = self.quantized(cell)
         folder = self.design_folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
@@ -283,6 +289,7 @@ def work(study: Study, seed: int, rtl: bool) -> None:
     one = SeedStudy(study, seed)
     if rtl:
         quantized = [cell for cell in study.cells if one.design_folder(cell).is_dir()]
+        jobs: list[tuple[str, Callable[[], dict[str, Any]]]]
         jobs = [(f"rtl {cell.key}", partial(one.measure_rtl, cell)) for cell in quantized]
     else:
         jobs = [(cell.key, partial(one.measure, cell)) for cell in study.cells]

@@ -49,8 +49,8 @@ def advise(
     show_tables([Table(title, header, tuple(rows))], [])
 
 
-def _spread(options: Sequence[Any], now: int) -> list[Any]:
-    """A dozen options from the fastest to the smallest, evenly, and the one that the project has."""
+def _spread(options: Sequence[Any], now: int | None) -> list[Any]:
+    """A dozen options from the fastest to the smallest, evenly, and the one that the project has, if any."""
     if len(options) <= _ROWS:
         return list(options)
     kept = {round(index * (len(options) - 1) / (_ROWS - 1)) for index in range(_ROWS)}

@@ -22,14 +22,14 @@ class LayerAdvice:
     strategy
         The strategy that the options are for.
     now
-        The reuse factor that the project has.
+        The reuse factor that the project has; ``None`` if the options are for another strategy than the project's.
     options
         Every factor worth choosing, the fastest first.
     """
 
     shape: LayerShape
     strategy: Strategy
-    now: int
+    now: int | None
     options: tuple[ReuseOption, ...]
 
 
@@ -55,9 +55,10 @@ def advise_graph(graph: Graph, strategy: Strategy | None = None) -> tuple[LayerA
     for node in graph:
         shape = shape_of_node(node)
         if shape is not None:
-            chosen = strategy or STRATEGY_OF[str(node.attributes["strategy"])]
-            options = advise_reuse(shape, chosen, graph.io_type)
-            advice.append(LayerAdvice(shape, chosen, int(node.attributes["reuse_factor"]), options))
+            own = STRATEGY_OF[str(node.attributes["strategy"])]
+            now = int(node.attributes["reuse_factor"]) if strategy in (None, own) else None
+            options = advise_reuse(shape, strategy or own, graph.io_type)
+            advice.append(LayerAdvice(shape, strategy or own, now, options))
     return tuple(advice)
 
 

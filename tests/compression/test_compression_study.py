@@ -25,6 +25,7 @@ def rows(
             "teacher": teacher,
             "precision": precision,
             "sparsity": sparsity,
+            "method": "design",
             "seed": seed,
             "test": test,
             **fixed,
@@ -38,7 +39,15 @@ GRID = [
     *rows("kd", "float", 0.0, [0.92, 0.93, 0.93], bops=50_000.0, auc=0.95),
     *rows("kd", "6", 0.8, [0.91, 0.92], bops=1000.0, auc=0.949, estimated_luts=250, lut=300, mismatches=0),
     {
-        **{"teacher": "kd", "precision": "6", "sparsity": 0.8, "seed": 2, "test": 0.92, "auc": 0.949},
+        **{
+            "teacher": "kd",
+            "precision": "6",
+            "sparsity": 0.8,
+            "method": "design",
+            "seed": 2,
+            "test": 0.92,
+            "auc": 0.949,
+        },
         **{"rejection": 10.0, "bops": 1000.0, "estimated_luts": 250, "mismatches": 0},
     },
     *rows(
@@ -50,12 +59,14 @@ GRID = [
 
 def test_differences_are_of_the_same_seeds() -> None:
     groups = results.grouped(GRID)
-    gain, error = results.paired(groups["kd", "float", 0.0], groups["scratch", "float", 0.0])
+    gain, error = results.paired(
+        groups["kd", "float", 0.0, "design"], groups["scratch", "float", 0.0, "design"]
+    )
     # 0.02, 0.01, 0.02
     assert gain == pytest.approx(0.05 / 3)
     assert error == pytest.approx(((2 * (0.01 / 3) ** 2 + (0.02 / 3) ** 2) / 2 / 3) ** 0.5)
-    shuffled = list(reversed(groups["scratch", "float", 0.0]))
-    assert results.paired(groups["kd", "float", 0.0], shuffled) == pytest.approx((gain, error))
+    shuffled = list(reversed(groups["scratch", "float", 0.0, "design"]))
+    assert results.paired(groups["kd", "float", 0.0, "design"], shuffled) == pytest.approx((gain, error))
 
 
 def test_the_findings_are_counted_from_the_rows() -> None:

@@ -58,10 +58,12 @@ def test_every_layer_with_products_is_advised_for_its_own_strategy(graph):
         legal_reuse_factors(conv.shape, "resource", "io_parallel")
     )
     assert fc.options == advise_reuse(fc.shape, "resource", "io_parallel")
+    assert [layer.now for layer in advise_graph(graph, "resource")] == [conv.now, fc.now]
 
 
 def test_another_strategy_can_be_asked_for(graph):
     conv, fc = advise_graph(graph, "unrolled")
+    assert (conv.now, fc.now) == (None, None)
     assert conv.options == ()  # hls4ml has no such kernel under io_parallel
     assert fc.options == advise_reuse(fc.shape, "unrolled", "io_parallel")
     with pytest.raises(SettingsError) as caught:
