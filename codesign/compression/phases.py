@@ -10,6 +10,7 @@ import keras
 from codesign.compression.pruning.choose import sparsity_targets
 from codesign.compression.pruning.masked import SparsitySelector, n_rounds, scorer, train_masked
 from codesign.compression.pruning.scores import kernels_of
+from codesign.compression.pruning.units import removable_units
 from codesign.compression.qkd import co_study, require_one_network
 from codesign.core.progress import Progress
 from codesign.data import Dataset
@@ -85,7 +86,9 @@ class Phases:
         """The student learns from the teacher, losing weights in rounds."""
         targets = budget(prepared, pruning) or {}
         lesson, kernels = self._lesson(), kernels_of(self.model, self.names)
-        selector = SparsitySelector(scorer(pruning, pruning.method, list(kernels), lesson), pruning, targets)
+        units, _ = removable_units(prepared)
+        score = scorer(pruning, pruning.method, list(kernels), lesson)
+        selector = SparsitySelector(score, pruning, targets, units)
         history = train_masked(
             lesson,
             selector,

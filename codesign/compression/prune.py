@@ -11,6 +11,7 @@ import numpy as np
 
 from codesign.compression.pruning.choose import checked_targets, sparsity_targets, weight_outcomes
 from codesign.compression.pruning.choose import smallest_masked as smallest_masked
+from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.hardware import HardwareSelector
 from codesign.compression.pruning.masked import Selector, SparsitySelector, scorer, train_masked
 from codesign.compression.pruning.outcome import Kept, LayerOutcome
@@ -67,6 +68,8 @@ def prune_student(
 ) -> PrunedStudent:
     """Prune a student while it goes on learning from the teacher.
 
+    Neurons and filters that are left without inputs or readers are removed from the network, whatever the method.
+
     Parameters
     ----------
     student
@@ -98,7 +101,8 @@ def prune_student(
     started = time.monotonic()
     parents = {"student": student.record.digest, "teacher": teacher.record.digest, "dataset": dataset.digest}
     distillation = settled(distillation, student.record)
-    history = None
+    history: History | None = None
+    dead: dict[str, int] = {}
     if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):
         outcomes = _untouched(network, settings)
     elif settings.method == "structured":
@@ -119,8 +123,12 @@ def prune_student(
             outcomes = selector.outcomes(network)
         else:
             outcomes = weight_outcomes(network, targets if settings.scope == "layer" else None)
+        network, dead = without_dead_units(network)
+        model = build_float(network)
     extra = {
         "layers": {name: outcome.to_dict() for name, outcome in outcomes.items()},
+        "weights_removed": network.weights_removed(student.network),
+        "dead_units_removed": dead,
         "distillation": {"temperature": distillation.temperature, "alpha": distillation.alpha},
     }
     record = student_record("pruning", network, model, dataset, settings, seed, parents, started, extra)
@@ -163,7 +171,8 @@ def _selector(
 ) -> Selector:
     names = [layer.name for layer in student.network.weight_layers]
     if settings.method != "hardware":
-        return SparsitySelector(scorer(settings, settings.method, names, lesson), settings, targets)
+        units, _ = removable_units(student.network)
+        return SparsitySelector(scorer(settings, settings.method, names, lesson), settings, targets, units)
     calibration = dataset.calibration(min(settings.saliency_samples, len(dataset.x_train)))
     costs = target_costs(student.network, hardware, settings.assumed_bits, calibration)
 

@@ -12,6 +12,7 @@ import keras
 from codesign.compression.phases import Phases, budget, check_rounds
 from codesign.compression.prune import rewound
 from codesign.compression.pruning.choose import weight_outcomes
+from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import joined
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
@@ -95,6 +96,8 @@ def quantize_student(
 ) -> QuantizedStudent:
     """Fine-tune a student under quantization; zeros of its kernels stay exactly zero.
 
+    Neurons and filters that no output depends on any more, once the weights are on their grids, are removed.
+
     With `pruning` that is `inside` quantization, weights are removed in rounds of this training: quantization-aware
     pruning, by fine-tuning or to a lottery ticket (Hawks et al., arXiv:2102.11289, section 4). With epochs of
     self-study and co-study it is QKD (Kim et al., arXiv:1911.12491).
@@ -158,6 +161,9 @@ def quantize_student(
     if pruning is not None:
         outcomes = weight_outcomes(on_grid, budget(prepared, pruning))
         extra["layers"] = {name: outcome.to_dict() for name, outcome in outcomes.items()}
+        extra["weights_removed"] = on_grid.weights_removed(prepared)
+    trained, extra["dead_units_removed"] = without_dead_units(trained, on_grid)
+    on_grid, _ = hardware_form(trained, precision)
     record = student_record(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )

@@ -133,6 +133,11 @@ class Network:
         kernels = [layer.weights["kernel"] for layer in self.weight_layers]
         return sum(int((kernel == 0).sum()) for kernel in kernels) / sum(kernel.size for kernel in kernels)
 
+    def weights_removed(self, before: Network) -> float:
+        """The fraction of another network's kernel values that this one does without, zero or not there at all."""
+        left = sum(np.count_nonzero(layer.weights["kernel"]) for layer in self.weight_layers)
+        return 1 - left / sum(layer.weights["kernel"].size for layer in before.weight_layers)
+
     @property
     def digest(self) -> str:
         """SHA-256 over structure and weights."""

@@ -38,6 +38,12 @@ def student(data):
     return Student(network, History((), (), (), (), 0), record, {"initial": initial})
 
 
+@pytest.fixture
+def masks_alone(monkeypatch):
+    """Units that the masks leave without inputs or readers stay in the network: test_prune_dead.py has them go."""
+    monkeypatch.setattr("codesign.compression.prune.without_dead_units", lambda network: (network, {}))
+
+
 def pruned(student, teacher, data, hardware=None, **options):
     settings = PruningSettings(**{"epochs": 2, "rounds": 2, "learning_rate": SLOWLY, **options})
     before = student.network.digest
@@ -50,6 +56,7 @@ def zeros(network):
     return {layer.name: int((layer.weights["kernel"] == 0).sum()) for layer in network.weight_layers}
 
 
+@pytest.mark.usefixtures("masks_alone")
 def test_one_budget_by_saliency(student, teacher, data):
     result, layers = pruned(student, teacher, data, method="hessian", scope="global", sparsity=0.6)
     total = sum(layer.weights["kernel"].size for layer in student.network.weight_layers)
@@ -61,6 +68,7 @@ def test_one_budget_by_saliency(student, teacher, data):
         np.testing.assert_allclose(result.network[name].weights["kernel"][kept], kernel[kept], rtol=1e-5)
 
 
+@pytest.mark.usefixtures("masks_alone")
 def test_by_layer_with_exceptions_and_fractions_below_one_weight(student, teacher, data):
     exceptions = {"fc1": 0.0, "fc2": 0.01}
     result, layers = pruned(student, teacher, data, layers=exceptions, sparsity=0.5, epochs=1)
@@ -72,6 +80,7 @@ def test_by_layer_with_exceptions_and_fractions_below_one_weight(student, teache
     }
 
 
+@pytest.mark.usefixtures("masks_alone")
 def test_a_lottery_ticket_is_the_first_weights_under_the_last_masks(student, teacher, data):
     result, _ = pruned(student, teacher, data, schedule="iterative", sparsity=0.75, rewind="initial")
     assert len(result.history.loss) == 2

@@ -57,6 +57,12 @@ def precision(data, network):
     return precision_of(prepared, measure_ranges(prepared, data.x_train), uniform_widths(prepared, 8))
 
 
+@pytest.fixture
+def masks_alone(monkeypatch):
+    """Units that the masks leave without inputs or readers stay in the network: test_prune_dead.py has them go."""
+    monkeypatch.setattr("codesign.compression.quantize.without_dead_units", lambda trained, _: (trained, {}))
+
+
 def quantized(network, precision, teacher, data, distillation=None, **options):
     settings = QuantizationSettings(
         **{key: options.pop(key) for key in list(options) if key in QuantizationSettings.model_fields}
@@ -147,6 +153,7 @@ def test_co_study_needs_one_network(data, teacher, network, precision):
         quantized(network, precision, only_logits, data, co_study_epochs=1)
 
 
+@pytest.mark.usefixtures("masks_alone")
 def test_pruning_rounds_inside_quantization(data, teacher, network, precision):
     pruning = PruningSettings(
         inside="quantization", schedule="iterative", rounds=2, sparsity=0.75, layers={"logits": 0.5}
@@ -165,6 +172,7 @@ def test_pruning_rounds_inside_quantization(data, teacher, network, precision):
     assert layers["fc1"]["reached"] == (on_grid["fc1"].weights["kernel"] == 0).mean()
 
 
+@pytest.mark.usefixtures("masks_alone")
 def test_a_lottery_ticket_inside_quantization(data, teacher, network, precision):
     first = describe(dense(data, 6, norm=True))
     pruning = PruningSettings(inside="quantization", schedule="one_shot", sparsity=0.5, rewind="initial")

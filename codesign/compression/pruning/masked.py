@@ -9,7 +9,9 @@ import keras
 import numpy as np
 
 from codesign.compression.pruning.choose import Masks, lowest_masked, lowest_of_all_masked, scheduled
+from codesign.compression.pruning.dead import dead_weights
 from codesign.compression.pruning.scores import HessianScores, TaylorScores, magnitudes
+from codesign.compression.pruning.units import Units
 from codesign.core.progress import SILENT, Progress
 from codesign.networks.build import write_weights
 from codesign.networks.description import Network
@@ -40,16 +42,28 @@ class SparsitySelector:
         Sparsity, scope, schedule.
     targets
         The sparsity of each layer at the end.
+    units
+        Of the layers that can lose some. The weights of a unit that has lost all inputs, or all readers, go first.
     """
 
     def __init__(
-        self, score: Callable[[], Scores], settings: PruningSettings, targets: Mapping[str, float]
+        self,
+        score: Callable[[], Scores],
+        settings: PruningSettings,
+        targets: Mapping[str, float],
+        units: Mapping[str, Units] | None = None,
     ) -> None:
         self.score, self.settings, self.targets = score, settings, targets
+        self.units = units or {}
 
     def __call__(self, held: Masks, progress: float) -> Masks:
         """The masks at a point of the schedule."""
-        scores = {name: values for name, values in self.score().items() if name in held}
+        useless = dead_weights(self.units, held)
+        scores = {
+            name: np.where(useless[name], 0.0, values)
+            for name, values in self.score().items()
+            if name in held
+        }
         schedule = self.settings.schedule
         if self.settings.scope == "global":
             return lowest_of_all_masked(scores, held, scheduled(self.settings.sparsity, progress, schedule))

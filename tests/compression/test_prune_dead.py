@@ -1,0 +1,181 @@
+"""Units that no output depends on go, and every output stays."""
+
+import numpy as np
+import pytest
+from learning_tasks import clouds, convolutional, dense, images
+
+from codesign.compression.formats import measure_ranges, precision_of, uniform_widths
+from codesign.compression.prune import prune_student
+from codesign.compression.pruning.dead import dead_units, dead_weights, without_dead_units
+from codesign.compression.pruning.masked import SparsitySelector
+from codesign.compression.pruning.units import removable_units
+from codesign.compression.quantize import quantize_student
+from codesign.core.record import Record
+from codesign.networks.build import build_float, build_quantized
+from codesign.networks.describe import describe
+from codesign.networks.logits import predict_logits
+from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
+from codesign.training.distill import Student
+from codesign.training.fit import History
+from codesign.training.teacher import Teacher
+
+RNG = np.random.default_rng(3)
+
+
+def changed(network, **arrays):
+    """The network with arrays of its layers replaced: `fc1_kernel=...`."""
+
+    def change(layer):
+        own = {key.split("_")[1]: array for key, array in arrays.items() if key.split("_")[0] == layer.name}
+        return layer.with_weights(**own) if own else layer
+
+    return network.map_layers(change)
+
+
+def widths(network):
+    return {layer.name: layer.weights["kernel"].shape[-1] for layer in network.weight_layers}
+
+
+class TestDense:
+    @pytest.fixture
+    def data(self):
+        return clouds(n=90)
+
+    @pytest.fixture
+    def network(self, data):
+        """fc1: unit 0 has no reader, 1 is zero, 2 a constant, 3 is read by a unit of fc2 that has no reader."""
+        network = describe(dense(data, 6, 4))
+        first, second, last = (layer.weights["kernel"].copy() for layer in network.weight_layers)
+        first[:, [1, 2]] = 0
+        second[0] = 0
+        second[3] = [0, 0, 0, 0.5]
+        last[3] = 0
+        biases = RNG.normal(size=6).astype(np.float32)
+        biases[[1, 2]] = -0.25, 0.75
+        return changed(network, fc1_kernel=first, fc1_bias=biases, fc2_kernel=second, logits_kernel=last)
+
+    def test_what_changes_no_output_goes_and_a_constant_stays(self, data, network):
+        smaller, removed = without_dead_units(network)
+        assert removed == {"fc1": 3, "fc2": 1}
+        assert widths(smaller) == {"fc1": 3, "fc2": 3, "logits": 3}
+        np.testing.assert_array_equal(
+            smaller["fc1"].weights["bias"], network["fc1"].weights["bias"][[2, 4, 5]]
+        )
+        x = data.x_test
+        np.testing.assert_allclose(
+            predict_logits(build_float(smaller), x), predict_logits(build_float(network), x), atol=1e-6
+        )
+        assert smaller.weights_removed(network) == pytest.approx(1 - (2 * 5 + 3 * 3 + 3 * 3) / 66)
+
+    def test_nothing_dead_is_nothing_done(self, data):
+        network = describe(dense(data, 6, 4))
+        assert without_dead_units(network) == (network, {})
+
+    def test_a_layer_keeps_one_unit_though_all_are_dead(self, network):
+        unread = changed(network, fc2_kernel=np.zeros((6, 4), np.float32))
+        assert widths(without_dead_units(unread)[0])["fc1"] == 1
+
+    def test_a_weight_that_rounds_to_zero_reads_nothing(self, data):
+        network = prepare_for_quantization(describe(dense(data, 6, 4)))
+        kernel = network["fc2"].weights["kernel"].copy()
+        kernel[4] = 1e-4
+        network = changed(network, fc2_kernel=kernel)
+        precision = precision_of(network, measure_ranges(network, data.x_train), uniform_widths(network, 6))
+        on_grid, _ = hardware_form(network, precision)
+        assert without_dead_units(network)[1] == {}
+        smaller, removed = without_dead_units(network, on_grid)
+        assert removed == {"fc1": 1}
+        x = precision.input.quantize(data.x_test)
+        np.testing.assert_array_equal(
+            predict_logits(build_quantized(smaller, precision), x),
+            predict_logits(build_quantized(network, precision), x),
+        )
+
+    def test_weights_of_dead_units_go_first(self, network):
+        units, _ = removable_units(network)
+        kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
+        held = {name: (kernel != 0).astype(np.float32) for name, kernel in kernels.items()}
+        useless = dead_weights(units, held)
+        expected = np.zeros((5, 6), bool)
+        expected[:, [0, 1, 2]] = True
+        np.testing.assert_array_equal(useless["fc1"], expected)
+        expected = np.zeros((6, 4), bool)
+        expected[[0, 1, 2]] = True
+        expected[:, 3] = True
+        np.testing.assert_array_equal(useless["fc2"], expected)
+
+        scores = {name: 1 + np.abs(kernel) for name, kernel in kernels.items()}
+        settings = PruningSettings(schedule="one_shot")
+        gone = {name: int((mask == 0).sum()) for name, mask in held.items()}
+        more = {"fc1": 5, "fc2": 11, "logits": 0}  # all that is useless and still there
+        targets = {name: (gone[name] + more[name]) / mask.size for name, mask in held.items()}
+        masks = SparsitySelector(lambda: scores, settings, targets, units)(held, 1.0)
+        for name, mask in masks.items():
+            np.testing.assert_array_equal(mask == 0, (held[name] == 0) | useless[name])
+
+
+def test_filters_go_through_a_pool_and_a_flatten():
+    data = images(n=60)
+    network = describe(convolutional(data, 3, 4))
+    second, last = (network[name].weights["kernel"].copy() for name in ("conv2", "logits"))
+    last.reshape(-1, 4, 3)[:, 2] = 0  # a view: at every position
+    network = changed(network, conv2_kernel=second, logits_kernel=last)
+    assert {name: list(indices) for name, indices in dead_units(network).items()} == {"conv2": [2]}
+    smaller, _ = without_dead_units(network)
+    np.testing.assert_allclose(
+        predict_logits(build_float(smaller), data.x_test),
+        predict_logits(build_float(network), data.x_test),
+        atol=1e-5,
+    )
+
+
+class TestStages:
+    @pytest.fixture(scope="class")
+    def data(self):
+        return clouds(n=120)
+
+    @pytest.fixture(scope="class")
+    def teacher(self, data):
+        labels = (data.y_train, data.y_validation, data.y_test)
+        one_hot = [5.0 * (each[:, None] == range(3)) for each in labels]
+        return Teacher(None, *one_hot, None, Record("teacher", {}, 0, {}, "0", {}, 0.0))
+
+    def test_a_pruned_students_layers_shrink(self, data, teacher):
+        network = describe(dense(data, 24, 12))
+        record = Record("student", {}, 0, {}, network.digest, {}, 0.0)
+        student = Student(network, History((), (), (), (), 0), record, {})
+        settings = PruningSettings(epochs=3, sparsity=0.9, scope="global")
+        result = prune_student(student, teacher, data, settings, DistillationSettings())
+        metrics = result.record.metrics
+        assert sum(metrics["dead_units_removed"].values()) > 0
+        assert result.network["fc1"].weights["kernel"].shape[1] == 24 - metrics["dead_units_removed"]["fc1"]
+        reached = sum(
+            round(row["reached"] * network[name].weights["kernel"].size)
+            for name, row in metrics["layers"].items()
+        )
+        total = 5 * 24 + 24 * 12 + 12 * 3
+        assert reached == round(0.9 * total)
+        assert metrics["weights_removed"] >= reached / total
+        assert dead_units(result.network) == {}
+        assert metrics["sparsity"] == result.network.sparsity
+
+    def test_quantization_leaves_nothing_dead_on_the_grid(self, data, teacher):
+        network = describe(dense(data, 24, 12))
+        prepared = prepare_for_quantization(network)
+        precision = precision_of(
+            prepared, measure_ranges(prepared, data.x_train), uniform_widths(prepared, 4)
+        )
+        pruning = PruningSettings(inside="quantization", schedule="iterative", rounds=2, sparsity=0.85)
+        settings = QuantizationSettings(epochs=2, learning_rate=0.01)
+        result = quantize_student(
+            network, precision, teacher, data, settings, DistillationSettings(), pruning=pruning
+        )
+        metrics = result.record.metrics
+        assert sum(metrics["dead_units_removed"].values()) > 0
+        on_grid, _ = result.hardware()
+        assert dead_units(on_grid) == {}
+        assert metrics["weights_removed"] >= 0.85
+        # the record's quality is that of the model as it was trained; the smaller one computes the same
+        right = (predict_logits(result.model(), data.x_test).argmax(axis=1) == data.y_test).mean()
+        assert metrics["test_accuracy"] == pytest.approx(right)
