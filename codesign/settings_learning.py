@@ -167,7 +167,7 @@ class PruningSettings(TrainingSettings):
     """
 
     epochs: Count = 30
-    method: Literal["magnitude", "taylor", "hessian", "structured", "hardware"] = "magnitude"
+    method: Literal["magnitude", "taylor", "hessian", "structured", "hardware"] = "hessian"
     sparsity: Fraction = 0.5
     layers: Mapping[str, Fraction] = {}
     scope: Literal["layer", "global"] = "layer"

@@ -68,6 +68,7 @@ def _parse() -> argparse.Namespace:
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="seeds side by side"
     )
     parser.add_argument("--output", type=Path, default=Path("studies"))
+    parser.add_argument("--name", help="the study's folder in there; by default of the data and the design")
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error("--seeds must be at least 2: a spread needs two runs")
@@ -97,7 +98,7 @@ def _study(arguments: argparse.Namespace) -> Study:
         Cell(teacher, precision, sparsity, method if sparsity > 0 else AS_DESIGNED)
         for teacher, precision, sparsity, method in grid
     )
-    name = f"{Path(arguments.data).stem}-{arguments.design.name}"
+    name = arguments.name or f"{Path(arguments.data).stem}-{arguments.design.name}"
     folder = arguments.output / name
     study = Study(name, arguments.design, overrides, arguments.members, tuple(cells), folder, arguments.seeds)
     return study.checked()
