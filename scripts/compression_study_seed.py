@@ -166,7 +166,9 @@ class SeedStudy:
             precision = scan_bit_widths(start, self.dataset, self.settings.scan).precision
         else:
             prepared = prepare_for_quantization(start.network)
-            ranges = measure_ranges(prepared, self.dataset.calibration(2000))
+            scan = self.settings.scan
+            calibration = self.dataset.calibration(scan.calibration_samples)
+            ranges = measure_ranges(prepared, calibration, scan.percentile)
             precision = precision_of(prepared, ranges, uniform_widths(prepared, int(cell.precision)))
         return quantize_student(
             start.network,

@@ -19,6 +19,7 @@ _STAGE_METRICS = (
     "test_accuracy",
     "parameters",
     "sparsity",
+    "weights_removed",
     "average_weight_bits",
     "bops",
 )

@@ -77,6 +77,7 @@ _ALL = (
     Metric("auc", "area under the ROC curve", "", "higher", "quality", "{:.4f}"),
     Metric("parameters", "parameters", "", "lower", "network", _COUNT),
     Metric("sparsity", "sparsity", "", "higher", "network", "{:.1%}"),
+    Metric("weights_removed", "weights removed", "", "higher", "network", "{:.1%}"),
     Metric("average_weight_bits", "mean weight bits", "", "lower", "network", "{:.2f}"),
     Metric("bops", "BOPs", "", "lower", "network", _COUNT),
     Metric("ebops", "EBOPs", "", "lower", "network", _COUNT),
