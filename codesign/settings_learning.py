@@ -160,7 +160,8 @@ class PruningSettings(TrainingSettings):
     removes an equal share of what is left in each of `rounds` trainings, ``one_shot`` all at once; ``structured``
     and ``hardware`` take `rounds` in both. `rewind` puts the weights that stay back to the student's first ones
     (``initial``, the lottery ticket, arXiv:1803.03635) or to those of early training (``early``, arXiv:1912.05671)
-    after each round; with ``none`` they are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to
+    after each round, which then begins again: `epochs`, shared by the rounds, want to be as many trainings. With
+    ``none`` the weights are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to
     the loss.
 
     `inside` ``quantization`` prunes in rounds of quantization-aware training instead (arXiv:2102.11289).
@@ -187,7 +188,7 @@ class PruningSettings(TrainingSettings):
             what = "the scope 'global'" if self.scope == "global" else "the method 'hardware'"
             raise ValueError(f"{what} has one budget for the whole network and takes no layers")
         in_rounds = self.schedule == "iterative" or self.method in ("structured", "hardware")
-        if in_rounds and self.schedule != "one_shot" and self.epochs < self.rounds:
+        if self.inside == "float" and in_rounds and self.schedule != "one_shot" and self.epochs < self.rounds:
             raise ValueError(
                 f"{self.epochs} epochs cannot be shared by {self.rounds} rounds; raise epochs or lower rounds"
             )

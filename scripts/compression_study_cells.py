@@ -112,7 +112,8 @@ class Study:
         data = self.overrides["data.source"]
         digest = file_digest(data) if Path(data).is_file() else data
         plain = settings.model_dump(mode="json", exclude={"data": {"source"}})
-        return json_digest([plain, file_digest(self.design / "networks.py"), digest, self.members])
+        networks = file_digest(self.design / "networks.py")
+        return json_digest([plain, networks, digest, self.members, METHODS])
 
     def rows(self) -> list[dict[str, Any]]:
         """Every result that is there: one row for each cell and seed, with its RTL's figures where they are known."""

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 from compression_study_cells import AS_DESIGNED, FLOAT, METHODS, Study
+from scipy.special import stdtrit
 
 from codesign.core.files import write_json, write_text, write_with
 
@@ -21,6 +24,9 @@ NAMES = {
     "ensemble": "ensemble",
     "specialists": "specialists",
 }
+TEST_TO_TRAIN = 1 / 3
+"""Of the sizes of the test and training parts of every split."""
+
 _COLOURS = {"scratch": "C7", "kd": "C0", "ensemble": "C1", "specialists": "C2"}
 _MARKS = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "v"}
 
@@ -53,7 +59,8 @@ def grouped(rows: Sequence[Row]) -> dict[Key, list[Row]]:
 def table(groups: Mapping[Key, Sequence[Row]]) -> str:
     """Mean and standard deviation over seeds, on the test part."""
     heads = (
-        "teacher", "bits", "pruned", "accuracy (%)", "AUC", "background rejection", "BOPs", "mean weight bits",
+        "teacher", "bits", "pruned", "seeds", "weights removed", "accuracy (%)", "AUC", "background rejection",
+        "BOPs", "mean weight bits",
         "LUT, estimated", "LUT", "FF", "latency (ns)",
     )  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
@@ -62,6 +69,8 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
             NAMES[teacher],
             f"{precision} bits" if precision.isdigit() else {"scan": "scanned"}.get(precision, precision),
             amount(sparsity, method),
+            str(len(rows)),
+            _mean(rows, "removed", "{:.0%}"),
             _spread(rows, "test", "{:.2f}", 100),
             _spread(rows, "auc", "{:.4f}"),
             _spread(rows, "rejection", "{:.1f}"),
@@ -88,7 +97,11 @@ def amount(sparsity: float, method: str) -> str:
 
 def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
     """What the grid says of distillation, ensembles, pruning and its savings: paired differences over seeds."""
-    lines = ["Differences are of the same seeds, mean ± standard error.", ""]
+    lines = [
+        "Differences are of the same seeds, mean ± standard error; the intervals hold 95 %, corrected for training parts that "
+        "overlap (Nadeau and Bengio, Machine Learning 52, 2003).",
+        "",
+    ]
     lines += _distillation(groups)
     lines += _teachers(groups, teachers)
     lines += _chosen(teachers)
@@ -109,12 +122,13 @@ def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         plain = groups.get(("scratch", precision, sparsity, method))
         if plain is None or teacher == "scratch" or sparsity > 0:
             continue
-        gain, error = paired(rows, plain)
-        auc, auc_error = paired(rows, plain, "auc")
-        holds = "more than its standard error" if gain > error else "NOT more than its standard error"
+        gain = paired(rows, plain)
+        holds = (
+            "more than its standard error" if gain.mean > gain.error else "NOT more than its standard error"
+        )
         lines.append(
-            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {100 * gain:+.2f} ± {100 * error:.2f} points: "
-            f"{holds}; AUC {auc:+.4f} ± {auc_error:.4f}"
+            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {gain.points}: {holds} "
+            f"({gain.interval}); AUC {paired(rows, plain, 'auc')}"
         )
     return lines
 
@@ -134,10 +148,10 @@ def _teachers(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> l
             groups.get(("ensemble", precision, 0.0, AS_DESIGNED)),
         )
         if one and many:
-            gain, error = paired(many, one)
+            gain = paired(many, one)
             lines.append(
-                f"- the ensemble as a teacher against its best member, dense, {precision}: "
-                f"{100 * gain:+.2f} ± {100 * error:.2f} points"
+                f"- the ensemble as a teacher against its best member, dense, {precision}: {gain.points} "
+                f"({gain.interval}); AUC {paired(many, one, 'auc')}"
             )
     return lines
 
@@ -147,9 +161,9 @@ def _chosen(teachers: Sequence[Row]) -> list[str]:
     lines = []
     for kind, name in NAMES.items():
         pairs = Counter(
-            (row["chosen"][kind]["temperature"], row["chosen"][kind]["alpha"])
+            (row["distillation"][kind]["temperature"], row["distillation"][kind]["alpha"])
             for row in teachers
-            if kind in row["chosen"] and kind != "scratch"
+            if kind in row["searched"] and kind != "scratch"
         )
         if pairs:
             told = ", ".join(
@@ -167,10 +181,9 @@ def _bit_operations(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         if dense is None or not precision.isdigit():
             continue
         ratio = mean(row["bops"] for row in dense) / mean(row["bops"] for row in rows)
-        auc, error = paired(rows, dense, "auc")
         lines.append(
             f"- {NAMES[teacher]}, {precision} bits, {amount(sparsity, method)} pruned: {ratio:.1f} times fewer BOPs "
-            f"than 32 bits dense; AUC {auc:+.4f} ± {error:.4f}"
+            f"than 32 bits dense; AUC {paired(rows, dense, 'auc')}"
         )
     return lines
 
@@ -181,7 +194,6 @@ def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         dense = groups.get((teacher, precision, 0.0, AS_DESIGNED))
         if dense is None or sparsity == 0 or precision == FLOAT:
             continue
-        loss, error = paired(rows, dense)
         saved = " and ".join(
             text
             for text in (
@@ -192,7 +204,7 @@ def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
         )
         lines.append(
             f"- {NAMES[teacher]}, {precision}, {amount(sparsity, method)} pruned: LUTs saved {saved}; "
-            f"accuracy {100 * loss:+.2f} ± {100 * error:.2f} points"
+            f"accuracy {paired(rows, dense).points}"
         )
     return lines
 
@@ -205,10 +217,48 @@ def _saved(rows: Sequence[Row], dense: Sequence[Row], name: str, source: str) ->
     return f"{saved:.0%} ({source}, {len(both)} seed{'s' if len(both) > 1 else ''})"
 
 
-def paired(rows: Sequence[Row], others: Sequence[Row], name: str = "test") -> tuple[float, float]:
-    """Mean difference of the seeds that both have, and its standard error."""
+@dataclass(frozen=True)
+class Difference:
+    """Of two cells over the seeds that both have.
+
+    Parameters
+    ----------
+    mean
+        Of the differences.
+    error
+        Its standard error; NaN for fewer than two seeds.
+    n
+        How many seeds.
+    """
+
+    mean: float
+    error: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.4f} ± {self.error:.4f}"
+
+    @property
+    def points(self) -> str:
+        """As percentage points."""
+        return f"{100 * self.mean:+.2f} ± {100 * self.error:.2f} points"
+
+    @property
+    def interval(self) -> str:
+        """The corrected resampled t-interval of 95 %, in points: the variance grows by `n_test / n_train`."""
+        if self.n < 2:
+            return "one seed"
+        spread = self.error * self.n**0.5
+        half = float(stdtrit(self.n - 1, 0.975)) * spread * (1 / self.n + TEST_TO_TRAIN) ** 0.5
+        return f"{100 * (self.mean - half):+.2f} to {100 * (self.mean + half):+.2f}"
+
+
+def paired(rows: Sequence[Row], others: Sequence[Row], name: str = "test") -> Difference:
+    """The mean difference of the seeds that both have, and its standard error."""
     differences = [row[name] - other[name] for row, other in _pairs(rows, others)]
-    return mean(differences), stdev(differences) / len(differences) ** 0.5
+    n = len(differences)
+    error = stdev(differences) / n**0.5 if n > 1 else nan
+    return Difference(mean(differences) if n else nan, error, n)
 
 
 def _pairs(rows: Sequence[Row], others: Sequence[Row]) -> list[tuple[Row, Row]]:
@@ -230,10 +280,10 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
         several = len({key[2] for key in lines}) > 1
         colour = f"C{list(METHODS).index(method)}" if several else _COLOURS[teacher]
         means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
-        spreads = [100 * stdev(row["test"] for row in rows) for _, rows in cells]
+        spreads = [100 * stdev(row["test"] for row in rows) if len(rows) > 1 else 0 for _, rows in cells]
         shift = 2 * index / len(lines) - 1
         left.errorbar(
-            [100 * sparsity + shift for sparsity, _ in cells],
+            [100 * mean(row["removed"] for row in rows) + shift for _, rows in cells],
             means,
             spreads,
             marker="o",
@@ -279,7 +329,8 @@ def _lines(
 
 def _spread(rows: Sequence[Row], name: str, form: str, factor: float = 1) -> str:
     values = [factor * row[name] for row in rows]
-    return f"{form.format(mean(values))} ± {form.format(stdev(values))}"
+    spread = form.format(stdev(values)) if len(values) > 1 else "?"
+    return f"{form.format(mean(values))} ± {spread}"
 
 
 def _mean(rows: Sequence[Row], name: str, form: str) -> str:

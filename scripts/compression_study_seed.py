@@ -13,7 +13,7 @@ from typing import Any
 from compression_study_cells import FLOAT, METHODS, SCANNED, Cell, Study, read_results
 
 from codesign.core.files import write_json
-from codesign.errors import ScanError
+from codesign.errors import CodesignError
 from codesign.settings import PruningSettings
 
 
@@ -108,7 +108,8 @@ class SeedStudy:
 
         settings = self.settings.distillation
         if kind == "scratch":
-            return settings.model_copy(update={"alpha": 1.0, "temperature": 1.0})
+            alone = {"alpha": 1.0, "temperature": 1.0, "form": "soft", "terms": (), "hint_epochs": 0}
+            return settings.model_copy(update=alone)
         return settled(settings, self._students[kind].record) if kind in self._students else settings
 
     def student(self, kind: str) -> Any:
@@ -154,6 +155,16 @@ class SeedStudy:
             )
         return self._pruned[key]
 
+    def quantization(self, cell: Cell) -> Any:
+        """Its epochs: those that a student did not have while it was pruned, so that all train as long."""
+        settings, pruning = self.settings.quantization, self.pruning(cell)
+        before = 0 if cell.sparsity == 0 or pruning.inside == "quantization" else pruning.epochs
+        epochs = settings.epochs + (pruning.epochs if cell.precision == SCANNED else 0) - before
+        if pruning.inside == "quantization" and pruning.rewind != "none":
+            # every round begins again (arXiv:1803.03635, section 1)
+            epochs *= pruning.rounds
+        return settings.model_copy(update={"epochs": max(1, epochs)})
+
     def quantized(self, cell: Cell) -> Any:
         """The student of a cell after quantization-aware training."""
         from codesign.compression.formats import measure_ranges, precision_of, uniform_widths
@@ -175,7 +186,7 @@ class SeedStudy:
             precision,
             self.teacher(cell.teacher),
             self.dataset,
-            self.settings.quantization,
+            self.quantization(cell),
             self.distillation(cell.teacher),
             pruning=self.pruning(cell) if cell.sparsity > 0 else None,
             early=self.student(cell.teacher).early,
@@ -188,7 +199,8 @@ class SeedStudy:
         from codesign.networks.shapes import layer_shapes
 
         if cell.precision == FLOAT:
-            return self._quality(self.pruned(cell))
+            student = self.pruned(cell)
+            return self._quality(student, student.network, cell)
         student = self.quantized(cell)
         folder = self.design_folder(cell)
         folder.mkdir(parents=True, exist_ok=True)
@@ -202,13 +214,13 @@ class SeedStudy:
             {name: arrays["bias"] for name, arrays in weights.items() if "bias" in arrays},
         )
         return {
-            **self._quality(student),
+            **self._quality(student, student.hardware()[0], cell),
             "average_weight_bits": student.precision.average_bits("weight"),
             "average_result_bits": student.precision.average_bits("result"),
             "estimated_luts": luts,
         }
 
-    def _quality(self, student: Any) -> dict[str, Any]:
+    def _quality(self, student: Any, built: Any, cell: Cell) -> dict[str, Any]:
         from codesign.networks.logits import predict_logits
         from codesign.training.evaluate import background_rejection, macro_auc
 
@@ -220,7 +232,7 @@ class SeedStudy:
             "auc": macro_auc(self.dataset.y_test, logits),
             "rejection": background_rejection(self.dataset.y_test, logits),
             "bops": metrics["bops"],
-            "reached_sparsity": metrics["sparsity"],
+            "removed": built.weights_removed(self.student(cell.teacher).network),
         }
 
     def measure_teachers(self) -> dict[str, Any]:
@@ -232,12 +244,17 @@ class SeedStudy:
             found["clusters"] = self.specialists.record.metrics["clusters"]
         for name, teacher in kinds.items():
             found[name] = teacher.record.metrics["test_accuracy"]
-        found["chosen"] = {
-            # a resumed study trained some of them in an earlier process
-            kind: self.student(kind).record.metrics["distillation"]
-            for kind in self.kinds
+        # a resumed study trained some of them in an earlier process
+        found["distillation"] = {
+            kind: self.student(kind).record.metrics["distillation"] for kind in self.kinds
         }
+        found["searched"] = [kind for kind in self.kinds if "search" in self.student(kind).record.metrics]
         return found
+
+    @property
+    def asks_more(self) -> bool:
+        """Whether there are kinds of teachers that the kept row of the teachers lacks."""
+        return not set(self.kinds) <= set(self.results["teachers"]["distillation"])
 
     def design_folder(self, cell: Cell) -> Path:
         """Where a quantized student is kept."""
@@ -296,14 +313,16 @@ def work(study: Study, seed: int, rtl: bool) -> None:
     else:
         jobs = [(cell.key, partial(one.measure, cell)) for cell in study.cells]
         jobs.append(("teachers", one.measure_teachers))
-    missing = [(key, job) for key, job in jobs if key not in one.results]
+    missing = [
+        (key, job) for key, job in jobs if key not in one.results or (key == "teachers" and one.asks_more)
+    ]
     began = time.monotonic()
     for index, (key, job) in enumerate(missing, 1):
         started = time.monotonic()
         try:
             row = job()
-        except ScanError as error:
-            # a student that was pruned to pieces may have no formats that keep what is left of it
+        except CodesignError as error:
+            # a student that was pruned to pieces may have no path, or no formats that keep what is left of it
             row = {"skipped": str(error)}
         one.keep(key, row)
         now = time.monotonic()

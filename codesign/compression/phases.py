@@ -10,7 +10,6 @@ import keras
 from codesign.compression.pruning.choose import sparsity_targets
 from codesign.compression.pruning.masked import SparsitySelector, n_rounds, scorer, train_masked
 from codesign.compression.pruning.scores import kernels_of
-from codesign.compression.pruning.units import removable_units
 from codesign.compression.qkd import co_study, require_one_network
 from codesign.core.progress import Progress
 from codesign.data import Dataset
@@ -86,9 +85,8 @@ class Phases:
         """The student learns from the teacher, losing weights in rounds."""
         targets = budget(prepared, pruning) or {}
         lesson, kernels = self._lesson(), kernels_of(self.model, self.names)
-        units, _ = removable_units(prepared)
         score = scorer(pruning, pruning.method, list(kernels), lesson)
-        selector = SparsitySelector(score, pruning, targets, units)
+        selector = SparsitySelector(score, pruning, targets, prepared)
         history = train_masked(
             lesson,
             selector,

@@ -68,7 +68,7 @@ def prune_student(
 ) -> PrunedStudent:
     """Prune a student while it goes on learning from the teacher.
 
-    Neurons and filters that are left without inputs or readers are removed from the network, whatever the method.
+    Neurons and filters that change no output any more are removed from the network.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def prune_student(
     Raises
     ------
     SettingsError
-        If `settings.layers` names an unknown layer, a sparsity would leave a layer without a weight or unit, or
-        there is no network to rewind to.
+        If `settings.layers` names an unknown layer, a sparsity would leave a layer without a weight or unit, there is
+        no network to rewind to, or so few weights are left that no path leads through the network.
     TrainingError
         If the loss is not finite.
     """
@@ -123,7 +123,7 @@ def prune_student(
             outcomes = selector.outcomes(network)
         else:
             outcomes = weight_outcomes(network, targets if settings.scope == "layer" else None)
-        network, dead = without_dead_units(network)
+        network, dead = without_dead_units(network, fold_batch_norm(network))
         model = build_float(network)
     extra = {
         "layers": {name: outcome.to_dict() for name, outcome in outcomes.items()},
@@ -171,8 +171,8 @@ def _selector(
 ) -> Selector:
     names = [layer.name for layer in student.network.weight_layers]
     if settings.method != "hardware":
-        units, _ = removable_units(student.network)
-        return SparsitySelector(scorer(settings, settings.method, names, lesson), settings, targets, units)
+        score = scorer(settings, settings.method, names, lesson)
+        return SparsitySelector(score, settings, targets, student.network)
     calibration = dataset.calibration(min(settings.saliency_samples, len(dataset.x_train)))
     costs = target_costs(student.network, hardware, settings.assumed_bits, calibration)
 

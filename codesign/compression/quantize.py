@@ -18,6 +18,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
+from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
 from codesign.networks.describe import describe_quantized
 from codesign.networks.description import Network
@@ -126,7 +127,8 @@ def quantize_student(
     ConversionError
         If a format has no QKeras form.
     SettingsError
-        If phases, rounds or sparsities cannot be.
+        If phases, rounds or sparsities cannot be, the early weights are of another network, or pruning leaves no path
+        through the network.
     TrainingError
         If the loss is not finite.
     """
@@ -135,6 +137,11 @@ def quantize_student(
     if pruning is not None:
         check_rounds(settings, pruning)
         rewind_to = rewound(early or {}, pruning)
+        if rewind_to is not None and _shapes(rewind_to) != _shapes(network):
+            raise SettingsError(
+                "pruning.rewind: the early weights are of another network than this student, which was pruned before; "
+                "prune it in one place only, or set rewind: none"
+            )
     started = time.monotonic()
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
@@ -161,13 +168,17 @@ def quantize_student(
     if pruning is not None:
         outcomes = weight_outcomes(on_grid, budget(prepared, pruning))
         extra["layers"] = {name: outcome.to_dict() for name, outcome in outcomes.items()}
-        extra["weights_removed"] = on_grid.weights_removed(prepared)
     trained, extra["dead_units_removed"] = without_dead_units(trained, on_grid)
     on_grid, _ = hardware_form(trained, precision)
+    extra["weights_removed"] = on_grid.weights_removed(prepared)
     record = student_record(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )
     return QuantizedStudent(trained, precision, joined(phases.histories), record)
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    return {layer.name: layer.weights["kernel"].shape for layer in network.weight_layers}
 
 
 def _folded_names(network: Network) -> dict[str, str]:

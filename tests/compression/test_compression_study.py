@@ -19,7 +19,7 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 def rows(
     teacher: str, precision: str, sparsity: float, tests: list[float], **more: Any
 ) -> list[dict[str, Any]]:
-    fixed = {"auc": 0.9, "rejection": 10.0, "bops": 1000.0, **more}
+    fixed = {"auc": 0.9, "rejection": 10.0, "bops": 1000.0, "removed": sparsity, **more}
     return [
         {
             "teacher": teacher,
@@ -48,7 +48,7 @@ GRID = [
             "test": 0.92,
             "auc": 0.949,
         },
-        **{"rejection": 10.0, "bops": 1000.0, "estimated_luts": 250, "mismatches": 0},
+        **{"rejection": 10.0, "bops": 1000.0, "estimated_luts": 250, "mismatches": 0, "removed": 0.8},
     },
     *rows(
         "kd", "6", 0.0, [0.92, 0.92, 0.92], bops=5000.0, auc=0.95, estimated_luts=1000, lut=1000, mismatches=2
@@ -59,21 +59,34 @@ GRID = [
 
 def test_differences_are_of_the_same_seeds() -> None:
     groups = results.grouped(GRID)
-    gain, error = results.paired(
-        groups["kd", "float", 0.0, "design"], groups["scratch", "float", 0.0, "design"]
-    )
+    gain = results.paired(groups["kd", "float", 0.0, "design"], groups["scratch", "float", 0.0, "design"])
     # 0.02, 0.01, 0.02
-    assert gain == pytest.approx(0.05 / 3)
-    assert error == pytest.approx(((2 * (0.01 / 3) ** 2 + (0.02 / 3) ** 2) / 2 / 3) ** 0.5)
+    assert gain.mean == pytest.approx(0.05 / 3)
+    assert gain.error == pytest.approx(((2 * (0.01 / 3) ** 2 + (0.02 / 3) ** 2) / 2 / 3) ** 0.5)
     shuffled = list(reversed(groups["scratch", "float", 0.0, "design"]))
-    assert results.paired(groups["kd", "float", 0.0, "design"], shuffled) == pytest.approx((gain, error))
+    again = results.paired(groups["kd", "float", 0.0, "design"], shuffled)
+    assert (again.mean, again.error, again.n) == pytest.approx((gain.mean, gain.error, 3))
+    # t of 97.5 % with two degrees of freedom is 4.303; the variance is 1/3 + 1/3 of that of one difference
+    half = 4.303 * gain.error * 3**0.5 * (2 / 3) ** 0.5
+    assert gain.interval == f"{100 * (gain.mean - half):+.2f} to {100 * (gain.mean + half):+.2f}"
+
+
+def test_a_cell_with_one_seed_has_no_spread() -> None:
+    grid = [*rows("scratch", "float", 0.0, [0.9, 0.92]), *rows("kd", "float", 0.0, [0.95])]
+    groups = results.grouped(grid)
+    assert "| 1 | 0% | 95.00 ± ? |" in results.table(groups)
+    assert "+5.00 ± nan points: NOT more than its standard error (one seed)" in "\n".join(
+        results.findings(groups, [])
+    )
+    results.draw(groups, "one")
 
 
 def test_the_findings_are_counted_from_the_rows() -> None:
-    chosen = {"kd": {"temperature": 2.0, "alpha": 0.1}}
+    learnt = {"kd": {"temperature": 2.0, "alpha": 0.1}, "ensemble": {"temperature": 3.0, "alpha": 0.3}}
+    told = {"distillation": learnt, "searched": ["kd"]}
     teachers = [
-        {"best member": 0.95, "ensemble": 0.97, "chosen": chosen},
-        {"best member": 0.96, "ensemble": 0.98, "chosen": chosen},
+        {"best member": 0.95, "ensemble": 0.97, **told},
+        {"best member": 0.96, "ensemble": 0.98, **told},
     ]
     text = "\n".join(results.findings(results.grouped(GRID), teachers))
     assert "one teacher against labels alone, dense, float: +1.67 ± 0.33 points: more than" in text
@@ -88,6 +101,7 @@ def test_the_findings_are_counted_from_the_rows() -> None:
         in text
     )
     assert "chosen for one teacher (seeds): T = 2 and alpha = 0.1 (2)" in text
+    assert "chosen for ensemble" not in text  # its design says both
     assert text.endswith("the logic of 6 designs against QKeras on their test parts: 6 samples differ")
 
 
@@ -101,10 +115,10 @@ def test_the_table_has_a_row_for_each_cell_and_no_invented_numbers() -> None:
     lines = results.table(results.grouped(GRID)).splitlines()
     assert len(lines) == 2 + 5
     assert (
-        "| labels alone | float | 0% | 91.00 ± 1.00 | 0.9000 ± 0.0000 | 10.0 ± 0.0 | 1,000 |  |  |  |  |  |"
+        "| labels alone | float | 0% | 3 | 0% | 91.00 ± 1.00 | 0.9000 ± 0.0000 | 10.0 ± 0.0 | 1,000 |  |  |  |  |  |"
         in lines
     )
-    assert {line.count("|") for line in lines} == {13}
+    assert {line.count("|") for line in lines} == {15}
 
 
 @pytest.mark.parametrize(
@@ -180,7 +194,9 @@ def test_a_student_without_formats_is_left_out_and_named(
         return {"test": 0.5}
 
     monkeypatch.setattr(SeedStudy, "measure", measure)
-    monkeypatch.setattr(SeedStudy, "measure_teachers", lambda self: {"ensemble": 0.9})
+    monkeypatch.setattr(
+        SeedStudy, "measure_teachers", lambda self: {"ensemble": 0.9, "distillation": {"scratch": {}}}
+    )
     cells = (Cell("scratch", "float", 0.9), Cell("scratch", "scan", 0.9))
     study = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits"}, 2, cells, tmp_path, 1)
     work(study, 0, False)

@@ -1,20 +1,23 @@
 """Units that no output depends on go, and every output stays."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from learning_tasks import clouds, convolutional, dense, images
 
 from codesign.compression.formats import measure_ranges, precision_of, uniform_widths
 from codesign.compression.prune import prune_student
-from codesign.compression.pruning.dead import dead_units, dead_weights, without_dead_units
+from codesign.compression.pruning.choose import lowest_masked
+from codesign.compression.pruning.dead import UselessWeights, dead_units, without_dead_units
 from codesign.compression.pruning.masked import SparsitySelector
-from codesign.compression.pruning.units import removable_units
 from codesign.compression.quantize import quantize_student
 from codesign.core.record import Record
+from codesign.errors import SettingsError
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
-from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.prepare import fold_batch_norm, hardware_form, prepare_for_quantization
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.distill import Student
 from codesign.training.fit import History
@@ -93,10 +96,9 @@ class TestDense:
         )
 
     def test_weights_of_dead_units_go_first(self, network):
-        units, _ = removable_units(network)
         kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
         held = {name: (kernel != 0).astype(np.float32) for name, kernel in kernels.items()}
-        useless = dead_weights(units, held)
+        useless = UselessWeights(network)(held)
         expected = np.zeros((5, 6), bool)
         expected[:, [0, 1, 2]] = True
         np.testing.assert_array_equal(useless["fc1"], expected)
@@ -108,11 +110,13 @@ class TestDense:
         scores = {name: 1 + np.abs(kernel) for name, kernel in kernels.items()}
         settings = PruningSettings(schedule="one_shot")
         gone = {name: int((mask == 0).sum()) for name, mask in held.items()}
+        useless["fc1"][:, 3] = True  # once its only reader has gone
         more = {"fc1": 5, "fc2": 11, "logits": 0}  # all that is useless and still there
         targets = {name: (gone[name] + more[name]) / mask.size for name, mask in held.items()}
-        masks = SparsitySelector(lambda: scores, settings, targets, units)(held, 1.0)
+        masks = SparsitySelector(lambda: scores, settings, targets, network)(held, 1.0)
         for name, mask in masks.items():
-            np.testing.assert_array_equal(mask == 0, (held[name] == 0) | useless[name])
+            assert (mask == 0).sum() == gone[name] + more[name]
+            assert not ((mask == 0) & (held[name] == 1) & ~useless[name]).any()
 
 
 def test_filters_go_through_a_pool_and_a_flatten():
@@ -128,6 +132,70 @@ def test_filters_go_through_a_pool_and_a_flatten():
         predict_logits(build_float(network), data.x_test),
         atol=1e-5,
     )
+
+
+def test_a_unit_without_inputs_is_in_use_where_no_bias_can_replace_it():
+    data = clouds(n=60)
+    network = describe(dense(data, 4, 3))
+    kept = {layer.name: np.ones_like(layer.weights["kernel"]) for layer in network.weight_layers}
+    kept["fc1"][:, 2] = 0
+    assert UselessWeights(network)(kept)["fc2"][2].all()
+    without_biases = network.map_layers(
+        lambda layer: (
+            replace(layer, weights={"kernel": layer.weights["kernel"]}) if layer.name == "fc2" else layer
+        )
+    )
+    assert not UselessWeights(without_biases)(kept)["fc2"].any()
+
+
+def test_what_one_choice_leaves_without_use_goes_in_the_same_choice():
+    network = describe(dense(clouds(n=60, n_features=16), 64, 32, 32))
+    scores = {layer.name: np.abs(layer.weights["kernel"]) for layer in network.weight_layers}
+    held = {name: np.ones_like(score) for name, score in scores.items()}
+    total = sum(mask.size for mask in held.values())
+    for options in ({"scope": "global"}, {}):
+        settings = PruningSettings(schedule="one_shot", sparsity=0.9, **options)
+        masks = SparsitySelector(lambda: scores, settings, dict.fromkeys(held, 0.9), network)(held, 1.0)
+        kept = sum(int(mask.sum()) for mask in masks.values())
+        assert kept == pytest.approx(0.1 * total, abs=2)
+        useless = UselessWeights(network)(masks)
+        wasted = sum(int((masks[name] * useless[name]).sum()) for name in masks)
+        assert wasted < 0.05 * kept
+
+
+def test_masks_that_leave_no_path_are_refused_with_the_layer():
+    network = describe(dense(clouds(n=60), 16, 8))
+    held = {layer.name: np.ones_like(layer.weights["kernel"]) for layer in network.weight_layers}
+    # each layer keeps weights, but those of fc2 read units of fc1 that have no input
+    scores = {name: RNG.random(mask.shape) for name, mask in held.items()}
+    scores["fc1"][:, :8] += 1
+    scores["fc2"][8:] += 1
+    settings = PruningSettings(schedule="one_shot", sparsity=0.5)
+    masks = {
+        name: lowest_masked(scores[name], mask, 0.5) if name != "logits" else mask
+        for name, mask in held.items()
+    }
+    with pytest.raises(
+        SettingsError, match=r"^pruning: .* nothing gets through layer 'fc1': none of its units has"
+    ):
+        UselessWeights(network).check_connected(masks)
+    # in small steps such scores leave a path
+    SparsitySelector(lambda: scores, settings, dict.fromkeys(held, 0.5), network)(held, 1.0)
+
+
+def test_a_normalisation_that_lets_nothing_through_counts():
+    network = describe(convolutional(images(n=60), 3))
+    kernel = network["conv1"].weights["kernel"].copy()
+    kernel[..., 1] = 0
+    norm = {**network["norm1"].weights, "beta": np.array([0.1, -0.5, 0.2], np.float32)}
+    network = network.map_layers(
+        lambda layer: {
+            "conv1": layer.with_weights(kernel=kernel) if layer.name == "conv1" else layer,
+            "norm1": layer.with_weights(**norm) if layer.name == "norm1" else layer,
+        }.get(layer.name, layer)
+    )
+    assert without_dead_units(network)[1] == {}
+    assert without_dead_units(network, fold_batch_norm(network))[1] == {"conv1": 1}
 
 
 class TestStages:
@@ -175,7 +243,7 @@ class TestStages:
         assert sum(metrics["dead_units_removed"].values()) > 0
         on_grid, _ = result.hardware()
         assert dead_units(on_grid) == {}
-        assert metrics["weights_removed"] >= 0.85
+        assert metrics["weights_removed"] == on_grid.weights_removed(prepared) >= 0.85
         # the record's quality is that of the model as it was trained; the smaller one computes the same
         right = (predict_logits(result.model(), data.x_test).argmax(axis=1) == data.y_test).mean()
         assert metrics["test_accuracy"] == pytest.approx(right)

@@ -41,7 +41,7 @@ def student(data):
 @pytest.fixture
 def masks_alone(monkeypatch):
     """Units that the masks leave without inputs or readers stay in the network: test_prune_dead.py has them go."""
-    monkeypatch.setattr("codesign.compression.prune.without_dead_units", lambda network: (network, {}))
+    monkeypatch.setattr("codesign.compression.prune.without_dead_units", lambda network, _: (network, {}))
 
 
 def pruned(student, teacher, data, hardware=None, **options):
@@ -82,7 +82,9 @@ def test_by_layer_with_exceptions_and_fractions_below_one_weight(student, teache
 
 @pytest.mark.usefixtures("masks_alone")
 def test_a_lottery_ticket_is_the_first_weights_under_the_last_masks(student, teacher, data):
-    result, _ = pruned(student, teacher, data, schedule="iterative", sparsity=0.75, rewind="initial")
+    result, _ = pruned(
+        student, teacher, data, method="magnitude", schedule="iterative", sparsity=0.75, rewind="initial"
+    )
     assert len(result.history.loss) == 2
     for layer in result.network.weight_layers:
         trained = np.abs(student.network[layer.name].weights["kernel"])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from codesign.compression.pruning.units import Units, removable_units, remove_units
+from codesign.errors import SettingsError
 from codesign.networks.description import LayerSpec, Network
 
 
@@ -50,31 +51,76 @@ def dead_units(network: Network) -> dict[str, np.ndarray]:
     return dead
 
 
-def dead_weights(units: Mapping[str, Units], kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights that are of no use: of units that nothing reads, or that read nothing and are constants.
+class UselessWeights:
+    """Which weights are of no use under given masks: those of units that nothing reads, or that read nothing.
+
+    A unit without inputs is a constant; what it was worth, a bias after it learns. Where no bias (or normalisation) is
+    after it, it counts as useless only if it is zero.
 
     Parameters
     ----------
-    units
-        Of the layers that can lose some.
-    kept
-        Masks by layer: 0 where a weight is gone.
-
-    Returns
-    -------
-    dict
-        By layer, bool in the kernel's shape. What a constant was worth, the biases after it can learn.
+    network
+        Whose layers are masked.
     """
-    useless = {name: np.zeros(mask.shape, bool) for name, mask in kept.items()}
-    for name, of in units.items():
-        if name not in kept or not all(reader in kept for reader in of.readers):
-            continue
-        alive = _is_read(of, kept) & _reads(kept[name])
-        useless[name] |= ~alive
-        for reader in of.readers:
-            positions = kept[reader].shape[-2] // of.count
-            useless[reader] |= ~np.tile(alive, positions)[:, None]
-    return useless
+
+    def __init__(self, network: Network) -> None:
+        self.units, _ = removable_units(network)
+        self.replaceable = {
+            name
+            for name, units in self.units.items()
+            if all(_has_offset(network, reader) for reader in units.readers)
+            or not (_has_offset(network, name) or units.along)
+        }
+
+    def __call__(self, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """By layer, bool in the kernel's shape.
+
+        Parameters
+        ----------
+        kept
+            Masks by layer: 0 where a weight is gone.
+        """
+        useless = {name: np.zeros(mask.shape, bool) for name, mask in kept.items()}
+        for name, alive in self._alive(kept).items():
+            useless[name] |= ~alive
+            for reader in self.units[name].readers:
+                positions = kept[reader].shape[-2] // len(alive)
+                useless[reader] |= ~np.tile(alive, positions)[:, None]
+        return useless
+
+    def check_connected(self, kept: Mapping[str, np.ndarray]) -> None:
+        """Refuse masks that leave no path from the inputs to the outputs.
+
+        Raises
+        ------
+        SettingsError
+            With the first layer that none leads through.
+        """
+        left = dict(kept)
+        gone = -1
+        while (now := sum(int((mask == 0).sum()) for mask in left.values())) > gone:
+            gone = now
+            left = {name: np.where(useless, 0, left[name]) for name, useless in self(left).items()}
+        for name, alive in self._alive(left).items():
+            if not alive.any():
+                raise SettingsError(
+                    f"pruning: so few weights are left that nothing gets through layer {name!r}: none of its units has an "
+                    "input and a reader; remove less of the network, or (pruning.layers) of the layers around it"
+                )
+
+    def _alive(self, kept: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        alive = {}
+        for name, units in self.units.items():
+            if name in kept and all(reader in kept for reader in units.readers):
+                read = _is_read(units, kept)
+                alive[name] = read & _reads(kept[name]) if name in self.replaceable else read
+        return alive
+
+
+def _has_offset(network: Network, name: str) -> bool:
+    """Whether a constant can be added to a layer's results."""
+    follows = network.consumers(name)
+    return "bias" in network[name].weights or any(layer.kind == "batch_norm" for layer in follows)
 
 
 def _reads(kernel: np.ndarray) -> np.ndarray:

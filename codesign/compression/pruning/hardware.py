@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from codesign.compression.pruning.choose import Masks, scheduled
+from codesign.compression.pruning.dead import UselessWeights
 from codesign.compression.pruning.outcome import Kept, LayerOutcome
 from codesign.compression.pruning.scores import unit_sums
 from codesign.compression.pruning.target_cost import Costs, TargetCost
@@ -49,6 +50,7 @@ class HardwareSelector:
     ) -> None:
         self.score, self.current, self.costs, self.settings = score, current, costs, settings
         network = current()
+        self.useless = UselessWeights(network)
         self.before = [cost.measure(network) for cost in costs]
 
     def __call__(self, held: Masks, progress: float) -> Masks:
@@ -59,14 +61,17 @@ class HardwareSelector:
         steps = _MOST_STEPS if progress >= 1 else 1
         for cost, before in zip(self.costs, self.before, strict=True):
             target = (1 - fraction) * before.total
-            of_units = unit_sums({name: scores[name] for name in cost.layers}, cost.units)
             for step in range(steps):
+                useless = self.useless(masks)
+                used = {name: np.where(useless[name], 0.0, scores[name]) for name in cost.layers}
+                of_units = unit_sums(used, cost.units)
                 now = cost.measure(masked(self.current(), masks))
                 missing = now.total - target
                 if missing <= (_CLOSE - 1) * target:
                     break
                 careful = _CAREFUL if cost.unit == "LUT" and step < steps - 1 else 1.0
                 remove_cheapest(masks, of_units, now.savings, careful * missing, cost)
+        self.useless.check_connected(masks)
         return masks
 
     def outcomes(self, network: Network) -> dict[str, LayerOutcome]:
