@@ -64,11 +64,14 @@ def _teacher_outputs(context: Context) -> int:
         return int(members[0].output_shape[-1])
     teacher = _one_network(context)
     if settings.kind == "specialists":
-        from codesign.training.clusters import named_clusters, require_several_classes
+        from codesign.networks.logits import ending_in_logits
+        from codesign.training.clusters import require_several_classes
+        from codesign.training.specialists import given_clusters, last_dense
 
-        require_several_classes(int(teacher.output_shape[-1]), f"the teacher {teacher.name!r}")
-        if not isinstance(settings.clusters, int):
-            named_clusters(settings.clusters, context.dataset.class_names)
+        n_outputs = int(teacher.output_shape[-1])
+        require_several_classes(n_outputs, f"the teacher {teacher.name!r}")
+        given_clusters(settings, n_outputs, context.dataset.class_names)
+        last_dense(ending_in_logits(teacher))
     return int(teacher.output_shape[-1])
 
 

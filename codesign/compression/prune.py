@@ -144,7 +144,14 @@ def check_pruning(network: Network, settings: PruningSettings) -> dict[str, floa
         If `settings.layers` names a layer that has none, or a fraction would leave a layer without any.
     """
     if settings.method == "structured":
-        removable, _ = removable_units(network)
+        removable, kept = removable_units(network)
+        refused = [
+            f"pruning.layers.{name}: cannot lose units: {kept[name]}"
+            for name in settings.layers
+            if name in kept
+        ]
+        if refused:
+            raise SettingsError(refused)
         return checked_targets({name: units.count for name, units in removable.items()}, settings, "units")
     return sparsity_targets(network, settings)
 

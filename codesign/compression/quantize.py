@@ -136,6 +136,7 @@ def quantize_student(
     rewind_to = None
     if pruning is not None:
         check_rounds(settings, pruning)
+        budget(network, pruning)
         rewind_to = rewound(early or {}, pruning)
         if rewind_to is not None and _shapes(rewind_to) != _shapes(network):
             raise SettingsError(

@@ -99,6 +99,10 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_cl
     """
     if not model.built:
         raise DataError(f"{what}: the model is not built; begin it with keras.Input(input_shape)")
+    if not getattr(model, "inputs", None):  # of a class of its own
+        raise DataError(
+            f"{what}: the layers of a {type(model).__name__} cannot be read; give a functional or sequential model"
+        )
     shape = tuple(model.input_shape[1:])
     if shape != tuple(input_shape):
         raise DataError(

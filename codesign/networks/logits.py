@@ -32,6 +32,15 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     return copy
 
 
+def are_probabilities(values: np.ndarray) -> bool:
+    """Whether outputs of shape `(n_samples, n_outputs)` look like probabilities: one in 0 to 1, or several that sum to 1."""
+    if values.min(initial=0.0) < 0:
+        return False
+    if values.shape[1] == 1:
+        return bool(values.max(initial=0.0) <= 1)
+    return bool(np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
+
+
 def predict_logits(model: keras.Model, x: np.ndarray, batch_size: int = 4096) -> np.ndarray:
     """The outputs of a model: float32 of shape `(n_samples, n_outputs)`."""
     return np.asarray(model.predict(x, batch_size=batch_size, verbose=0), dtype=np.float32)

@@ -44,10 +44,7 @@ def confusable_clusters(logits: np.ndarray, number: int, seed: int = 0) -> Clust
         If `number` is not between 2 and the number of classes less 1, or no group has two classes.
     """
     n_classes = logits.shape[1]
-    if not 2 <= number < n_classes:
-        raise SettingsError(
-            f"teacher.clusters: must be 2 to {n_classes - 1} groups of the {n_classes} classes, not {number}"
-        )
+    check_number(number, n_classes)
     columns = np.cov(softmax(logits.astype(np.float64), axis=1), rowvar=False)
     group_of = KMeans(number, n_init=_STARTS, random_state=seed).fit_predict(columns)
     groups = [tuple(np.flatnonzero(group_of == group).tolist()) for group in range(number)]
@@ -57,6 +54,14 @@ def confusable_clusters(logits: np.ndarray, number: int, seed: int = 0) -> Clust
             f"teacher.clusters: {number} groups of {n_classes} classes leave every class alone; ask for fewer groups"
         )
     return clusters
+
+
+def check_number(number: int, n_classes: int) -> None:
+    """Refuse a number of groups that the classes cannot make: `SettingsError`."""
+    if not 2 <= number < n_classes:
+        raise SettingsError(
+            f"teacher.clusters: must be 2 to {n_classes - 1} groups of the {n_classes} classes, not {number}"
+        )
 
 
 def named_clusters(groups: Sequence[Sequence[int | str]], class_names: Sequence[str]) -> Clusters:

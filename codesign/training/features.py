@@ -94,9 +94,44 @@ def student_side(
     return Term(settings.form, settings.weight, size, math.prod(shape)), flat
 
 
+def regressor_name(number: int) -> str:
+    """The layer that brings a hint's student features to the teacher's shape."""
+    return f"term_{number}_regressor"
+
+
+def least_squares(layer: keras.layers.Layer, features: np.ndarray, hints: np.ndarray) -> None:
+    """Give a regressor the weights with the least mean squared difference from the hints; in place.
+
+    A student that goes on with its hints in another stage keeps what it learnt from them, and a regressor needs to be
+    kept with no student.
+
+    Parameters
+    ----------
+    layer
+        Of `student_side`, built.
+    features
+        The student's, `(n_samples, ...)`, as the layer takes them.
+    hints
+        The teacher's, `(n_samples, ...)`.
+    """
+    rows = features.reshape(len(features), -1)
+    kernel_shape = layer.kernel.shape
+    if len(kernel_shape) > 2:
+        window = tuple(kernel_shape[:-2])
+        axes = tuple(range(1, 1 + len(window)))
+        patches = np.lib.stride_tricks.sliding_window_view(features, window, axes)
+        # (n, positions..., channels, window...) to a row for each position, in the kernel's order
+        patches = np.moveaxis(patches, len(window) + 1, -1)
+        rows = patches.reshape(-1, math.prod(kernel_shape[:-1]))
+    targets = hints.reshape(len(rows), -1)
+    rows = np.concatenate([rows, np.ones((len(rows), 1), rows.dtype)], axis=1).astype(np.float64)
+    solution, *_ = np.linalg.lstsq(rows, targets.astype(np.float64), rcond=1e-6)
+    layer.set_weights([solution[:-1].reshape(kernel_shape), solution[-1]])
+
+
 def _regressed(settings: TermSettings, student: Any, teacher_shape: tuple[int, ...], number: int) -> Any:
     """The student's features through a regressor to the hint's shape, flattened (arXiv:1412.6550, section 2.2)."""
-    shape, name = tuple(student.shape[1:]), f"term_{number}_regressor"
+    shape, name = tuple(student.shape[1:]), regressor_name(number)
     flatten = keras.layers.Flatten(name=f"{name}_flat")
     if len(teacher_shape) == 1 or len(shape) != len(teacher_shape):
         return keras.layers.Dense(math.prod(teacher_shape), name=name)(flatten(student))

@@ -127,9 +127,10 @@ class _Watch(keras.callbacks.Callback):
         self.best: tuple[float, float] | None = None
         self.best_epoch = 0
         self.weights: list[np.ndarray] | None = None
+        self.last_good: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        self.weights = self.model.get_weights()
+        self.weights = self.last_good = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
@@ -137,16 +138,21 @@ class _Watch(keras.callbacks.Callback):
             float(logs[key]) for key in ("loss", "val_loss", "packed_accuracy", "val_packed_accuracy")
         )
         if not all(map(math.isfinite, row)):
-            self.model.set_weights(self.weights)
-            raise TrainingError(
-                f"{self.what}: the loss is {row[0]} in epoch {epoch + 1} at learning rate "
-                f"{self.settings.learning_rate:g}; the weights of the last good epoch are kept; lower the learning "
-                "rate or check the data"
+            rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+            self.model.set_weights(self.last_good)
+            names = ("loss", "validation loss", "accuracy", "validation accuracy")
+            name, value = next(
+                (name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)
             )
+            raise TrainingError(
+                f"{self.what}: the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; the weights of "
+                "the last good epoch are kept; lower the learning rate or check the data"
+            )
+        self.last_good = self.model.get_weights()
         self.rows.append(row)
         score = (row[3] if self.keep_by == "accuracy" else 0.0, -row[1])
         if epoch >= self.keep_from and (self.best is None or score > self.best):
-            self.best, self.best_epoch, self.weights = score, epoch, self.model.get_weights()
+            self.best, self.best_epoch, self.weights = score, epoch, self.last_good
         self.progress.step(self.what, epoch + 1, self.settings.epochs, f"validation {row[3]:.4f}")
 
     def finish(self) -> History:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,13 +12,24 @@ import numpy as np
 from codesign.core.progress import SILENT, Progress
 from codesign.data import Dataset
 from codesign.errors import DataError, SettingsError
+from codesign.networks.logits import predict_logits
 from codesign.settings import DistillationSettings, TermSettings, TrainingSettings
 from codesign.training.cache import cached_arrays
-from codesign.training.features import features_of, layer_output, student_side, teacher_side
+from codesign.training.features import (
+    features_of,
+    layer_output,
+    least_squares,
+    regressor_name,
+    student_side,
+    teacher_side,
+)
 from codesign.training.fit import History, fit
 from codesign.training.losses import DistillationLoss, pack_targets
 from codesign.training.losses_combined import CombinedLoss, Term, pack_combined
 from codesign.training.teacher import Teacher
+
+_REGRESSED = 4096
+"""Samples that the regressor of a hint is fitted to."""
 
 Part = tuple[np.ndarray, np.ndarray]
 """Inputs and packed targets."""
@@ -93,7 +105,9 @@ def make_lesson(
     settings
         Temperature, alpha, form, terms.
     hints_only
-        Leave the logits out: train on the terms that name layers alone.
+        Leave the logits out: train on the terms that name layers alone. The regressors of hints begin at random
+        then (arXiv:1412.6550, section 2.2), otherwise at the least squares for the student as it is: hints that go on
+        beside the logits, here and in the stages after this one, do not undo what was learnt from them.
     renamed
         Student layers that have another name in `model` than in the settings.
 
@@ -114,10 +128,13 @@ def make_lesson(
         train, validation = ((x, pack_targets(y, logits)) for x, y, logits in _parts(dataset, teacher))
         return Lesson(model, model, DistillationLoss(alpha, temperature), train, validation)
     outputs, features = [model.outputs[0]], []
+    regressors: dict[int, Callable[[keras.layers.Layer], None]] = {}
     for number, term in enumerate(on_layers):
         arrays = _teacher_features(term, teacher, dataset)
         student = layer_output(model, str(term.student_layer), "the student", renamed)
         made, head = student_side(term, student, arrays["train"].shape[1:], number)
+        if term.form == "hint":
+            regressors[number] = _beginning(model, student, arrays["train"], dataset)
         terms.append(made)
         outputs.append(head)
         features.append([teacher_side(term.form, arrays[part]) for part in ("train", "validation")])
@@ -136,7 +153,24 @@ def make_lesson(
         for index, (x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
+    if not hints_only:
+        for number, begin in regressors.items():
+            begin(extended.get_layer(regressor_name(number)))
     return Lesson(model, extended, loss, train, validation)
+
+
+def _beginning(
+    model: keras.Model, student: Any, hints: np.ndarray, dataset: Dataset
+) -> Callable[[keras.layers.Layer], None]:
+    """How the regressor of a hint begins: at what fits the student's features, as they are now, best."""
+
+    def begin(layer: keras.layers.Layer) -> None:
+        few = slice(_REGRESSED)
+        least_squares(
+            layer, predict_logits(keras.Model(model.inputs, student), dataset.x_train[few]), hints[few]
+        )
+
+    return begin
 
 
 def chosen(settings: DistillationSettings) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
+from codesign.networks.logits import are_probabilities
 from codesign.settings import TeacherSettings
 from codesign.training.evaluate import accuracy
 from codesign.training.teacher import Teacher
@@ -86,6 +87,12 @@ def _parts(path: Path, dataset: Dataset) -> dict[str, np.ndarray]:
 
 def _by_rows(rows: np.ndarray, path: Path, dataset: Dataset) -> dict[str, np.ndarray]:
     needed = 1 + max(int(getattr(dataset.split, part).max()) for part in PARTS)
+    every_row_is_used = sum(len(getattr(dataset.split, part)) for part in PARTS) == needed
+    if rows.ndim == 2 and every_row_is_used and len(rows) > needed:
+        raise DataError(
+            f"the teacher {path} has {len(rows)} rows, but the data's source has {needed}; give one row of logits for "
+            "each row of the source, in its order"
+        )
     if rows.ndim != 2 or len(rows) < needed:
         raise DataError(
             f"the teacher {path} has shape {rows.shape}, but the split takes rows up to {needed - 1} "
@@ -113,8 +120,7 @@ def _check(logits: np.ndarray, where: str, part: str, dataset: Dataset) -> None:
     bad = int((~np.isfinite(logits)).any(axis=1).sum())
     if bad:
         raise DataError(f"{where}: {bad} of {n_samples} rows hold NaN or infinities; give finite logits")
-    if logits.shape[1] > 1 and logits.min() >= 0 and np.allclose(logits.sum(axis=1), 1.0, atol=1e-3):
-        raise DataError(
-            f"{where}: every row is positive and sums to 1, so these are probabilities; give logits (the "
-            "logarithm of the probabilities will do)"
-        )
+    if are_probabilities(logits):
+        found = "every row is positive and sums to 1" if logits.shape[1] > 1 else "every value is in 0 to 1"
+        will_do = "logarithm of the probabilities" if logits.shape[1] > 1 else "logarithm of p / (1 - p)"
+        raise DataError(f"{where}: {found}, so these are probabilities; give logits (the {will_do} will do)")

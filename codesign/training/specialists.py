@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -20,6 +21,7 @@ from codesign.settings import TeacherSettings, TrainingSettings
 from codesign.training.cache import OutputCache
 from codesign.training.clusters import (
     Clusters,
+    check_number,
     confusable_clusters,
     named_clusters,
     require_several_classes,
@@ -122,8 +124,9 @@ def train_specialists(
         If a loss is not finite.
     """
     require_several_classes(int(model.output_shape[-1]), f"the teacher {model.name!r}")
-    given = (
-        None if isinstance(settings.clusters, int) else named_clusters(settings.clusters, dataset.class_names)
+    given = given_clusters(settings, int(model.output_shape[-1]), dataset.class_names)
+    last_dense(
+        ending_in_logits(model if generalist is None or generalist.model is None else generalist.model)
     )
     started = time.monotonic()
     if generalist is None:
@@ -225,14 +228,29 @@ def _relabelled(labels: np.ndarray, cluster: tuple[int, ...]) -> np.ndarray:
     return new
 
 
-def _initial(generalist: keras.Model, cluster: tuple[int, ...]) -> keras.Model:
-    copy = ending_in_logits(generalist)
-    last = copy.outputs[0]._keras_history.operation
+def given_clusters(settings: TeacherSettings, n_classes: int, class_names: Sequence[str]) -> Clusters | None:
+    """The groups that a user named; ``None`` if they are to be found, as many as asked, which is checked."""
+    if isinstance(settings.clusters, int):
+        check_number(settings.clusters, n_classes)
+        return None
+    return named_clusters(settings.clusters, class_names)
+
+
+def last_dense(model: keras.Model) -> keras.layers.Dense:
+    """The layer that a generalist's logits come from; `DataError` if it is no Dense layer."""
+    functional = model._functional if isinstance(model, keras.Sequential) else model
+    last = functional.outputs[0]._keras_history.operation
     if not isinstance(last, keras.layers.Dense):
         raise DataError(
-            f"the teacher {generalist.name!r} ends in {type(last).__name__} {last.name!r}; specialists need a "
+            f"the teacher {model.name!r} ends in {type(last).__name__} {last.name!r}; specialists need a "
             "generalist whose logits come from a Dense layer"
         )
+    return last
+
+
+def _initial(generalist: keras.Model, cluster: tuple[int, ...]) -> keras.Model:
+    copy = ending_in_logits(generalist)
+    last = last_dense(copy)
     others = np.setdiff1d(np.arange(last.units), cluster)
     weights = [
         np.concatenate([array[..., list(cluster)], array[..., others].mean(axis=-1, keepdims=True)], axis=-1)

@@ -17,7 +17,7 @@ from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.build import weights_in
 from codesign.networks.design import check_fits
-from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.evaluate import accuracy
@@ -147,8 +147,20 @@ def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
 
 
 def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
-    """A model's logits on the three parts, by part: float32 of shape `(n_samples, n_outputs)`."""
-    return {part: predict_logits(model, dataset.part(part)[0]) for part in PARTS}
+    """A model's logits on the three parts, by part: float32 of shape `(n_samples, n_outputs)`.
+
+    Raises
+    ------
+    DataError
+        If they are probabilities: the model's softmax or sigmoid is where it was not found and left out.
+    """
+    logits = {part: predict_logits(model, dataset.part(part)[0]) for part in PARTS}
+    if are_probabilities(logits["validation"]):
+        raise DataError(
+            f"the teacher {model.name!r}: its outputs are probabilities, but its last layer is no softmax or sigmoid "
+            "that could be left out; give a model that ends in its logits, or in a Softmax or activation of its own"
+        )
+    return logits
 
 
 def teacher_of(

@@ -66,8 +66,8 @@ def test_differences_are_of_the_same_seeds() -> None:
     shuffled = list(reversed(groups["scratch", "float", 0.0, "design"]))
     again = results.paired(groups["kd", "float", 0.0, "design"], shuffled)
     assert (again.mean, again.error, again.n) == pytest.approx((gain.mean, gain.error, 3))
-    # t of 97.5 % with two degrees of freedom is 4.303; the variance is 1/3 + 1/3 of that of one difference
-    half = 4.303 * gain.error * 3**0.5 * (2 / 3) ** 0.5
+    # t of 97.5 % with two degrees of freedom is 4.3027; the variance is 1/3 + 1/3 of that of one difference
+    half = 4.302653 * gain.error * 3**0.5 * (2 / 3) ** 0.5
     assert gain.interval == f"{100 * (gain.mean - half):+.2f} to {100 * (gain.mean + half):+.2f}"
 
 

@@ -91,6 +91,20 @@ def test_a_sparsity_that_empties_a_layer_is_refused_with_its_name():
     )
 
 
+def test_one_budget_is_refused_only_where_layers_would_be_left_without_a_weight():
+    network = describe(dense(clouds(n=60), 4))  # 32 weights in two layers
+    assert sparsity_targets(network, PruningSettings(sparsity=0.94, scope="global")) == {
+        "fc1": 0.94,
+        "logits": 0.94,
+    }
+    assert sparsity_targets(network, PruningSettings(sparsity=0.99, method="hardware"))
+    with pytest.raises(
+        SettingsError,
+        match=r"^pruning\.sparsity: 0\.96 of the 32 weights leaves less than one for each of the 2 layers; set it to less$",
+    ):
+        sparsity_targets(network, PruningSettings(sparsity=0.96, scope="global"))
+
+
 def test_epochs_are_shared_and_the_last_round_has_the_rest():
     assert shared_epochs(11, 3) == [3, 3, 5]
     assert shared_epochs(3, 3) == [1, 1, 1]

@@ -124,11 +124,18 @@ def test_neurons_leave_and_the_shapes_shrink(student, teacher, data):
 
 def test_structured_pruning_refuses_to_empty_a_layer(student, teacher, data):
     with pytest.raises(SettingsError) as caught:
-        pruned(student, teacher, data, method="structured", layers={"fc2": 0.95, "logits": 0.1})
+        pruned(student, teacher, data, method="structured", layers={"fc2": 0.95, "fc7": 0.1})
     assert caught.value.faults == (
-        "pruning.layers.logits: the student has no such layer; its layers with units are fc1, fc2",
+        "pruning.layers.fc7: the student has no such layer; its layers with units are fc1, fc2",
         "pruning: a sparsity of 0.95 leaves none of the 6 units of layer 'fc2'; set pruning.layers.fc2 to less",
     )
+
+
+def test_a_layer_that_cannot_lose_units_is_refused_with_the_reason(student, teacher, data):
+    with pytest.raises(
+        SettingsError, match=r"^pruning\.layers\.logits: cannot lose units: its outputs are the network's$"
+    ):
+        pruned(student, teacher, data, method="structured", layers={"logits": 0.1})
 
 
 def test_whole_multipliers_of_the_target_go(student, teacher, data):

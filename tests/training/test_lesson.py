@@ -10,10 +10,10 @@ from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
-from codesign.settings import DistillationSettings, TeacherSettings, TermSettings
+from codesign.settings import DistillationSettings, TeacherSettings, TermSettings, TrainingSettings
 from codesign.training.cache import OutputCache
 from codesign.training.distill import distill_student
-from codesign.training.features import features_of
+from codesign.training.features import features_of, least_squares
 from codesign.training.lesson import make_lesson
 from codesign.training.losses import DistillationLoss
 from codesign.training.losses_features import attention_map, hint_loss
@@ -122,6 +122,47 @@ def test_attention_and_hints_of_feature_maps():
     map_ = attention_map(features_of(student, "relu1", data.x_train))
     np.testing.assert_allclose(outputs[:, 3:39], map_, rtol=1e-4, atol=1e-5)
     assert lesson.train[1].shape[1] == 1 + 3 + 36 + 3 * 3 * 5
+
+
+def hint_terms(lesson, x):
+    outputs = predict_logits(lesson.model, x)
+    targets = lesson.train[1]
+    return np.mean((targets[: len(x), 4:] - outputs[:, 3:]) ** 2)
+
+
+def test_the_regressor_begins_at_the_least_squares(data, teacher):
+    settings = with_terms({"form": "hint", "teacher_layer": "fc2", "student_layer": "fc1"})
+    student = dense(data, 4)
+    at_random = make_lesson(student, teacher, data, settings, hints_only=True)
+    lesson = make_lesson(student, teacher, data, settings)
+    ours = features_of(student, "fc1", data.x_train)
+    rows = np.concatenate([ours, np.ones((len(ours), 1))], axis=1)
+    fc2 = features_of(teacher.model, "fc2", data.x_train)
+    left = np.linalg.lstsq(rows, fc2, rcond=None)[1].sum() / fc2.size
+    assert hint_terms(lesson, data.x_train) == pytest.approx(left, rel=1e-3)
+    assert hint_terms(at_random, data.x_train) > 2 * left
+    # what the hints taught is not undone when a later stage makes its own lesson
+    at_random.fit(TrainingSettings(epochs=30, learning_rate=0.02))
+    learnt = hint_terms(at_random, data.x_train)
+    assert hint_terms(make_lesson(student, teacher, data, settings), data.x_train) <= learnt
+
+
+def test_a_convolution_of_hints_begins_at_the_least_squares():
+    data = images(n=60)
+    rng = np.random.default_rng(4)
+    layer = keras.layers.Conv2D(3, (4, 2))
+    features = rng.normal(size=(20, 6, 5, 2)).astype(np.float32)
+    hints = np.asarray(layer(features))
+    wanted = layer.get_weights()
+    layer.set_weights([np.zeros_like(array) for array in wanted])
+    least_squares(layer, features, hints)
+    for ours, theirs in zip(layer.get_weights(), wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    # and through a lesson: a teacher that is the student has hints that a regressor hits
+    model = convolutional(data, 2)
+    settings = with_terms({"form": "hint", "teacher_layer": "relu1", "student_layer": "relu1"})
+    lesson = make_lesson(model, teacher_for(model, data), data, settings)
+    assert hint_terms(lesson, data.x_train) < 1e-8
 
 
 class TestRefusals:

@@ -79,6 +79,17 @@ def test_refuses_logits_that_do_not_fit(data, rows, tmp_path):
         "the teacher FILE, train part: every row is positive and sums to 1, so these are probabilities; give logits "
         "(the logarithm of the probabilities will do)"
     )
+    np.save(path, np.concatenate([rows, rows]))
+    assert refused(path, data) == (
+        "the teacher FILE has 180 rows, but the data's source has 90; give one row of logits for each row of the source, "
+        "in its order"
+    )
+    two = clouds(n_classes=2, n=90)
+    np.save(path, 1 / (1 + np.exp(-rows[:, :1])))
+    assert refused(path, two) == (
+        "the teacher FILE, train part: every value is in 0 to 1, so these are probabilities; give logits (the logarithm "
+        "of p / (1 - p) will do)"
+    )
     np.save(path, np.full((90, 3), "a"))
     assert refused(path, data) == "the teacher FILE holds <U1 values; logits are numbers"
 

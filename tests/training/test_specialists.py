@@ -211,6 +211,13 @@ class TestSpecialistTeacher:
         ):
             train_specialists(dense(data, 3), data, settings)
 
+    def test_refuses_more_groups_than_the_classes_make_before_any_training(self, data):
+        settings = TeacherSettings(kind="specialists", clusters=3, epochs=10**6)
+        with pytest.raises(
+            SettingsError, match=r"^teacher\.clusters: must be 2 to 2 groups of the 3 classes, not 3$"
+        ):
+            train_specialists(dense(data, 3), data, settings)
+
     def test_refuses_a_generalist_that_does_not_end_in_a_dense_layer(self):
         import keras
 

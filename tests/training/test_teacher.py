@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
+from learning_tasks import clouds
 from small_chain import SmallChain, teacher_model
 
 from codesign.core.files import file_digest
@@ -106,3 +108,37 @@ def test_a_teacher_that_does_not_fit_is_refused_before_training(small_chain: Sma
     message = "^the teacher 'wrong': the output shape is \\(7,\\), but the data have 3 classes; end with Dense\\(3\\)$"
     with pytest.raises(DataError, match=message):
         train_teacher(model, small_chain.dataset, TeacherSettings(epochs=10**6))
+
+
+def test_a_softmax_that_cannot_be_left_out_is_refused(tmp_path: Path) -> None:
+    data = clouds(n=60)
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="softmax")], name="inner")
+    outer = keras.Sequential([keras.Input(data.input_shape), layers.Dense(4), inner], name="outer")
+    outer.save(tmp_path / "t.keras")
+    with pytest.raises(
+        DataError, match=r"^the teacher 'outer': its outputs are probabilities, but its last layer is no"
+    ):
+        load_teacher(tmp_path / "t.keras", data)
+
+
+@keras.saving.register_keras_serializable("codesign_tests")
+class OfItsOwn(keras.Model):
+    """A model whose layers are in no graph."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.dense = layers.Dense(3)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_a_model_of_a_class_of_its_own_is_refused(tmp_path: Path) -> None:
+    data = clouds(n=60)
+    model = OfItsOwn()
+    model(data.x_train)
+    model.save(tmp_path / "t.keras")
+    with pytest.raises(
+        DataError, match=r": the layers of a OfItsOwn cannot be read; give a functional or sequential"
+    ):
+        load_teacher(tmp_path / "t.keras", data)
