@@ -212,9 +212,11 @@ class TestSpecialistTeacher:
             train_specialists(dense(data, 3), data, settings)
 
     def test_refuses_more_groups_than_the_classes_make_before_any_training(self, data):
-        settings = TeacherSettings(kind="specialists", clusters=3, epochs=10**6)
+        n = data.n_classes
+        settings = TeacherSettings(kind="specialists", clusters=n, epochs=10**6)
         with pytest.raises(
-            SettingsError, match=r"^teacher\.clusters: must be 2 to 2 groups of the 3 classes, not 3$"
+            SettingsError,
+            match=rf"^teacher\.clusters: must be 2 to {n - 1} groups of the {n} classes, not {n}$",
         ):
             train_specialists(dense(data, 3), data, settings)
 
