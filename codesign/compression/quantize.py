@@ -26,6 +26,7 @@ from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.distill import check_same_outputs, student_record
 from codesign.training.fit import History, make_reproducible
+from codesign.training.lesson import check_terms
 from codesign.training.teacher import Teacher
 
 
@@ -149,7 +150,9 @@ def quantize_student(
     model = build_quantized(prepared, precision)
     check_same_outputs(teacher, model.output_shape[-1])
     names = [layer.name for layer in prepared.weight_layers]
-    phases = Phases(model, names, teacher, dataset, settings, distillation, _folded_names(network), progress)
+    renamed = _folded_names(network)
+    check_terms(model, teacher, distillation, renamed)
+    phases = Phases(model, names, teacher, dataset, settings, distillation, renamed, progress)
     phases.study()
     if pruning is None:
         phases.tutor()

@@ -191,7 +191,21 @@ def _parts(dataset: Dataset, teacher: Teacher) -> tuple[tuple[np.ndarray, np.nda
     )
 
 
-def _teacher_features(term: TermSettings, teacher: Teacher, dataset: Dataset) -> Mapping[str, np.ndarray]:
+def check_terms(
+    model: keras.Model,
+    teacher: Teacher,
+    settings: DistillationSettings,
+    renamed: Mapping[str, str] | None = None,
+) -> None:
+    """Look for the layers that terms name, before any training: `DataError` if one does not exist."""
+    for term in settings.terms:
+        if term.teacher_layer is not None:
+            _teacher_layers(term, teacher)
+            layer_output(model, str(term.student_layer), "the student", renamed)
+
+
+def _teacher_layers(term: TermSettings, teacher: Teacher) -> keras.Model:
+    """The network that has the term's layer."""
     name, model = str(term.teacher_layer), teacher.model
     if model is None:
         raise DataError(
@@ -199,6 +213,11 @@ def _teacher_features(term: TermSettings, teacher: Teacher, dataset: Dataset) ->
             "teacher, or terms without layers"
         )
     layer_output(model, name, "the teacher")
+    return model
+
+
+def _teacher_features(term: TermSettings, teacher: Teacher, dataset: Dataset) -> Mapping[str, np.ndarray]:
+    name, model = str(term.teacher_layer), _teacher_layers(term, teacher)
     key = {"teacher": teacher.record.digest, "dataset": dataset.digest, "layer": name}
     parts = {"train": dataset.x_train, "validation": dataset.x_validation}
     return cached_arrays(

@@ -10,7 +10,7 @@ from codesign.compression.formats import measure_ranges, precision_of, uniform_w
 from codesign.compression.qkd import CoStudyLoss, co_study
 from codesign.compression.quantize import quantize_student
 from codesign.core.record import Record
-from codesign.errors import SettingsError
+from codesign.errors import DataError, SettingsError
 from codesign.networks.describe import describe
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import (
@@ -192,6 +192,20 @@ def test_a_lottery_ticket_inside_quantization(data, teacher, network, precision)
     kernel = result.network["fc1"].weights["kernel"]
     assert (kernel == 0).sum() == round(0.5 * kernel.size)
     np.testing.assert_allclose(kernel, expected["fc1"].weights["kernel"] * (kernel != 0), rtol=1e-5)
+
+
+def test_what_later_phases_need_is_looked_for_before_the_first(
+    data, teacher, network, precision, monkeypatch
+):
+    monkeypatch.setattr("codesign.compression.phases.Phases.study", lambda _: pytest.fail("it trained"))
+    hints = DistillationSettings(terms=(TermSettings(form="hint", teacher_layer="fc1", student_layer="fc9"),))
+    with pytest.raises(
+        DataError, match=r"^the student has no layer 'fc9' to take features from; its layers are "
+    ):
+        quantized(network, precision, teacher, data, hints, self_study_epochs=1)
+    pruning = PruningSettings(inside="quantization", schedule="one_shot", layers={"fc9": 0.5})
+    with pytest.raises(SettingsError, match=r"^pruning\.layers\.fc9: the student has no such layer"):
+        quantized(network, precision, teacher, data, pruning=pruning, self_study_epochs=1)
 
 
 def test_early_weights_of_another_shape_are_refused(data, teacher, network, precision):
