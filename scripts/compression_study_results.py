@@ -120,14 +120,15 @@ def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     lines = []
     for (teacher, precision, sparsity, method), rows in groups.items():
         plain = groups.get(("scratch", precision, sparsity, method))
-        if plain is None or teacher == "scratch" or sparsity > 0:
+        if plain is None or teacher == "scratch" or (sparsity > 0 and teacher != "kd"):
             continue
         gain = paired(rows, plain)
+        what = f"{amount(sparsity, method)} pruned" if sparsity else "dense"
         holds = (
             "more than its standard error" if gain.mean > gain.error else "NOT more than its standard error"
         )
         lines.append(
-            f"- {NAMES[teacher]} against labels alone, dense, {precision}: {gain.points}: {holds} "
+            f"- {NAMES[teacher]} against labels alone, {what}, {precision}: {gain.points}: {holds} "
             f"({gain.interval}); AUC {paired(rows, plain, 'auc')}"
         )
     return lines
