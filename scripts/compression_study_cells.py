@@ -13,6 +13,18 @@ from codesign.core.files import file_digest, json_digest, read_json
 TEACHERS = ("scratch", "kd", "ensemble", "specialists")
 """Labels alone; the best member of the ensemble; the ensemble; a generalist, that member, with specialists."""
 
+NAMES = {
+    "scratch": "labels alone",
+    "kd": "one teacher",
+    "ensemble": "ensemble",
+    "specialists": "specialists",
+}
+"""What tables call them."""
+
+Row = Mapping[str, Any]
+Key = tuple[str, str, float, str]
+"""A result, and which cell it is of: teacher, precision, sparsity, method."""
+
 SCANNED = "scan"
 FLOAT = "float"
 

@@ -13,8 +13,9 @@ from codesign.compression.pruning.choose import checked_targets, sparsity_target
 from codesign.compression.pruning.choose import smallest_masked as smallest_masked
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.hardware import HardwareSelector
-from codesign.compression.pruning.masked import Selector, SparsitySelector, scorer, train_masked
+from codesign.compression.pruning.masked import Selector, scorer, train_masked
 from codesign.compression.pruning.outcome import Kept, LayerOutcome
+from codesign.compression.pruning.sparsity import SparsitySelector
 from codesign.compression.pruning.structured import prune_structured
 from codesign.compression.pruning.target_cost import target_costs
 from codesign.compression.pruning.units import removable_units
