@@ -70,4 +70,4 @@ def _lines(
         if not line and sparsity > 0 and (teacher, precision) in dense:
             line.append((0.0, dense[teacher, precision]))
         line.append((sparsity, groups[teacher, precision, sparsity, method]))
-    return lines
+    return {key: sorted(line, key=lambda cell: cell[0]) for key, line in lines.items()}

@@ -75,11 +75,18 @@ def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
 
 
 def _is_native(wire: FVariable, precision: FixedPoint) -> bool:
-    """Whether alkaid's own quantization does it; for RND_CONV it is the cheapest, but wrong for a single step."""
+    """Whether alkaid's own quantization does it.
+
+    For RND_CONV it is the cheapest, but wrong for a single step, and for a wire whose values all lie half-way between
+    two of its steps, as `2 x + 1/4` rounded to halves: alkaid adds half a step and looks at the bits below it, which
+    are no longer there.
+    """
     if precision.rounding not in _NATIVE_ROUNDING or precision.overflow not in _NATIVE_OVERFLOW:
         return False
     if precision.rounding != "RND_CONV":
         return True
+    if (settled(wire) + precision.step / 2).kif[2] < wire.kif[2]:
+        return False
     least, most = limits(precision) if precision.overflow != "WRAP" else (wire.low, wire.high)
     half_up = [math.floor(min(max(end, least), most) / precision.step + 0.5) for end in (wire.low, wire.high)]
     return half_up[0] < half_up[1]

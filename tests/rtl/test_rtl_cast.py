@@ -56,17 +56,18 @@ def test_every_mode_for_a_wider_source(rounding, overflow):
     signed=st.booleans(),
     rounding=st.sampled_from(ROUNDINGS),
     overflow=st.sampled_from(OVERFLOWS),
-    factor=st.sampled_from([1.0, -1.0, -3.0, 0.5]),
+    factor=st.sampled_from([1.0, -1.0, -3.0, 0.5, 2.0]),
     offset=st.integers(-20, 20),
+    finer=st.sampled_from([1, 2, 8]),
 )
 def test_any_format_after_scaling_and_an_offset(
-    source, width, integer_bits, signed, rounding, overflow, factor, offset
+    source, width, integer_bits, signed, rounding, overflow, factor, offset, finer
 ):
     try:
         target = FixedPoint(width, integer_bits, signed, rounding, overflow)
     except SettingsError:
         return
-    check(source, target, factor, offset * source.step)
+    check(source, target, factor, offset * source.step / finer)
 
 
 def test_bits_of_scaled_values_that_alkaids_own_optimizer_moves():
@@ -77,6 +78,13 @@ def test_bits_of_scaled_values_that_alkaids_own_optimizer_moves():
 def test_rounding_to_even_where_everything_falls_on_one_step():
     check(FixedPoint(2, 2), FixedPoint(3, 6, False, "RND_CONV", "SAT"), offset=14.0)
     check(FixedPoint(3, 3, signed=False), FixedPoint(3, 6, False, "RND_CONV", "WRAP"), offset=4.0)
+
+
+@pytest.mark.parametrize("overflow", ["SAT", "SAT_SYM", "WRAP"])
+def test_rounding_to_even_where_every_value_is_half_way(overflow):
+    # a neuron that pruning left one input: 2 x + 1/4, rounded to halves
+    check(FixedPoint(5, 3, False), FixedPoint(6, 5, False, "RND_CONV", overflow), factor=2.0, offset=0.25)
+    check(FixedPoint(5, 3), FixedPoint(5, 4, True, "RND_CONV", overflow), factor=-1.0, offset=0.125)
 
 
 @pytest.mark.parametrize("signed", [True, False])
