@@ -65,12 +65,9 @@ def _teacher_outputs(context: Context) -> int:
     teacher = _one_network(context)
     if settings.kind == "specialists":
         from codesign.networks.logits import ending_in_logits
-        from codesign.training.clusters import require_several_classes
         from codesign.training.specialists import given_clusters, last_dense
 
-        n_outputs = int(teacher.output_shape[-1])
-        require_several_classes(n_outputs, f"the teacher {teacher.name!r}")
-        given_clusters(settings, n_outputs, context.dataset.class_names)
+        given_clusters(teacher, settings, context.dataset.class_names)
         last_dense(ending_in_logits(teacher))
     return int(teacher.output_shape[-1])
 
@@ -93,7 +90,7 @@ def _check_learning(context: Context, student: Any, network: Any) -> None:
     """Check what distillation, pruning and quantization ask of the teacher's and the student's layers."""
     from codesign.compression.phases import check_rounds
     from codesign.compression.prune import check_pruning
-    from codesign.training.features import layer_output
+    from codesign.training.lesson import check_terms
 
     settings = context.settings
     check_pruning(network, settings.pruning)
@@ -112,7 +109,4 @@ def _check_learning(context: Context, student: Any, network: Any) -> None:
             f"the kind {settings.teacher.kind!r}; use the kind 'single', or terms without layers"
         )
     if terms:
-        teacher = _one_network(context)
-        for term in terms:
-            layer_output(teacher, str(term.teacher_layer), "the teacher")
-            layer_output(student, str(term.student_layer), "the student")
+        check_terms(student, _one_network(context), settings.distillation)

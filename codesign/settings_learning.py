@@ -161,8 +161,7 @@ class PruningSettings(TrainingSettings):
     and ``hardware`` take `rounds` in both. `rewind` puts the weights that stay back to the student's first ones
     (``initial``, the lottery ticket, arXiv:1803.03635) or to those of early training (``early``, arXiv:1912.05671)
     after each round, which then begins again: `epochs`, shared by the rounds, want to be as many trainings. With
-    ``none`` the weights are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to
-    the loss.
+    ``none`` the weights are fine-tuned. `l1` adds that times the sum of the weights' magnitudes to the loss.
 
     `inside` ``quantization`` prunes in rounds of quantization-aware training instead (arXiv:2102.11289).
     """

@@ -22,8 +22,8 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
     counted = all("lut" in row for key, rows in groups.items() if key[1] != FLOAT for row in rows)
     column = "lut" if counted else "estimated_luts"
     lines = _lines(groups)
+    several = len({method for _, _, method in lines}) > 1
     for index, ((teacher, precision, method), cells) in enumerate(lines.items()):
-        several = len({key[2] for key in lines}) > 1
         colour = f"C{list(METHODS).index(method)}" if several else _COLOURS[teacher]
         means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
         spreads = [100 * stdev(row["test"] for row in rows) if len(rows) > 1 else 0 for _, rows in cells]

@@ -48,8 +48,7 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
     """Mean and standard deviation over seeds, on the test part."""
     heads = (
         "teacher", "bits", "pruned", "seeds", "weights removed", "accuracy (%)", "AUC", "background rejection",
-        "BOPs", "mean weight bits",
-        "LUT, estimated", "LUT", "FF", "latency (ns)",
+        "BOPs", "mean weight bits", "LUT, estimated", "LUT", "FF", "latency (ns)",
     )  # fmt: skip
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
     for (teacher, precision, sparsity, method), rows in groups.items():

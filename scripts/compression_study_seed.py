@@ -128,12 +128,11 @@ class SeedStudy:
 
     def pruning(self, cell: Cell) -> Any:
         """How a cell's student is pruned: inside quantization where its widths are given and its method can be."""
-        settings = self.settings.pruning.model_copy(update=METHODS[cell.method])
-        update: dict[str, Any] = {"sparsity": cell.sparsity, "inside": "float"}
-        if cell.precision not in (FLOAT, SCANNED) and settings.method not in ("structured", "hardware"):
-            update |= {"inside": "quantization", "schedule": "iterative"}
-        # checked again: a copy is not
-        return PruningSettings.model_validate({**settings.model_dump(), **update})
+        values = {**self.settings.pruning.model_dump(), **METHODS[cell.method]}
+        values |= {"sparsity": cell.sparsity, "inside": "float"}
+        if cell.precision not in (FLOAT, SCANNED) and values["method"] not in ("structured", "hardware"):
+            values |= {"inside": "quantization", "schedule": "iterative"}
+        return PruningSettings.model_validate(values)
 
     def pruned(self, cell: Cell) -> Any:
         """The float student with that part removed while it goes on learning."""
@@ -322,6 +321,8 @@ def work(study: Study, seed: int, rtl: bool) -> None:
         try:
             row = job()
         except CodesignError as error:
+            if key == "teachers":
+                raise
             # a student that was pruned to pieces may have no path, or no formats that keep what is left of it
             row = {"skipped": str(error)}
         one.keep(key, row)

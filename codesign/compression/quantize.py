@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from codesign.compression.phases import Phases, budget, check_rounds
-from codesign.compression.prune import rewound
+from codesign.compression.prune import check_pruning, rewound
 from codesign.compression.pruning.choose import weight_outcomes
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import joined
@@ -134,16 +134,7 @@ def quantize_student(
         If the loss is not finite.
     """
     pruning = pruning if pruning is not None and pruning.inside == "quantization" else None
-    rewind_to = None
-    if pruning is not None:
-        check_rounds(settings, pruning)
-        budget(network, pruning)
-        rewind_to = rewound(early or {}, pruning)
-        if rewind_to is not None and _shapes(rewind_to) != _shapes(network):
-            raise SettingsError(
-                "pruning.rewind: the early weights are of another network than this student, which was pruned before; "
-                "prune it in one place only, or set rewind: none"
-            )
+    rewind_to = None if pruning is None else _checked_rewind(network, settings, pruning, early or {})
     started = time.monotonic()
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
@@ -151,7 +142,7 @@ def quantize_student(
     check_same_outputs(teacher, model.output_shape[-1])
     names = [layer.name for layer in prepared.weight_layers]
     renamed = _folded_names(network)
-    check_terms(model, teacher, distillation, renamed)
+    check_terms(model, teacher.model, distillation, renamed)
     phases = Phases(model, names, teacher, dataset, settings, distillation, renamed, progress)
     phases.study()
     if pruning is None:
@@ -179,6 +170,21 @@ def quantize_student(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )
     return QuantizedStudent(trained, precision, joined(phases.histories), record)
+
+
+def _checked_rewind(
+    network: Network, settings: QuantizationSettings, pruning: PruningSettings, early: Mapping[str, Network]
+) -> Network | None:
+    """The network that pruning rewinds to, if any; `SettingsError` for all that would end the training later."""
+    check_rounds(settings, pruning)
+    check_pruning(network, pruning)
+    rewind_to = rewound(early, pruning)
+    if rewind_to is not None and _shapes(rewind_to) != _shapes(network):
+        raise SettingsError(
+            "pruning.rewind: the early weights are of another network than this student, which was pruned before; "
+            "prune it in one place only, or set rewind: none"
+        )
+    return rewind_to
 
 
 def _shapes(network: Network) -> dict[str, tuple[int, ...]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -18,8 +20,7 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    functional = copy._functional if isinstance(copy, keras.Sequential) else copy
-    last = functional.outputs[0]._keras_history.operation
+    functional, last = _functional(copy), last_operation(copy)
     activation = getattr(getattr(last, "activation", None), "__name__", "")
     # the last may also be an operation, as keras.ops.softmax makes it
     if type(last).__name__ in ("Softmax", "Sigmoid") or (
@@ -30,6 +31,16 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
         last.activation = keras.activations.linear
         return keras.Model(functional.inputs, functional.outputs, name=model.name)
     return copy
+
+
+def last_operation(model: keras.Model) -> Any:
+    """The layer or operation that a functional or sequential model's outputs come from."""
+    return _functional(model).outputs[0]._keras_history.operation
+
+
+def _functional(model: keras.Model) -> keras.Model:
+    """A sequential model's functional one, which has the graph."""
+    return model._functional if isinstance(model, keras.Sequential) else model
 
 
 def are_probabilities(values: np.ndarray) -> bool:

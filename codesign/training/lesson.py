@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -128,13 +127,15 @@ def make_lesson(
         train, validation = ((x, pack_targets(y, logits)) for x, y, logits in _parts(dataset, teacher))
         return Lesson(model, model, DistillationLoss(alpha, temperature), train, validation)
     outputs, features = [model.outputs[0]], []
-    regressors: dict[int, Callable[[keras.layers.Layer], None]] = {}
     for number, term in enumerate(on_layers):
         arrays = _teacher_features(term, teacher, dataset)
         student = layer_output(model, str(term.student_layer), "the student", renamed)
         made, head = student_side(term, student, arrays["train"].shape[1:], number)
-        if term.form == "hint":
-            regressors[number] = _beginning(model, student, arrays["train"], dataset)
+        if term.form == "hint" and not hints_only:
+            regressor = keras.Model(model.inputs, head).get_layer(regressor_name(number))
+            few = slice(_REGRESSED)
+            ours = predict_logits(keras.Model(model.inputs, student), dataset.x_train[few])
+            least_squares(regressor, ours, arrays["train"][few])
         terms.append(made)
         outputs.append(head)
         features.append([teacher_side(term.form, arrays[part]) for part in ("train", "validation")])
@@ -153,24 +154,7 @@ def make_lesson(
         for index, (x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
-    if not hints_only:
-        for number, begin in regressors.items():
-            begin(extended.get_layer(regressor_name(number)))
     return Lesson(model, extended, loss, train, validation)
-
-
-def _beginning(
-    model: keras.Model, student: Any, hints: np.ndarray, dataset: Dataset
-) -> Callable[[keras.layers.Layer], None]:
-    """How the regressor of a hint begins: at what fits the student's features, as they are now, best."""
-
-    def begin(layer: keras.layers.Layer) -> None:
-        few = slice(_REGRESSED)
-        least_squares(
-            layer, predict_logits(keras.Model(model.inputs, student), dataset.x_train[few]), hints[few]
-        )
-
-    return begin
 
 
 def chosen(settings: DistillationSettings) -> tuple[float, float]:
@@ -193,7 +177,7 @@ def _parts(dataset: Dataset, teacher: Teacher) -> tuple[tuple[np.ndarray, np.nda
 
 def check_terms(
     model: keras.Model,
-    teacher: Teacher,
+    teacher: keras.Model | None,
     settings: DistillationSettings,
     renamed: Mapping[str, str] | None = None,
 ) -> None:
@@ -204,9 +188,9 @@ def check_terms(
             layer_output(model, str(term.student_layer), "the student", renamed)
 
 
-def _teacher_layers(term: TermSettings, teacher: Teacher) -> keras.Model:
-    """The network that has the term's layer."""
-    name, model = str(term.teacher_layer), teacher.model
+def _teacher_layers(term: TermSettings, model: keras.Model | None) -> keras.Model:
+    """The teacher's network, which has the term's layer."""
+    name = str(term.teacher_layer)
     if model is None:
         raise DataError(
             f"{term.form}: the teacher has no layer {name!r}: only its logits are known; use a single network as the "
@@ -217,7 +201,7 @@ def _teacher_layers(term: TermSettings, teacher: Teacher) -> keras.Model:
 
 
 def _teacher_features(term: TermSettings, teacher: Teacher, dataset: Dataset) -> Mapping[str, np.ndarray]:
-    name, model = str(term.teacher_layer), _teacher_layers(term, teacher)
+    name, model = str(term.teacher_layer), _teacher_layers(term, teacher.model)
     key = {"teacher": teacher.record.digest, "dataset": dataset.digest, "layer": name}
     parts = {"train": dataset.x_train, "validation": dataset.x_validation}
     return cached_arrays(

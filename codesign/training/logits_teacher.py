@@ -87,16 +87,16 @@ def _parts(path: Path, dataset: Dataset) -> dict[str, np.ndarray]:
 
 def _by_rows(rows: np.ndarray, path: Path, dataset: Dataset) -> dict[str, np.ndarray]:
     needed = 1 + max(int(getattr(dataset.split, part).max()) for part in PARTS)
-    every_row_is_used = sum(len(getattr(dataset.split, part)) for part in PARTS) == needed
-    if rows.ndim == 2 and every_row_is_used and len(rows) > needed:
-        raise DataError(
-            f"the teacher {path} has {len(rows)} rows, but the data's source has {needed}; give one row of logits for "
-            "each row of the source, in its order"
-        )
     if rows.ndim != 2 or len(rows) < needed:
         raise DataError(
             f"the teacher {path} has shape {rows.shape}, but the split takes rows up to {needed - 1} "
             "(counted from 0) of the data's source; give one row of logits for each row of the source, in its order"
+        )
+    every_row_is_used = sum(len(getattr(dataset.split, part)) for part in PARTS) == needed
+    if every_row_is_used and len(rows) > needed:
+        raise DataError(
+            f"the teacher {path} has {len(rows)} rows, but the data's source has {needed}; give one row of logits for "
+            "each row of the source, in its order"
         )
     values = _as_float(rows, path)
     return {part: values[getattr(dataset.split, part)] for part in PARTS}

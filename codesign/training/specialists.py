@@ -16,7 +16,7 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
-from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.logits import ending_in_logits, last_operation, predict_logits
 from codesign.settings import TeacherSettings, TrainingSettings
 from codesign.training.cache import OutputCache
 from codesign.training.clusters import (
@@ -123,13 +123,10 @@ def train_specialists(
     TrainingError
         If a loss is not finite.
     """
-    require_several_classes(int(model.output_shape[-1]), f"the teacher {model.name!r}")
-    given = given_clusters(settings, int(model.output_shape[-1]), dataset.class_names)
-    last_dense(
-        ending_in_logits(model if generalist is None or generalist.model is None else generalist.model)
-    )
+    given = given_clusters(model, settings, dataset.class_names)
     started = time.monotonic()
     if generalist is None:
+        last_dense(ending_in_logits(model))
         generalist = train_teacher(model, dataset, settings, seed=seed, progress=progress)
     if generalist.model is None:
         raise DataError("the generalist has no network of its own; give a teacher of one network")
@@ -228,8 +225,12 @@ def _relabelled(labels: np.ndarray, cluster: tuple[int, ...]) -> np.ndarray:
     return new
 
 
-def given_clusters(settings: TeacherSettings, n_classes: int, class_names: Sequence[str]) -> Clusters | None:
-    """The groups that a user named; ``None`` if they are to be found, as many as asked, which is checked."""
+def given_clusters(
+    model: keras.Model, settings: TeacherSettings, class_names: Sequence[str]
+) -> Clusters | None:
+    """The groups that a user named for a network's classes; ``None`` if they are to be found. Both are checked."""
+    n_classes = int(model.output_shape[-1])
+    require_several_classes(n_classes, f"the teacher {model.name!r}")
     if isinstance(settings.clusters, int):
         check_number(settings.clusters, n_classes)
         return None
@@ -238,8 +239,7 @@ def given_clusters(settings: TeacherSettings, n_classes: int, class_names: Seque
 
 def last_dense(model: keras.Model) -> keras.layers.Dense:
     """The layer that a generalist's logits come from; `DataError` if it is no Dense layer."""
-    functional = model._functional if isinstance(model, keras.Sequential) else model
-    last = functional.outputs[0]._keras_history.operation
+    last = last_operation(model)
     if not isinstance(last, keras.layers.Dense):
         raise DataError(
             f"the teacher {model.name!r} ends in {type(last).__name__} {last.name!r}; specialists need a "

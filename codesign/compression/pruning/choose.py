@@ -37,23 +37,21 @@ def checked_targets(sizes: Mapping[str, int], settings: PruningSettings, units: 
         if name not in sizes
     ]
     if settings.method == "hardware":
-        return targets  # a fraction of the cost
-    if settings.scope == "global":
+        pass  # a fraction of the cost, not of what the layers have
+    elif settings.scope == "global":
         total = sum(sizes.values())
         if round(settings.sparsity * total) > total - len(sizes):
             faults.append(
                 f"pruning.sparsity: {settings.sparsity:g} of the {total} {units} leaves less than one for each of the "
                 f"{len(sizes)} layers; set it to less"
             )
-        if faults:
-            raise SettingsError(faults)
-        return targets
-    faults += [
-        f"pruning: a sparsity of {target:g} leaves none of the {sizes[name]} {units} of layer {name!r}; set "
-        f"pruning.layers.{name} to less"
-        for name, target in targets.items()
-        if round(target * sizes[name]) >= sizes[name]
-    ]
+    else:
+        faults += [
+            f"pruning: a sparsity of {target:g} leaves none of the {sizes[name]} {units} of layer {name!r}; set "
+            f"pruning.layers.{name} to less"
+            for name, target in targets.items()
+            if round(target * sizes[name]) >= sizes[name]
+        ]
     if faults:
         raise SettingsError(faults)
     return targets

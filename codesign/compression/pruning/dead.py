@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
@@ -29,12 +30,12 @@ def without_dead_units(network: Network, on_grid: Network | None = None) -> tupl
         How many units each layer lost, without the layers that lost none.
     """
     built = network if on_grid is None else on_grid
-    before = {layer.name: layer.weights["kernel"].shape[-1] for layer in network.weight_layers}
+    removed: Counter[str] = Counter()
     # without its reader a unit may be one that nothing reads
     while dead := dead_units(built):
         built, network = remove_units(built, dead), remove_units(network, dead)
-    after = {layer.name: layer.weights["kernel"].shape[-1] for layer in network.weight_layers}
-    return network, {name: before[name] - after[name] for name in before if after[name] < before[name]}
+        removed.update({name: len(indices) for name, indices in dead.items()})
+    return network, dict(removed)
 
 
 def dead_units(network: Network) -> dict[str, np.ndarray]:

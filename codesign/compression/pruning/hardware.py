@@ -62,13 +62,13 @@ class HardwareSelector:
         for cost, before in zip(self.costs, self.before, strict=True):
             target = (1 - fraction) * before.total
             for step in range(steps):
-                useless = self.useless(masks)
-                used = {name: np.where(useless[name], 0.0, scores[name]) for name in cost.layers}
-                of_units = unit_sums(used, cost.units)
                 now = cost.measure(masked(self.current(), masks))
                 missing = now.total - target
                 if missing <= (_CLOSE - 1) * target:
                     break
+                useless = self.useless(masks)
+                used = {name: np.where(useless[name], 0.0, scores[name]) for name in cost.layers}
+                of_units = unit_sums(used, cost.units)
                 careful = _CAREFUL if cost.unit == "LUT" and step < steps - 1 else 1.0
                 remove_cheapest(masks, of_units, now.savings, careful * missing, cost)
         self.useless.check_connected(masks)
