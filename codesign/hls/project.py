@@ -217,7 +217,8 @@ def _forget(folder: Path, stamp: str, digest: str) -> None:
             text = path.read_text(encoding="utf-8", errors="replace")
             changed = text.replace(str(folder), ".")
             if path.suffix in (".yml", ".sh"):
-                changed = changed.replace(stamp, digest[: len(stamp)])
+                # YAML quotes a stamp that could be read as a number
+                changed = changed.replace(f"'{stamp}'", stamp).replace(stamp, digest[: len(stamp)])
             if changed != text:
                 path.write_text(changed, encoding="utf-8")
         elif path.suffix == ".keras":

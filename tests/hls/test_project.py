@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,17 @@ def test_the_same_student_makes_the_same_bytes(small_chain: SmallChain, tmp_path
     assert tree_digests(tmp_path / "again") == {
         name: d for name, d in first.items() if not name.startswith(BUILD)
     }
+
+
+def test_a_stamp_of_digits_alone_makes_no_other_bytes(
+    small_chain: SmallChain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # YAML quotes such a string: one stamp in forty
+    monkeypatch.setattr("uuid.uuid4", lambda: uuid.UUID("12345678-1234-4234-8234-123456781234"))
+    again = convert(
+        small_chain.quantized, small_chain.dataset, small_chain.settings.hardware, tmp_path / "again"
+    )
+    assert again.project.digest == small_chain.converted.project.digest
 
 
 def test_the_graph_is_kept_without_hls4ml(small_chain: SmallChain, project: HlsProject) -> None:
