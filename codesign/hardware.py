@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +90,14 @@ class VerifiedStudent:
         The table.
     record
         The stage's evidence.
+    test
+        The test part sample by sample: `outputs` `(n_samples, n_outputs)`, `targets` `(n_samples, ...)` and
+        `class_names`, as `test.npz` keeps them for comparisons and pages.
     """
 
     verification: Verification
     record: Record
+    test: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def convert(
@@ -288,7 +292,8 @@ def verify(
         metrics,
         time.monotonic() - started,
     )
-    return VerifiedStudent(table, record)
+    test = {"outputs": reference, "targets": dataset.y_test, "class_names": np.array(dataset.class_names)}
+    return VerifiedStudent(table, record, test)
 
 
 def compare_all(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import read_json, write_json
+import numpy as np
+
+from codesign.core.files import read_json, write_arrays, write_json
 from codesign.core.record import Record
 from codesign.stages.context import Context
 
@@ -113,12 +115,15 @@ class Verification:
         )
 
     def save(self, value: Any, folder: Path) -> None:
-        """Keep the table."""
+        """Keep the table, and what came out for every test sample."""
         write_json(folder / "verification.json", value.verification.to_dict())
+        write_arrays(folder / "test.npz", value.test)
 
     def load(self, context: Context, folder: Path, record: Record) -> Any:
-        """Read it back."""
+        """Read it back; older runs have no single samples."""
         from codesign.hardware import VerifiedStudent
         from codesign.verification import Verification as Table
 
-        return VerifiedStudent(Table.from_dict(read_json(folder / "verification.json")), record)
+        path = folder / "test.npz"
+        test = dict(np.load(path)) if path.is_file() else {}
+        return VerifiedStudent(Table.from_dict(read_json(folder / "verification.json")), record, test)

@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from small_chain import SmallChain
 
+from codesign.core.classes import predicted_classes
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import DataError, ToolNotFoundError, VerificationError
-from codesign.hardware import compare_all
+from codesign.hardware import compare_all, verify
 from codesign.hls.graph import Graph, Node
+from codesign.stages import STAGES
 from codesign.verification import RUNGS, Rung, Verification, climb, verify_project
 
 GRID = FixedPoint(6, 3)
@@ -164,6 +166,22 @@ def test_a_converted_student_agrees_on_the_whole_test_part(small_chain: SmallCha
         name: (len(small_chain.dataset.x_test), 0) for name in RUNGS
     }
     assert reference.shape == (len(small_chain.dataset.x_test), 3)
+
+
+def test_the_outputs_of_the_test_part_are_kept_sample_by_sample(
+    small_chain: SmallChain, tmp_path: Path
+) -> None:
+    verified = verify(small_chain.quantized, small_chain.converted, small_chain.dataset)
+    stage = next(stage for stage in STAGES if stage.name == "verification")
+    stage.save(verified, tmp_path)
+    kept = stage.load(None, tmp_path, verified.record).test  # type: ignore[arg-type]
+    dataset = small_chain.dataset
+    assert (kept["targets"] == dataset.y_test).all()
+    assert tuple(kept["class_names"]) == dataset.class_names
+    right = predicted_classes(kept["outputs"]) == dataset.y_test
+    assert right.mean() == verified.record.metrics["test_accuracy"]
+    (tmp_path / "test.npz").unlink()  # as of older runs
+    assert stage.load(None, tmp_path, verified.record).test == {}  # type: ignore[arg-type]
 
 
 def test_a_project_is_verified_by_its_own_golden_outputs(small_chain: SmallChain) -> None:
