@@ -35,7 +35,7 @@ def main() -> int:
     arguments = parser.parse_args()
     import_backend()
     from codesign.compression.scan import scan_bit_widths
-    from codesign.compression.scan_trials import TrialRunner
+    from codesign.compression.scan_trials import ScannedNetwork
     from codesign.networks.prepare import prepare_for_quantization
     from codesign.settings import ScanSettings
     from codesign.training.evaluate import accuracy
@@ -54,7 +54,7 @@ def main() -> int:
     )
 
     prepared = prepare_for_quantization(network)
-    runner = TrialRunner(
+    runner = ScannedNetwork(
         prepared, dataset.x_validation, dataset.y_validation, dataset.calibration(2000), accuracy
     )
     seconds, equal = [], True

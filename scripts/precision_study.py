@@ -126,11 +126,11 @@ class Seed:
 
     @cached_property
     def runner(self) -> Any:
-        from codesign.compression.scan_trials import TrialRunner
+        from codesign.compression.scan_trials import ScannedNetwork
         from codesign.training.evaluate import accuracy
 
         data = self.dataset
-        return TrialRunner(
+        return ScannedNetwork(
             self.prepared, data.x_validation, data.y_validation, data.calibration(2000), accuracy
         )
 

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from codesign.compression.formats import measure_ranges
-from codesign.compression.scan_candidates import Candidates
-from codesign.compression.scan_journal import Journal
-from codesign.compression.scan_proof import prove_accumulators
-from codesign.compression.scan_quality import CheckedQuality
 from codesign.compression.scan_result import ScanResult as ScanResult
 from codesign.compression.scan_result import Trial as Trial
+from codesign.compression.scan_result import prove_accumulators
 from codesign.compression.scan_search import Search
-from codesign.compression.scan_trials import TrialRunner
+from codesign.compression.scan_trials import CheckedQuality, Journal, ScannedNetwork
 from codesign.compression.students import AnyStudent
 from codesign.core.files import arrays_digest, json_digest
 from codesign.core.precision_map import PrecisionMap
@@ -76,19 +73,18 @@ def scan_bit_widths(
     calibration = dataset.calibration(min(settings.calibration_samples, len(dataset.x_train)))
     ranges = measure_ranges(network, calibration, settings.percentile)
     checked = CheckedQuality.of(settings, quality)
-    runner = TrialRunner(
+    scanned = ScannedNetwork(
         network, dataset.x_validation, dataset.y_validation, calibration, checked, cost=settings.cost
     )
     key = _digest(network.digest, dataset, settings, checked)
     kept = Journal(None if journal is None else Path(journal), key)
-    candidates = Candidates(network, ranges, runner, settings, kept)
-    search = Search(candidates, progress)
+    search = Search(scanned, ranges, settings, kept, progress)
     precision, reached = search.run()
-    proofs = prove_accumulators(runner.emulator(precision))
+    proofs = prove_accumulators(scanned.emulator(precision))
     metrics = {
-        "float_quality": runner.float_quality,
+        "float_quality": scanned.float_quality,
         "quality": reached,
-        **_metrics(candidates, precision, dataset),
+        **_metrics(search, precision, dataset),
         "trials": len(search.trials),
         "sparsity": student.network.sparsity,
         "parameters": network.n_parameters,
@@ -105,20 +101,20 @@ def scan_bit_widths(
         metrics,
         time.monotonic() - started,
     )
-    return ScanResult(precision, tuple(search.trials), runner.float_quality, reached, record, proofs)
+    return ScanResult(precision, tuple(search.trials), scanned.float_quality, reached, record, proofs)
 
 
-def _metrics(candidates: Candidates, precision: PrecisionMap, dataset: Dataset) -> dict[str, Any]:
-    runner = candidates.runner
+def _metrics(search: Search, precision: PrecisionMap, dataset: Dataset) -> dict[str, Any]:
+    scanned = search.network
     metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, runner.logits(precision)),
-        "test_accuracy": accuracy(dataset.y_test, runner.logits_of(precision, dataset.x_test)),
+        "validation_accuracy": accuracy(dataset.y_validation, scanned.logits(precision)),
+        "test_accuracy": accuracy(dataset.y_test, scanned.logits_of(precision, dataset.x_test)),
         "average_weight_bits": precision.average_bits("weight"),
-        "bops": runner.bops(precision),
-        "overflows": runner.overflows(precision),
-        "seconds_per_trial": candidates.seconds / max(1, candidates.measured),
+        "bops": scanned.bops(precision),
+        "overflows": scanned.overflows(precision),
+        "seconds_per_trial": search.seconds / max(1, search.measured),
     }
-    return metrics | ({"estimated_luts": runner.luts(precision)} if runner.cost_unit == "luts" else {})
+    return metrics | ({"estimated_luts": scanned.luts(precision)} if scanned.cost_unit == "luts" else {})
 
 
 def _digest(network: str, dataset: Dataset, settings: ScanSettings, quality: CheckedQuality) -> str:

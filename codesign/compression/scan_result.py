@@ -8,10 +8,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from codesign.compression.scan_proof import AccumulatorProof
 from codesign.core.files import read_json, write_json, write_text
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.record import Record
+from codesign.emulation import Emulator
+from codesign.emulation.accumulators import proven_accumulators
 
 Phase = Literal["uniform", "layers"]
 
@@ -49,6 +51,41 @@ class Trial:
     cost: float
     accepted: bool = False
     start: int | None = None
+
+
+@dataclass(frozen=True)
+class AccumulatorProof:
+    """What is known of the sums of one layer, whatever the input.
+
+    Parameters
+    ----------
+    layer
+        The layer, in hardware form.
+    precision
+        The narrowest format that holds every sum, as hls4ml spells it; fractional bits are those of the products.
+    least, most
+        Values that no sum leaves, for any input on the input grid: interval analysis over the rounded weights and
+        the formats of the layer's inputs. A sum reaches them if its inputs can take their limits together.
+    inferred_bits
+        The width that hls4ml gives the accumulator, which must hold the worst weights of the weight format.
+    """
+
+    layer: str
+    precision: str
+    least: float
+    most: float
+    inferred_bits: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether the format holds everything between the bounds."""
+        precision = FixedPoint.parse(self.precision)
+        return precision.minimum <= self.least and self.most <= precision.maximum
+
+    @property
+    def sentence(self) -> str:
+        """What is proved, in words."""
+        return f"{self.precision} holds every sum: {self.least:g} to {self.most:g} for any input on the input grid"
 
 
 @dataclass(frozen=True)
@@ -110,6 +147,23 @@ class ScanResult:
         proofs = tuple(AccumulatorProof(**proof) for proof in kept["accumulators"])
         precision = PrecisionMap.load(folder / "precision_map.json")
         return cls(precision, trials, kept["float_quality"], kept["quality"], record, proofs)
+
+
+def prove_accumulators(emulator: Emulator) -> tuple[AccumulatorProof, ...]:
+    """Bound the sums of every layer of a converted network.
+
+    Raises
+    ------
+    ConversionError
+        If an input exists that overflows an accumulator.
+    """
+    bounds = emulator.accumulators
+    return tuple(
+        AccumulatorProof(
+            name, str(precision), bounds[name].least, bounds[name].most, bounds[name].precision.width
+        )
+        for name, precision in proven_accumulators(emulator).items()
+    )
 
 
 def _csv(trials: tuple[Trial, ...]) -> str:

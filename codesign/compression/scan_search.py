@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
 
-from codesign.compression.scan_candidates import Candidates
-from codesign.compression.scan_descent import Descent
-from codesign.compression.scan_result import Trial
+from codesign.compression.formats import INPUT, Ranges, Widths, precision_of, uniform_widths
+from codesign.compression.scan_result import Phase, Trial
+from codesign.compression.scan_trials import Journal, ScannedNetwork
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import Progress
-from codesign.errors import ScanError
+from codesign.errors import DataError, ScanError
+from codesign.settings import ScanSettings
+
+TensorName = tuple[str, str]
+"""A layer and which of its tensors: `weight` or `result`."""
 
 
 class Search:
@@ -17,8 +22,14 @@ class Search:
 
     Parameters
     ----------
-    candidates
-        Measures widths of the network, within the settings.
+    network
+        What is measured, prepared for quantization.
+    ranges
+        The extremes of its tensors.
+    settings
+        Tolerance, margin, limits.
+    journal
+        What an interrupted scan measured; a candidate in it is not run again.
     progress
         Told of every trial.
 
@@ -26,11 +37,24 @@ class Search:
     ----------
     trials
         Every candidate: the curve, then each descent.
+    measured, seconds
+        How many candidates were run, and how long that and making bases for them took.
     """
 
-    def __init__(self, candidates: Candidates, progress: Progress) -> None:
-        self.candidates, self.progress = candidates, progress
+    def __init__(
+        self,
+        network: ScannedNetwork,
+        ranges: Ranges,
+        settings: ScanSettings,
+        journal: Journal,
+        progress: Progress,
+    ) -> None:
+        self.network, self.ranges, self.settings = network, ranges, settings
+        self.journal, self.progress = journal, progress
+        self.least_quality = network.float_quality - settings.tolerance
         self.trials: list[Trial] = []
+        self.measured = 0
+        self.seconds = 0.0
         self._done = self._expected = 0
 
     def run(self) -> tuple[PrecisionMap, float]:
@@ -43,27 +67,68 @@ class Search:
         """
         starts = self._starts()
         self._expected = self._done + sum(map(self._trials_below, starts))
-        descents = [Descent(self.candidates, bits, self._tell).run() for bits in starts]
+        descents = [self._descend(bits) for bits in starts]
         best = min(descents, key=lambda descent: (descent.now.cost, -descent.now.quality))
         for descent in descents:
             led = descent is best
             self.trials += [replace(trial, accepted=trial.accepted and led) for trial in descent.trials]
         self.progress.step("scan", self._done, self._done, f"quality {best.now.quality:.4f}")
-        return self.candidates.precision(best.widths), best.now.quality
+        return self.precision(best.widths), best.now.quality
+
+    def precision(self, widths: Widths) -> PrecisionMap:
+        """The formats of widths; `DataError` if no format of these widths holds the ranges."""
+        return precision_of(self.network.network, self.ranges, widths, self.settings.margin_bits)
+
+    def uniform(self, bits: int) -> Widths:
+        """The widths of one point of the curve."""
+        return uniform_widths(self.network.network, bits, self.settings.input_bits)
+
+    def tensors(self, widths: Widths) -> list[TensorName]:
+        """Every tensor whose width is searched, in the order of the network: input, weights, results."""
+        names = [] if self.settings.input_bits else [(INPUT, "result")]
+        names += [(name, "weight") for name in widths.weights]
+        return names + [(name, "result") for name in widths.results]
+
+    def _measure(
+        self, widths: Widths, phase: Phase, name: TensorName | None, bits: int, start: int | None = None
+    ) -> Trial | None:
+        """Measure one candidate, or take it from the journal; ``None`` if no format of these widths holds the ranges."""
+        try:
+            precision = self.precision(widths)
+        except DataError:
+            return None
+        reached = self.journal.get(precision.digest)
+        if reached is None:
+            started = time.monotonic()
+            reached = self.network.measure(precision)
+            self.seconds += time.monotonic() - started
+            self.measured += 1
+            self.journal.add(precision.digest, reached)
+        layer, tensor = name or (None, None)
+        return Trial(phase, layer, tensor, bits, **reached, start=start)
+
+    def _rebase(self, widths: Widths) -> None:
+        """Let the candidates to come be computed from where they differ from these widths."""
+        started = time.monotonic()
+        self.network.rebase(self.precision(widths))
+        self.seconds += time.monotonic() - started
+
+    def _keeps_quality(self, trial: Trial) -> bool:
+        return trial.quality >= self.least_quality
 
     def _starts(self) -> list[int]:
         """Measure the whole curve; its knee, and a good width above, from where more tensors can give way.
 
         The knee is the last good width before one that fails.
         """
-        settings = self.candidates.settings
+        settings = self.settings
         good: list[int] = []
         ended = False
         for bits in range(settings.most_bits, settings.least_bits - 1, -1):
-            trial = self.candidates.trial(self.candidates.uniform(bits), "uniform", None, bits)
+            trial = self._measure(self.uniform(bits), "uniform", None, bits)
             if trial is None:
                 break
-            keeps = self.candidates.keeps_quality(trial) and not ended
+            keeps = self._keeps_quality(trial) and not ended
             # wide formats that fail by chance do not end the search, the first failure after a good one does
             ended = ended or (bool(good) and not keeps)
             good += [bits] if keeps else []
@@ -73,10 +138,48 @@ class Search:
             raise ScanError(self._nothing_found())
         return sorted({good[-1], min(good[-1] + settings.headroom_bits, good[0])})
 
+    def _descend(self, start: int) -> _Descent:
+        """From one width everywhere, narrow one tensor by a bit at a time, the one that saves most for what it loses.
+
+        It ends when no tensor may lose a bit more.
+        """
+        widths = self.uniform(start)
+        self._rebase(widths)
+        now = self._measure(widths, "uniform", None, start)
+        assert now is not None, "it was measured for the curve"
+        descent = _Descent(widths, now, [], self.tensors(widths))
+        while tried := self._round(descent, start):
+            open_ = [trial for trial in tried if _name(trial) in descent.open]
+            taken = max(open_, key=lambda trial: self._worth(descent.now, trial), default=None)
+            descent.trials += [replace(trial, accepted=trial is taken) for trial in tried]
+            if taken is not None:
+                descent.widths, descent.now = narrowed(descent.widths, _name(taken))[0], taken
+                self._rebase(descent.widths)
+        return descent
+
+    def _round(self, descent: _Descent, start: int) -> list[Trial]:
+        """Try every open tensor one bit narrower; those that may not lose it are closed for good."""
+        tried: list[Trial] = []
+        for name in list(descent.open):
+            widths, bits = narrowed(descent.widths, name)
+            allowed = bits >= self.settings.least_bits
+            trial = self._measure(widths, "layers", name, bits, start) if allowed else None
+            if trial is not None:
+                tried.append(trial)
+                self._tell(f"{name[0]} {name[1]} {bits} bits")
+            if trial is None or not self._keeps_quality(trial) or trial.cost >= descent.now.cost:
+                # what fails now fails later too: the rest only gets narrower
+                descent.open.remove(name)
+        return tried
+
+    def _worth(self, now: Trial, trial: Trial) -> float:
+        """Saved cost for lost quality; losing nothing counts as a tenth of a sample."""
+        lost = max(now.quality - trial.quality, 0.1 * self.network.resolution)
+        return (now.cost - trial.cost) / lost
+
     def _trials_below(self, bits: int) -> int:
         """About how many trials a descent has: each tensor is tried in every round until it is closed."""
-        knobs = self.candidates.knobs(self.candidates.uniform(bits))
-        return 2 * len(knobs) * (bits - self.candidates.settings.least_bits)
+        return 2 * len(self.tensors(self.uniform(bits))) * (bits - self.settings.least_bits)
 
     def _tell(self, note: str) -> None:
         self._done += 1
@@ -85,7 +188,7 @@ class Search:
         self.progress.step("scan", self._done, total, note)
 
     def _nothing_found(self) -> str:
-        settings = self.candidates.settings
+        settings = self.settings
         if not self.trials:
             return (
                 f"no format of {settings.most_bits} bits everywhere (scan.input_bits: {settings.input_bits}) holds the "
@@ -95,6 +198,32 @@ class Search:
         clipping = " or scan.percentile" if settings.percentile < 100 else ""
         return (
             f"no uniform width up to scan.most_bits = {settings.most_bits} keeps the quality within "
-            f"{settings.tolerance:g} of the float network's {self.candidates.runner.float_quality:.4f}; the best is "
+            f"{settings.tolerance:g} of the float network's {self.network.float_quality:.4f}; the best is "
             f"{best.quality:.4f} at {best.bits} bits; raise scan.tolerance or scan.most_bits{clipping}"
         )
+
+
+@dataclass
+class _Descent:
+    """Where a descent stands: its widths, what they reach, what it tried, and the tensors that may still lose a bit."""
+
+    widths: Widths
+    now: Trial
+    trials: list[Trial]
+    open: list[TensorName]
+
+
+def narrowed(widths: Widths, name: TensorName) -> tuple[Widths, int]:
+    """The widths with one tensor a bit narrower, and its new width."""
+    layer, tensor = name
+    if tensor == "weight":
+        bits = widths.weights[layer] - 1
+        return replace(widths, weights={**widths.weights, layer: bits}), bits
+    if layer == INPUT and INPUT not in widths.results:
+        return replace(widths, input=widths.input - 1), widths.input - 1
+    bits = widths.results[layer] - 1
+    return replace(widths, results={**widths.results, layer: bits}), bits
+
+
+def _name(trial: Trial) -> TensorName:
+    return str(trial.layer), str(trial.tensor)

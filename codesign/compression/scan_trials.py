@@ -1,19 +1,25 @@
-"""Measuring one candidate of the scan: quality, overflows and cost of a precision map, without converting anew."""
+"""Measuring one candidate of the scan: quality, overflows and cost of a precision map, without converting anew; once."""
 
 from __future__ import annotations
 
+import inspect
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Literal, TypedDict
 
 import numpy as np
 
 from codesign.compression.formats import nominal_precision
+from codesign.core.files import write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import TENSORS, PrecisionMap
 from codesign.core.target import Target
 from codesign.cost import bops_of, estimate_luts
 from codesign.emulation import Emulator, Session, count_overflows
+from codesign.errors import OutputFolderError, ScanError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import Graph, read_graph
 from codesign.networks.build import build_float
@@ -21,23 +27,23 @@ from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form
 from codesign.networks.shapes import layer_shapes
-from codesign.training.evaluate import Quality
+from codesign.settings import ScanSettings
+from codesign.training.evaluate import QUALITIES, Quality
 
 CostUnit = Literal["bops", "luts"]
 Types = dict[str, dict[str, FixedPoint]]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a candidate reached."""
+class Reached(TypedDict):
+    """What a candidate reached: quality, values that wrap or saturate on the calibration set, and cost."""
 
     quality: float
     overflows: int
     cost: float
 
 
-class TrialRunner:
-    """Measures candidates on one set of samples; formats are arguments, nothing is converted or compiled again.
+class ScannedNetwork:
+    """A network that is measured at any formats on one set of samples; nothing is converted or compiled again.
 
     The network is converted to an hls4ml graph once. A candidate is run by the bit-exact emulator, from the first layer
     whose formats differ from those of the *base*: the results of the base's layers are kept.
@@ -84,10 +90,13 @@ class TrialRunner:
         self._session = Session(x, memory_bytes=keep_bytes)
         self._planned: tuple[str, Emulator] = ("", self.base)
 
-    def measure(self, precision: PrecisionMap) -> Measured:
+    def measure(self, precision: PrecisionMap) -> Reached:
         """Quality, overflows on the calibration set, and cost of a candidate."""
-        quality = self.quality(self.labels, self.logits(precision))
-        return Measured(quality, self.overflows(precision), self.cost(precision))
+        return Reached(
+            quality=self.quality(self.labels, self.logits(precision)),
+            overflows=self.overflows(precision),
+            cost=self.cost(precision),
+        )
 
     def overflows(self, precision: PrecisionMap) -> int:
         """How many values wrap or saturate on the calibration set, weights and biases included."""
@@ -148,8 +157,135 @@ def _changed(base: Emulator, formats: PrecisionMap) -> Types:
     for name, tensors in wanted.items():
         now = base.graph[name].types
         different = {
-            tensor: kind for tensor, kind in tensors.items() if kind is not None and now[tensor] != kind
+            tensor: precision
+            for tensor, precision in tensors.items()
+            if precision is not None and now[tensor] != precision
         }
         if different:
             changed[name] = different
     return changed
+
+
+@dataclass(frozen=True)
+class CheckedQuality:
+    """A quality whose faults are told in a sentence.
+
+    Parameters
+    ----------
+    name
+        What messages call it.
+    function
+        `(labels, logits) -> quality`, higher is better; labels int64 `(n_samples,)`, logits `(n_samples, n_outputs)`.
+    """
+
+    name: str
+    function: Quality
+
+    @classmethod
+    def of(cls, settings: ScanSettings, given: Quality | None) -> CheckedQuality:
+        """The user's function, or else the one that the settings name."""
+        if given is None:
+            return cls(settings.quality, QUALITIES[settings.quality])
+        return cls(getattr(given, "__qualname__", type(given).__name__), given)
+
+    @property
+    def key(self) -> str:
+        """Tells one quality from another between runs: the name, and a function's source where it can be read."""
+        if self.function in QUALITIES.values():
+            return self.name
+        try:
+            return f"{self.name}\n{inspect.getsource(self.function)}"
+        except (OSError, TypeError):
+            return self.name
+
+    def __call__(self, labels: np.ndarray, logits: np.ndarray) -> float:
+        """Measure.
+
+        Raises
+        ------
+        ScanError
+            If the function raises, or returns no finite number.
+        """
+        try:
+            value = self.function(labels, logits)
+        except Exception as error:
+            raise ScanError(
+                f"the quality {self.name!r} raised {type(error).__name__} on {len(labels)} samples with logits of shape "
+                f"{logits.shape}: {error}; it takes (labels, logits) and returns a number"
+            ) from error
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise ScanError(
+                f"the quality {self.name!r} must return a number, not {value!r} ({type(value).__name__})"
+            ) from None
+        if not math.isfinite(number):
+            raise ScanError(
+                f"the quality {self.name!r} is {number} on {len(labels)} samples; it must be finite: check that every "
+                "class has samples in the validation part"
+            )
+        return number
+
+
+class Journal:
+    """Measurements by key, in a file that grows by a line with each of them.
+
+    Parameters
+    ----------
+    path
+        A JSON-lines file; its folder exists. ``None`` keeps nothing.
+    digest
+        Of everything that the measurements depend on; a file with another one is begun anew.
+
+    Raises
+    ------
+    OutputFolderError
+        If the file cannot be written.
+    """
+
+    def __init__(self, path: Path | None, digest: str) -> None:
+        self.path = path
+        self.known = {} if path is None else _read_journal(path, digest)
+        if path is None:
+            return
+        lines = [json.dumps({"scan": digest})] + [
+            json.dumps({"key": key, "value": value}) for key, value in self.known.items()
+        ]
+        try:
+            # written anew without the half line that an interruption may have left
+            write_text(path, "\n".join(lines) + "\n")
+        except OSError as error:
+            raise OutputFolderError(
+                f"the journal {path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+
+    def get(self, key: str) -> Reached | None:
+        """What was measured, or ``None``."""
+        return self.known.get(key)
+
+    def add(self, key: str, value: Reached) -> None:
+        """Keep a measurement, on the disk before the next one begins."""
+        self.known[key] = value
+        if self.path is not None:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"key": key, "value": value}) + "\n")
+
+
+def _read_journal(path: Path, digest: str) -> dict[str, Reached]:
+    if not path.is_file():
+        return {}
+    known: dict[str, Reached] = {}
+    head, *lines = path.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    try:
+        if json.loads(head) != {"scan": digest}:
+            return {}
+        for line in lines:
+            row = json.loads(line)
+            value = row["value"]
+            known[row["key"]] = Reached(
+                quality=float(value["quality"]), overflows=int(value["overflows"]), cost=float(value["cost"])
+            )
+    except (ValueError, KeyError, TypeError):
+        # what stands before the damage counts
+        pass
+    return known

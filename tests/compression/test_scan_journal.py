@@ -7,8 +7,7 @@ import pytest
 from scan_tasks import task
 
 from codesign.compression.scan import scan_bit_widths
-from codesign.compression.scan_journal import Journal
-from codesign.compression.scan_trials import TrialRunner
+from codesign.compression.scan_trials import Journal, ScannedNetwork
 from codesign.errors import OutputFolderError
 from codesign.settings import ScanSettings
 from codesign.stages.learning import SCAN_JOURNAL, Scan
@@ -16,11 +15,15 @@ from codesign.stages.learning import SCAN_JOURNAL, Scan
 SETTINGS = ScanSettings(tolerance=0.03, calibration_samples=100, most_bits=7)
 
 
+def reached(quality):
+    return {"quality": quality, "overflows": 0, "cost": 10.5}
+
+
 @pytest.fixture
 def measured(monkeypatch):
     """How many candidates were really run; the scan is interrupted at `stop_at`."""
     count = SimpleNamespace(number=0, stop_at=None)
-    measure = TrialRunner.measure
+    measure = ScannedNetwork.measure
 
     def counted(self, precision):
         if count.number == count.stop_at:
@@ -28,7 +31,7 @@ def measured(monkeypatch):
         count.number += 1
         return measure(self, precision)
 
-    monkeypatch.setattr(TrialRunner, "measure", counted)
+    monkeypatch.setattr(ScannedNetwork, "measure", counted)
     return count
 
 
@@ -77,26 +80,36 @@ def test_the_stage_keeps_trials_over_an_interruption_and_tidies_up(measured, tmp
     assert not (tmp_path / SCAN_JOURNAL).exists()
 
 
-@pytest.mark.parametrize("damage", ['{"key": "c", "va', "null\n", '{"key": "c"}\n', "\x00\x00"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        '{"key": "c", "va',
+        "null\n",
+        '{"key": "c"}\n',
+        "\x00\x00",
+        '{"key": "c", "value": {"quality": 1}}\n',
+        '{"key": "c", "value": {"quality": null, "overflows": 0, "cost": 1}}\n',
+    ],
+)
 def test_what_stands_before_a_damaged_line_counts(tmp_path, damage):
     path = tmp_path / "trials.jsonl"
     journal = Journal(path, "digest")
-    journal.add("a", {"quality": 0.1})
-    journal.add("b", {"quality": 0.2})
+    journal.add("a", reached(0.1))
+    journal.add("b", reached(0.2))
     with path.open("a") as file:
         file.write(damage)
     again = Journal(path, "digest")
-    again.add("d", {"quality": 0.3})
+    again.add("d", reached(0.3))
     assert dict(Journal(path, "digest").known) == {
-        "a": {"quality": 0.1},
-        "b": {"quality": 0.2},
-        "d": {"quality": 0.3},
+        "a": reached(0.1),
+        "b": reached(0.2),
+        "d": reached(0.3),
     }
 
 
 def test_a_journal_of_something_else_is_begun_anew(tmp_path):
     path = tmp_path / "trials.jsonl"
-    Journal(path, "one").add("a", {"quality": 0.1})
+    Journal(path, "one").add("a", reached(0.1))
     assert Journal(path, "two").get("a") is None
     assert json.loads(path.read_text()) == {"scan": "two"}
     path.write_text("")
@@ -106,8 +119,8 @@ def test_a_journal_of_something_else_is_begun_anew(tmp_path):
 def test_without_a_path_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     journal = Journal(None, "digest")
-    journal.add("a", {"quality": 0.5})
-    assert journal.get("a") == {"quality": 0.5}
+    journal.add("a", reached(0.5))
+    assert journal.get("a") == reached(0.5)
     assert not list(tmp_path.iterdir())
 
 

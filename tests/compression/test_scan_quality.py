@@ -5,7 +5,7 @@ import pytest
 from scan_tasks import task
 
 from codesign.compression.scan import scan_bit_widths
-from codesign.compression.scan_quality import CheckedQuality
+from codesign.compression.scan_trials import CheckedQuality
 from codesign.errors import ScanError
 from codesign.settings import ScanSettings
 from codesign.training.evaluate import accuracy

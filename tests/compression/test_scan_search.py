@@ -8,7 +8,7 @@ import pytest
 from scan_tasks import student_of, task
 
 from codesign.compression.scan import ScanResult, scan_bit_widths
-from codesign.compression.scan_trials import TrialRunner
+from codesign.compression.scan_trials import ScannedNetwork
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.target import Target
 from codesign.cost import bops_of, estimate_luts
@@ -73,7 +73,7 @@ def test_quality_and_cost_are_those_of_a_new_conversion(found):
 def test_a_runner_computes_each_candidate_as_a_new_conversion_does(found):
     student, dataset, _, scan = found
     network = prepare_for_quantization(student.network)
-    runner = TrialRunner(
+    runner = ScannedNetwork(
         network, dataset.x_validation, dataset.y_validation, dataset.calibration(50), accuracy
     )
     runner.rebase(scan.precision)
