@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from codesign.compression.pruning.choose import sparsity_targets
 from codesign.compression.pruning.masked import n_rounds, scorer, train_masked
 from codesign.compression.pruning.scores import kernels_of
 from codesign.compression.pruning.sparsity import SparsitySelector
+from codesign.compression.pruning.targets import sparsity_targets
 from codesign.compression.qkd import co_study, require_one_network
 from codesign.core.progress import Progress
 from codesign.data import Dataset

@@ -9,15 +9,18 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from codesign.compression.pruning.choose import checked_targets, sparsity_targets, weight_outcomes
-from codesign.compression.pruning.choose import smallest_masked as smallest_masked
+from codesign.compression.pruning.budget import HardwareSelector, target_costs
 from codesign.compression.pruning.dead import without_dead_units
-from codesign.compression.pruning.hardware import HardwareSelector
 from codesign.compression.pruning.masked import Selector, scorer, train_masked
-from codesign.compression.pruning.outcome import Kept, LayerOutcome
 from codesign.compression.pruning.sparsity import SparsitySelector
 from codesign.compression.pruning.structured import prune_structured
-from codesign.compression.pruning.target_cost import target_costs
+from codesign.compression.pruning.targets import (
+    LayerOutcome,
+    SkipReason,
+    checked_targets,
+    sparsity_targets,
+    weight_outcomes,
+)
 from codesign.compression.pruning.units import removable_units
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
@@ -199,7 +202,7 @@ def _selector(
 
 def _untouched(network: Network, settings: PruningSettings) -> dict[str, LayerOutcome]:
     later = settings.inside == "quantization"
-    kept = Kept.IN_QUANTIZATION if later else Kept.NOT_ASKED
+    kept = SkipReason.IN_QUANTIZATION if later else SkipReason.NOT_ASKED
     return {
         layer.name: LayerOutcome(
             settings.layers.get(layer.name, settings.sparsity),

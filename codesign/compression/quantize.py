@@ -11,9 +11,9 @@ import keras
 
 from codesign.compression.phases import Phases, budget, check_rounds
 from codesign.compression.prune import check_pruning, rewound
-from codesign.compression.pruning.choose import weight_outcomes
 from codesign.compression.pruning.dead import without_dead_units
-from codesign.compression.pruning.masked import joined
+from codesign.compression.pruning.masked import concatenate_histories
+from codesign.compression.pruning.targets import weight_outcomes
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
@@ -169,7 +169,7 @@ def quantize_student(
     record = student_record(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )
-    return QuantizedStudent(trained, precision, joined(phases.histories), record)
+    return QuantizedStudent(trained, precision, concatenate_histories(phases.histories), record)
 
 
 def _checked_rewind(

@@ -20,7 +20,7 @@ LEAST_WIDTH, GREATEST_WIDTH = 2, 16
 
 
 @dataclass(frozen=True)
-class LayerTrace:
+class HessianTrace:
     """The Hessian trace of a loss with respect to one tensor.
 
     Parameters
@@ -140,7 +140,7 @@ def weight_errors(
 
 
 def sensitivities(
-    traces: Sequence[LayerTrace], errors: Mapping[TensorName, Mapping[int, float]]
+    traces: Sequence[HessianTrace], errors: Mapping[TensorName, Mapping[int, float]]
 ) -> tuple[Sensitivity, ...]:
     """`Tr(H) / n * ||Q(T) - T||^2` of each tensor at each width.
 

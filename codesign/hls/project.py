@@ -96,7 +96,7 @@ def write_project(
     vectors, golden
         Test-bench inputs `(n, *input_shape)` on the input grid, and the outputs `(n, n_outputs)` they must give.
     settings
-        Kept in the manifest.
+        SkipReason in the manifest.
     overwrite
         Replace an existing project.
 

@@ -8,9 +8,8 @@ from learning_tasks import clouds, convolutional, dense, images
 
 from codesign.compression.formats import measure_ranges, precision_of, uniform_widths
 from codesign.compression.prune import prune_student
-from codesign.compression.pruning.choose import lowest_masked
 from codesign.compression.pruning.dead import UselessWeights, dead_units, without_dead_units
-from codesign.compression.pruning.sparsity import SparsitySelector
+from codesign.compression.pruning.sparsity import SparsitySelector, lowest_masked
 from codesign.compression.quantize import quantize_student
 from codesign.core.record import Record
 from codesign.errors import SettingsError

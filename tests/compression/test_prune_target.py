@@ -6,15 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from learning_tasks import clouds, dense
 
-from codesign.compression.pruning.hardware import HardwareSelector, comparable, masked, remove_cheapest
-from codesign.compression.pruning.outcome import Kept
-from codesign.compression.pruning.target_cost import (
+from codesign.compression.pruning.budget import (
+    HardwareSelector,
     MultiplierCost,
     ShiftAddCost,
+    comparable,
+    masked,
     multiplier_of_weights,
+    remove_cheapest,
     signed_digits,
     target_costs,
 )
+from codesign.compression.pruning.targets import SkipReason
 from codesign.networks.describe import describe
 from codesign.settings import HardwareSettings, PruningSettings
 
@@ -177,4 +180,4 @@ class TestSelector:
         selector = self.selector(pictures, network, HardwareSettings(strategy="resource"), sparsity=0.5)
         masks = selector(self.held(network), 1.0)
         assert masks["depth"].all()
-        assert selector.outcomes(masked(network, masks))["depth"].kept is Kept.NO_REUSE
+        assert selector.outcomes(masked(network, masks))["depth"].kept is SkipReason.NO_REUSE

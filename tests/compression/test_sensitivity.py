@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from codesign.compression.sensitivity import LayerTrace, Sensitivity, sensitivities, weight_errors
+from codesign.compression.sensitivity import HessianTrace, Sensitivity, sensitivities, weight_errors
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import SettingsError
@@ -24,7 +24,7 @@ def test_trace_per_value_times_squared_error():
     # steps of 1/2 and 1/4, the greatest values 1/2 and 3/4
     assert errors["fc", "weight"][2] == pytest.approx(0.2**2 + 0.24**2 + 0.4**2)
     assert errors["fc", "weight"][3] == pytest.approx(0.05**2 + 0.01**2 + 0.15**2)
-    trace = LayerTrace("fc", "weight", 6.0, 0.1, 10, 4)
+    trace = HessianTrace("fc", "weight", 6.0, 0.1, 10, 4)
     (row,) = sensitivities([trace], errors)
     assert row == Sensitivity("fc", "weight", (2, 3), tuple(1.5 * errors["fc", "weight"][w] for w in (2, 3)))
 
@@ -36,7 +36,7 @@ def test_wider_is_never_worse():
 
 
 @pytest.mark.parametrize(
-    "trace", [LayerTrace("fc", "weight", -3.0, 0.1, 9, 4), LayerTrace("fc", "weight", 0, 0, 9, 0)]
+    "trace", [HessianTrace("fc", "weight", -3.0, 0.1, 9, 4), HessianTrace("fc", "weight", 0, 0, 9, 0)]
 )
 def test_no_curvature_no_sensitivity(trace):
     assert sensitivities([trace], {("fc", "weight"): {2: 0.5}})[0].values == (0.0,)
@@ -45,7 +45,7 @@ def test_no_curvature_no_sensitivity(trace):
 def test_faults_are_named():
     for make, message in [
         (
-            lambda: sensitivities([LayerTrace("fc", "weight", 1, 0, 2, 1)], {}),
+            lambda: sensitivities([HessianTrace("fc", "weight", 1, 0, 2, 1)], {}),
             "errors: none for the weight of 'fc', which has a trace",
         ),
         (

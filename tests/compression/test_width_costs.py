@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
+from codesign.compression.hessian_precision import bops_terms, lut_terms, weight_bit_terms
 from codesign.compression.sensitivity import Sensitivity, TensorName, with_tensor_width
-from codesign.compression.width_costs import bops_terms, lut_terms, weight_bit_terms
 from codesign.compression.width_program import CostTerm
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap

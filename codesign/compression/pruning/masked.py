@@ -8,8 +8,7 @@ from typing import Protocol
 import keras
 import numpy as np
 
-from codesign.compression.pruning.choose import Masks
-from codesign.compression.pruning.scores import HessianScores, TaylorScores, magnitudes
+from codesign.compression.pruning.scores import HessianScores, Masks, Scores, TaylorScores, magnitudes
 from codesign.core.progress import SILENT, Progress
 from codesign.networks.build import write_weights
 from codesign.networks.description import Network
@@ -17,8 +16,6 @@ from codesign.settings import PruningSettings, TrainingSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson
 from codesign.training.masks import hold_zeros
-
-Scores = dict[str, np.ndarray]
 
 
 class Selector(Protocol):
@@ -120,7 +117,7 @@ def train_masked(
         part = training.model_copy(update={"epochs": epochs})
         name = what if rounds == 1 else f"{what} {number + 1} of {rounds}"
         histories.append(lesson.fit(part, progress=progress, what=name))
-    return joined(histories)
+    return concatenate_histories(histories)
 
 
 def n_rounds(settings: PruningSettings) -> int:
@@ -134,7 +131,7 @@ def shared_epochs(epochs: int, rounds: int) -> list[int]:
     return [*[each] * (rounds - 1), epochs - each * (rounds - 1)]
 
 
-def joined(histories: Sequence[History]) -> History:
+def concatenate_histories(histories: Sequence[History]) -> History:
     """One history of trainings after each other, whose best epoch is that of the last."""
     before = sum(len(history.loss) for history in histories[:-1])
 

@@ -11,6 +11,12 @@ from keras import ops
 
 ScoreName = Literal["magnitude", "taylor", "hessian"]
 
+Scores = dict[str, np.ndarray]
+"""By layer, in the kernel's shape: how much each weight matters, 0 or more."""
+
+Masks = dict[str, np.ndarray]
+"""By layer, float32 in the kernel's shape: 1 keeps, 0 removes."""
+
 Products = dict[str, np.ndarray]
 """By layer, `(n_batches, *kernel.shape)`: what the loss would lose to first order without each weight."""
 

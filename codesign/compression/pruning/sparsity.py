@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from codesign.compression.pruning.choose import Masks, lowest_masked, lowest_of_all_masked, scheduled
 from codesign.compression.pruning.dead import UselessWeights
-from codesign.compression.pruning.masked import Scores
+from codesign.compression.pruning.scores import Masks, Scores
+from codesign.compression.pruning.targets import scheduled
 from codesign.networks.description import Network
 from codesign.settings import PruningSettings
 
@@ -72,6 +72,54 @@ class SparsitySelector:
         if self.settings.scope == "global":
             return lowest_of_all_masked(scores, held, fractions[_ALL])
         return {name: lowest_masked(values, held[name], fractions[name]) for name, values in scores.items()}
+
+
+def lowest_masked(scores: np.ndarray, held: np.ndarray, sparsity: float) -> np.ndarray:
+    """A float32 mask, 0 at the lowest scores, of exactly `round(sparsity * size)` zeros.
+
+    Parameters
+    ----------
+    scores
+        How much each weight matters, 0 or more.
+    held
+        The mask so far: what is masked stays masked before anything else goes.
+    sparsity
+        The fraction of zeros.
+    """
+    mask = np.ones(scores.size, dtype=np.float32)
+    order = np.argsort(np.where(held == 0, -1.0, scores), axis=None, kind="stable")
+    mask[order[: round(sparsity * scores.size)]] = 0
+    return mask.reshape(scores.shape)
+
+
+def lowest_of_all_masked(
+    scores: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], sparsity: float
+) -> Masks:
+    """Masks of the lowest scores of all layers together; every layer keeps its highest.
+
+    Parameters
+    ----------
+    scores, held
+        By layer, as `lowest_masked` takes them.
+    sparsity
+        The fraction of zeros among all weights; less is reached only if every layer is down to one weight.
+    """
+    names = list(scores)
+    flat = np.concatenate([np.where(held[name] == 0, -1.0, scores[name]).ravel() for name in names])
+    sizes = [scores[name].size for name in names]
+    starts = np.cumsum([0, *sizes[:-1]])
+    # ranked after everything else: a layer without a weight cuts the network through
+    last = [
+        start + int(np.argmax(flat[start : start + size])) for start, size in zip(starts, sizes, strict=True)
+    ]
+    order = np.argsort(flat, kind="stable")
+    order = order[~np.isin(order, last)]
+    mask = np.ones(flat.size, dtype=np.float32)
+    mask[order[: round(sparsity * flat.size)]] = 0
+    return {
+        name: mask[start : start + size].reshape(scores[name].shape)
+        for name, start, size in zip(names, starts, sizes, strict=True)
+    }
 
 
 def _fractions_of(masks: Masks, names: Iterable[str]) -> dict[str, float]:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.compression.pruning.choose import checked_targets, scheduled
 from codesign.compression.pruning.masked import (
-    joined,
+    concatenate_histories,
     n_rounds,
     shared_epochs,
     shrink_magnitudes,
 )
-from codesign.compression.pruning.outcome import Kept, LayerOutcome
 from codesign.compression.pruning.scores import HessianScores, TaylorScores, unit_sums
+from codesign.compression.pruning.targets import LayerOutcome, SkipReason, checked_targets, scheduled
 from codesign.compression.pruning.units import Units, removable_units, remove_units
 from codesign.core.progress import SILENT, Progress
 from codesign.data import Dataset
@@ -100,7 +99,7 @@ def prune_structured(
     after = {layer.name: layer.weights["kernel"].shape[-1] for layer in network.weight_layers}
     for name, count in before.items():
         layers[name] = _outcome(count, after[name], None if settings.scope == "global" else targets[name])
-    return StructuredResult(network, joined(histories), layers)
+    return StructuredResult(network, concatenate_histories(histories), layers)
 
 
 def unit_scores(
@@ -163,9 +162,9 @@ def _chosen(
 def _outcome(before: int, after: int, asked: float | None) -> LayerOutcome:
     kept = None
     if asked == 0:
-        kept = Kept.NOT_ASKED
+        kept = SkipReason.NOT_ASKED
     elif asked is not None and round(asked * before) == 0:
-        kept = Kept.LESS_THAN_ONE
+        kept = SkipReason.LESS_THAN_ONE
     elif asked is None and after == 1:
-        kept = Kept.LAST_UNITS
+        kept = SkipReason.LAST_UNITS
     return LayerOutcome(asked, (before - after) / before, kept, {"units": before, "units_left": after})

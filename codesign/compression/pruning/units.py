@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.compression.pruning.outcome import Kept
+from codesign.compression.pruning.targets import SkipReason
 from codesign.networks.description import LayerSpec, Network
 
 _PASSING = ("relu", "linear", "max_pool1d", "max_pool2d", "average_pool1d", "average_pool2d", "flatten")
@@ -37,7 +37,7 @@ class Units:
     readers: tuple[str, ...]
 
 
-def units_of(network: Network, name: str) -> Units | Kept:
+def units_of(network: Network, name: str) -> Units | SkipReason:
     """The units of a layer, or why they cannot be removed.
 
     Parameters
@@ -49,7 +49,7 @@ def units_of(network: Network, name: str) -> Units | Kept:
     """
     layer = network[name]
     if layer.kind == "depthwise_conv2d":
-        return Kept.DEPTHWISE
+        return SkipReason.DEPTHWISE
     along: list[str] = []
     readers: list[str] = []
     open_ends = [layer]
@@ -57,15 +57,15 @@ def units_of(network: Network, name: str) -> Units | Kept:
         end = open_ends.pop()
         consumers = network.consumers(end.name)
         if not consumers:
-            return Kept.OUTPUT
+            return SkipReason.OUTPUT
         for consumer in consumers:
             if consumer.kind in _READING:
                 readers.append(consumer.name)
                 continue
             if consumer.kind in ("add", "concatenate"):
-                return Kept.SHARED
+                return SkipReason.SHARED
             if consumer.kind == "reshape":
-                return Kept.RESHAPED
+                return SkipReason.RESHAPED
             if consumer.kind in ("batch_norm", "depthwise_conv2d"):
                 along.append(consumer.name)
             elif consumer.kind not in _PASSING + _PADDING:
@@ -74,13 +74,13 @@ def units_of(network: Network, name: str) -> Units | Kept:
     return Units(name, layer.weights["kernel"].shape[-1], tuple(along), tuple(readers))
 
 
-def removable_units(network: Network) -> tuple[dict[str, Units], dict[str, Kept]]:
+def removable_units(network: Network) -> tuple[dict[str, Units], dict[str, SkipReason]]:
     """The units of every layer with weights, and the layers that must keep theirs."""
     removable: dict[str, Units] = {}
-    kept: dict[str, Kept] = {}
+    kept: dict[str, SkipReason] = {}
     for layer in network.weight_layers:
         found = units_of(network, layer.name)
-        if isinstance(found, Kept):
+        if isinstance(found, SkipReason):
             kept[layer.name] = found
         else:
             removable[layer.name] = found

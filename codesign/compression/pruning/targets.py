@@ -1,18 +1,58 @@
-"""Which weights go: sparsities along a schedule, and masks of the lowest scores."""
+"""What pruning asks of each layer along its schedule, what it reached, and why it stopped short."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
-from codesign.compression.pruning.outcome import Kept, LayerOutcome
 from codesign.errors import SettingsError
 from codesign.networks.description import Network
 from codesign.settings import PruningSettings
 
-Masks = dict[str, np.ndarray]
-"""By layer, float32 in the kernel's shape: 1 keeps, 0 removes."""
+
+class SkipReason(StrEnum):
+    """Why a layer was not pruned, or less than asked."""
+
+    NOT_ASKED = "nothing was asked of it"
+    LESS_THAN_ONE = "the fraction is less than one unit"
+    LAST_UNITS = "what is left stays: without it the network would be cut through"
+    OUTPUT = "its outputs are the network's"
+    SHARED = "an addition or a concatenation reads its outputs"
+    RESHAPED = "a reshape gives its outputs other places"
+    DEPTHWISE = "its channels are those of the layer before it"
+    NO_REUSE = "a depthwise convolution has no reuse blocks"
+    IN_QUANTIZATION = "it is pruned inside the quantization-aware training"
+
+
+@dataclass(frozen=True)
+class LayerOutcome:
+    """What became of one layer.
+
+    Parameters
+    ----------
+    asked
+        The fraction to remove; ``None`` where one budget holds for the whole network.
+    reached
+        The fraction removed: of its weights, or of its neurons or filters.
+    kept
+        Why it is less than asked; ``None`` if it is not.
+    details
+        Numbers of the method, for example units before and after, or estimated costs.
+    """
+
+    asked: float | None
+    reached: float
+    kept: SkipReason | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form, for records."""
+        kept = None if self.kept is None else str(self.kept)
+        return {"asked": self.asked, "reached": self.reached, "kept": kept, **self.details}
 
 
 def sparsity_targets(network: Network, settings: PruningSettings) -> dict[str, float]:
@@ -78,62 +118,6 @@ def scheduled(target: float, progress: float, schedule: str) -> float:
     return target
 
 
-def smallest_masked(kernel: np.ndarray, sparsity: float) -> np.ndarray:
-    """A float32 mask in the kernel's shape, 0 at the smallest magnitudes; exactly `round(sparsity * size)` zeros.
-
-    Weights that are zero already are the first to be masked; ties are broken by position.
-    """
-    return lowest_masked(np.abs(kernel), np.ones_like(kernel), sparsity)
-
-
-def lowest_masked(scores: np.ndarray, held: np.ndarray, sparsity: float) -> np.ndarray:
-    """A float32 mask, 0 at the lowest scores, of exactly `round(sparsity * size)` zeros.
-
-    Parameters
-    ----------
-    scores
-        How much each weight matters, 0 or more.
-    held
-        The mask so far: what is masked stays masked before anything else goes.
-    sparsity
-        The fraction of zeros.
-    """
-    mask = np.ones(scores.size, dtype=np.float32)
-    order = np.argsort(np.where(held == 0, -1.0, scores), axis=None, kind="stable")
-    mask[order[: round(sparsity * scores.size)]] = 0
-    return mask.reshape(scores.shape)
-
-
-def lowest_of_all_masked(
-    scores: Mapping[str, np.ndarray], held: Mapping[str, np.ndarray], sparsity: float
-) -> Masks:
-    """Masks of the lowest scores of all layers together; every layer keeps its highest.
-
-    Parameters
-    ----------
-    scores, held
-        By layer, as `lowest_masked` takes them.
-    sparsity
-        The fraction of zeros among all weights; less is reached only if every layer is down to one weight.
-    """
-    names = list(scores)
-    flat = np.concatenate([np.where(held[name] == 0, -1.0, scores[name]).ravel() for name in names])
-    sizes = [scores[name].size for name in names]
-    starts = np.cumsum([0, *sizes[:-1]])
-    # ranked after everything else: a layer without a weight cuts the network through
-    last = [
-        start + int(np.argmax(flat[start : start + size])) for start, size in zip(starts, sizes, strict=True)
-    ]
-    order = np.argsort(flat, kind="stable")
-    order = order[~np.isin(order, last)]
-    mask = np.ones(flat.size, dtype=np.float32)
-    mask[order[: round(sparsity * flat.size)]] = 0
-    return {
-        name: mask[start : start + size].reshape(scores[name].shape)
-        for name, start, size in zip(names, starts, sizes, strict=True)
-    }
-
-
 def weight_outcomes(network: Network, targets: Mapping[str, float] | None) -> dict[str, LayerOutcome]:
     """What each layer's weights came to; without targets there was one budget for all."""
     outcomes = {}
@@ -143,10 +127,10 @@ def weight_outcomes(network: Network, targets: Mapping[str, float] | None) -> di
         asked = None if targets is None else targets[layer.name]
         kept = None
         if asked == 0:
-            kept = Kept.NOT_ASKED
+            kept = SkipReason.NOT_ASKED
         elif asked is not None and round(asked * kernel.size) == 0:
-            kept = Kept.LESS_THAN_ONE
+            kept = SkipReason.LESS_THAN_ONE
         elif asked is None and np.count_nonzero(kernel) == 1:
-            kept = Kept.LAST_UNITS
+            kept = SkipReason.LAST_UNITS
         outcomes[layer.name] = LayerOutcome(asked, reached, kept)
     return outcomes
