@@ -78,7 +78,7 @@ def choose_widths(
     sensitivities
         One for each tensor whose width is to be chosen.
     costs
-        Their sum must not exceed the budget (`codesign.compression.width_costs` makes them for BOPs, bits and
+        Their sum must not exceed the budget (`codesign.compression.hessian_precision` makes them for BOPs, bits and
         LUTs). A term may couple several tensors: the product of weight and activation bits stays exact, because
         each combination of widths has a variable of its own.
     budget

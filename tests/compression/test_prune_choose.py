@@ -10,13 +10,8 @@ from learning_tasks import clouds, convolutional, dense, images, layers
 
 from codesign.compression.pruning.masked import concatenate_histories, shared_epochs
 from codesign.compression.pruning.scores import HessianScores, TaylorScores, unit_sums
-from codesign.compression.pruning.targets import (
-    SkipReason,
-    lowest_masked,
-    lowest_of_all_masked,
-    scheduled,
-    sparsity_targets,
-)
+from codesign.compression.pruning.sparsity import lowest_masked, lowest_of_all_masked
+from codesign.compression.pruning.targets import SkipReason, scheduled, sparsity_targets
 from codesign.compression.pruning.units import Units, removable_units, remove_units, units_of
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
