@@ -148,6 +148,7 @@ def test_a_unit_without_inputs_is_in_use_where_no_bias_can_replace_it():
 
 
 def test_what_one_choice_leaves_without_use_goes_in_the_same_choice():
+    keras.utils.set_random_seed(1)
     network = describe(dense(clouds(n=60, n_features=16), 64, 32, 32))
     scores = {layer.name: np.abs(layer.weights["kernel"]) for layer in network.weight_layers}
     held = {name: np.ones_like(score) for name, score in scores.items()}
