@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table as RichTable
+from rich.text import Text
 
-from codesign.comparison.table import Table
-from codesign.doctor import Check
+from codesign.core.text_table import TextTable, printable
+from codesign.environment import Check
 
 PIPED_WIDTH = 140
 """How wide tables may be where no terminal says it."""
 
 _FRAME = 3
 """What the lines and spaces around a cell take."""
+
+_WHOLE = (1000, 36, 24, 16)
+"""Cells up to so many letters stay in one line while the table stays in one piece; the first that fits is taken."""
+
+_SPLIT = (24, 16, 1)
+"""The same for a table that is split into several below each other."""
+
+_LONG_WORD = 16
+"""Longer words may be broken after a slash (paths) or a comma before a letter (types), never within a number."""
+
+_BREAK = re.compile(r"(?<=/)(?=[^/])|(?<=,)(?=[^\W\d])")
+_NUMBER = re.compile(r"[-+<±]?\s?[\d.]*\d")
 
 
 class TerminalProgress:
@@ -29,13 +44,13 @@ class TerminalProgress:
     def __init__(self) -> None:
         self._console = Console(stderr=True)
         self._live = Progress(
-            TextColumn("{task.description:<14}"),
+            TextColumn("{task.description:<14}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -51,6 +66,7 @@ class TerminalProgress:
 
     def step(self, what: str, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` steps of `what` are finished."""
+        note = printable(note)
         if not self._console.is_terminal:
             self._line(what, done, total, note)
             return
@@ -69,44 +85,172 @@ class TerminalProgress:
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal
 
 
-def show_tables(tables: Sequence[Table], notes: Sequence[str]) -> None:
-    """Print tables and notes."""
+def say(text: str, *, err: bool = False) -> None:
+    """Print a text that may hold foreign words, on stdout or stderr: none of them steers the terminal."""
+    print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def show_tables(
+    tables: Sequence[TextTable], notes: Sequence[str] = (), styles: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Print tables and notes.
+
+    Parameters
+    ----------
+    tables
+        Each is turned, split or wrapped between words until it fits: no number is ever broken.
+    notes
+        A line each.
+    styles
+        The rich style of a cell by its whole text.
+    """
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH
     for table in tables:
-        console.print(_drawn(table, console.width))
+        _show(console, table, styles)
     for note in notes:
-        console.print(f"- {note}", highlight=False, markup=False, soft_wrap=True)
+        # a pipe gets a note in one line, for programs that look for it
+        width = console.width - 2 if console.is_terminal else sys.maxsize
+        for index, line in enumerate(_wrapped(note, width)):
+            _print(console, Text(("  " if index else "- ") + line))
 
 
-def _drawn(table: Table, width: int) -> RichTable:
-    """A table that fits: as it is or turned if no number need be broken for it; folded if neither fits."""
-    fitting = next((form for form in (table, table.transposed()) if sum(_widths(form)) < width), None)
-    form = table if fitting is None else fitting
-    drawn = RichTable(title=escape(form.title), title_justify="left")
-    for index, (heading, needed) in enumerate(zip(form.header, _widths(form), strict=True)):
-        justify: Literal["left", "right"] = "left" if index == 0 else "right"
-        least = None if fitting is None else needed - _FRAME
-        drawn.add_column(escape(heading), justify=justify, overflow="fold", min_width=least)
-    for row in form.rows:
-        drawn.add_row(*(escape(cell) for cell in row))
+def _show(console: Console, table: TextTable, styles: Mapping[str, str]) -> None:
+    for line in _wrapped(table.title, console.width) if table.title else ():
+        _print(console, Text(line, style="italic"))
+    parts = _fitted(table, console.width)
+    if parts is None:
+        for line in _listed(table, console.width):
+            _print(console, Text(line))
+    for part, limit in parts or ():
+        console.print(_drawn(part, _spread(part, limit, console.width), styles))
+
+
+def _print(console: Console, text: Text) -> None:
+    """Print a line that fits, or a word that does not: the terminal breaks it, a copy of it is whole."""
+    console.print(text, soft_wrap=True)
+
+
+def _fitted(table: TextTable, width: int) -> list[tuple[TextTable, int]] | None:
+    """Tables that show all cells and fit, each with the length up to which its cells stay in one line; `None` if none."""
+    forms = (table, table.transposed())
+    for limit in _WHOLE:
+        for form in forms:
+            if sum(_needed(form, limit)) < width:
+                return [(form, limit)]
+    for limit in _SPLIT:
+        splits = [found for form in forms if (found := _split(form, limit, width)) is not None]
+        if splits:
+            return [(part, limit) for part in min(splits, key=len)]
+    return None
+
+
+def _split(table: TextTable, limit: int, width: int) -> list[TextTable] | None:
+    """The columns in groups that fit, each behind the first one; `None` if one column does not."""
+    first, *others = _needed(table, limit)
+    groups: list[list[int]] = []
+    room = 0
+    for index, needed in enumerate(others, start=1):
+        if first + needed >= width:
+            return None
+        if needed > room:
+            groups.append([])
+            room = width - 1 - first
+        groups[-1].append(index)
+        room -= needed
+    columns = list(zip(table.header, *table.rows, strict=True))
+    parts = []
+    for group in groups:
+        header, *rows = zip(columns[0], *(columns[index] for index in group), strict=True)
+        parts.append(TextTable(table.title, tuple(header), tuple(rows)))
+    return parts
+
+
+def _needed(table: TextTable, limit: int) -> list[int]:
+    """What each column needs, its frame included: cells of up to `limit` letters whole, words in any case."""
+    widths = []
+    for heading, *cells in zip(table.header, *table.rows, strict=True):
+        whole = [min(cell_len(line), limit) for cell in cells for line in printable(cell).split("\n")]
+        words = [cell_len(piece) for text in (heading, *cells) for piece, _ in _pieces(text)]
+        widths.append(max([*whole, *words, 1]) + _FRAME)
+    return widths
+
+
+def _spread(table: TextTable, limit: int, width: int) -> list[int]:
+    """The width of each column's cells; what the table leaves free goes to those that would be wrapped."""
+    widths = [needed - _FRAME for needed in _needed(table, limit)]
+    full = [needed - _FRAME for needed in _needed(table, sys.maxsize)]
+    for _ in range(width - 1 - sum(widths) - _FRAME * len(widths)):
+        index = max(range(len(widths)), key=lambda index: full[index] - widths[index])
+        if full[index] == widths[index]:
+            break
+        widths[index] += 1
+    return widths
+
+
+def _pieces(text: str) -> Iterator[tuple[str, str]]:
+    """What may not be broken, each with what stands before it on the same line: a space, or nothing."""
+    for word in printable(text).split():
+        parts = _BREAK.split(word) if cell_len(word) > _LONG_WORD else [word]
+        for index, part in enumerate(parts):
+            yield part, "" if index else " "
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most `width` letters, broken between words only; a longer word has a line of its own."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for piece, gap in _pieces(paragraph):
+            if line and cell_len(line) + len(gap) + cell_len(piece) > width:
+                lines.append(line)
+                line = piece
+            else:
+                line += f"{gap if line else ''}{piece}"
+        lines.append(line)
+    return lines
+
+
+def _listed(table: TextTable, width: int) -> Iterator[str]:
+    """Every cell behind its heading, a line or more each, for a terminal that is too narrow for any table."""
+    for row in table.rows:
+        for heading, cell in zip(table.header, row, strict=True):
+            if cell:
+                first, *others = _wrapped(f"{heading}: {cell}" if heading else cell, width - 2)
+                yield first
+                yield from (f"  {line}" for line in others)
+        yield ""
+
+
+def _drawn(table: TextTable, widths: Sequence[int], styles: Mapping[str, str]) -> RichTable:
+    drawn = RichTable()
+    columns = list(zip(*table.rows, strict=True)) or [()] * len(table.header)
+    for heading, cells, width in zip(table.header, columns, widths, strict=True):
+        filled = [cell for cell in cells if cell]
+        numbers = sum(_NUMBER.match(cell) is not None for cell in filled)
+        drawn.add_column(
+            Text("\n".join(_wrapped(heading, width))),
+            justify="right" if filled and 2 * numbers >= len(filled) and drawn.columns else "left",
+            no_wrap=True,
+            min_width=width if filled else None,
+        )
+    for row in table.rows:
+        cells = zip(row, widths, strict=True)
+        drawn.add_row(
+            *(Text("\n".join(_wrapped(cell, width)), style=styles.get(cell, "")) for cell, width in cells)
+        )
     return drawn
 
 
-def _widths(table: Table) -> list[int]:
-    """What each column needs, its frame included: its cells stay whole, its heading may break between words."""
-    columns = zip(table.header, *table.rows, strict=True)
-    return [max(len(part) for part in [*heading.split(" "), *cells]) + _FRAME for heading, *cells in columns]
+_MARKS: Mapping[str, str] = MappingProxyType({"ok": "green", "missing": "red", "none": "yellow"})
 
 
 def show_checks(checks: Sequence[Check]) -> None:
-    """Print what the doctor found."""
-    console = Console()
-    table = RichTable()
-    for heading in ("", "what", "found", "enables", "what to do"):
-        table.add_column(heading, overflow="fold")
+    """Print what `codesign doctor` found."""
+    rows = []
     for check in checks:
-        mark = "[green]ok[/]" if check.found else ("[red]missing[/]" if check.required else "[yellow]none[/]")
-        table.add_row(mark, check.name, check.found or "", check.enables, "" if check.found else check.advice)
-    console.print(table)
+        mark = "ok" if check.found else ("missing" if check.required else "none")
+        rows.append((mark, check.name, check.found or "", check.enables, "" if check.found else check.advice))
+    table = TextTable("", ("", "what", "found", "enables", "what to do"), tuple(rows))
+    show_tables([table], styles=_MARKS)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from tiny_design import codesign
 
-from codesign import doctor
-from codesign.doctor import Check, can_run, examine
+from codesign import environment
+from codesign.environment import Check, can_run, examine
 
 
 def found(name: str) -> Check:
@@ -114,7 +114,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_pythons_are_refused(
     monkeypatch: pytest.MonkeyPatch, version: tuple[int, int], ok: bool
 ) -> None:
-    monkeypatch.setattr(doctor.sys, "version_info", (*version, 0, "final", 0))
+    monkeypatch.setattr(environment.sys, "version_info", (*version, 0, "final", 0))
     assert found("Python").ok == ok
 
 

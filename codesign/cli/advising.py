@@ -20,7 +20,7 @@ def advise(
     every: Annotated[bool, typer.Option("--all", help="Every factor, not a dozen of each layer.")] = False,
 ) -> None:
     """List the reuse factors that hls4ml builds as asked, with the multipliers and the interval they imply."""
-    from codesign.comparison.table import Table
+    from codesign.core.text_table import TextTable
     from codesign.hls.project import open_project
     from codesign.hls.reuse_table import advise_graph
     from codesign.terminal import show_tables
@@ -46,7 +46,7 @@ def advise(
             rows.append((layer.shape.name, "", layer.strategy, "none: hls4ml has no such kernel", "", ""))
     header = ("layer", "weights", "strategy", "reuse factor", "multipliers", "II (cycles)")
     title = f"Legal reuse factors under {project.target.io_type}"
-    show_tables([Table(title, header, tuple(rows))], [])
+    show_tables([TextTable(title, header, tuple(rows))], [])
 
 
 def _spread(options: Sequence[Any], now: int | None) -> list[Any]:

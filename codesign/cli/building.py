@@ -68,9 +68,10 @@ def _project_in(folder: Path) -> Path:
 def _write_plan(project: Path, steps: Sequence[Any], folder: Path) -> None:
     from codesign.hls.plan import plan_build
     from codesign.hls.runner_remote import write_plan
+    from codesign.terminal import say
 
     write_plan(plan_build(project, steps), folder)
-    typer.echo(
+    say(
         f"{folder} is ready: copy it to a machine with the vendor's tools, run `sh run.sh` there, copy it back, then\n"
         f"  codesign build {project} --collect {folder}"
     )
@@ -82,9 +83,10 @@ def _build_here(
     from codesign.errors import ToolError, ToolNotFoundError
     from codesign.hls.plan import plan_build
     from codesign.hls.runner import run_plan
+    from codesign.terminal import say
 
     def show(step: str, line: str) -> None:
-        typer.echo(f"{step}: {line}")
+        say(f"{step}: {line}")
 
     planned = plan_build(project, steps)
     try:

@@ -28,7 +28,7 @@ def run(
     """Run a design from its data to its verified HLS project; the same command resumes an interrupted run."""
     from codesign.core.yaml_text import read_assignments
     from codesign.flow import run_design
-    from codesign.terminal import TerminalProgress, show_tables
+    from codesign.terminal import TerminalProgress, say, show_tables
 
     overrides = read_assignments(setting or [], "--set")
     if seed is not None:
@@ -45,18 +45,18 @@ def run(
                 progress=progress,
             )
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
+        say("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     from codesign.comparison.summary import tables
 
     show_tables(tables(result.summary), result.summary["notes"])
     done = ", ".join(result.redone) if result.redone else "nothing: the run was finished already"
-    typer.echo(f"\nDone now: {done}\nEverything is in {result.folder}")
+    say(f"\nDone now: {done}\nEverything is in {result.folder}")
 
 
 def doctor() -> None:
     """Say what is installed, what it enables, and what to do about what is missing."""
-    from codesign.doctor import can_run, examine
+    from codesign.environment import can_run, examine
     from codesign.terminal import show_checks
 
     checks = examine()

@@ -31,7 +31,7 @@ def rtl(
     from codesign.errors import NotVerifiedError, ToolNotFoundError
     from codesign.hls.project import open_project
     from codesign.rtl import RtlProject, synthesise, write_rtl
-    from codesign.terminal import show_tables
+    from codesign.terminal import say, show_tables
     from codesign.verification.own_rtl import OWN_RTL
 
     project = open_project(folder / PROJECT if is_run(folder) else folder)
@@ -50,6 +50,6 @@ def rtl(
         except ToolNotFoundError as reason:
             missing = reason
     show_tables([rtl_table(metrics, written.part)], [])
-    typer.echo(f"The Verilog is in {written.folder}")
+    say(f"The Verilog is in {written.folder}")
     if missing is not None:
         raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {missing}")

@@ -56,8 +56,10 @@ def main() -> NoReturn:
 def _fail(error: CodesignError) -> NoReturn:
     import traceback
 
+    from codesign.terminal import say
+
     if error.__cause__ is not None and type(error).__name__ == "NetworksFileError":
         # the user's own file raised: the user's own traceback tells where
         traceback.print_exception(error.__cause__)
-    typer.echo(f"error: {error}", err=True)
+    say(f"error: {error}", err=True)
     sys.exit(NOT_RUN if isinstance(error, NotVerifiedError) else 1)

@@ -47,28 +47,29 @@ def compare(
     """Put designs side by side: quality, size, resources and speed, each number with its stage."""
     from codesign.comparison.compare import compare as compare_sources
     from codesign.comparison.files import check_form, check_outputs, write_comparison
+    from codesign.terminal import say
 
     check_outputs(output or [])
     check_form(form)
     comparison = compare_sources(sources, reference=reference, each_seed=each_seed, top=top)
     _print_comparison(comparison, form)
     for path in output or []:
-        typer.echo(f"{write_comparison(comparison, path)} written", err=True)
+        say(f"{write_comparison(comparison, path)} written", err=True)
     refuse_doubtful([entry.name for entry in comparison.entries if not entry.is_trustworthy])
 
 
 def _print_comparison(comparison: Any, form: str) -> None:
     from codesign.comparison.files import FORMS
     from codesign.comparison.tables import comparison_tables
-    from codesign.terminal import show_tables
+    from codesign.terminal import say, show_tables
 
     if form == "terminal":
         show_tables(comparison_tables(comparison), comparison.notes)
     else:
-        typer.echo(FORMS[form](comparison), nl=False)
+        say(FORMS[form](comparison).rstrip("\n"))
     if form == "csv":  # which has no place for them
         for note in comparison.notes:
-            typer.echo(f"- {note}", err=True)
+            say(f"- {note}", err=True)
 
 
 def refuse_doubtful(names: Sequence[object]) -> None:

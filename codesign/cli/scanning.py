@@ -51,14 +51,16 @@ def scan(
         "margin_bits": margin_bits,
         "percentile": percentile,
     }
+    from codesign.terminal import say
+
     asked = {name: value for name, value in given.items() if value is not None}
     try:
         result = _scan(source, data, label_column, asked, output)
     except KeyboardInterrupt:
-        typer.echo("\nInterrupted; the trials are kept, the same command resumes.", err=True)
+        say("\nInterrupted; the trials are kept, the same command resumes.", err=True)
         raise typer.Exit(INTERRUPTED) from None
     _show(result)
-    typer.echo(f"\nEverything is in {output}")
+    say(f"\nEverything is in {output}")
 
 
 def _scan(
@@ -114,7 +116,7 @@ def _subject(
 
 
 def _show(result: Any) -> None:
-    from codesign.comparison.table import Table
+    from codesign.core.text_table import TextTable
     from codesign.terminal import show_tables
 
     rows = [("input", "result", result.precision.input.ap())]
@@ -136,4 +138,4 @@ def _show(result: Any) -> None:
             f"{len(constant)} features never change in the calibration set and may saturate: {', '.join(constant[:8])}"
             + (", ..." if len(constant) > 8 else "")
         )
-    show_tables([Table("Number formats", ("layer", "tensor", "format"), tuple(rows))], notes)
+    show_tables([TextTable("Number formats", ("layer", "tensor", "format"), tuple(rows))], notes)

@@ -31,7 +31,7 @@ def verify(
     """
     from codesign.comparison.summary import ladder_table
     from codesign.errors import DataError
-    from codesign.terminal import TerminalProgress, show_tables
+    from codesign.terminal import TerminalProgress, say, show_tables
     from codesign.verification import RUNG_NAMES, ladder_rungs
 
     asked = None if rungs is None else _words(rungs, RUNG_NAMES)
@@ -43,7 +43,7 @@ def verify(
     if diagnose or not table.agrees:
         found = given.diagnosis()
         agree = "no layer of the emulation or of the C++ differs"
-        typer.echo(agree if found is None else found.sentence)
+        say(agree if found is None else found.sentence)
         table.require_agreement()
         if found is not None:
             raise DataError(f"{folder}: every rung agrees, but {found.layer} must not stay so; see above")

@@ -13,9 +13,9 @@ from codesign.comparison.entry import Entry
 from codesign.comparison.run_entry import PROJECT, is_run
 from codesign.comparison.sources import failed_build, find_build, read_entry
 from codesign.comparison.summary import SUMMARY, report, tables
-from codesign.comparison.table import Table
 from codesign.comparison.tables import comparison_tables
 from codesign.core.files import read_json
+from codesign.core.text_table import TextTable
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
@@ -35,7 +35,7 @@ class Description:
         Whether nothing was left out and every run ended well.
     """
 
-    tables: tuple[Table, ...]
+    tables: tuple[TextTable, ...]
     notes: tuple[str, ...]
     is_trustworthy: bool = True
 
@@ -88,7 +88,7 @@ def _of_project(folder: Path, top: str | None) -> Description:
     entry = read_entry(folder, top=top)
     target = {**read_json(folder / MANIFEST)["target"]}
     settings = ((str(name), str(value)) for name, value in target.items())
-    own = Description((Table("HLS project", ("", str(folder)), tuple(settings)),), ())
+    own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)),), ())
     build = find_build(folder, top)
     if build is None:
         return Description(own.tables, entry.notes, entry.is_trustworthy)
@@ -114,7 +114,7 @@ def _of_build(build: BuildReport) -> Description:
         tools=found.tools,
     )
     return Description(
-        (Table("Build", ("", str(build.directory)), tuple(_facts(build))), *_numbers(entry)),
+        (TextTable("Build", ("", str(build.directory)), tuple(_facts(build))), *_numbers(entry)),
         (*found.notes, *findings(build)),
         build.is_trustworthy,
     )
@@ -140,7 +140,7 @@ def _of_report(found: Report) -> Description:
     entry = read_entry(found.path)
     values = found.to_dict()
     rows = [(name, text) for name, value in values.items() if (text := _plain(value)) is not None]
-    fields = Table("Report", ("", str(found.path)), tuple(rows))
+    fields = TextTable("Report", ("", str(found.path)), tuple(rows))
     return Description((fields, *_numbers(entry)), entry.notes)
 
 
@@ -153,6 +153,6 @@ def _plain(value: Any) -> str | None:
     return str(value)
 
 
-def _numbers(entry: Entry) -> tuple[Table, ...]:
+def _numbers(entry: Entry) -> tuple[TextTable, ...]:
     """The tables of numbers of one entry; the first of a comparison says what is compared."""
     return comparison_tables(make_comparison([entry]))[1:]

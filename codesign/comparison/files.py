@@ -14,6 +14,7 @@ from codesign.comparison.compare import Column, Comparison
 from codesign.comparison.entry import Entry
 from codesign.comparison.tables import comparison_tables, kind_text
 from codesign.core.files import read_json, write_text
+from codesign.core.text_table import printable, spreadsheet_safe
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
 
@@ -21,7 +22,7 @@ def as_markdown(comparison: Comparison) -> str:
     """Every table, then the notes."""
     text = "# Comparison\n\n" + "\n".join(table.markdown() for table in comparison_tables(comparison))
     if comparison.notes:
-        text += "\n## Notes\n\n" + "".join(f"- {note}\n" for note in comparison.notes)
+        text += "\n## Notes\n\n" + "".join(f"- {printable(note)}\n" for note in comparison.notes)
     return text
 
 
@@ -38,7 +39,7 @@ def as_csv(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, filled, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: spreadsheet_safe(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from codesign.comparison.table import Table
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
+from codesign.core.text_table import TextTable, printable
 from codesign.errors import ReportMissingError
 
 SUMMARY = "summary.json"
@@ -28,7 +28,7 @@ _STAGE_METRICS = (
 def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
     """Write a summary as JSON and Markdown; the JSON, which marks the run as finished, last."""
     folder = Path(folder)
-    notes = "".join(f"- {note}\n" for note in summary["notes"])
+    notes = "".join(f"- {printable(note)}\n" for note in summary["notes"])
     text = f"# {summary['design']}\n\n" + "\n".join(table.markdown() for table in tables(summary))
     write_text(folder / "summary.md", text + (f"\n## Notes\n\n{notes}" if notes else ""))
     write_json(folder / SUMMARY, summary)
@@ -96,10 +96,10 @@ def _without_reason(record: Record) -> dict[str, Any]:
     return {} if "lut" not in record.metrics else dict(record.metrics)
 
 
-def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+def tables(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
     """The tables of a summary: stages, layer types, equality ladder."""
     known = [name for name in _STAGE_METRICS if any(name in row for row in summary["stages"])]
-    stages = Table(
+    stages = TextTable(
         "Stages",
         ("stage", *(METRICS[name].heading for name in known)),
         tuple((row["stage"], *(_cell(row, name) for name in known)) for row in summary["stages"]),
@@ -109,7 +109,7 @@ def tables(summary: Mapping[str, Any]) -> tuple[Table, ...]:
         for kind in ("weight", "bias", "accum", "result")
         if any(kind in t for t in summary["layers"].values())
     ]
-    layers = Table(
+    layers = TextTable(
         "Types of the hardware",
         ("layer", *kinds),
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
@@ -124,7 +124,7 @@ def _cell(row: Mapping[str, Any], metric: str) -> str:
     return "" if value is None else METRICS[metric].text(value)
 
 
-def _overflow_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+def _overflow_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
     """What the formats did to values on the test part; tensors that nothing happened to are left out."""
     header = ("layer", "tensor", "type", "values", "wrapped", "saturated", "lost all bits")
     names = ("layer", "tensor", "precision", "values", "wrapped", "saturated", "lost")
@@ -134,10 +134,10 @@ def _overflow_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     eventful = [row for row in rows if row["wrapped"] or row["saturated"] or row["lost"]]
     wrapped = sum(row["wrapped"] for row in rows)
     title = f"Overflows on the test part: {wrapped:,} values wrapped"
-    return (Table(title, header, tuple(tuple(str(row[name]) for name in names) for row in eventful)),)
+    return (TextTable(title, header, tuple(tuple(str(row[name]) for name in names) for row in eventful)),)
 
 
-def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
+def _rtl_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
     rtl = summary.get("rtl")
     if not rtl:
         return ()
@@ -145,7 +145,7 @@ def _rtl_table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     return (rtl_table({"yosys_version": version, **rtl}, summary["target"]["part"]),)
 
 
-def rtl_table(rtl: Mapping[str, Any], part: str) -> Table:
+def rtl_table(rtl: Mapping[str, Any], part: str) -> TextTable:
     """What the open RTL takes of the device: `RtlProject.figures` and, if it was counted, `RtlUtilization.to_dict`."""
     device = find_device(part)
     rows = []
@@ -166,12 +166,12 @@ def rtl_table(rtl: Mapping[str, Any], part: str) -> Table:
     rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
     counted = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
     title = f"Open RTL for {part} (alkaid, {counted})"
-    return Table(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
+    return TextTable(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
 
 
-def ladder_table(verification: Mapping[str, Any]) -> Table:
+def ladder_table(verification: Mapping[str, Any]) -> TextTable:
     """The table of an equality ladder (`Verification.to_dict`)."""
-    return Table(
+    return TextTable(
         f"Bit-exact against {verification['reference']}",
         ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
         tuple(_rung(rung) for rung in verification["rungs"]),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from codesign.comparison.compare import Change, Column, Comparison
 from codesign.comparison.entry import Entry, Number
 from codesign.comparison.steps import NETWORK, STEPS, TEACHER
-from codesign.comparison.table import Table
+from codesign.core.text_table import TextTable
 
 MOST_SIDE_BY_SIDE = 4
 """Up to so many designs stand side by side; more stand below each other."""
@@ -15,7 +15,7 @@ MOST_SIDE_BY_SIDE = 4
 _KINDS = {"run": "run", "project": "HLS project", "build": "build folder", "report": "report"}
 
 
-def comparison_tables(comparison: Comparison) -> tuple[Table, ...]:
+def comparison_tables(comparison: Comparison) -> tuple[TextTable, ...]:
     """Every table of a comparison; those of values before those of differences."""
     groups = [(title, columns) for title, columns in column_groups(comparison) if columns]
     values = [_values(comparison, title, columns) for title, columns in groups]
@@ -88,16 +88,16 @@ def where_text(entry: Entry) -> str:
     return f"{first} and {len(others)} more" if entry.kind == "seeds" else entry.source
 
 
-def _overview(comparison: Comparison) -> Table:
+def _overview(comparison: Comparison) -> TextTable:
     rows = []
     for entry in comparison.entries:
         name = f"{entry.name} (reference)" if entry.name == comparison.reference else entry.name
         data = comparison.dataset_label(entry) if entry.dataset else ""
         rows.append((name, kind_text(entry), data, entry.part or "", where_text(entry)))
-    return _oriented(Table("Compared", ("design", "what", "data", "part", "where"), tuple(rows)))
+    return _oriented(TextTable("Compared", ("design", "what", "data", "part", "where"), tuple(rows)))
 
 
-def _values(comparison: Comparison, title: str, columns: Sequence[Column]) -> Table:
+def _values(comparison: Comparison, title: str, columns: Sequence[Column]) -> TextTable:
     entries = [entry for entry in comparison.entries if any(comparison.number(entry, c) for c in columns)]
     devices = list(dict.fromkeys(entry.device or "unknown" for entry in entries))
     is_hardware = STEPS[columns[0].step].is_hardware
@@ -113,10 +113,10 @@ def _values(comparison: Comparison, title: str, columns: Sequence[Column]) -> Ta
         row += [entry.tools.get(step, "")] if has_tools else []
         rows.append((*row, *(value_text(column, comparison.number(entry, column)) for column in columns)))
     headings = (heading(comparison, column) for column in columns)
-    return _oriented(Table(title, (*header, *headings), tuple(rows)))
+    return _oriented(TextTable(title, (*header, *headings), tuple(rows)))
 
 
-def _changes(comparison: Comparison, title: str, columns: Sequence[Column]) -> Table | None:
+def _changes(comparison: Comparison, title: str, columns: Sequence[Column]) -> TextTable | None:
     rows, used = [], set()
     for entry in comparison.entries:
         changes = [comparison.change(entry, column) for column in columns]
@@ -131,15 +131,15 @@ def _changes(comparison: Comparison, title: str, columns: Sequence[Column]) -> T
         (name, *("" if (c := changes[i]) is None else change_text(columns[i], c) for i in kept))
         for name, changes in rows
     )
-    return _oriented(Table(f"{title}, against {comparison.reference}", header, cells))
+    return _oriented(TextTable(f"{title}, against {comparison.reference}", header, cells))
 
 
-def _settings(comparison: Comparison) -> Iterator[Table]:
+def _settings(comparison: Comparison) -> Iterator[TextTable]:
     """The settings in which designs with settings differ."""
     rows = setting_differences(comparison.entries)
     if rows:
         names = tuple(entry.name for entry in comparison.entries if entry.settings)
-        yield Table("Settings that differ", ("setting", *names), rows)
+        yield TextTable("Settings that differ", ("setting", *names), rows)
 
 
 def setting_differences(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]:
@@ -157,6 +157,6 @@ def setting_differences(entries: Sequence[Entry]) -> tuple[tuple[str, ...], ...]
     return tuple(rows)
 
 
-def _oriented(table: Table) -> Table:
+def _oriented(table: TextTable) -> TextTable:
     """Few designs side by side, a number a line; many below each other."""
     return table.transposed() if len(table.rows) <= MOST_SIDE_BY_SIDE else table

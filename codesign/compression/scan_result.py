@@ -12,6 +12,7 @@ from codesign.core.files import read_json, write_json, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.record import Record
+from codesign.core.text_table import spreadsheet_safe
 from codesign.emulation import Emulator
 from codesign.emulation.accumulators import proven_accumulators
 
@@ -170,5 +171,6 @@ def _csv(trials: tuple[Trial, ...]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, [field.name for field in fields(Trial)], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(trial) for trial in trials)
+    for trial in trials:
+        writer.writerow({name: spreadsheet_safe(value) for name, value in asdict(trial).items()})
     return text.getvalue()

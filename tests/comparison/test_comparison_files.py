@@ -18,8 +18,8 @@ from codesign.comparison.files import (
     read_comparison,
     write_comparison,
 )
-from codesign.comparison.table import Table
 from codesign.comparison.tables import comparison_tables, percent_text, setting_differences
+from codesign.core.text_table import TextTable
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
 
@@ -141,8 +141,8 @@ def test_settings_that_differ_are_listed_and_the_seed_is_none(make_run):
 
 
 def test_tables_turn_and_keep_bars_out_of_markdown():
-    table = Table("t", ("x", "a"), (("r", "1|2"), ("s", "3")))
-    assert table.transposed() == Table("t", ("x", "r", "s"), (("a", "1|2", "3"),))
+    table = TextTable("t", ("x", "a"), (("r", "1|2"), ("s", "3")))
+    assert table.transposed() == TextTable("t", ("x", "r", "s"), (("a", "1|2", "3"),))
     assert table.transposed().transposed() == table
     assert "| r | 1\\|2 |" in table.markdown()
 

@@ -22,7 +22,7 @@ _LEAST_DISK_GB = 2
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor.
+    """One line of `codesign doctor`.
 
     Parameters
     ----------

@@ -1,0 +1,282 @@
+"""Tables on a terminal of any width: every number whole, and nothing of a foreign text steers the terminal."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import io
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import codesign
+from codesign import terminal
+from codesign.cli import main
+from codesign.comparison.summary import ladder_table, rtl_table, tables
+from codesign.core.files import write_json
+from codesign.core.text_table import TextTable, printable, spreadsheet_safe
+from codesign.environment import examine
+
+NUMBER = re.compile(r"\d[\d.,]*")
+WIDTHS = (*range(40, 101), 110, 120, 132, 140, 160, 180, 200)
+FIXTURES = Path(__file__).parent / "reports" / "fixtures"
+PART = "xcvu9p-flga2104-2L-e"
+
+RUNG = {
+    "name": "alkaid interpreter",
+    "samples": 1234567,
+    "mismatches": 98765,
+    "largest_lsb": 0.0009765625,
+    "argmax_flips": 43210,
+    "seconds": 1234.5678,
+    "skipped": None,
+}
+SKIPPED = {
+    **RUNG,
+    "name": "vendor cosim",
+    "skipped": "no co-simulation ran in /a/long/path/of/2024/run_17/hls",
+}
+LADDER = {"reference": "QKeras", "rungs": [RUNG, SKIPPED], "lsb": 0.0625}
+RTL = {
+    "yosys_version": "0.70", "lut": 1182240, "ff": 2364480, "carry8": 147780, "dsp": 6840, "bram_18k": 4320,
+    "latency_cycles": 1234, "latency_ns": 6170.0, "clock_period_ns": 5.0, "interval_cycles": 1,
+}  # fmt: skip
+STAGE = {
+    "seconds": 12.5, "validation_accuracy": 0.97123, "test_accuracy": 0.96234, "parameters": 12345678,
+    "sparsity": 0.51234, "weights_removed": 0.6789, "average_weight_bits": 4.567, "bops": 987654321.0,
+}  # fmt: skip
+TYPES = {name: "ufixed<17,12,RND_CONV,SAT_SYM,0>" for name in ("weight", "bias", "accum", "result")}
+OVERFLOW = {
+    "layer": "q_dense_relu_1", "tensor": "result", "precision": "ufixed<4,2,RND_CONV,SAT,0>", "values": 2297600,
+    "wrapped": 1234, "saturated": 5678, "lost": 963,
+}  # fmt: skip
+SUMMARY = {
+    "design": "digits",
+    "seed": 7,
+    "target": {"part": PART, "clock_period_ns": 5.0},
+    "stages": [
+        {"stage": name, **STAGE} for name in ("teacher", "student", "pruning", "scan", "quantization")
+    ],
+    "layers": {f"q_dense_{n}": TYPES for n in range(3)},
+    "rtl": RTL,
+    "overflows": [OVERFLOW],
+    "verification": LADDER,
+    "seconds": 60.0,
+    "versions": {"pyosys": "0.70"},
+    "notes": ["vendor synthesis was not run"],
+}
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run a command at a width; give all tables that it was asked to show, and what it printed."""
+    shown: list[TextTable] = []
+    show = terminal.show_tables
+
+    def noted(tables, *rest, **options):
+        shown.extend(tables)
+        show(tables, *rest, **options)
+
+    monkeypatch.setattr(terminal, "show_tables", noted)
+
+    def run(width, *words):
+        shown.clear()
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
+        with pytest.raises(SystemExit):
+            main()
+        return list(shown), capsys.readouterr().out
+
+    return run
+
+
+def numbers(tables):
+    """How often each number stands in the tables, titles and headings included."""
+    texts = [text for t in tables for text in (t.title, *t.header, *(cell for row in t.rows for cell in row))]
+    return Counter(number for text in texts for number in NUMBER.findall(text))
+
+
+def check(tables, printed, width):
+    wanted, found = numbers(tables), Counter(NUMBER.findall(printed))
+    assert wanted, "a table without a number proves nothing"
+    assert not wanted - found, f"broken or lost at {width}: {wanted - found}"
+    assert all(len(line) <= width for line in printed.splitlines() if line[:1] in "│┃┏┡└┌├"), width
+
+
+def at(width, shown, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    terminal.show_tables(shown)
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        pytest.param(tables(SUMMARY), id="run"),
+        pytest.param((ladder_table(LADDER),), id="verify"),
+        pytest.param((rtl_table(RTL, PART),), id="rtl"),
+    ],
+)
+def test_tables_of_runs_ladders_and_rtl_keep_every_number_at_every_width(shown, monkeypatch, capsys):
+    for width in WIDTHS:
+        check(shown, at(width, shown, monkeypatch, capsys), width)
+
+
+def test_tables_of_a_scan_keep_every_number_at_every_width(monkeypatch, capsys):
+    from codesign.cli.scanning import _show
+
+    formats = SimpleNamespace(ap=lambda: "ap_ufixed<17,12,AP_RND_CONV,AP_SAT,0>")
+    precision = SimpleNamespace(input=formats, items=lambda: [("q_dense_1", "weight", formats)] * 4)
+    metrics = {
+        "bops": 123456.0,
+        "average_weight_bits": 4.25,
+        "overflows": 7,
+        "constant_features": ["pixel12"],
+    }
+    result = SimpleNamespace(
+        precision=precision,
+        record=SimpleNamespace(metrics=metrics),
+        quality=0.98765,
+        float_quality=0.99123,
+        trials=(1,),
+        no_input_wraps=True,
+    )
+    shown: list[TextTable] = []
+    show = terminal.show_tables
+    monkeypatch.setattr(
+        terminal, "show_tables", lambda tables, notes: (shown.extend(tables), show(tables, notes))
+    )
+    for width in WIDTHS:
+        shown.clear()
+        monkeypatch.setenv("COLUMNS", str(width))
+        _show(result)
+        printed = capsys.readouterr().out
+        check(shown, printed, width)
+        assert "0.9877" in printed
+
+
+def test_tables_of_reports_and_comparisons_keep_every_number_at_every_width(command, tmp_path):
+    write_json(tmp_path / "a run of 2024" / "summary.json", SUMMARY)
+    other = {**SUMMARY, "stages": [{**SUMMARY["stages"][0], "stage": "quantization", "bops": 1234.0}]}
+    runs = [tmp_path / "a run of 2024"]
+    for n in range(5):
+        runs.append(tmp_path / f"other{n}")
+        write_json(runs[-1] / "summary.json", other | {"layers": {}, "rtl": {**RTL, "lut": 1000 + n}})
+    report = FIXTURES / "vitis_hls_2023_csynth.xml"
+    for width in (*range(40, 81, 8), 120, 200):
+        for words in (("report", runs[0], report), ("compare", *runs[:2]), ("compare", *runs)):
+            shown, printed = command(width, *words)
+            check(shown, printed, width)
+
+
+def test_what_the_doctor_finds_is_whole_at_every_width(monkeypatch, capsys):
+    checks = examine()
+    for width in (40, 60, 80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        terminal.show_checks(checks)
+        printed = capsys.readouterr().out
+        for check_ in checks:
+            wanted = NUMBER.findall(check_.found or check_.advice)
+            assert set(wanted) <= set(NUMBER.findall(printed)), (width, check_)
+
+
+def test_a_pipe_gets_every_number_too(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    terminal.show_tables(tables(SUMMARY))
+    check(tables(SUMMARY), capsys.readouterr().out, terminal.PIPED_WIDTH)
+
+
+CELLS = st.text(alphabet="ab /,<>_-12.,e=", max_size=30) | st.integers().map(str) | st.floats().map(repr)
+
+
+@given(st.data(), st.integers(1, 6), st.integers(0, 5), st.integers(40, 200))
+def test_any_table_keeps_every_number(data, columns, rows, width):
+    header = tuple(
+        f"{name}-{index}"
+        for index, name in enumerate(data.draw(st.lists(CELLS, min_size=columns, max_size=columns)))
+    )
+    cells = tuple(tuple(data.draw(CELLS) for _ in header) for _ in range(rows))
+    table = TextTable("title 123", header, cells)
+    out = io.StringIO()
+    console = terminal.Console(file=out, width=width)
+    terminal._show(console, table, {})
+    printed = out.getvalue()
+    wanted = numbers([table])
+    if not rows:  # headings without a row may be left out where no table fits
+        wanted = Counter({"123": 1})
+    assert not wanted - Counter(NUMBER.findall(printed))
+
+
+def test_nothing_of_a_report_reaches_the_terminal_as_a_command(command, tmp_path):
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e[bold red]no[/] :smile: {x}\r"
+    summary = {**SUMMARY, "layers": {evil: TYPES}, "notes": [evil]}
+    write_json(tmp_path / "run" / "summary.json", summary)
+    name = f"[red]{evil}[/red]"
+    for words in (
+        ("report", tmp_path / "run"),
+        ("compare", f"{name}={tmp_path / 'run'}"),
+        *(
+            ("compare", f"{name}={tmp_path / 'run'}", "--format", form)
+            for form in ("markdown", "csv", "json")
+        ),
+    ):
+        _, printed = command(120, *words)
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", printed), words
+        assert "[bold red]no[/] :smile: {x}" in printed
+        if words[-1] == "json":
+            assert evil in [
+                entry["name"].removeprefix("[red]").removesuffix("[/red]")
+                for entry in json.loads(printed)["entries"]
+            ]
+
+
+def test_errors_spell_control_characters_out(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(sys, "argv", ["codesign", "report", str(tmp_path / "\x1b[31mno")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    assert "\\u001b[31mno: there is no such file or folder" in capsys.readouterr().err
+
+
+def test_the_commands_print_through_one_door():
+    """Whatever a command prints goes through `codesign.terminal`, where control characters are spelt out."""
+    for path in (Path(codesign.__file__).parent / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            assert name not in ("print", "typer.echo", "typer.secho", "sys.stdout.write"), (
+                f"{path}: {node.lineno}"
+            )
+
+
+@pytest.mark.parametrize(
+    ("text", "spelt"),
+    [
+        ("plain ± 1\n\tx", "plain ± 1\n\tx"),
+        ("\x1b[0m", "\\u001b[0m"),
+        ("\x9b1m\x00\x7f\r", "\\u009b1m\\u0000\\u007f\\u000d"),
+        ("\u202eabc\u2066", "\\u202eabc\\u2066"),
+        ("\udcff", "\\udcff"),
+    ],
+)
+def test_control_characters_are_spelt_out(text, spelt):
+    assert printable(text) == spelt
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-2", "@SUM(A1)", "\t=1", '=cmd|" /C calc"!A0'])
+def test_a_spreadsheet_computes_no_cell(text):
+    out = io.StringIO()
+    csv.writer(out).writerow([spreadsheet_safe(text)])
+    (cell,) = next(csv.reader(io.StringIO(out.getvalue())))
+    assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["plain", "a=b", -1.5, None, 0, ""])
+def test_what_is_no_formula_stays_as_it_is(value):
+    assert spreadsheet_safe(value) == value
