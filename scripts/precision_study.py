@@ -169,7 +169,7 @@ def fixed_ptq(seed: Seed) -> list[dict[str, Any]]:
 
 def affine_ptq(seed: Seed) -> list[dict[str, Any]]:
     """The student as an integer-only network; of the calibrators the best on the validation part."""
-    from codesign.compression.ptq_affine import affine_accuracy_table
+    from codesign.affine.ptq import affine_accuracy_table
 
     data, network = seed.dataset, seed.student.network
     calibration = data.calibration(2000)

@@ -15,7 +15,7 @@ import codesign
 PACKAGE = Path(codesign.__file__).parent
 BASE = {"errors", "core"}
 HARDWARE_ROOMS = {"cost", "emulation", "hls", "rtl"}
-SOFTWARE_ROOMS = {"settings", "data", "networks", "training", "compression"}
+SOFTWARE_ROOMS = {"settings", "data", "networks", "affine", "training", "compression"}
 
 ALLOWED = {
     "errors": set(),
@@ -25,8 +25,9 @@ ALLOWED = {
     "settings": {*BASE, "settings_base", "settings_learning"},
     "data": {*BASE, "settings"},
     "networks": {*BASE, "settings", "cost"},
+    "affine": {*BASE, "networks"},
     "training": {*BASE, "settings", "data", "networks", "cost"},
-    "compression": {*BASE, "settings", "data", "networks", "training", "cost", "hls", "emulation"},
+    "compression": {*BASE, "settings", "data", "networks", "affine", "training", "cost", "hls", "emulation"},
     "cost": BASE,
     "hls": BASE,
     "emulation": {*BASE, "hls"},
@@ -75,7 +76,7 @@ NARROW = {
 
 HEAVY = {
     "tensorflow": {"networks", "training", "compression"},
-    "keras": {"networks", "training", "compression", "stages", "preflight", "hls"},
+    "keras": {"networks", "affine", "training", "compression", "stages", "preflight", "hls"},
     "qkeras": {"networks", "compression"},
     "hls4ml": {"hls", "emulation"},
     "alkaid": {"rtl", "cost"},

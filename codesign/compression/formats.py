@@ -10,7 +10,7 @@ from fractions import Fraction
 import keras
 import numpy as np
 
-from codesign.core.calibration import check_calibration_set
+from codesign.affine.calibration import check_calibration_set
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import DataError, SettingsError

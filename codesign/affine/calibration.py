@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from codesign.core.affine import AffineQuantizer, check_bits
+from codesign.affine.quantizer import AffineQuantizer, check_bits
 from codesign.errors import DataError, SettingsError
 
 Calibrator = Literal["max", "percentile", "entropy", "mse"]

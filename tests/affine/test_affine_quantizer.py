@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.core.affine import AffineQuantizer
+from codesign.affine.quantizer import AffineQuantizer
 from codesign.errors import DataError, SettingsError
 
 reals = st.floats(-1e6, 1e6)

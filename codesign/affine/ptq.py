@@ -12,17 +12,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from codesign.core.affine import AffineQuantizer
-from codesign.core.calibration import CALIBRATORS, Calibrator, calibrate, check_calibration_set
-from codesign.core.integer_layers import (
+from codesign.affine.calibration import CALIBRATORS, Calibrator, calibrate, check_calibration_set
+from codesign.affine.integer import (
     IntegerAveragePool,
     IntegerLayer,
     IntegerLinear,
     IntegerMaxPool,
+    IntegerNetwork,
     IntegerRelu,
     IntegerReshape,
 )
-from codesign.core.integer_network import IntegerNetwork
+from codesign.affine.quantizer import AffineQuantizer
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe

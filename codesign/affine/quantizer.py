@@ -38,8 +38,8 @@ class AffineQuantizer:
     Raises
     ------
     SettingsError
-        For other bits, scales that are not positive and finite, zero points that are no codes, or as many zero points
-        as there are not scales.
+        For other bits, scales that are not positive and finite, zero points that are no codes, or another number of
+        zero points than of scales.
     """
 
     bits: int

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from codesign.core.affine import AffineQuantizer
-from codesign.core.calibration import CALIBRATORS, calibrate, check_calibration_set
+from codesign.affine.calibration import CALIBRATORS, calibrate, check_calibration_set
+from codesign.affine.quantizer import AffineQuantizer
 from codesign.errors import DataError, SettingsError
 
 

@@ -11,14 +11,14 @@ import keras
 import numpy as np
 import pytest
 
-from codesign.compression.ptq_affine import AffineSettings, affine_accuracy_table, quantize_affine
-from codesign.core.integer_layers import (
+from codesign.affine.integer import (
     IntegerAveragePool,
     IntegerLinear,
     IntegerMaxPool,
     IntegerRelu,
     IntegerReshape,
 )
+from codesign.affine.ptq import AffineSettings, affine_accuracy_table, quantize_affine
 from codesign.errors import ConversionError, DataError, SettingsError
 
 layers = keras.layers

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.core.requantize import FixedMultiplier
+from codesign.affine.integer import FixedMultiplier
 from codesign.errors import ConversionError, SettingsError
 
 int32 = st.integers(-(2**31), 2**31 - 1)

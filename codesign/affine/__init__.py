@@ -1,0 +1,1 @@
+"""Numbers with scales and zero points: quantizers, calibrators, integer-only networks and their quality."""
