@@ -32,7 +32,7 @@ from codesign.rtl.project import RtlProject, write_rtl
 from codesign.rtl.synthesise import synthesise as count_cells
 from codesign.settings import HardwareSettings
 from codesign.training.evaluate import accuracy
-from codesign.verification import RUNGS, Compute, Verification, climb, rtl_rungs
+from codesign.verification import RUNGS, Compute, Verification, compare, rtl_rungs
 
 
 @dataclass(frozen=True)
@@ -325,7 +325,7 @@ def compare_all(
     reference = predict_logits(student.model(), x)
     if rungs is None:
         rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
-    return climb(converted.project, x, reference, rungs=rungs, progress=progress), reference
+    return compare(converted.project, x, reference, rungs=rungs, progress=progress), reference
 
 
 def with_proven_accumulators(precision: PrecisionMap, emulator: Emulator) -> PrecisionMap:

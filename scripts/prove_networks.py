@@ -44,7 +44,7 @@ from codesign.networks.description import Network  # noqa: E402
 from codesign.networks.layer_outputs import trace_layers  # noqa: E402
 from codesign.networks.logits import predict_logits  # noqa: E402
 from codesign.networks.prepare import hardware_form, prepare_for_quantization  # noqa: E402
-from codesign.verification import Verification, climb, diagnose_project, ladder_rungs  # noqa: E402
+from codesign.verification import Verification, compare, diagnose_project, ladder_rungs  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def prove(subject: Subject, variant: Variant, seed: int, folder: Path, *, sample
     project = write_project(graph, folder / "hls", target, vectors=x[:20], golden=golden[:20])
     open_too = not quick and variant is VARIANTS[0]
     words = ["emulation", "csim", *(["interpreter", "rtl"] if open_too else [])]
-    table = climb(project, x, golden, rungs=ladder_rungs(words))
+    table = compare(project, x, golden, rungs=ladder_rungs(words))
     outputs = len(np.unique(golden, axis=0))
     return Proof(table, outputs, "" if table.agrees else what_differs(project, model, x))
 

@@ -1,9 +1,8 @@
 """Verification: the equality ladder over everything that computes the network's numbers, and the mismatch doctor."""
 
-from codesign.verification.doctor import diagnose, diagnose_outputs
-from codesign.verification.doctor_project import diagnose_project
-from codesign.verification.doctor_record import CAUSES, Diagnosis
-from codesign.verification.ladder import Compute, Rung, Verification, climb
+from codesign.verification.diagnosis import Diagnosis, diagnose, diagnose_outputs, diagnose_project
+from codesign.verification.hypotheses import CAUSES
+from codesign.verification.ladder import Compute, Rung, Verification, compare
 from codesign.verification.project import read_vector_file, verify_project
 from codesign.verification.rungs import RUNG_NAMES, RUNGS, ladder_rungs, rtl_rungs
 
@@ -15,7 +14,7 @@ __all__ = [
     "Diagnosis",
     "Rung",
     "Verification",
-    "climb",
+    "compare",
     "diagnose",
     "diagnose_outputs",
     "diagnose_project",

@@ -23,7 +23,7 @@ from codesign.hls.project import HlsProject
 
 
 @dataclass(frozen=True)
-class FirstSamples:
+class Partial:
     """Outputs of the first samples only, from what did not compute all of them.
 
     Parameters
@@ -38,10 +38,10 @@ class FirstSamples:
     samples: int
 
 
-Compute = Callable[[HlsProject, np.ndarray], np.ndarray | FirstSamples]
+Compute = Callable[[HlsProject, np.ndarray], np.ndarray | Partial]
 """`(project, x) -> outputs`, float64 of shape `(n_samples, n_outputs)`."""
 
-CANNOT_CLIMB = (ToolNotFoundError, ReportMissingError, ConversionError)
+SKIPPED_FOR = (ToolNotFoundError, ReportMissingError, ConversionError)
 """Why a rung is skipped: its tool is missing, what it reads was not built, the network cannot take its form."""
 
 
@@ -136,7 +136,7 @@ class Verification:
         return cls(value["reference"], tuple(Rung(**rung) for rung in value["rungs"]), value["lsb"])
 
 
-def climb(
+def compare(
     project: HlsProject,
     x: np.ndarray,
     reference: np.ndarray,
@@ -159,7 +159,7 @@ def climb(
         What made the reference.
     rungs
         The computations by name (see `codesign.verification.rungs`); one that cannot be climbed here (see
-        `CANNOT_CLIMB`) is skipped with the reason.
+        `SKIPPED_FOR`) is skipped with the reason.
 
     Raises
     ------
@@ -184,21 +184,21 @@ def climb(
     done = []
     for index, (name, compute) in enumerate(rungs.items()):
         progress.step("verification", index, len(rungs), name)
-        done.append(_climb(name, compute, project, x, reference, lsb))
+        done.append(_compared(name, compute, project, x, reference, lsb))
     progress.step("verification", len(rungs), len(rungs))
     return Verification(reference_name, tuple(done), lsb)
 
 
-def _climb(
+def _compared(
     name: str, compute: Compute, project: HlsProject, x: np.ndarray, reference: np.ndarray, lsb: float
 ) -> Rung:
     started = time.monotonic()
     try:
         outputs = compute(project, x)
-    except CANNOT_CLIMB as reason:
+    except SKIPPED_FOR as reason:
         return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(reason))
     seconds = time.monotonic() - started
-    if isinstance(outputs, FirstSamples):
+    if isinstance(outputs, Partial):
         reference = reference[: outputs.samples]
         outputs = outputs.outputs
     if outputs.shape != reference.shape:

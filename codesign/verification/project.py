@@ -12,7 +12,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.errors import DataError
 from codesign.hls.project import open_project
 from codesign.hls.testbench import read_vectors
-from codesign.verification.ladder import Compute, Verification, climb
+from codesign.verification.ladder import Compute, Verification, compare
 from codesign.verification.rungs import ladder_rungs
 
 
@@ -54,7 +54,7 @@ def verify_project(
         x = x.reshape(len(x), *project.input_shape)
         name = "the student's golden outputs"
     rungs = ladder_rungs() if rungs is None else rungs
-    return climb(project, x, golden, reference_name=name, rungs=rungs, progress=progress)
+    return compare(project, x, golden, reference_name=name, rungs=rungs, progress=progress)
 
 
 def read_vector_file(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:

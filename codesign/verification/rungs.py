@@ -14,7 +14,7 @@ from codesign.hls.runner_marker import read_marker
 from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject
 from codesign.rtl.simulate import interpret, simulate
-from codesign.verification.ladder import Compute, FirstSamples
+from codesign.verification.ladder import Compute, Partial
 from codesign.verification.own_rtl import find_own_rtl, own_rtl
 
 RtlOf = Callable[[HlsProject], RtlProject]
@@ -40,7 +40,7 @@ def emulation(project: HlsProject, x: np.ndarray) -> np.ndarray:
     return np.asarray(emulate(project.graph(), x)).reshape(len(x), -1)
 
 
-def cosim(project: HlsProject, x: np.ndarray) -> FirstSamples:
+def cosim(project: HlsProject, x: np.ndarray) -> Partial:
     """What the vendor's co-simulation of the project's test bench left; nothing is run here.
 
     Raises
@@ -61,7 +61,7 @@ def cosim(project: HlsProject, x: np.ndarray) -> FirstSamples:
         raise ReportMissingError(
             f"the vendor's co-simulation computed the test bench of {project.folder}, not these vectors"
         )
-    return FirstSamples(outputs[: len(given)], len(given))
+    return Partial(outputs[: len(given)], len(given))
 
 
 def rtl_rungs(rtl: RtlProject | RtlOf) -> Mapping[str, Compute]:

@@ -17,7 +17,7 @@ from codesign.errors import DataError, ToolNotFoundError, VerificationError
 from codesign.hardware import compare_all, verify
 from codesign.hls.graph import Graph, Node
 from codesign.stages import STAGES
-from codesign.verification import RUNGS, Rung, Verification, climb, verify_project
+from codesign.verification import RUNGS, Rung, Verification, compare, verify_project
 
 GRID = FixedPoint(6, 3)
 """Steps of an eighth."""
@@ -44,7 +44,7 @@ def table(project: Any = FakeProject(), x: Any = X, reference: Any = REFERENCE, 
     def rung(outputs: Any) -> Any:
         return outputs if callable(outputs) else lambda project, x: np.array(outputs, np.float64)
 
-    return climb(project, x, reference, rungs={name: rung(outputs) for name, outputs in rungs.items()})
+    return compare(project, x, reference, rungs={name: rung(outputs) for name, outputs in rungs.items()})
 
 
 def test_equal_numbers_agree() -> None:
@@ -156,7 +156,7 @@ def test_progress_is_told_by_rung() -> None:
             steps.append(step)
 
     rungs = {"a": lambda project, x: REFERENCE, "b": lambda project, x: REFERENCE}
-    climb(FakeProject(), X, REFERENCE, rungs=rungs, progress=Told())  # type: ignore[arg-type]
+    compare(FakeProject(), X, REFERENCE, rungs=rungs, progress=Told())  # type: ignore[arg-type]
     assert steps == [("verification", 0, 2, "a"), ("verification", 1, 2, "b"), ("verification", 2, 2)]
 
 

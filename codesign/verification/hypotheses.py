@@ -4,12 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint, Overflow, Rounding
 from codesign.hls.graph import Node
-from codesign.verification.doctor_record import Cause
+
+Cause = Literal[
+    "accumulator wrapped",
+    "accumulator saturated",
+    "accumulator too coarse",
+    "result wrapped",
+    "result saturated",
+    "result too coarse",
+    "rounding differs",
+    "table size",
+    "table too coarse",
+    "unfolded batch normalisation",
+    "input off the grid",
+    "weights printed with too few digits",
+    "weights differ",
+    "reference not exact",
+    "emulation and csim differ",
+    "unexplained",
+]
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+"""What can make a layer differ."""
 
 ROUNDINGS: tuple[Rounding, ...] = (
     "RND_CONV",
