@@ -94,6 +94,10 @@ def _check_learning(context: Context, student: Any, network: Any) -> None:
 
     settings = context.settings
     check_pruning(network, settings.pruning)
+    if settings.scan.affine_widths:
+        from codesign.affine.ptq import affine_form
+
+        affine_form(network)
     if settings.pruning.inside == "quantization":
         check_rounds(settings.quantization, settings.pruning)
     single = settings.teacher.kind == "single"

@@ -63,11 +63,17 @@ class DataSettings(Section):
 class ScanSettings(Section):
     """The bit-width scan: `tolerance` is the loss of validation quality that is accepted, `cost` what is saved.
 
+    `method` is how single tensors get their widths below the curve's knee: ``descent`` tries them one after another and
+    measures; ``hessian`` weighs all of them at once by second derivatives (arXiv:2011.10680), estimated with up to
+    `hessian_samples` random vectors, and measures the maps for falling budgets.
+
     `margin_bits` are integer bits beyond what the calibration set needs; a `percentile` below 100 leaves out its rarest
     magnitudes instead, which then saturate. `headroom_bits` above the knee of the curve the search of single tensors
-    starts a second time. `input_bits` fixes the input's width.
+    starts a second time. `input_bits` fixes the input's width. For each of `affine_widths` the quality of the same
+    student with scales and zero points is measured too, for comparison.
     """
 
+    method: Literal["descent", "hessian"] = "descent"
     quality: Literal["accuracy", "auc"] = "accuracy"
     cost: Literal["bops", "luts"] = "bops"
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
@@ -78,6 +84,15 @@ class ScanSettings(Section):
     most_bits: Annotated[int, Field(ge=2, le=16)] = 12
     least_bits: Annotated[int, Field(ge=1, le=16)] = 2
     input_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+    hessian_samples: Annotated[int, Field(ge=2)] = 256
+    affine_widths: tuple[Annotated[int, Field(ge=2, le=16)], ...] = ()
+
+    @field_validator("affine_widths")
+    @classmethod
+    def _different(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"must be different widths, not {', '.join(map(str, value))}")
+        return value
 
     @model_validator(mode="after")
     def _order(self) -> ScanSettings:

@@ -169,24 +169,24 @@ def fixed_ptq(seed: Seed) -> list[dict[str, Any]]:
 
 def affine_ptq(seed: Seed) -> list[dict[str, Any]]:
     """The student as an integer-only network; of the calibrators the best on the validation part."""
-    from codesign.affine.ptq import affine_accuracy_table
+    from codesign.affine.ptq import affine_table
 
     data, network = seed.dataset, seed.student.network
     calibration = data.calibration(2000)
     tables = [
-        affine_accuracy_table(network, calibration, x, y, PTQ_BITS, allow_constant=True)
+        affine_table(network, calibration, x, y, PTQ_BITS, allow_constant=True)
         for x, y in (data.part("validation"), data.part("test"))
     ]
     rows = []
     for bits in PTQ_BITS:
         validation, test = ([row for row in table if row.width == bits] for table in tables)
-        best = max(range(len(validation)), key=lambda index: validation[index].accuracy or 0.0)
+        best = max(range(len(validation)), key=lambda index: validation[index].quality or 0.0)
         rows.append(
             {
                 "bits": bits,
                 "calibrator": validation[best].calibrator,
-                "validation": validation[best].accuracy,
-                "test": test[best].accuracy,
+                "validation": validation[best].quality,
+                "test": test[best].quality,
             }
         )
     return rows

@@ -5,7 +5,7 @@ Jacob et al. 2018 (arXiv:1712.05877); Wu et al. 2020 (NVIDIA, arXiv:2004.09602).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from codesign.affine.integer import (
     IntegerReshape,
 )
 from codesign.affine.quantizer import AffineQuantizer
+from codesign.core.classes import predicted_classes
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe
@@ -67,8 +68,8 @@ class AffineSettings:
 
 
 @dataclass(frozen=True)
-class AffineAccuracy:
-    """One row of the table of accuracy against width.
+class AffineRow:
+    """One row of the table of quality against width.
 
     Parameters
     ----------
@@ -76,9 +77,9 @@ class AffineAccuracy:
         Bits of weights and activations.
     calibrator
         Of the activations.
-    accuracy
-        The fraction of right classes; ``None`` if int32 accumulators overflow.
-    float_accuracy
+    quality
+        The fraction of right classes, or another quality that was asked for; ``None`` if int32 accumulators overflow.
+    float_quality
         That of the float network.
     overflow
         What overflowed, or ``None``.
@@ -86,8 +87,8 @@ class AffineAccuracy:
 
     width: int
     calibrator: Calibrator
-    accuracy: float | None
-    float_accuracy: float
+    quality: float | None
+    float_quality: float
     overflow: str | None = None
 
 
@@ -121,12 +122,12 @@ def quantize_affine(
     SettingsError
         For bits outside 2 to 16 or an unknown calibrator.
     """
-    network = _chain(model)
+    network = affine_form(model)
     check_calibration_set(x_calibration, allow_constant)
     return _quantized(network, _activations(network, x_calibration), settings or AffineSettings())
 
 
-def affine_accuracy_table(
+def affine_table(
     model: keras.Model | Network,
     x_calibration: np.ndarray,
     x: np.ndarray,
@@ -135,9 +136,10 @@ def affine_accuracy_table(
     calibrators: Sequence[Calibrator] = CALIBRATORS,
     *,
     weight_calibrator: Calibrator = "mse",
+    quality: Callable[[np.ndarray, np.ndarray], float] | None = None,
     allow_constant: bool = False,
-) -> tuple[AffineAccuracy, ...]:
-    """Measure the accuracy of the integer network against its width, for each calibrator.
+) -> tuple[AffineRow, ...]:
+    """Measure the quality of the integer network against its width, for each calibrator.
 
     Parameters
     ----------
@@ -153,38 +155,49 @@ def affine_accuracy_table(
         For the activations.
     weight_calibrator
         For the weights, per channel.
+    quality
+        `(labels, logits) -> quality`, the accuracy if it is left out.
 
     Returns
     -------
-    tuple of AffineAccuracy
+    tuple of AffineRow
         A row for each width and calibrator, widths first. A network whose accumulators leave int32 on `x` has no
-        accuracy but the reason.
+        quality but the reason.
     """
-    network = _chain(model)
+    network = affine_form(model)
     check_calibration_set(x_calibration, allow_constant)
     if len(x) != len(y) or len(x) == 0:
         raise DataError(f"{len(x)} inputs need as many labels, not {len(y)}; and at least one")
+    measure = quality or _accuracy
     activations = _activations(network, x_calibration)
-    float_accuracy = _accuracy(build_float(network).predict(x, batch_size=4096, verbose=0), y)
+    float_quality = measure(y, build_float(network).predict(x, batch_size=4096, verbose=0))
     rows = []
     for width in widths:
         for calibrator in calibrators:
             settings = AffineSettings(width, width, calibrator, weight_calibrator)
-            accuracy, overflow = None, None
+            reached, overflow = None, None
             try:
-                accuracy = _accuracy(_quantized(network, activations, settings).predict(x), y)
+                logits = _quantized(network, activations, settings).predict(x)
             except ConversionError as error:
                 overflow = str(error)
-            rows.append(AffineAccuracy(width, calibrator, accuracy, float_accuracy, overflow))
+            else:
+                reached = measure(y, logits)
+            rows.append(AffineRow(width, calibrator, reached, float_quality, overflow))
     return tuple(rows)
 
 
-def _accuracy(logits: np.ndarray, y: np.ndarray) -> float:
-    classes = (logits[:, 0] > 0) if logits.shape[-1] == 1 else logits.argmax(axis=-1)
-    return float(np.mean(classes == np.asarray(y)))
+def _accuracy(labels: np.ndarray, logits: np.ndarray) -> float:
+    return float(np.mean(predicted_classes(logits) == np.asarray(labels)))
 
 
-def _chain(model: keras.Model | Network) -> Network:
+def affine_form(model: keras.Model | Network) -> Network:
+    """The network with batch normalisation folded, if it can compute with integers alone.
+
+    Raises
+    ------
+    ConversionError
+        For a network that is no chain, or a layer that has no integer form here; every fault is named.
+    """
     network = fold_batch_norm(model if isinstance(model, Network) else describe(model))
     faults = []
     for before, layer in zip(network.layers, network.layers[1:], strict=False):

@@ -31,6 +31,10 @@ def scan(
     tolerance: Annotated[
         float | None, typer.Option(help="The accepted loss of validation quality; 0.01 is a point.")
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="How single tensors get their bits: descent tries them, hessian weighs them all."),
+    ] = None,
     quality: Annotated[str | None, typer.Option(help="accuracy or auc.")] = None,
     cost: Annotated[str | None, typer.Option(help="What to save: bops, or estimated luts.")] = None,
     margin_bits: Annotated[
@@ -42,14 +46,22 @@ def scan(
             help="Of the magnitudes that formats hold; below 100, the rarest saturate for finer steps."
         ),
     ] = None,
+    affine_widths: Annotated[
+        str | None,
+        typer.Option(
+            help="Bits (4,6,8) at which the student with scales and zero points is measured too, for comparison."
+        ),
+    ] = None,
 ) -> None:
     """Choose every tensor's bits: none that overflows, fewer wherever the quality allows; the same command resumes."""
     given = {
+        "method": method,
         "tolerance": tolerance,
         "quality": quality,
         "cost": cost,
         "margin_bits": margin_bits,
         "percentile": percentile,
+        "affine_widths": None if affine_widths is None else _whole_numbers("--affine-widths", affine_widths),
     }
     from codesign.terminal import say
 
@@ -115,12 +127,25 @@ def _subject(
     return read_student(source, dataset), dataset, settings
 
 
+def _whole_numbers(option: str, text: str) -> list[int]:
+    """The numbers of a list with commas; `SettingsError` for anything else."""
+    from codesign.errors import SettingsError
+
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise SettingsError(
+            f"{option}: must be whole numbers with commas between, 4,6,8, not {text!r}"
+        ) from None
+
+
 def _show(result: Any) -> None:
+    from codesign.comparison.summary import affine_tables
     from codesign.core.text_table import TextTable
     from codesign.terminal import show_tables
 
     rows = [("input", "result", result.precision.input.ap())]
-    rows += [(layer, tensor, kind.ap()) for layer, tensor, kind in result.precision.items()]
+    rows += [(layer, tensor, precision.ap()) for layer, tensor, precision in result.precision.items()]
     metrics = result.record.metrics
     notes = [
         f"quality {result.quality:.4f} on the validation part, float {result.float_quality:.4f}",
@@ -138,4 +163,5 @@ def _show(result: Any) -> None:
             f"{len(constant)} features never change in the calibration set and may saturate: {', '.join(constant[:8])}"
             + (", ..." if len(constant) > 8 else "")
         )
-    show_tables([TextTable("Number formats", ("layer", "tensor", "format"), tuple(rows))], notes)
+    formats = TextTable("Number formats", ("layer", "tensor", "format"), tuple(rows))
+    show_tables([formats, *affine_tables(metrics.get("affine"))], notes)

@@ -46,7 +46,11 @@ def plot_run(folder: str | Path) -> tuple[Path, ...]:
 def plot_scan(folder: str | Path, tolerance: float, path: str | Path) -> Path:
     """Draw the scan that a folder holds (`scan.json`) into a PNG file; see `scan_figure`."""
     scan = read_json(Path(folder) / "scan.json")
-    return _write(Path(path), scan_figure(scan["trials"], scan["float_quality"], tolerance))
+    return _write(Path(path), _figure_of(scan, tolerance))
+
+
+def _figure_of(scan: Mapping[str, Any], tolerance: float) -> Figure:
+    return scan_figure(scan["trials"], scan["float_quality"], tolerance, scan.get("affine", ()))
 
 
 def training_figure(histories: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -76,17 +80,24 @@ def training_figure(histories: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, tolerance: float) -> Figure:
-    """The curve of quality against bits with its knee, and a heat map of what each narrower tensor would cost.
+def scan_figure(
+    trials: Sequence[Mapping[str, Any]],
+    float_quality: float,
+    tolerance: float,
+    affine: Sequence[Mapping[str, Any]] = (),
+) -> Figure:
+    """The curve of quality against bits with its knee, and what single tensors lose, or maps within budgets.
 
     Parameters
     ----------
     trials
-        Rows of the scan: `phase`, `layer`, `tensor`, `bits`, `quality`, `accepted`, `start`.
+        Rows of the scan: `phase`, `layer`, `tensor`, `bits`, `quality`, `cost`, `accepted`, `start`.
     float_quality
         The quality without quantization.
     tolerance
         The accepted loss of quality.
+    affine
+        Rows with scales and zero points: `width`, `quality` (``None`` if an accumulator overflowed).
     """
     from matplotlib.figure import Figure
 
@@ -96,6 +107,9 @@ def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, toler
     curve, heat = figure.subplots(1, 2, width_ratios=(1, 1.3))
     bits = [trial["bits"] for trial in uniform]
     curve.plot(bits, [trial["quality"] for trial in uniform], "o-", label="all tensors at one width")
+    measured = sorted((row["width"], row["quality"]) for row in affine if row["quality"] is not None)
+    if measured:
+        curve.plot(*zip(*measured, strict=True), "s--", color="C4", label="affine, one width")
     curve.axhline(float_quality, color="C2", linestyle="--", label="float")
     curve.axhline(float_quality - tolerance, color="C3", linestyle=":", label="tolerance")
     knees = [trial["bits"] for trial in uniform if trial["accepted"]]
@@ -105,8 +119,31 @@ def scan_figure(trials: Sequence[Mapping[str, Any]], float_quality: float, toler
     curve.invert_xaxis()
     curve.grid(alpha=0.3)
     curve.legend()
-    _heat_map(figure, heat, layers, float_quality, tolerance)
+    budgets = [trial for trial in trials if trial["phase"] == "hessian"]
+    if budgets:
+        _front(heat, uniform, budgets, float_quality, tolerance)
+    else:
+        _heat_map(figure, heat, layers, float_quality, tolerance)
     return figure
+
+
+def _front(
+    axes: Any,
+    uniform: Sequence[Mapping[str, Any]],
+    budgets: Sequence[Mapping[str, Any]],
+    float_quality: float,
+    tolerance: float,
+) -> None:
+    """Quality against cost: one width everywhere, and the maps that second derivatives chose within budgets."""
+    for rows, style, label in ((uniform, "o-", "all tensors at one width"), (budgets, "s", "by the Hessian")):
+        axes.plot([row["cost"] for row in rows], [row["quality"] for row in rows], style, label=label)
+    for row in budgets:
+        if row["accepted"]:
+            axes.plot(row["cost"], row["quality"], "*", color="C1", markersize=16, label="taken")
+    axes.axhline(float_quality - tolerance, color="C3", linestyle=":", label="tolerance")
+    axes.set(xlabel="cost", ylabel="validation quality", xscale="log", title="Quality against cost")
+    axes.grid(alpha=0.3)
+    axes.legend()
 
 
 def _leading(layers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

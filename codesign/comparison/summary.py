@@ -79,6 +79,7 @@ def make_summary(
         "seed": seed,
         "target": dict(target),
         "stages": stages,
+        "affine": records["scan"].metrics.get("affine") if "scan" in records else None,
         "layers": records["project"].metrics["layers"],
         "rtl": _without_reason(records["rtl"]),
         "estimates": {"lut": records["rtl"].metrics.get("estimated_lut")},
@@ -115,13 +116,50 @@ def tables(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
     )
     ladder = ladder_table(summary["verification"])
-    return stages, layers, *_overflow_table(summary), *_rtl_table(summary), ladder
+    return (
+        stages,
+        *affine_tables(summary.get("affine")),
+        layers,
+        *_overflow_table(summary),
+        *_rtl_table(summary),
+        ladder,
+    )
 
 
 def _cell(row: Mapping[str, Any], metric: str) -> str:
     """A number of a stage; empty where the stage has none."""
     value = row.get(metric)
     return "" if value is None else METRICS[metric].text(value)
+
+
+def affine_tables(rows: Sequence[Mapping[str, Any]] | None) -> tuple[TextTable, ...]:
+    """The scan's quality without training in fixed point and with scales and zero points; none if it was not measured.
+
+    Parameters
+    ----------
+    rows
+        `bits`, `fixed_point` and `affine` (each a quality, or ``None``), `overflow` (why there is no affine quality).
+    """
+    if not rows:
+        return ()
+
+    def cell(value: float | None, otherwise: str) -> str:
+        return otherwise if value is None else f"{value:.4f}"
+
+    return (
+        TextTable(
+            "Validation quality without training, one width everywhere",
+            ("bits", "fixed point", "affine"),
+            tuple(
+                (
+                    str(row["bits"]),
+                    cell(row["fixed_point"], "not in the scan"),
+                    cell(row["affine"], str(row["overflow"])),
+                )
+                for row in rows
+            ),
+        ),
+    )
 
 
 def _overflow_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:

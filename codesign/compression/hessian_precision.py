@@ -19,7 +19,7 @@ from codesign.compression.sensitivity import (
     weight_errors,
     with_tensor_width,
 )
-from codesign.compression.width_program import CostTerm, WidthChoice, choose_widths
+from codesign.compression.width_program import CostTerm, WidthChoice, choose_widths, least_cost
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.target import IoType
@@ -152,6 +152,10 @@ class HessianWidths:
     def choose(self, limit: float) -> WidthChoice:
         """The widths that keep the loss lowest within a budget; `SettingsError` says the smallest feasible one."""
         return choose_widths(self.rows, self.terms, limit, unit=_UNIT_NAMES[self.unit])
+
+    def least_cost(self) -> float:
+        """What the cheapest widths cost: the smallest feasible budget."""
+        return least_cost(self.rows, self.terms)
 
 
 def hessian_aware_precision(

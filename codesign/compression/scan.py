@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from codesign.affine.ptq import AffineRow, affine_form, affine_table
 from codesign.compression.formats import measure_ranges
 from codesign.compression.scan_result import ScanResult as ScanResult
 from codesign.compression.scan_result import Trial as Trial
@@ -20,6 +22,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
+from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
 from codesign.training.evaluate import Quality, accuracy
@@ -41,7 +44,8 @@ def scan_bit_widths(
     all tensors at once down to the last width whose quality is within the tolerance of the float network's, the knee;
     then tensor by tensor (input, weights and activations apart), each time the one that saves most cost for the quality
     that it loses, until none can go or saves anything. The tensors start from the knee and, a second time, from some
-    bits above it; the cheaper end is the result.
+    bits above it; the cheaper end is the result. With `settings.method` ``hessian`` all tensors get their widths at once,
+    by second derivatives, within budgets that are halved towards the cheapest map that keeps the quality.
 
     Parameters
     ----------
@@ -62,13 +66,19 @@ def scan_bit_widths(
 
     Raises
     ------
+    ConversionError
+        If `settings.affine_widths` are given for a network that has no integer-only form.
     DataError
         If the calibration set is empty or not finite.
+    TrainingError
+        If the Hessian is not finite.
     ScanError
         If not even `settings.most_bits` everywhere is within the tolerance, says the best that was found; if the
         quality raises or is not finite.
     """
     started = time.monotonic()
+    if settings.affine_widths:
+        affine_form(student.network)
     network = prepare_for_quantization(student.network)
     calibration = dataset.calibration(min(settings.calibration_samples, len(dataset.x_train)))
     ranges = measure_ranges(network, calibration, settings.percentile)
@@ -81,6 +91,7 @@ def scan_bit_widths(
     search = Search(scanned, ranges, settings, kept, progress)
     precision, reached = search.run()
     proofs = prove_accumulators(scanned.emulator(precision))
+    affine = _affine(student.network, calibration, dataset, settings, checked, progress)
     metrics = {
         "float_quality": scanned.float_quality,
         "quality": reached,
@@ -91,6 +102,7 @@ def scan_bit_widths(
         "constant_features": _constant(calibration, dataset),
         "no_input_wraps": all(proof.holds for proof in proofs),
         "accumulators": {proof.layer: proof.sentence for proof in proofs},
+        **({"affine": _beside_fixed_point(affine, search.trials)} if affine else {}),
     }
     record = Record(
         "scan",
@@ -101,7 +113,48 @@ def scan_bit_widths(
         metrics,
         time.monotonic() - started,
     )
-    return ScanResult(precision, tuple(search.trials), scanned.float_quality, reached, record, proofs)
+    return ScanResult(precision, tuple(search.trials), scanned.float_quality, reached, record, proofs, affine)
+
+
+def _affine(
+    network: Network,
+    calibration: np.ndarray,
+    dataset: Dataset,
+    settings: ScanSettings,
+    quality: CheckedQuality,
+    progress: Progress,
+) -> tuple[AffineRow, ...]:
+    """The quality with scales and zero points at each width that was asked for: what fixed point gives up for shifts."""
+    if not settings.affine_widths:
+        return ()
+    x, labels = dataset.x_validation, dataset.y_validation
+    progress.step("affine quantization", 0, 1)
+    rows = affine_table(
+        network,
+        calibration,
+        x,
+        labels,
+        settings.affine_widths,
+        ("mse",),
+        quality=quality,
+        allow_constant=True,
+    )
+    progress.step("affine quantization", 1, 1)
+    return rows
+
+
+def _beside_fixed_point(affine: Sequence[AffineRow], trials: Sequence[Trial]) -> list[dict[str, Any]]:
+    """A row for each width: the quality in fixed point, one width everywhere, where the curve has it, and affine."""
+    curve = {trial.bits: trial.quality for trial in trials if trial.phase == "uniform"}
+    return [
+        {
+            "bits": row.width,
+            "fixed_point": curve.get(row.width),
+            "affine": row.quality,
+            "overflow": row.overflow,
+        }
+        for row in affine
+    ]
 
 
 def _metrics(search: Search, precision: PrecisionMap, dataset: Dataset) -> dict[str, Any]:

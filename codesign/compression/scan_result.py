@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from codesign.affine.ptq import AffineRow
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
@@ -16,7 +17,7 @@ from codesign.core.text_table import spreadsheet_safe
 from codesign.emulation import Emulator
 from codesign.emulation.accumulators import proven_accumulators
 
-Phase = Literal["uniform", "layers"]
+Phase = Literal["uniform", "layers", "hessian"]
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,12 @@ class Trial:
     Parameters
     ----------
     phase
-        ``uniform``: the same width everywhere; ``layers``: one tensor narrower than in the best map so far.
+        ``uniform``: the same width everywhere; ``layers``: one tensor narrower than in the best map so far;
+        ``hessian``: all widths chosen by second derivatives within a budget.
     layer, tensor
-        What was made narrower, ``None`` in the uniform phase.
+        What was made narrower, in the layers phase.
     bits
-        Its width; the width of every tensor in the uniform phase.
+        Its width; the width of every tensor in the uniform phase; ``None`` in the Hessian phase.
     quality
         On the validation part.
     overflows
@@ -41,17 +43,20 @@ class Trial:
         Whether the result was reached through it.
     start
         In the layers phase, the width of all tensors that the descent began from.
+    budget
+        In the Hessian phase, the cost that the widths were allowed.
     """
 
     phase: Phase
     layer: str | None
     tensor: str | None
-    bits: int
+    bits: int | None
     quality: float
     overflows: int
     cost: float
     accepted: bool = False
     start: int | None = None
+    budget: float | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,8 @@ class ScanResult:
         The stage's evidence.
     proofs
         For each layer that sums products, the bounds that no input on the input grid can leave.
+    affine
+        The quality of the same student with scales and zero points, for each of `scan.affine_widths`.
     """
 
     precision: PrecisionMap
@@ -116,6 +123,7 @@ class ScanResult:
     quality: float
     record: Record
     proofs: tuple[AccumulatorProof, ...] = ()
+    affine: tuple[AffineRow, ...] = ()
 
     @property
     def no_input_wraps(self) -> bool:
@@ -126,7 +134,7 @@ class ScanResult:
         return bool(self.proofs) and all(proof.holds for proof in self.proofs)
 
     def save(self, folder: Path) -> None:
-        """Write the map as JSON, the trials as CSV, and both qualities, the trials and the proofs as JSON."""
+        """Write the map as JSON, the trials as CSV, and qualities, trials, proofs and affine rows as JSON."""
         self.precision.save(folder / "precision_map.json")
         write_text(folder / "trials.csv", _csv(self.trials))
         write_json(
@@ -136,6 +144,7 @@ class ScanResult:
                 "quality": self.quality,
                 "no_input_wraps": self.no_input_wraps,
                 "accumulators": [asdict(proof) for proof in self.proofs],
+                "affine": [asdict(row) for row in self.affine],
                 "trials": [asdict(trial) for trial in self.trials],
             },
         )
@@ -147,7 +156,9 @@ class ScanResult:
         trials = tuple(Trial(**trial) for trial in kept["trials"])
         proofs = tuple(AccumulatorProof(**proof) for proof in kept["accumulators"])
         precision = PrecisionMap.load(folder / "precision_map.json")
-        return cls(precision, trials, kept["float_quality"], kept["quality"], record, proofs)
+        # scans of an older version have none
+        affine = tuple(AffineRow(**row) for row in kept.get("affine", ()))
+        return cls(precision, trials, kept["float_quality"], kept["quality"], record, proofs, affine)
 
 
 def prove_accumulators(emulator: Emulator) -> tuple[AccumulatorProof, ...]:

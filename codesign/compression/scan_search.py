@@ -1,20 +1,32 @@
-"""The search of the scan: one curve for all tensors, then greedy narrowing tensor by tensor."""
+"""The search of the scan: one curve for all tensors, then a width for each: by greedy narrowing, or by the Hessian."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from codesign.compression.formats import INPUT, Ranges, Widths, precision_of, uniform_widths
+from codesign.compression.hessian_precision import HessianWidths
 from codesign.compression.scan_result import Phase, Trial
 from codesign.compression.scan_trials import Journal, ScannedNetwork
+from codesign.compression.sensitivity import LEAST_WIDTH
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import Progress
+from codesign.cost import INPUT as COST_INPUT
 from codesign.errors import DataError, ScanError
+from codesign.networks.build import build_float
+from codesign.networks.logits import predict_logits
 from codesign.settings import ScanSettings
+from codesign.training.losses import soft_loss
+
+_BUDGETS = 16  # at most: each halves the interval of budgets, as a ratio
+_CLOSE = 1.01  # budgets within this ratio are one
+_LUT_WIDTHS_BELOW = 3
 
 TensorName = tuple[str, str]
-"""A layer and which of its tensors: `weight` or `result`."""
+"""A layer and which of its tensors, `weight` or `result`; the network's input is the result of `INPUT`."""
 
 
 class Search:
@@ -36,7 +48,7 @@ class Search:
     Attributes
     ----------
     trials
-        Every candidate: the curve, then each descent.
+        Every candidate: the curve, then each descent, or each budget.
     measured, seconds
         How many candidates were run, and how long that and making bases for them took.
     """
@@ -66,6 +78,9 @@ class Search:
             If no uniform width is within the tolerance; says the best that was found.
         """
         starts = self._starts()
+        if self.settings.method == "hessian":
+            widths, now = self._weigh(starts[0])
+            return self.precision(widths), now.quality
         self._expected = self._done + sum(map(self._trials_below, starts))
         descents = [self._descend(bits) for bits in starts]
         best = min(descents, key=lambda descent: (descent.now.cost, -descent.now.quality))
@@ -90,7 +105,13 @@ class Search:
         return names + [(name, "result") for name in widths.results]
 
     def _measure(
-        self, widths: Widths, phase: Phase, name: TensorName | None, bits: int, start: int | None = None
+        self,
+        widths: Widths,
+        phase: Phase,
+        name: TensorName | None,
+        bits: int | None,
+        start: int | None = None,
+        budget: float | None = None,
     ) -> Trial | None:
         """Measure one candidate, or take it from the journal; ``None`` if no format of these widths holds the ranges."""
         try:
@@ -105,7 +126,7 @@ class Search:
             self.measured += 1
             self.journal.add(precision.digest, reached)
         layer, tensor = name or (None, None)
-        return Trial(phase, layer, tensor, bits, **reached, start=start)
+        return Trial(phase, layer, tensor, bits, **reached, start=start, budget=budget)
 
     def _rebase(self, widths: Widths) -> None:
         """Let the candidates to come be computed from where they differ from these widths."""
@@ -137,6 +158,67 @@ class Search:
         if not good:
             raise ScanError(self._nothing_found())
         return sorted({good[-1], min(good[-1] + settings.headroom_bits, good[0])})
+
+    def _weigh(self, knee: int) -> tuple[Widths, Trial]:
+        """Let second derivatives choose all widths within falling budgets; the cheapest map that keeps the quality."""
+        uniform = self.uniform(knee)
+        self._rebase(uniform)
+        now = self._measure(uniform, "uniform", None, knee)
+        assert now is not None, "it was measured for the curve"
+        chooser = self._chooser(knee)
+        high, low = now.cost, chooser.least_cost()
+        best, found, budget = uniform, now, high
+        tried: list[Widths] = [uniform]
+        self._expected = self._done + _BUDGETS
+        for _ in range(_BUDGETS):
+            # a budget that no choice meets, or that leaves nothing between what keeps the quality and what does not
+            if high <= _CLOSE * low:
+                break
+            choice = chooser.choose(budget)
+            widths = with_widths(uniform, choice.widths)
+            trial = self._measure(widths, "hessian", None, None, budget=budget)
+            if trial is not None and widths not in tried:
+                tried.append(widths)
+                self.trials.append(trial)
+                self._tell(f"within {budget:,.0f} {self.settings.cost}: {trial.quality:.4f}")
+            if trial is not None and self._keeps_quality(trial):
+                high = min(budget, choice.cost)
+                if trial.cost < found.cost:
+                    best, found = widths, trial
+            else:
+                low = budget
+            budget = math.sqrt(low * high)
+        self.trials = [replace(trial, accepted=trial.accepted or trial is found) for trial in self.trials]
+        self.progress.step("scan", self._done, self._done, f"quality {found.quality:.4f}")
+        return best, found
+
+    def _chooser(self, knee: int) -> HessianWidths:
+        """Sensitivities at the float network, by how much its own predictions change (Kullback-Leibler).
+
+        That divergence is least at the float network itself, so its first derivative is zero there, as the expansion
+        to second order wants it, whatever the student was trained with.
+        """
+        settings, network = self.settings, self.network
+        logits = predict_logits(build_float(network.network), network.calibration)
+        most = min(knee + settings.headroom_bits, settings.most_bits)
+        least = max(settings.least_bits, LEAST_WIDTH)
+        if settings.cost == "luts":
+            # each combination is solved by itself
+            least = max(least, knee - _LUT_WIDTHS_BELOW)
+        widths = range(least, most + 1)
+        return HessianWidths(
+            network.network,
+            lambda predicted, outputs: soft_loss(predicted, outputs, 1.0),
+            network.calibration,
+            logits,
+            self.precision(self.uniform(knee)),
+            settings.cost,
+            widths=widths,
+            activation_widths=widths,
+            input_widths=None if settings.input_bits else widths,
+            samples=settings.hessian_samples,
+            progress=self.progress,
+        )
 
     def _descend(self, start: int) -> _Descent:
         """From one width everywhere, narrow one tensor by a bit at a time, the one that saves most for what it loses.
@@ -211,6 +293,19 @@ class _Descent:
     now: Trial
     trials: list[Trial]
     open: list[TensorName]
+
+
+def with_widths(widths: Widths, chosen: Mapping[TensorName, int]) -> Widths:
+    """The widths with those of some tensors replaced."""
+    weights, results, of_input = dict(widths.weights), dict(widths.results), widths.input
+    for (layer, tensor), bits in chosen.items():
+        if tensor == "weight":
+            weights[layer] = bits
+        elif layer == COST_INPUT:
+            of_input = bits
+        else:
+            results[layer] = bits
+    return Widths(of_input, weights, results)
 
 
 def narrowed(widths: Widths, name: TensorName) -> tuple[Widths, int]:

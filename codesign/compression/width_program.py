@@ -112,6 +112,12 @@ def choose_widths(
     return WidthChoice(widths, program.sensitivity(choice), program.cost(choice), budget)
 
 
+def least_cost(sensitivities: Sequence[Sensitivity], costs: Sequence[CostTerm]) -> float:
+    """The cost of the cheapest choice, which is the smallest budget that `choose_widths` takes."""
+    program = _Program(sensitivities, costs)
+    return program.cost(program.cheapest())
+
+
 Choice = tuple[int, ...]
 """For each sensitivity the index of the chosen width."""
 

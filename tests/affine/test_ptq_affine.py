@@ -18,7 +18,7 @@ from codesign.affine.integer import (
     IntegerRelu,
     IntegerReshape,
 )
-from codesign.affine.ptq import AffineSettings, affine_accuracy_table, quantize_affine
+from codesign.affine.ptq import AffineSettings, affine_table, quantize_affine
 from codesign.errors import ConversionError, DataError, SettingsError
 
 layers = keras.layers
@@ -245,10 +245,10 @@ def test_an_accumulator_past_int32_is_refused_and_named():
     )
     with pytest.raises(ConversionError, match=f"^{re.escape(sentence)}$"):
         integer.run(codes)
-    rows = affine_accuracy_table(model, x, x, np.zeros(100, int), widths=(8, 16), calibrators=("max",))
-    assert rows[0].accuracy is not None
+    rows = affine_table(model, x, x, np.zeros(100, int), widths=(8, 16), calibrators=("max",))
+    assert rows[0].quality is not None
     assert rows[0].overflow is None
-    assert rows[1].accuracy is None
+    assert rows[1].quality is None
     assert rows[1].overflow.startswith("wide: accumulators reach ")
 
 
@@ -268,12 +268,12 @@ def test_accuracy_rises_with_width_for_every_calibrator():
     x = rng.normal(size=(3000, 6)).astype(np.float32)
     model, _ = made(dense_network, seed=3)
     y = model.predict(x, verbose=0).argmax(axis=-1)
-    rows = affine_accuracy_table(model, x[:1000], x, y, widths=(2, 4, 8))
+    rows = affine_table(model, x[:1000], x, y, widths=(2, 4, 8))
     assert [(row.width, row.calibrator) for row in rows] == list(
         itertools.product((2, 4, 8), ("max", "percentile", "entropy", "mse"))
     )
-    assert all(row.float_accuracy == 1.0 and row.overflow is None for row in rows)
-    by_width = [[row.accuracy for row in rows if row.width == width] for width in (2, 4, 8)]
+    assert all(row.float_quality == 1.0 and row.overflow is None for row in rows)
+    by_width = [[row.quality for row in rows if row.width == width] for width in (2, 4, 8)]
     assert np.all(np.array(by_width[0]) < by_width[1])
     assert np.all(np.array(by_width[1]) < by_width[2])
     assert min(by_width[2]) > 0.97
@@ -282,9 +282,9 @@ def test_accuracy_rises_with_width_for_every_calibrator():
 def test_a_single_logit_decides_by_its_sign():
     model, x = made(conv1d_network)
     y = model.predict(x, verbose=0)[:, 0] > 0
-    (row,) = affine_accuracy_table(model, x, x, y.astype(int), widths=(12,), calibrators=("max",))
-    assert row.float_accuracy == 1.0
-    assert row.accuracy > 0.95
+    (row,) = affine_table(model, x, x, y.astype(int), widths=(12,), calibrators=("max",))
+    assert row.float_quality == 1.0
+    assert row.quality > 0.95
 
 
 def test_the_model_is_left_as_it_was():
@@ -335,7 +335,7 @@ def test_bad_calibration_and_bad_settings():
     with pytest.raises(SettingsError, match=r"^an affine quantizer has 2 to 16 bits, not 1$"):
         quantize_affine(model, x, AffineSettings(weight_bits=1))
     with pytest.raises(DataError, match=r"^40 inputs need as many labels, not 39; and at least one$"):
-        affine_accuracy_table(model, x, x, np.zeros(39))
+        affine_table(model, x, x, np.zeros(39))
     with pytest.raises(
         DataError, match=r"^inputs must have shape \(n_samples, 6\) with samples, not \(40, 5\)$"
     ):

@@ -116,6 +116,22 @@ def test_a_rung_that_was_not_climbed_says_why(summary):
     )
 
 
+AFFINE = [
+    {"bits": 4, "fixed_point": 0.8, "affine": 0.91, "overflow": None},
+    {"bits": 16, "fixed_point": None, "affine": None, "overflow": "fc1: too wide"},
+]
+
+
+def test_affine_quality_stands_beside_fixed_point_where_it_was_asked_for(records, summary):
+    title = "Validation quality without training, one width everywhere"
+    assert summary["affine"] is None
+    assert not [table for table in tables(summary) if table.title == title]
+    records["scan"] = record("scan", affine=AFFINE)
+    asked = make_summary("digits", 0, {"part": "xcvu9p-flga2104-2L-e"}, records, [])
+    (table,) = [table for table in tables(asked) if table.title == title]
+    assert table.rows == (("4", "0.8000", "0.9100"), ("16", "not in the scan", "fc1: too wide"))
+
+
 HISTORY = {"loss": [2.0, 1.0, 0.5], "validation_accuracy": [0.5, 0.8, 0.7], "best_epoch": 1}
 TRIALS = [
     {"phase": "uniform", "layer": "", "tensor": "", "bits": 8, "quality": 0.95, "accepted": True},
@@ -131,6 +147,19 @@ def test_the_heat_map_shows_the_descent_that_led_to_the_result():
     for trials, widths in ((tried, ["4"]), (taken, ["6", "5"])):
         heat = scan_figure(TRIALS[:2] + trials, 0.96, 0.01).axes[1]
         assert [label.get_text() for label in heat.get_xticklabels()] == widths
+
+
+def test_affine_widths_are_a_curve_and_budgets_a_front():
+    budget = {"phase": "hessian", "layer": None, "tensor": None, "bits": None}
+    rows = [budget | {"quality": 0.9, "cost": 100.0, "accepted": False}]
+    rows += [budget | {"quality": 0.95, "cost": 120.0, "accepted": True}]
+    uniform = [trial | {"cost": 200.0} for trial in TRIALS[:2]]
+    affine = [{"width": 6, "quality": 0.93}, {"width": 4, "quality": 0.91}, {"width": 16, "quality": None}]
+    curve, front = scan_figure(uniform + rows, 0.96, 0.01, affine).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in (*curve.lines, *front.lines)}
+    assert lines["affine, one width"] == [[4, 0.91], [6, 0.93]]
+    assert lines["by the Hessian"] == [[100.0, 0.9], [120.0, 0.95]]
+    assert lines["taken"] == [[120.0, 0.95]]
 
 
 @pytest.mark.parametrize("trials", [TRIALS, TRIALS[:2]])

@@ -68,6 +68,17 @@ def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monk
     assert "names the data; leave out --data and --label-column" in str(refused.exception)
 
 
+def test_the_hessian_and_affine_widths_from_the_command_line(files, tmp_path):
+    words = (files / "model.keras", "--data", files / "data.npz", "--tolerance", 0.05, "-o", tmp_path / "out")
+    result = invoke(*words, "--method", "hessian", "--affine-widths", "4,6")
+    assert result.exit_code == 0, result.output
+    scan = read_json(tmp_path / "out" / "scan.json")
+    assert "hessian" in {trial["phase"] for trial in scan["trials"]}
+    assert [row["width"] for row in scan["affine"]] == [4, 6]
+    assert "one width everywhere" in result.output
+    assert f"{scan['affine'][0]['quality']:.4f}" in result.output
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -88,6 +99,14 @@ def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monk
             "the input shape is (5,), but the data's samples have shape (64,)",
         ),
         (["."], "is no run of codesign"),
+        (
+            ["model.keras", "--data", "data.npz", "--method", "guess"],
+            "scan.method: should be 'descent' or 'hessian', not 'guess'",
+        ),
+        (
+            ["model.keras", "--data", "data.npz", "--affine-widths", "4;6"],
+            "--affine-widths: must be whole numbers with commas between, 4,6,8, not '4;6'",
+        ),
     ],
 )
 def test_what_cannot_be_scanned_is_told(files, tmp_path, monkeypatch, words, sentence):

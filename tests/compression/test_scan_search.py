@@ -117,7 +117,7 @@ def test_what_was_saved_is_what_is_read(found, tmp_path):
     again = ScanResult.load(tmp_path, scan.record)
     assert again == scan
     lines = (tmp_path / "trials.csv").read_text().splitlines()
-    assert lines[0] == "phase,layer,tensor,bits,quality,overflows,cost,accepted,start"
+    assert lines[0] == "phase,layer,tensor,bits,quality,overflows,cost,accepted,start,budget"
     assert len(lines) == 1 + len(scan.trials)
 
 
