@@ -252,24 +252,25 @@ def hessian_qat(budget: float, clipped: bool = False) -> Callable[[Seed], list[d
     """QAT with the widths of least Hessian-weighted error under a budget, a fraction of the BOPs at 6 bits."""
 
     def run(seed: Seed) -> list[dict[str, Any]]:
-        from codesign.compression.hessian_precision import Budget, hessian_aware_precision
+        from codesign.compression.hessian_precision import HessianWidths
         from codesign.training.losses import DistillationLoss, pack_targets
 
         data, some = seed.dataset, slice(0, 1500)
         limit = budget * seed.runner.bops(seed.uniform(REFERENCE_BITS))
-        precision = hessian_aware_precision(
+        start = seed.uniform(8, seed.clipped if clipped else None)
+        chooser = HessianWidths(
             seed.prepared,
             DistillationLoss(seed.distillation.alpha, seed.distillation.temperature),
             data.x_train[some],
             pack_targets(data.y_train[some], seed.teacher.train_logits[some]),
-            seed.uniform(8, seed.clipped if clipped else None),
-            Budget(limit),
+            start,
+            "bops",
             widths=range(2, 9),
             activation_widths=range(2, 9),
             input_widths=range(2, 9),
             samples=64,
         )
-        return [{"budget": budget, **trained(seed, precision)}]
+        return [{"budget": budget, **trained(seed, chooser.choose(limit).apply(start))}]
 
     return run
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -32,36 +31,6 @@ from codesign.networks.shapes import layer_shapes
 
 BudgetUnit = Literal["bops", "weight_bits", "luts"]
 _UNIT_NAMES = {"bops": "BOPs", "weight_bits": "weight bits", "luts": "LUTs"}
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How much the chosen widths may cost.
-
-    Parameters
-    ----------
-    limit
-        The largest cost for one sample, above 0.
-    unit
-        `bops`, `weight_bits` (bits of all kernels) or `luts` (estimated).
-
-    Raises
-    ------
-    SettingsError
-        For another unit, or a limit that is not above 0.
-    """
-
-    limit: float
-    unit: BudgetUnit = "bops"
-
-    def __post_init__(self) -> None:
-        faults = []
-        if self.unit not in get_args(BudgetUnit):
-            faults.append(f"budget.unit: must be one of {', '.join(get_args(BudgetUnit))}, not {self.unit!r}")
-        if not 0 < self.limit < float("inf"):
-            faults.append(f"budget.limit: must be a number above 0, not {self.limit!r}")
-        if faults:
-            raise SettingsError(faults)
 
 
 class HessianWidths:
@@ -99,7 +68,7 @@ class HessianWidths:
     Raises
     ------
     SettingsError
-        If the map lacks a format.
+        If the map lacks a format, or for another unit.
     TrainingError
         If the loss or its derivatives are not finite.
     """
@@ -121,6 +90,8 @@ class HessianWidths:
         relative_error: float | None = 0.05,
         progress: Progress = SILENT,
     ) -> None:
+        if unit not in get_args(BudgetUnit):
+            raise SettingsError(f"unit: must be one of {', '.join(get_args(BudgetUnit))}, not {unit!r}")
         shapes = layer_shapes(network)
         kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
         chosen = check_widths(widths)
@@ -145,7 +116,7 @@ class HessianWidths:
             if some_widths is not None and layers:
                 errors = activation_errors(model, x, precision, check_widths(some_widths, what), layers)
                 rows += sensitivities(traces(tensor="result", layers=layers), errors)
-        self.unit = unit
+        self.unit: BudgetUnit = unit
         self.rows: tuple[Sensitivity, ...] = rows
         self.terms = _terms(unit, shapes, precision, network, rows)
 
@@ -156,42 +127,6 @@ class HessianWidths:
     def least_cost(self) -> float:
         """What the cheapest widths cost: the smallest feasible budget."""
         return least_cost(self.rows, self.terms)
-
-
-def hessian_aware_precision(
-    network: Network,
-    loss: Loss,
-    x: np.ndarray,
-    y: np.ndarray,
-    precision: PrecisionMap,
-    budget: Budget,
-    **choices: Any,
-) -> PrecisionMap:
-    """Choose the widths that keep the loss lowest, to second order, within a budget.
-
-    Parameters
-    ----------
-    network, loss, x, y, precision
-        See `HessianWidths`.
-    budget
-        What the network may cost.
-    choices
-        Widths, and how well traces are known; see `HessianWidths`.
-
-    Returns
-    -------
-    PrecisionMap
-        `precision` with the chosen widths; biases and outputs keep theirs.
-
-    Raises
-    ------
-    SettingsError
-        If no choice meets the budget (says the smallest feasible one), or the map lacks a format.
-    TrainingError
-        If the loss or its derivatives are not finite.
-    """
-    found = HessianWidths(network, loss, x, y, precision, budget.unit, **choices)
-    return found.choose(budget.limit).apply(precision)
 
 
 def _terms(

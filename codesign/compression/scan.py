@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from codesign.compression.scan_result import Trial as Trial
 from codesign.compression.scan_result import prove_accumulators
 from codesign.compression.scan_search import Search
 from codesign.compression.scan_trials import CheckedQuality, Journal, ScannedNetwork
-from codesign.compression.students import AnyStudent
 from codesign.core.files import arrays_digest, json_digest
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
@@ -26,6 +25,20 @@ from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
 from codesign.training.evaluate import Quality, accuracy
+
+
+class AnyStudent(Protocol):
+    """A distilled or a pruned student, or one from a file."""
+
+    @property
+    def network(self) -> Network:
+        """Layers and weights."""
+        ...
+
+    @property
+    def record(self) -> Record:
+        """The stage's evidence."""
+        ...
 
 
 def scan_bit_widths(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from codesign.compression.hessian import hessian_traces
-from codesign.compression.hessian_precision import Budget, hessian_aware_precision
+from codesign.compression.hessian_precision import BudgetUnit, HessianWidths
 from codesign.compression.sensitivity import sensitivities, weight_errors
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
@@ -65,6 +65,10 @@ def weights_of(network: Network) -> dict[str, np.ndarray]:
     return {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
 
 
+def chosen(network: Network, base: PrecisionMap, limit: float, unit: BudgetUnit, **options) -> PrecisionMap:
+    return HessianWidths(network, LOSS, *data(), base, unit, **options).choose(limit).apply(base)
+
+
 def loss_of(network: Network, precision: PrecisionMap) -> float:
     x, y = data()
     return float(LOSS(y, build_quantized(network, precision)(x)))
@@ -73,9 +77,7 @@ def loss_of(network: Network, precision: PrecisionMap) -> float:
 def test_the_best_of_all_maps(network):
     x, y = data()
     base, widths = start(8), (3, 4, 6)
-    found = hessian_aware_precision(
-        network, LOSS, x, y, base, Budget(330, "weight_bits"), widths=widths, samples=40
-    )
+    found = chosen(network, base, 330, "weight_bits", widths=widths, samples=40)
     traces = hessian_traces(build_float(network), LOSS, x, y, samples=40, relative_error=0.05)
     rows = {row.layer: row for row in sensitivities(traces, weight_errors(weights_of(network), base, widths))}
     shapes = layer_shapes(network)
@@ -93,18 +95,17 @@ def test_the_best_of_all_maps(network):
 
 @pytest.mark.parametrize("width", [3, 4])
 def test_lower_loss_than_uniform_widths_at_the_same_bops(network, width):
-    x, y = data()
     shapes, kernels = layer_shapes(network), weights_of(network)
     uniform = start(width)
-    budget = Budget(bops_of(shapes, uniform, kernels))
+    limit = bops_of(shapes, uniform, kernels)
     options = {
         "widths": range(2, 9),
         "activation_widths": range(2, 9),
         "input_widths": range(4, 9),
         "samples": 64,
     }
-    found = hessian_aware_precision(network, LOSS, x, y, start(8), budget, **options)
-    assert bops_of(shapes, found, kernels) <= budget.limit
+    found = chosen(network, start(8), limit, "bops", **options)
+    assert bops_of(shapes, found, kernels) <= limit
     assert loss_of(network, found) < loss_of(network, uniform)
     # only widths changed, and biases kept theirs
     for name, tensor, precision in found.items():
@@ -114,35 +115,28 @@ def test_lower_loss_than_uniform_widths_at_the_same_bops(network, width):
 
 
 def test_a_budget_of_luts(network):
-    x, y = data()
     shapes, kernels = layer_shapes(network), weights_of(network)
     biases = {layer.name: layer.weights["bias"] for layer in network.weight_layers}
     limit = estimate_luts(shapes, start(5), kernels, biases)
-    found = hessian_aware_precision(
-        network, LOSS, x, y, start(5), Budget(limit, "luts"), widths=range(3, 8), samples=32
-    )
+    found = chosen(network, start(5), limit, "luts", widths=range(3, 8), samples=32)
     assert estimate_luts(shapes, found, kernels, biases) <= 1.05 * limit
     assert {found[name].weight.width for name in "abc"} != {3}
 
 
 def test_a_budget_that_cannot_be_met_says_which_can(network):
     least = 2 * (4 * 6 + 6 * 5 + 5 * 3)
+    widths = HessianWidths(network, LOSS, *data(), start(8), "weight_bits", samples=2)
+    assert widths.least_cost() == least
     message = f"budget: 100 weight bits cannot be met; the smallest feasible one is {least} weight bits"
     with pytest.raises(SettingsError, match=f"^{message}$"):
-        hessian_aware_precision(network, LOSS, *data(), start(8), Budget(100, "weight_bits"), samples=2)
-    found = hessian_aware_precision(network, LOSS, *data(), start(8), Budget(least, "weight_bits"), samples=2)
+        widths.choose(100)
+    found = widths.choose(least).apply(start(8))
     assert {found[name].weight.width for name in "abc"} == {2}
 
 
 def test_faults_are_named(network):
-    with pytest.raises(SettingsError) as caught:
-        Budget(-1, "dsp")
-    assert caught.value.faults == (
-        "budget.unit: must be one of bops, weight_bits, luts, not 'dsp'",
-        "budget.limit: must be a number above 0, not -1",
-    )
+    with pytest.raises(SettingsError, match=r"^unit: must be one of bops, weight_bits, luts, not 'dsp'$"):
+        HessianWidths(network, LOSS, *data(), start(8), "dsp")
     message = "activation_widths: must be 2 to 16 bits, not (1, 2)"
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
-        hessian_aware_precision(
-            network, LOSS, *data(), start(8), Budget(1e6), activation_widths=(1, 2), samples=2
-        )
+        HessianWidths(network, LOSS, *data(), start(8), "bops", activation_widths=(1, 2), samples=2)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-
-ScoreName = Literal["magnitude", "taylor", "hessian"]
 
 Scores = dict[str, np.ndarray]
 """By layer, in the kernel's shape: how much each weight matters, 0 or more."""
