@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import compression_study
-import compression_study_results as results
 import pytest
-from compression_study_cells import Cell, Study, read_results
-from compression_study_seed import SeedStudy, work
+
+from studies.compression import __main__ as compression_study
+from studies.compression import results
+from studies.compression.grid import Cell, Study, read_results
+from studies.compression.seed import SeedStudy, work
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -75,9 +76,7 @@ def test_a_cell_with_one_seed_has_no_spread() -> None:
     grid = [*rows("scratch", "float", 0.0, [0.9, 0.92]), *rows("kd", "float", 0.0, [0.95])]
     groups = results.grouped(grid)
     assert "| 1 | 0% | 95.00 ± ? |" in results.table(groups)
-    assert "+5.00 ± nan points: NOT more than its standard error (one seed)" in "\n".join(
-        results.findings(groups, [])
-    )
+    assert "+5.00 ± nan points: of no known error (one seed)" in "\n".join(results.findings(groups, []))
     results.draw(groups, "one")
 
 
@@ -89,7 +88,10 @@ def test_the_findings_are_counted_from_the_rows() -> None:
         {"best member": 0.96, "ensemble": 0.98, **told},
     ]
     text = "\n".join(results.findings(results.grouped(GRID), teachers))
-    assert "one teacher against labels alone, dense, float: +1.67 ± 0.33 points: more than" in text
+    assert (
+        "one teacher against labels alone, dense, float: +1.67 ± 0.33 points: a gain beyond its standard error"
+        in text
+    )
     assert "the teacher 'ensemble' has 97.50 ± 0.71 %" in text
     assert "the ensemble as a teacher against its best member, dense, float: +1.00 ± 0.58 points" in text
     assert (
@@ -108,7 +110,10 @@ def test_the_findings_are_counted_from_the_rows() -> None:
 def test_a_gain_within_its_error_is_not_called_one() -> None:
     grid = [*rows("scratch", "float", 0.0, [0.90, 0.92]), *rows("kd", "float", 0.0, [0.93, 0.90])]
     text = "\n".join(results.findings(results.grouped(grid), []))
-    assert "+0.50 ± 2.50 points: NOT more than its standard error" in text
+    assert "+0.50 ± 2.50 points: within its standard error" in text
+    worse = [*rows("scratch", "float", 0.0, [0.95, 0.97]), *rows("kd", "float", 0.0, [0.90, 0.90])]
+    text = "\n".join(results.findings(results.grouped(worse), []))
+    assert "-6.00 ± 1.00 points: a loss beyond its standard error" in text
 
 
 def test_the_table_has_a_row_for_each_cell_and_no_invented_numbers() -> None:

@@ -1,4 +1,4 @@
-"""The table, the plots and the claims of `compression_study.py`."""
+"""The table, the plots and the claims of this study."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from math import nan
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
-from compression_study_cells import AS_DESIGNED, FLOAT, NAMES, Key, Row, Study
-from compression_study_plot import draw
 from scipy.special import stdtrit
 
 from codesign.core.files import write_json, write_text, write_with
+from studies.compression.grid import AS_DESIGNED, FLOAT, METHODS, NAMES, Key, Row, Study
 
 TEST_TO_TRAIN = 1 / 3
 """Of the sizes of the test and training parts of every split."""
+
+_COLOURS = {"scratch": "C7", "kd": "C0", "ensemble": "C1", "specialists": "C2"}
+_MARKS = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "v"}
 
 
 def write_results(study: Study, folder: Path) -> str:
@@ -111,11 +114,8 @@ def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
             continue
         gain = paired(rows, plain)
         what = f"{amount(sparsity, method)} pruned" if sparsity else "dense"
-        holds = (
-            "more than its standard error" if gain.mean > gain.error else "NOT more than its standard error"
-        )
         lines.append(
-            f"- {NAMES[teacher]} against labels alone, {what}, {precision}: {gain.points}: {holds} "
+            f"- {NAMES[teacher]} against labels alone, {what}, {precision}: {gain.points}: {gain.verdict} "
             f"({gain.interval}); AUC {paired(rows, plain, 'auc')}"
         )
     return lines
@@ -232,6 +232,15 @@ class Difference:
         return f"{100 * self.mean:+.2f} ± {100 * self.error:.2f} points"
 
     @property
+    def verdict(self) -> str:
+        """Which way it goes, if it is larger than its standard error; one seed has none."""
+        if self.n < 2:
+            return "of no known error"
+        if abs(self.mean) <= self.error:
+            return "within its standard error"
+        return f"a {'gain' if self.mean > 0 else 'loss'} beyond its standard error"
+
+    @property
     def interval(self) -> str:
         """The corrected resampled t-interval of 95 %, in points: the variance grows by `n_test / n_train`."""
         if self.n < 2:
@@ -263,3 +272,64 @@ def _spread(rows: Sequence[Row], name: str, form: str, factor: float = 1) -> str
 def _mean(rows: Sequence[Row], name: str, form: str) -> str:
     values = [row[name] for row in rows if name in row]
     return form.format(mean(values)) if values else ""
+
+
+def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
+    """Accuracy against what is left, and against LUTs: a line for each teacher, or each method if there are several."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    counted = all("lut" in row for key, rows in groups.items() if key[1] != FLOAT for row in rows)
+    column = "lut" if counted else "estimated_luts"
+    lines = _lines(groups)
+    several = len({method for _, _, method in lines}) > 1
+    for index, ((teacher, precision, method), cells) in enumerate(lines.items()):
+        colour = f"C{list(METHODS).index(method)}" if several else _COLOURS[teacher]
+        means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
+        spreads = [100 * stdev(row["test"] for row in rows) if len(rows) > 1 else 0 for _, rows in cells]
+        shift = 2 * index / len(lines) - 1
+        left.errorbar(
+            [100 * mean(row["removed"] for row in rows) + shift for _, rows in cells],
+            means,
+            spreads,
+            marker="o",
+            label=f"{NAMES[teacher]}, {precision}" + (f", {method}" if several else ""),
+            color=colour,
+            linestyle=":" if precision == FLOAT else "-",
+            capsize=2,
+            markersize=4,
+        )
+        if precision != FLOAT:
+            luts = [mean(row[column] for row in rows) for _, rows in cells]
+            right.plot(luts, means, color=colour, linewidth=1)
+            for lut, value, (sparsity, _) in zip(luts, means, cells, strict=True):
+                right.plot(lut, value, _MARKS.get(sparsity, "D"), color=colour, markersize=6)
+    right.set_xlabel("LUTs" + (" (Yosys)" if counted else " (estimated)"))
+    left.set(
+        xlabel="weights removed (%)", ylabel="test accuracy (%)", title=f"{name}: mean and spread over seeds"
+    )
+    right.set(xscale="log", title="quantized students: o dense, square 50 %, ^ 80 %, v 90 % pruned")
+    right.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    right.xaxis.set_major_formatter("{x:,.0f}")
+    right.xaxis.set_minor_formatter(NullFormatter())
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    left.legend(fontsize=7)
+    return figure
+
+
+def _lines(
+    groups: Mapping[Key, Sequence[Row]],
+) -> dict[tuple[str, str, str], list[tuple[float, Sequence[Row]]]]:
+    """By teacher, precision and method: sparsities and rows. Every method begins at the dense student."""
+    lines: dict[tuple[str, str, str], list[tuple[float, Sequence[Row]]]] = {}
+    dense = {key[:2]: rows for key, rows in groups.items() if key[2] == 0}
+    pruned = [key for key in groups if key[2] > 0] or list(groups)
+    for teacher, precision, sparsity, method in pruned:
+        line = lines.setdefault((teacher, precision, method), [])
+        if not line and sparsity > 0 and (teacher, precision) in dense:
+            line.append((0.0, dense[teacher, precision]))
+        line.append((sparsity, groups[teacher, precision, sparsity, method]))
+    return {key: sorted(line, key=lambda cell: cell[0]) for key, line in lines.items()}

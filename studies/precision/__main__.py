@@ -1,6 +1,6 @@
 """Accuracy against bits: fixed-point and affine PTQ, and QAT with uniform, scanned and Hessian-aware widths.
 
-    python scripts/precision_study.py --data pendigits.npz --seeds 3 --output studies
+    python -m studies.precision --data pendigits.npz --seeds 3 --output studies
 
 For every seed the data are split and a student n-64-32-32-C is distilled anew. Every choice (which affine calibrator,
 which scan, which budget) is made on the validation part, every accuracy in the table is that of the test part. Each
@@ -295,11 +295,13 @@ def experiments() -> Iterator[tuple[str, str, Callable[[Seed], list[dict[str, An
 def main() -> int:
     """Run what is missing, then write the table and the plot."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m studies.precision",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", required=True, help="digits, or an .npz, .csv or .parquet file")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--output", type=Path, default=Path("studies"))
+    parser.add_argument("--output", type=Path, default=Path("runs/studies"))
     parser.add_argument("--teacher-epochs", type=int, default=30)
     parser.add_argument("--student-epochs", type=int, default=40)
     parser.add_argument("--qat-epochs", type=int, default=30)
@@ -315,7 +317,7 @@ def main() -> int:
     except CodesignError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    from precision_study_results import write_results
+    from studies.precision.results import write_results
 
     print(write_results(rows, Path(arguments.data).stem, arguments.output))
     return 0

@@ -1,4 +1,4 @@
-"""What `compression_study.py` makes for one seed: teachers, students, pruned and quantized ones, and their RTL."""
+"""What this study makes for one seed: teachers, students, pruned and quantized ones, and their RTL."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from compression_study_cells import FLOAT, METHODS, SCANNED, Cell, Study, read_results
-
 from codesign.core.files import write_json
 from codesign.errors import CodesignError
 from codesign.settings import PruningSettings
+from studies.compression.grid import FLOAT, METHODS, SCANNED, Cell, Study, read_results
 
 
 class SeedStudy:

@@ -1,4 +1,4 @@
-"""The table and the plot of `precision_study.py`, and whether its claims hold."""
+"""The table and the plot of this study, and whether its claims hold."""
 
 from __future__ import annotations
 

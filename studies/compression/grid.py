@@ -1,4 +1,4 @@
-"""The grid of `compression_study.py`: its cells, what it depends on, and its results on disk."""
+"""The grid of this study: its cells, what it depends on, and its results on disk."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Study:
 
     def checked(self) -> Study:
         """Refuse what cannot be measured, before anything is trained; two classes have no specialists."""
-        from compression_study_seed import SeedStudy
+        from studies.compression.seed import SeedStudy
 
         seed = SeedStudy(self, 0)
         print(f"{self.name}: {seed.dataset!r}", file=sys.stderr)

@@ -1,6 +1,6 @@
 """Does distillation pay, does pruning, and what is left of it in LUTs: a grid of students over seeds.
 
-    python scripts/compression_study.py --data pendigits.npz --design models/tiny --seeds 5
+    python -m studies.compression --data pendigits.npz --design models/tiny --seeds 5
 
 The grid is {labels alone, one teacher, an ensemble, an ensemble with specialists} x {float, quantization-aware training
 with scanned widths} x {dense, pruned}. Every seed has its own split of the data, teachers and students; temperature,
@@ -25,12 +25,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from itertools import product
 from pathlib import Path
 
-from compression_study_cells import AS_DESIGNED, FLOAT, METHODS, SCANNED, TEACHERS, Cell, Study
-from compression_study_seed import work
-
 from codesign.core.files import read_json, write_json
 from codesign.core.yaml_text import read_assignments
 from codesign.errors import CodesignError, SettingsError
+from studies.compression.grid import AS_DESIGNED, FLOAT, METHODS, SCANNED, TEACHERS, Cell, Study
+from studies.compression.seed import work
 
 
 def main() -> int:
@@ -42,7 +41,7 @@ def main() -> int:
     except CodesignError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    from compression_study_results import write_results
+    from studies.compression.results import write_results
 
     print(write_results(study, arguments.output / study.name))
     return 0
@@ -50,7 +49,9 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m studies.compression",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", required=True, help="digits, openml:..., or an .npz, .csv or .parquet file")
     parser.add_argument("--design", type=Path, required=True, help="a design folder: networks and settings")
@@ -67,7 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="seeds side by side"
     )
-    parser.add_argument("--output", type=Path, default=Path("studies"))
+    parser.add_argument("--output", type=Path, default=Path("runs/studies"))
     parser.add_argument("--name", help="the study's folder in there; by default of the data and the design")
     arguments = parser.parse_args()
     if arguments.seeds < 2:

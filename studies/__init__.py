@@ -1,0 +1,1 @@
+"""Measurements behind the docs: over seeds, on data sets, resumable."""

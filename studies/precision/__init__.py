@@ -1,0 +1,1 @@
+"""Accuracy against bits, by every way to choose them."""
