@@ -79,6 +79,22 @@ def test_entropy_finds_the_divergence_that_a_plain_search_finds():
     assert found[size] == pytest.approx(min(found.values()))
 
 
+@pytest.mark.parametrize(
+    ("counts", "bits", "signed"), [([0, 0, 0, 32, 32, 32, 16], 2, False), ([0, 32, 16, 16], 2, True)]
+)
+def test_of_thresholds_that_change_the_distribution_as_little_entropy_takes_the_widest(counts, bits, signed):
+    values = np.repeat(np.arange(len(counts)) + 0.5, counts)
+    values[-1] = len(counts)  # as many bins as there are counts, from 0 to here
+    if signed:
+        values[::2] *= -1
+    chosen = calibrate(values, bits, "entropy", symmetric=True, signed=signed)
+    assert chosen == calibrate(values, bits, "max", symmetric=True, signed=signed)
+    # the tie: without the bins above the first filled one no distribution is changed either
+    first = np.flatnonzero(counts)[0] + 1
+    narrow = np.minimum(np.abs(values), first) * np.sign(values)
+    assert calibrate(narrow, bits, "entropy", symmetric=True, signed=signed).scale[0] < chosen.scale[0]
+
+
 def test_entropy_keeps_the_whole_range_of_too_few_samples():
     values = heavy_tailed(size=100)
     assert calibrate(values, 8, "entropy") == calibrate(values, 8, "max")

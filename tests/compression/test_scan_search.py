@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -18,7 +19,7 @@ from codesign.errors import ConversionError, ScanError
 from codesign.hardware import with_proven_accumulators
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
-from codesign.networks.build import build_float
+from codesign.networks.build import build_float, build_quantized
 from codesign.networks.describe import describe
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.networks.shapes import layer_shapes
@@ -109,6 +110,57 @@ def test_no_input_on_the_grid_leaves_the_proved_bounds(found):
         proof.most, -proof.least
     )
     assert narrow.width <= proof.inferred_bits
+
+
+def test_the_type_that_is_printed_for_an_accumulator_is_the_narrowest_that_holds_its_sums():
+    inputs = keras.Input((2,), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(2, name="sums")(inputs))
+    model.set_weights([np.array([[1.5, -0.5], [0.25, 0.0]], np.float32), np.array([0.5, 0.0], np.float32)])
+    x = np.array([[-4.0, 3.5], [3.5, -4.0]] * 20, np.float32)
+    dataset = dataset_from_arrays(x, np.array([0, 1] * 20), scaling="none")
+    settings = ScanSettings(most_bits=4, least_bits=4, tolerance=0.9, headroom_bits=0)
+    scan = scan_bit_widths(student_of(model), dataset, settings)
+    assert str(scan.precision.input) == "fixed<4,3,RND_CONV,SAT,0>"  # -4 to 3.5 in steps of 1/2
+    assert str(scan.precision["sums"].weight) == "fixed<4,2,RND_CONV,SAT,0>"  # steps of 1/4
+    # 1.5 x + 0.25 y + 0.5 is -6.5 to 6.625, in steps of an eighth: three fractional bits and four of sign and integer
+    (proof,) = scan.proofs
+    assert (proof.precision, proof.least, proof.most) == ("fixed<7,4>", -6.5, 6.625)
+    assert proof.sentence == "fixed<7,4> holds every sum: -6.5 to 6.625 for any input on the input grid"
+    assert scan.record.metrics["accumulators"] == {"sums": proof.sentence}
+    assert proof.holds
+    assert not any(replace(proof, precision=narrow).holds for narrow in ("fixed<6,3>", "ufixed<7,4>"))
+
+
+def test_an_addition_that_feeds_a_weight_layer_gets_a_format_of_its_own():
+    dataset = task()[1]
+    keras.utils.set_random_seed(3)
+    inputs = keras.Input((5,), name="features")
+    one, two = (keras.layers.Dense(4, name=name)(inputs) for name in ("one", "two"))
+    outputs = keras.layers.Dense(3, name="logits")(keras.layers.Add(name="sum")([one, two]))
+    student = student_of(keras.Model(inputs, outputs))
+    scan = scan_bit_widths(
+        student, dataset, ScanSettings(tolerance=0.1, most_bits=7, calibration_samples=150)
+    )
+    network = prepare_for_quantization(student.network)
+    (point,) = [layer.name for layer in network.activations if layer.inputs == ("sum",)]
+    precision = scan.precision[point].result
+    assert precision.signed  # a sum of both signs is not rectified on its way
+    assert (point, "result") in {(t.layer, t.tensor) for t in scan.trials if t.phase == "layers"}
+    assert network["logits"].inputs == (point,)
+    # what the multiplier of the next layer gets is on that grid, in every reference
+    x = scan.precision.input.quantize(dataset.x_validation).astype(np.float32)
+    model = build_quantized(network, scan.precision)
+    middle = keras.Model(model.inputs, [model.get_layer(point).output, model.output])
+    sums, logits = (np.asarray(values) for values in middle(x))
+    assert precision.is_representable(sums).all()
+    assert sums.min() < 0 < sums.max()
+    np.testing.assert_array_equal(converted(network, scan.precision).run(x), logits)
+    finer = FixedPoint(precision.width + 3, precision.integer_bits, True, "RND_CONV", "SAT")
+    changed = scan.precision.replaced(point, "result", finer)
+    np.testing.assert_array_equal(
+        converted(network, changed).run(x), np.asarray(build_quantized(network, changed)(x))
+    )
+    assert (converted(network, changed).run(x) != logits).any()
 
 
 def test_what_was_saved_is_what_is_read(found, tmp_path):
