@@ -8,12 +8,9 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from codesign.errors import ConversionError
-
-if TYPE_CHECKING:
-    from codesign.core.fixed_point import FixedPoint
 
 # the parameters that decide the format, with their defaults; the first ones are in the order of QKeras
 _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
@@ -38,16 +35,6 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     },
 }
 _FLOAT32_BITS = 24
-
-
-def qkeras_integer_bits(precision: FixedPoint) -> int:
-    """Give QKeras' `integer` of a format: the integer bits without the sign bit."""
-    return precision.integer_bits - int(precision.signed)
-
-
-def integer_bits_from_qkeras(integer: int, signed: bool) -> int:
-    """Give `ap_fixed`'s integer bits of QKeras' `integer`: the sign bit counts."""
-    return integer + int(signed)
 
 
 def read_qkeras(quantizer: Any) -> dict[str, Any]:
@@ -82,22 +69,24 @@ def read_qkeras(quantizer: Any) -> dict[str, Any]:
     _refuse_more_than_a_format(name, arguments, signed)
     return {
         "width": _whole(name, arguments, "bits"),
-        "integer_bits": integer_bits_from_qkeras(_whole(name, arguments, "integer"), signed),
+        "integer_bits": _whole(name, arguments, "integer") + int(signed),
         "signed": signed,
         "rounding": "RND_CONV",
         "overflow": "SAT_SYM" if signed and arguments["symmetric"] else "SAT",
     }
 
 
-def write_qkeras(precision: FixedPoint, relu: bool = False) -> dict[str, Any]:
-    """Give the serialized QKeras quantizer that computes exactly what `precision` does.
+def write_qkeras(arguments: Mapping[str, Any], relu: bool, spelled: str) -> dict[str, Any]:
+    """Give the serialized QKeras quantizer that computes exactly what a format does.
 
     Parameters
     ----------
-    precision
-        A format with rounding RND_CONV and overflow SAT or SAT_SYM.
+    arguments
+        Those of a `FixedPoint`, by name, with rounding RND_CONV and overflow SAT or SAT_SYM.
     relu
         Give a `quantized_relu`, which is also the activation, for an unsigned format.
+    spelled
+        The format as it is called in errors.
 
     Returns
     -------
@@ -110,32 +99,35 @@ def write_qkeras(precision: FixedPoint, relu: bool = False) -> dict[str, Any]:
         For other modes, for a ReLU with a signed format or negative integer bits (QKeras raises a whole 2 to them),
         for one signed bit (QKeras computes a sign there), and for more bits than QKeras' float32 holds.
     """
-    if precision.rounding != "RND_CONV" or precision.overflow not in ("SAT", "SAT_SYM"):
+    width, integer_bits, signed, overflow = (
+        arguments[name] for name in ("width", "integer_bits", "signed", "overflow")
+    )
+    if arguments["rounding"] != "RND_CONV" or overflow not in ("SAT", "SAT_SYM"):
         raise ConversionError(
-            f"QKeras rounds to nearest even and saturates, so {precision} has no QKeras form; use "
+            f"QKeras rounds to nearest even and saturates, so {spelled} has no QKeras form; use "
             "with_modes('RND_CONV', 'SAT')"
         )
-    if precision.width - precision.signed > _FLOAT32_BITS:
+    if width - signed > _FLOAT32_BITS:
         raise ConversionError(
-            f"QKeras computes in float32, which cannot hold {precision}; "
+            f"QKeras computes in float32, which cannot hold {spelled}; "
             f"use at most {_FLOAT32_BITS} bits without the sign"
         )
-    config: dict[str, Any] = {"bits": precision.width, "integer": qkeras_integer_bits(precision)}
+    config: dict[str, Any] = {"bits": width, "integer": integer_bits - signed}
     if relu:
-        if precision.signed:
+        if signed:
             raise ConversionError(
-                f"a ReLU's result needs an unsigned format, not {precision}; give ufixed<...>"
+                f"a ReLU's result needs an unsigned format, not {spelled}; give ufixed<...>"
             )
-        if precision.integer_bits < 0:
+        if integer_bits < 0:
             raise ConversionError(
-                f"QKeras cannot compute a quantized_relu with negative integer bits, {precision}; use 0 or more"
+                f"QKeras cannot compute a quantized_relu with negative integer bits, {spelled}; use 0 or more"
             )
         return {"class_name": "quantized_relu", "config": config}
-    if precision.signed and precision.width == 1:
-        raise ConversionError(f"QKeras computes the sign (-1 or 1) for {precision}; use at least 2 bits")
+    if signed and width == 1:
+        raise ConversionError(f"QKeras computes the sign (-1 or 1) for {spelled}; use at least 2 bits")
     config |= {
-        "symmetric": int(precision.signed and precision.overflow == "SAT_SYM"),
-        "keep_negative": precision.signed,
+        "symmetric": int(signed and overflow == "SAT_SYM"),
+        "keep_negative": signed,
         "alpha": 1,
     }
     return {"class_name": "quantized_bits", "config": config}

@@ -7,19 +7,18 @@ from functools import cached_property
 
 import numpy as np
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FixedPoint, Rounding
+from codesign.core.rounding import like, shift_right
 from codesign.emulation.codes import (
     Arithmetic,
     Array,
     arithmetic_for,
     convert,
     is_float,
-    like,
-    limit_codes,
+    kept_codes,
     limited,
     outside,
     scaled,
-    shift_right,
 )
 from codesign.emulation.overflow import Tally
 from codesign.emulation.signal import magnitude
@@ -107,7 +106,7 @@ class Cast:
             self._count(codes, rounded, tally, relu)
         out = rounded if own or rounded is not codes else out
         if relu:  # clipping at zero commutes with rounding and with saturation
-            most = limit_codes(self.precision, self.fraction)[1] if self.overflows else np.inf
+            most = kept_codes(self.precision, self.fraction)[1] if self.overflows else np.inf
             limits = (like(rounded, 0), most if rounded.dtype == object else like(rounded, most))
             rounded = np.clip(rounded, *limits, out=out)
         elif self.overflows:
@@ -168,12 +167,12 @@ def plan_cast(source: int, low: Array, high: Array, precision: FixedPoint, *, re
 
 
 def _leaves_range(low: Array, high: Array, precision: FixedPoint, fraction: int) -> bool:
-    least, most = limit_codes(precision, fraction)
+    least, most = kept_codes(precision, fraction)
     return bool(low.size) and (float(low.min()) < least or float(high.max()) > most)
 
 
 def _rounded_bounds(
-    source: int, fraction: int, low: Array, high: Array, rounding: str
+    source: int, fraction: int, low: Array, high: Array, rounding: Rounding
 ) -> tuple[Array, Array]:
     """Round bounds; past 53 bits, where float64 is not exact, outwards by a step."""
     if fraction >= source:
@@ -184,7 +183,7 @@ def _rounded_bounds(
 
 
 def _limited_bounds(low: Array, high: Array, precision: FixedPoint) -> tuple[Array, Array]:
-    least, most = (float(limit) for limit in limit_codes(precision, precision.fractional_bits))
+    least, most = (float(code) for code in precision.kept_codes)
     if precision.overflow in ("SAT", "SAT_SYM"):
         return np.clip(low, least, most), np.clip(high, least, most)
     outer = (low < least) | (high > most)

@@ -1,4 +1,4 @@
-"""Rounding and overflow of whole-number codes, in the number types that NumPy computes fast.
+"""Whole-number codes in the number types that NumPy computes fast.
 
 A *code* is a value times a power of two, `value * 2**fraction`. Codes live in float32 or float64 as long as every
 number on the way stays below 2**24 or 2**53 (then all steps are exact), else in int64, else in Python's own
@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import like, overflow_codes
 
 Array = np.ndarray[Any, Any]
 Arithmetic = Literal["float32", "float64", "int64", "object"]
@@ -68,99 +69,12 @@ def scaled(codes: Array, shift: int, out: Array | None = None) -> Array:
     return codes << shift
 
 
-def shift_right(codes: Array, count: int, rounding: str, out: Array | None = None) -> Array:
-    """Divide codes by `2**count` and round as `ap_fixed` does, in a new array or, for float types, in `out`.
-
-    Parameters
-    ----------
-    codes
-        Whole numbers. For float types `|codes| + 2**(count - 1)` must be exact in the type.
-    count
-        At least 1.
-    rounding
-        A quantization mode of `FixedPoint`.
-    """
-    if codes.dtype.kind == "f":
-        return _round_float(np.multiply(codes, codes.dtype.type(2.0**-count), out=out), rounding)
-    quotient = codes >> count
-    rest = codes - (quotient << count)
-    half = 1 << (count - 1)
-    if rounding == "TRN":
-        up = rest < 0
-    elif rounding == "TRN_ZERO":
-        up = (codes < 0) & (rest != 0)
-    else:
-        tie = {
-            "RND": rest == half,
-            "RND_MIN_INF": rest < 0,
-            "RND_CONV": (rest == half) & (quotient % 2 == 1),
-            "RND_ZERO": (rest == half) & (codes < 0),
-            "RND_INF": (rest == half) & (codes >= 0),
-        }[rounding]
-        up = (rest > half) | tie
-    return quotient + up.astype(codes.dtype)
-
-
-def _round_float(x: Array, rounding: str) -> Array:
-    half = x.dtype.type(0.5)
-    if rounding == "TRN":
-        return np.floor(x, out=x)
-    if rounding == "RND_CONV":
-        return np.rint(x, out=x)
-    if rounding == "RND":
-        return np.floor(np.add(x, half, out=x), out=x)
-    if rounding == "RND_MIN_INF":
-        return np.ceil(np.subtract(x, half, out=x), out=x)
-    if rounding == "TRN_ZERO":
-        return np.trunc(x, out=x)
-    magnitude = np.abs(x)
-    if rounding == "RND_ZERO":
-        np.ceil(np.subtract(magnitude, half, out=magnitude), out=magnitude)
-    else:  # RND_INF
-        np.floor(np.add(magnitude, half, out=magnitude), out=magnitude)
-    return np.copysign(magnitude, x, out=x)
-
-
-def wrapped(codes: Array, bits: int, signed: bool, out: Array | None = None) -> Array:
-    """Keep the lowest `bits` bits of whole numbers, in two's complement if `signed`.
-
-    Parameters
-    ----------
-    codes
-        Whole numbers.
-    bits
-        May be zero or negative: then nothing is left.
-    signed
-        Whether the highest bit that is kept is a sign.
-    out
-        Where the result may be put, of a float type of `codes`; often `codes` itself.
-    """
-    if bits <= 0:
-        return np.zeros_like(codes)
-    if codes.dtype.kind == "f":
-        modulus = codes.dtype.type(2.0**bits)
-        turns = np.multiply(codes, codes.dtype.type(2.0**-bits))
-        if signed:
-            np.add(turns, codes.dtype.type(0.5), out=turns)
-        np.floor(turns, out=turns)
-        np.multiply(turns, modulus, out=turns)
-        return np.subtract(codes, turns, out=out)
-    if codes.dtype == np.int64 and bits >= 64:
-        return codes  # int64 has wrapped by itself
-    low = codes & ((1 << bits) - 1)
-    if not signed:
-        return low
-    return low - ((low >> (bits - 1)) << bits)
-
-
-def limit_codes(precision: FixedPoint, fraction: int) -> tuple[float, float]:
+def kept_codes(precision: FixedPoint, fraction: int) -> tuple[float, float]:
     """Return the least and the greatest code at `fraction` that overflow handling leaves alone.
 
     Exact Python integers in the type's own unit; in a coarser unit they need not be whole.
     """
-    least, most = precision.code_limits
-    if precision.overflow == "SAT_SYM" and precision.signed:
-        least = -most
+    least, most = precision.kept_codes
     if fraction == precision.fractional_bits:
         return least, most
     factor = 2.0 ** (fraction - precision.fractional_bits)
@@ -169,30 +83,13 @@ def limit_codes(precision: FixedPoint, fraction: int) -> tuple[float, float]:
 
 def outside(codes: Array, precision: FixedPoint, fraction: int) -> Array:
     """Return where codes at `fraction` are out of the type's range."""
-    least, most = limit_codes(precision, fraction)
+    least, most = kept_codes(precision, fraction)
     return (codes < like(codes, least)) | (codes > like(codes, most))
 
 
 def limited(codes: Array, precision: FixedPoint, out: Array | None = None) -> Array:
-    """Apply a type's overflow mode to codes in its own unit.
-
-    Parameters
-    ----------
-    codes
-        Whole numbers at `precision.fractional_bits`.
-    precision
-        The type; its overflow mode is not AP_WRAP_SM.
-    out
-        Where the result may be put, of the type of `codes`; often `codes` itself.
-    """
-    if precision.overflow == "WRAP":
-        return wrapped(codes, precision.width, precision.signed, out)
-    least, most = (like(codes, limit) for limit in limit_codes(precision, precision.fractional_bits))
-    if precision.overflow == "SAT_ZERO":
-        return np.where((codes < least) | (codes > most), like(codes, 0), codes)
-    return np.clip(codes, least, most, out=out)
-
-
-def like(codes: Array, value: float) -> Any:
-    """Return a scalar of the array's own type, so that nothing is promoted."""
-    return int(value) if codes.dtype == object else codes.dtype.type(value)
+    """Apply a type's overflow mode (not AP_WRAP_SM) to codes in its own unit; `out` is of their type, often `codes`."""
+    result: Array = overflow_codes(
+        codes, precision.overflow, precision.kept_codes, precision.width, precision.signed, out=out
+    )
+    return result

@@ -9,7 +9,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.emulation.codes import limit_codes
 
 Tensor = Literal["input", "weight", "bias", "accumulator", "result"]
 TENSORS: tuple[Tensor, ...] = get_args(Tensor)
@@ -130,7 +129,7 @@ class OverflowReport:
 
 def count_assignment(x: np.ndarray, precision: FixedPoint, tally: Tally) -> None:
     """Count the overflows and losses of an assignment of `x` (real numbers, any shape) to a type."""
-    least, most = (limit * precision.step for limit in limit_codes(precision, precision.fractional_bits))
+    least, most = (limit * precision.step for limit in precision.kept_codes)
     unlimited = FixedPoint(64, 64 - precision.fractional_bits, True, precision.rounding, "SAT")
     rounded = unlimited.quantize(x)
     tally.add(

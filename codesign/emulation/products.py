@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import wrap
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import (
     Arithmetic,
@@ -23,10 +24,8 @@ from codesign.emulation.codes import (
     constant_codes,
     convert,
     is_float,
-    limit_codes,
     limited,
     outside,
-    wrapped,
 )
 from codesign.emulation.overflow import Tally
 from codesign.emulation.signal import magnitude
@@ -128,7 +127,7 @@ class SumOfProducts:
             gone = outside(total, self.accumulator, self.fraction)
             tally.add(total.size, overflowed=int(np.count_nonzero(gone)))
         bits = self.accumulator.integer_bits + self.fraction
-        return wrapped(total, bits, self.accumulator.signed, out=total)
+        return wrap(total, bits, self.accumulator.signed, out=total)
 
     def _add_bias(self, total: Array) -> None:
         """Add the bias to every row in place: many rows as one, since NumPy is slow on short ones."""
@@ -271,7 +270,7 @@ def _plan_stepwise(
 
 def _limits(precision: FixedPoint) -> tuple[float, float]:
     """Return the extreme values that overflow handling leaves alone."""
-    least, most = limit_codes(precision, precision.fractional_bits)
+    least, most = precision.kept_codes
     return least * precision.step, most * precision.step
 
 

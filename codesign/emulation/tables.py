@@ -84,7 +84,6 @@ def assigned(values: Array, precision: FixedPoint) -> Array:
     infinite = np.isinf(values)
     codes = precision.to_integers(np.where(infinite, 0.0, values).astype(np.float64))
     if infinite.any() and precision.overflow.startswith("SAT") and precision.overflow != "SAT_ZERO":
-        least, most = precision.code_limits
-        least = -most if precision.overflow == "SAT_SYM" and precision.signed else least
+        least, most = precision.kept_codes
         codes = np.where(infinite, np.where(values > 0, most, least), codes)
     return codes

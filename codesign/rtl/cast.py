@@ -6,12 +6,14 @@ import math
 from typing import TYPE_CHECKING
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import OFFSETS
 from codesign.errors import ConversionError
 from codesign.rtl.wires import (
     CONSTANT_BITS,
     Wires,
     add,
     add_constant,
+    as_variable,
     choose,
     constant,
     each,
@@ -21,7 +23,6 @@ from codesign.rtl.wires import (
     limited,
     negated,
     scaled,
-    settled,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
     if _is_native(wire, precision):
         _check_limits(wire, precision)
         sign = int(precision.signed)
-        return settled(wire).quantize(
+        return as_variable(wire).quantize(
             sign,
             precision.integer_bits - sign,
             precision.fractional_bits,
@@ -85,7 +86,7 @@ def _is_native(wire: FVariable, precision: FixedPoint) -> bool:
         return False
     if precision.rounding != "RND_CONV":
         return True
-    if (settled(wire) + precision.step / 2).kif[2] < wire.kif[2]:
+    if (as_variable(wire) + precision.step / 2).kif[2] < wire.kif[2]:
         return False
     least, most = limits(precision) if precision.overflow != "WRAP" else (wire.low, wire.high)
     half_up = [math.floor(min(max(end, least), most) / precision.step + 0.5) for end in (wire.low, wire.high)]
@@ -102,37 +103,28 @@ def fits(wire: FVariable, precision: FixedPoint) -> bool:
 
 def limits(precision: FixedPoint) -> tuple[float, float]:
     """Return the least and the greatest value that overflow handling leaves alone."""
-    symmetric = precision.signed and precision.overflow == "SAT_SYM"
-    return (-precision.maximum if symmetric else precision.minimum), precision.maximum
+    least, most = precision.kept_codes
+    return least * precision.step, most * precision.step
 
 
 def _rounded(wire: FVariable, precision: FixedPoint) -> FVariable:
-    """Round to the type's step: floor after adding what the mode asks for.
-
-    With `eps` the wire's own step, the modes differ from each other only in what happens to ties and to the sign,
-    so each is `floor(wire + offset)`, where the offset depends on one bit of the wire at most.
-    """
-    eps, step = float(wire.step), precision.step
-    if eps >= step:
+    """Round to the type's step: down, after adding what the mode asks for (one bit of the wire decides, at most)."""
+    last_bit, step = float(wire.step), precision.step
+    if last_bit >= step:
         return wire
-    if precision.rounding == "TRN":
-        return _floor(wire, precision)
-    if precision.rounding == "RND":
-        return _floor(add_constant(wire, step / 2), precision)
-    if precision.rounding == "RND_CONV":
-        lowest_kept = settled(wire).quantize(
-            0, 1 - precision.fractional_bits, precision.fractional_bits, "WRAP", "TRN"
-        )
-        upset = scaled(lowest_kept, eps / step)
-        return _floor(add(add_constant(wire, step / 2 - eps), upset), precision)
-    negative = is_negative(wire)
-    offset, upset = {
-        "TRN_ZERO": (0.0, step - eps),
-        "RND_ZERO": (step / 2 - eps, eps),
-        "RND_INF": (step / 2, -eps),
-        "RND_MIN_INF": (step / 2 - eps, 0.0),
-    }[precision.rounding]
-    return _floor(add(add_constant(wire, offset), scaled(negative, upset)), precision)
+    offset = OFFSETS[precision.rounding]
+    always, if_negative, if_odd = (
+        halves * step / 2 + units * last_bit
+        for halves, units in (offset.always, offset.if_negative, offset.if_odd)
+    )
+    total = add_constant(wire, always)
+    if if_negative:
+        total = add(total, scaled(is_negative(wire), if_negative))
+    if if_odd:
+        fraction = precision.fractional_bits
+        lowest_kept = as_variable(wire).quantize(0, 1 - fraction, fraction, "WRAP", "TRN")
+        total = add(total, scaled(lowest_kept, if_odd / step))
+    return _floor(total, precision)
 
 
 def _floor(wire: FVariable, precision: FixedPoint) -> FVariable:

@@ -94,7 +94,7 @@ def fresh(wire: FVariable) -> FVariable:
     return FVariable(*bounds, _from=(wire,), _factor=1.0, opr="wrap", hwconf=wire.hwconf)
 
 
-def settled(wire: FVariable) -> FVariable:
+def as_variable(wire: FVariable) -> FVariable:
     """Give a wire to which any constant of its own bits and range can be added."""
     bias = abs(wire._affine.bias)
     if not bias or max(bias, abs(wire.low), abs(wire.high)) < wire.step * 2.0 ** (CONSTANT_BITS - 1):
@@ -188,7 +188,7 @@ def larger(a: FVariable, b: FVariable) -> FVariable:
         a, b = b, a
     if not is_constant(b) and not _keeps_all_bits(a - b):
         a, b = fresh(a), fresh(b)
-    return settled(a).max_of(b)
+    return as_variable(a).max_of(b)
 
 
 def limited(wire: FVariable, least: float, most: float) -> FVariable:
@@ -196,8 +196,8 @@ def limited(wire: FVariable, least: float, most: float) -> FVariable:
     if is_constant(wire):
         return constant(min(max(wire.low, least), most))
     if wire.low < least:
-        wire = settled(wire).max_of(float(least))
-    return settled(wire).min_of(float(most)) if wire.high > most else wire
+        wire = as_variable(wire).max_of(float(least))
+    return as_variable(wire).min_of(float(most)) if wire.high > most else wire
 
 
 def reduced(operation: Callable[[FVariable, FVariable], FVariable], wires: Sequence[FVariable]) -> FVariable:

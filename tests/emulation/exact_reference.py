@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import numpy as np
 
-from codesign.core.fixed_overflow import rounded
 from codesign.core.fixed_point import FixedPoint
 
 ROUNDINGS = ("TRN", "RND", "RND_CONV", "RND_ZERO", "RND_INF", "RND_MIN_INF", "TRN_ZERO")
 OVERFLOWS = ("WRAP", "SAT", "SAT_SYM", "SAT_ZERO")
+
+
+def rounded(scaled, mode):
+    """One of the seven roundings of an exact number to a whole one, as a textbook says it."""
+    below, above = math.floor(scaled), math.ceil(scaled)
+    if mode == "TRN" or below == above:
+        return below
+    if mode == "TRN_ZERO":
+        return min(below, above, key=abs)
+    if scaled - below != Fraction(1, 2):
+        return below if scaled - below < Fraction(1, 2) else above
+    ties = {"RND": above, "RND_MIN_INF": below, "RND_CONV": min(below, above, key=lambda code: code % 2)}
+    return {**ties, "RND_ZERO": min(below, above, key=abs), "RND_INF": max(below, above, key=abs)}[mode]
 
 
 def limits(precision):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import like
 from codesign.emulation.buffers import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, like, scaled, widest
+from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, scaled, widest
 from codesign.emulation.layers.lookup import plan_elu, plan_lookup
 from codesign.emulation.layers.shapes import plan_copy
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import shift_right
 from codesign.emulation.cast import Cast
 from codesign.emulation.codes import (
     Arithmetic,
     Array,
     arithmetic_for,
     convert,
-    limit_codes,
+    kept_codes,
     limited,
     outside,
     scaled,
-    shift_right,
 )
 from codesign.emulation.overflow import Tally
 
@@ -102,7 +102,7 @@ def plan_typed_sum(
     With `tree` the terms must already be codes of the type in its own unit.
     """
     fraction = precision.fractional_bits
-    least, most = limit_codes(precision, fraction)
+    least, most = kept_codes(precision, fraction)
     factor = 2.0 ** (fraction - source)
     sums = (np.minimum(low, 0.0) * count * factor, np.maximum(high, 0.0) * count * factor)
     plain = source <= fraction and float(sums[0].min()) >= least and float(sums[1].max()) <= most

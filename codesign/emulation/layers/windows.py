@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from codesign.emulation.codes import Array, like
+from codesign.core.rounding import like
+from codesign.emulation.codes import Array
 from codesign.hls.graph import Node
 
 
