@@ -17,7 +17,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.emulation import Emulator, count_overflows
-from codesign.emulation.accumulators import proven_accumulators
+from codesign.emulation.emulator import proven_accumulators
 from codesign.errors import ConversionError, DataError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph

@@ -15,7 +15,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.record import Record
 from codesign.core.text_table import spreadsheet_safe
 from codesign.emulation import Emulator
-from codesign.emulation.accumulators import proven_accumulators
+from codesign.emulation.emulator import proven_accumulators
 
 Phase = Literal["uniform", "layers", "hessian"]
 

@@ -1,8 +1,7 @@
 """Bit-exact fixed-point inference of an hls4ml graph, fast."""
 
-from codesign.emulation.counting import count_overflows
+from codesign.emulation.counting import OverflowReport, TensorOverflow, count_overflows
 from codesign.emulation.emulator import Accumulator, Emulator, emulate
-from codesign.emulation.overflow import OverflowReport, TensorOverflow
 from codesign.emulation.session import Session
 
 __all__ = [

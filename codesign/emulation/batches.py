@@ -1,4 +1,4 @@
-"""Batches of samples, spread over the processor's cores."""
+"""Batches of samples, spread over the processor's cores, and their arrays, used again from batch to batch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from functools import cache
 from itertools import count
 from typing import Any
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from codesign.emulation.buffers import Buffers
+from codesign.emulation.codes import Array
 
 _MOST_THREADS = 8
 
@@ -69,3 +70,25 @@ def _one_blas_thread() -> AbstractContextManager[Any]:
 @cache
 def _controller() -> ThreadpoolController:
     return ThreadpoolController()
+
+
+class Buffers:
+    """A place for the arrays of one batch; each use of a name overwrites what it held."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, str], Array] = {}
+
+    def array(self, layer: str, role: str, shape: tuple[int, ...], dtype: str | np.dtype) -> Array:
+        """Return an uninitialised array `shape` whose first axis may vary between calls."""
+        known = self._arrays.get((layer, role))
+        if known is None or known.shape[1:] != shape[1:] or known.dtype != dtype or len(known) < shape[0]:
+            known = np.empty(shape, dtype)
+            self._arrays[layer, role] = known
+        return known[: shape[0]]
+
+
+def buffer_of(
+    buffers: Buffers | None, layer: str, role: str, shape: tuple[int, ...], dtype: str
+) -> Array | None:
+    """Return a buffer, or ``None`` to let NumPy make an array: without a place, or for Python integers."""
+    return None if buffers is None or dtype == "object" else buffers.array(layer, role, shape, dtype)

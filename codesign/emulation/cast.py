@@ -1,9 +1,10 @@
-"""The assignment of one fixed-point value to another type, planned once for all the data."""
+"""The assignment of one fixed-point value to another type, planned once for all the data, and what it loses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -17,14 +18,47 @@ from codesign.emulation.codes import (
     is_float,
     kept_codes,
     limited,
+    magnitude,
     outside,
     scaled,
 )
-from codesign.emulation.overflow import Tally
-from codesign.emulation.signal import magnitude
 from codesign.errors import ConversionError
 
+Tensor = Literal["input", "weight", "bias", "accumulator", "result"]
+TENSORS: tuple[Tensor, ...] = get_args(Tensor)
+
 _FURTHEST_SHIFT = 62
+
+
+@dataclass
+class Tally:
+    """A running count for one tensor, over batches.
+
+    Parameters
+    ----------
+    values
+        How many values were assigned to the tensor's type.
+    wrapped
+        How many were out of its range and lost their highest bits.
+    saturated
+        How many were out of its range and became its limit (or zero, with AP_SAT_ZERO).
+    lost
+        How many were not zero and became zero.
+    """
+
+    values: int = 0
+    wrapped: int = 0
+    saturated: int = 0
+    lost: int = 0
+
+    def add(self, values: int, *, overflowed: int = 0, wraps: bool = True, lost: int = 0) -> None:
+        """Count some more values of a type that wraps or saturates."""
+        self.values += values
+        self.lost += lost
+        if wraps:
+            self.wrapped += overflowed
+        else:
+            self.saturated += overflowed
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,3 +233,16 @@ def _work(shift: int, incoming: float, outgoing: float, overflows: bool) -> Arit
         bound = max(bound, incoming + 2.0 ** (shift - 1))
     work = arithmetic_for(bound)
     return "object" if abs(shift) > _FURTHEST_SHIFT and not is_float(work) else work
+
+
+def count_assignment(x: np.ndarray, precision: FixedPoint, tally: Tally) -> None:
+    """Count the overflows and losses of an assignment of `x` (real numbers, any shape) to a type."""
+    least, most = (limit * precision.step for limit in precision.kept_codes)
+    unlimited = FixedPoint(64, 64 - precision.fractional_bits, True, precision.rounding, "SAT")
+    rounded = unlimited.quantize(x)
+    tally.add(
+        x.size,
+        overflowed=int(np.count_nonzero((rounded < least) | (rounded > most))),
+        wraps=precision.overflow.startswith("WRAP"),
+        lost=int(np.count_nonzero((x != 0) & (rounded == 0))),
+    )

@@ -3,26 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.emulation.batches import run_in_batches
-from codesign.emulation.buffers import Buffers
+from codesign.emulation.batches import Buffers, run_in_batches
+from codesign.emulation.cast import TENSORS, Tally, Tensor, count_assignment
 from codesign.emulation.emulator import Emulator, execute
 from codesign.emulation.layers.softmax import LEGACY_TABLE
 from codesign.emulation.layers.step import Tallies
-from codesign.emulation.overflow import (
-    TENSORS,
-    OverflowReport,
-    Tally,
-    Tensor,
-    TensorOverflow,
-    count_assignment,
-)
 from codesign.hls.graph import Node
 
 _WEIGHTS: Mapping[str, Tensor] = {"weight": "weight", "scale": "weight", "param": "weight", "bias": "bias"}
+
+
+@dataclass(frozen=True)
+class TensorOverflow:
+    """The count of one tensor of one layer; the fields are those of `Tally`."""
+
+    layer: str
+    tensor: Tensor
+    precision: str
+    values: int
+    wrapped: int
+    saturated: int
+    lost: int
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing wrapped and nothing saturated."""
+        return not self.wrapped and not self.saturated
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class OverflowReport:
+    """What overflowed in a network for some inputs.
+
+    Parameters
+    ----------
+    samples
+        How many samples were run.
+    tensors
+        One count for each tensor that is assigned to a type, in the network's order. Weights and biases are
+        counted once, the others over all samples.
+    """
+
+    samples: int
+    tensors: tuple[TensorOverflow, ...]
+
+    def __iter__(self) -> Iterator[TensorOverflow]:
+        return iter(self.tensors)
+
+    @property
+    def wrapped(self) -> int:
+        """All values that wrapped."""
+        return sum(tensor.wrapped for tensor in self.tensors)
+
+    @property
+    def saturated(self) -> int:
+        """All values that saturated."""
+        return sum(tensor.saturated for tensor in self.tensors)
+
+    @property
+    def lost(self) -> int:
+        """All values that became zero without being zero."""
+        return sum(tensor.lost for tensor in self.tensors)
+
+    def of(self, layer: str, tensor: Tensor) -> TensorOverflow:
+        """Return one count; `KeyError` names those there are."""
+        for row in self.tensors:
+            if (row.layer, row.tensor) == (layer, tensor):
+                return row
+        known = ", ".join(f"{row.layer}/{row.tensor}" for row in self.tensors)
+        raise KeyError(f"nothing was counted for {layer}/{tensor}; counted were {known}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give JSON values."""
+        return {"samples": self.samples, "tensors": [row.to_dict() for row in self.tensors]}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> OverflowReport:
+        """Read what `to_dict` gave."""
+        return cls(value["samples"], tuple(TensorOverflow(**row) for row in value["tensors"]))
+
+    def to_rows(self, *, only_events: bool = False) -> list[dict[str, Any]]:
+        """Give one flat row for each tensor, for a table; with `only_events` only those where something happened."""
+        return [
+            row.to_dict()
+            for row in self.tensors
+            if not only_events or row.wrapped or row.saturated or row.lost
+        ]
 
 
 def count_overflows(

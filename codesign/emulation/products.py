@@ -16,7 +16,7 @@ import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.rounding import wrap
-from codesign.emulation.cast import Cast, plan_cast
+from codesign.emulation.cast import Cast, Tally, plan_cast
 from codesign.emulation.codes import (
     Arithmetic,
     Array,
@@ -25,10 +25,9 @@ from codesign.emulation.codes import (
     convert,
     is_float,
     limited,
+    magnitude,
     outside,
 )
-from codesign.emulation.overflow import Tally
-from codesign.emulation.signal import magnitude
 
 Method = Literal["exact", "wrapping", "stepwise"]
 

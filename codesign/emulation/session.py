@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from codesign.emulation.batches import run_in_batches
-from codesign.emulation.buffers import Buffers
-from codesign.emulation.codes import Array
+from codesign.emulation.batches import Buffers, run_in_batches
+from codesign.emulation.codes import Array, Signal
 from codesign.emulation.emulator import Emulator, execute, values_of
 from codesign.emulation.layers.linear import ProductStep
 from codesign.emulation.layers.step import Step
-from codesign.emulation.signal import Signal
 
 _COMPACT = (np.int8, np.uint8, np.int16, np.uint16, np.int32)
 

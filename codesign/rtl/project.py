@@ -17,8 +17,7 @@ from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
 from codesign.hls.graph import Graph
 from codesign.rtl.packing import Field, Port
-from codesign.rtl.pipeline import Pipeline, pipeline
-from codesign.rtl.trace import trace_graph
+from codesign.rtl.trace import Pipeline, pipeline, trace_graph
 
 if TYPE_CHECKING:
     from alkaid.types import CombLogic

@@ -9,8 +9,7 @@ import pytest
 from exact_reference import assign, random_format, values
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.emulation.cast import plan_cast
-from codesign.emulation.overflow import Tally
+from codesign.emulation.cast import Tally, plan_cast
 from codesign.errors import ConversionError
 
 KINDS = {"float32": 20, "float64": 48, "int64": 60, "object": 70}

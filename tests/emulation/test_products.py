@@ -9,7 +9,7 @@ import pytest
 from exact_reference import assign, random_format, values
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.emulation.overflow import Tally
+from codesign.emulation.cast import Tally
 from codesign.emulation.products import Weights, plan_sum, whole_codes
 
 

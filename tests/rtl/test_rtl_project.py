@@ -16,9 +16,8 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError, OutputFolderError, SettingsError, StaleProjectError
 from codesign.rtl import interpret, open_rtl, write_rtl
 from codesign.rtl.packing import bits_of
-from codesign.rtl.pipeline import pipeline
 from codesign.rtl.project import MANIFEST
-from codesign.rtl.trace import trace_graph
+from codesign.rtl.trace import pipeline, trace_graph
 
 
 @pytest.fixture(scope="module")

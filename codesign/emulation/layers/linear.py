@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.emulation.buffers import Buffers, buffer_of
+from codesign.emulation.batches import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, widest
+from codesign.emulation.codes import Array, Signal, arithmetic_for, constant_codes, convert, magnitude, widest
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import Windows, windows_of
 from codesign.emulation.products import SumOfProducts, Weights, plan_sum, whole_codes
-from codesign.emulation.signal import Signal, magnitude
 from codesign.hls.graph import Graph, Node
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codesign.emulation.buffers import Buffers
+from codesign.emulation.batches import Buffers
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Array, convert, widest
+from codesign.emulation.codes import Array, Signal, convert, widest
 from codesign.emulation.layers.reduce import TypedSum, divided, in_own_unit, plan_typed_sum
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import Windows, windows_of
-from codesign.emulation.signal import Signal
 from codesign.hls.graph import Graph, Node
 
 

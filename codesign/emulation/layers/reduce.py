@@ -8,7 +8,7 @@ import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.rounding import shift_right
-from codesign.emulation.cast import Cast
+from codesign.emulation.cast import Cast, Tally
 from codesign.emulation.codes import (
     Arithmetic,
     Array,
@@ -19,7 +19,6 @@ from codesign.emulation.codes import (
     outside,
     scaled,
 )
-from codesign.emulation.overflow import Tally
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.emulation.buffers import Buffers
+from codesign.emulation.batches import Buffers
 from codesign.emulation.cast import Cast, plan_cast
-from codesign.emulation.codes import Array, arithmetic_for, constant_codes, convert, widest
-from codesign.emulation.layers.lookup import TableIndex, plan_index
+from codesign.emulation.codes import Array, Signal, arithmetic_for, constant_codes, convert, magnitude, widest
+from codesign.emulation.layers.activations import TableIndex, plan_index
 from codesign.emulation.layers.reduce import TypedSum, in_own_unit, plan_typed_sum
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
-from codesign.emulation.signal import Signal, magnitude
 from codesign.emulation.tables import (
     addressed_values,
     assigned,

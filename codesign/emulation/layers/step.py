@@ -6,11 +6,9 @@ from abc import abstractmethod
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
-from codesign.emulation.buffers import Buffers
-from codesign.emulation.cast import Cast
-from codesign.emulation.codes import Arithmetic, Array
-from codesign.emulation.overflow import Tally, Tensor
-from codesign.emulation.signal import Signal
+from codesign.emulation.batches import Buffers
+from codesign.emulation.cast import Cast, Tally, Tensor
+from codesign.emulation.codes import Arithmetic, Array, Signal
 from codesign.hls.graph import Node
 
 Tallies = MutableMapping[Tensor, Tally]
