@@ -204,16 +204,22 @@ def _written_and_counted(
 ) -> tuple[RtlProject | None, dict[str, Any]]:
     project: RtlProject | None = None
     metrics: dict[str, Any] = {}
-    progress.step("rtl", 0, 2, "Verilog")
     try:
         graph = converted.project.graph()
-        project = write_rtl(graph, folder, clock_period_ns=settings.clock_period_ns, part=settings.part)
+        project = write_rtl(
+            graph,
+            folder,
+            clock_period_ns=settings.clock_period_ns,
+            part=settings.part,
+            limit_minutes=settings.rtl_limit_minutes,
+            progress=progress,
+        )
         metrics = project.figures()
-        progress.step("rtl", 1, 2, "Yosys")
+        progress.step("rtl", len(graph), len(graph) + 1, "Yosys")
         metrics |= count_cells(project).to_dict()
     except (ConversionError, ToolNotFoundError) as reason:
         metrics["skipped"] = str(reason)
-    progress.step("rtl", 2, 2)
+    progress.step("rtl", 1, 1)
     return project, metrics
 
 

@@ -109,7 +109,10 @@ class LayerHardwareSettings(Section):
 
 
 class HardwareSettings(Section):
-    """Target and architecture of the HLS project; `open_rtl` also writes, counts and simulates unrolled Verilog."""
+    """Target and architecture of the HLS project; `open_rtl` also writes, counts and simulates unrolled Verilog.
+
+    What the Verilog would take longer for than `rtl_limit_minutes`, by an estimate, is skipped.
+    """
 
     part: str = DEFAULT_PART
     clock_period_ns: Positive = 5.0
@@ -120,6 +123,7 @@ class HardwareSettings(Section):
     layers: Mapping[str, LayerHardwareSettings] = {}
     testbench_samples: Count = 100
     open_rtl: bool = True
+    rtl_limit_minutes: Positive = 10.0
 
     @field_validator("part")
     @classmethod

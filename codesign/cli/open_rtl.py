@@ -20,6 +20,10 @@ def rtl(
         bool, typer.Option("--count/--no-count", help="Count cells with Yosys; without it, exit code 3.")
     ] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace Verilog that is there.")] = False,
+    limit: Annotated[
+        float | None, typer.Option(help="Minutes that it may take, by an estimate; else 10.", min=0.0)
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the estimate says.")] = False,
 ) -> None:
     """Write a project's network as pipelined Verilog, without vendor tools, and say what it takes.
 
@@ -31,17 +35,21 @@ def rtl(
     from codesign.errors import NotVerifiedError, ToolNotFoundError
     from codesign.hls.project import open_project
     from codesign.rtl import RtlProject, synthesise, write_rtl
-    from codesign.terminal import say, show_tables
+    from codesign.rtl.estimate import LIMIT_MINUTES
+    from codesign.terminal import TerminalProgress, say, show_tables
     from codesign.verification.own_rtl import OWN_RTL
 
     project = open_project(folder / PROJECT if is_run(folder) else folder)
-    written: RtlProject = write_rtl(
-        project.graph(),
-        project.folder / OWN_RTL if output is None else output,
-        clock_period_ns=project.target.clock_period_ns if clock_period is None else clock_period,
-        part=project.target.part if part is None else part,
-        overwrite=overwrite,
-    )
+    with TerminalProgress() as progress:
+        written: RtlProject = write_rtl(
+            project.graph(),
+            project.folder / OWN_RTL if output is None else output,
+            clock_period_ns=project.target.clock_period_ns if clock_period is None else clock_period,
+            part=project.target.part if part is None else part,
+            overwrite=overwrite,
+            limit_minutes=None if force else LIMIT_MINUTES if limit is None else limit,
+            progress=progress,
+        )
     metrics = written.figures()
     missing: ToolNotFoundError | None = None
     if count:

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from codesign.core.files import json_digest, read_json, tree_digests, write_json, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.parts import DEFAULT_PART, check_part
+from codesign.core.progress import SILENT, Progress
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
 from codesign.hls.graph import Graph
+from codesign.rtl.apart import pipelined
+from codesign.rtl.estimate import LIMIT_MINUTES, estimate_rtl
 from codesign.rtl.packing import Field, Port
-from codesign.rtl.trace import Pipeline, pipeline, trace_graph
+from codesign.rtl.trace import Pipeline
 
 if TYPE_CHECKING:
     from alkaid.types import CombLogic
@@ -117,6 +120,8 @@ def write_rtl(
     latency_cutoff_ns: float | None = None,
     ternary_adders: bool = False,
     overwrite: bool = False,
+    limit_minutes: float | None = LIMIT_MINUTES,
+    progress: Progress = SILENT,
 ) -> RtlProject:
     """Write a network as pipelined Verilog, every layer unrolled, a new input each clock.
 
@@ -140,6 +145,10 @@ def write_rtl(
         one of two numbers, Yosys does not.
     overwrite
         Replace an existing project.
+    limit_minutes
+        How long writing and counting may take by `codesign.rtl.estimate.estimate_rtl`; ``None`` for any time.
+    progress
+        Told each layer as its tracing begins.
 
     Returns
     -------
@@ -149,7 +158,7 @@ def write_rtl(
     Raises
     ------
     ConversionError
-        Layers or types that cannot become RTL.
+        Layers or types that cannot become RTL; more work than the limit allows.
     SettingsError
         A clock period or cut-off that is not positive; a part that is no Xilinx part.
     OutputFolderError
@@ -162,7 +171,8 @@ def write_rtl(
             raise SettingsError(f"{name} must be greater than 0, not {value!r}")
     check_part(part, setting="part")
     _check_free(folder, overwrite)
-    stages = pipeline(trace_graph(graph), cutoff, ternary_adders=ternary_adders)
+    estimate_rtl(graph).refuse_above(limit_minutes)
+    stages = pipelined(graph, cutoff, ternary_adders=ternary_adders, progress=progress)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
     try:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codesign.core.progress import SILENT, Progress
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
+from codesign.rtl.estimate import estimate_rtl
 from codesign.rtl.layers import TRACERS
 from codesign.rtl.packing import Field
 from codesign.rtl.wires import VALUE_BITS, Wires, input_wires, is_constant, width
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
 _MORE_STAGES = 2.0
 
 
-def trace_graph(graph: Graph) -> CombLogic:
+def trace_graph(graph: Graph, progress: Progress = SILENT) -> CombLogic:
     """Trace a graph, fully unrolled, with the types that hls4ml gave it.
 
     Parameters
     ----------
     graph
         From `codesign.hls.graph.read_graph`, or of a project (`HlsProject.graph`).
+    progress
+        Told each layer as its tracing begins.
 
     Returns
     -------
@@ -42,7 +46,10 @@ def trace_graph(graph: Graph) -> CombLogic:
     """
     _refuse_unsupported(graph)
     wires: dict[str, Wires] = {}
-    for node in graph:
+    seconds = {layer.layer: layer.seconds for layer in estimate_rtl(graph).layers}
+    for done, node in enumerate(graph):
+        about = seconds.get(node.name, 0.0)
+        progress.step("rtl", done, len(graph), node.name + (f", about {about:.0f} s" if about > 1 else ""))
         wires[node.name] = _input(node) if node.kind == "input" else _layer(node, wires, graph)
     inputs = np.concatenate([wires[name].ravel() for name in graph.inputs])
     outputs = np.concatenate([wires[name].ravel() for name in graph.outputs])
