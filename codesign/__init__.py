@@ -33,7 +33,7 @@ _HOMES = {
     "quantize_student": "codesign.compression.quantize",
     "convert": "codesign.hardware",
     "verify": "codesign.hardware",
-    "report": "codesign.comparison.summary",
+    "report": "codesign.comparison",
     "run_design": "codesign.flow",
     "PrecisionMap": "codesign.core.precision_map",
     "FixedPoint": "codesign.core.fixed_point",

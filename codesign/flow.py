@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.comparison.plots import plot_run
-from codesign.comparison.summary import SUMMARY, make_summary, report, write_summary
+from codesign.comparison.run_charts import plot_run
+from codesign.comparison.sources import SUMMARY, read_summary
+from codesign.comparison.summary import make_summary, write_summary
 from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
@@ -89,7 +90,7 @@ def run_design(
         if redone or not (folder.path / SUMMARY).is_file():
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
-        return RunResult(folder.path, report(folder.path), tuple(redone))
+        return RunResult(folder.path, read_summary(folder.path), tuple(redone))
 
 
 def _summary(context: Context) -> dict[str, Any]:

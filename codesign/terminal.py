@@ -236,9 +236,11 @@ def _drawn(table: TextTable, widths: Sequence[int], styles: Mapping[str, str]) -
             min_width=width if filled else None,
         )
     for row in table.rows:
-        cells = zip(row, widths, strict=True)
         drawn.add_row(
-            *(Text("\n".join(_wrapped(cell, width)), style=styles.get(cell, "")) for cell, width in cells)
+            *(
+                Text("\n".join(_wrapped(cell, width)), style=styles.get(cell, ""))
+                for cell, width in zip(row, widths, strict=True)
+            )
         )
     return drawn
 

@@ -14,8 +14,7 @@ import sys
 from pathlib import Path
 
 from codesign.comparison import compare
-from codesign.comparison.files import write_comparison
-from codesign.comparison.tables import comparison_tables
+from codesign.comparison.forms import comparison_tables, write_comparison
 from codesign.errors import CodesignError
 from codesign.terminal import show_tables
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from codesign.comparison.plots import scan_figure
+from codesign.comparison.run_charts import scan_figure
 from codesign.compression.formats import Extremes, fit_format
 from codesign.compression.scan import scan_bit_widths
 from codesign.compression.scan_result import ScanResult

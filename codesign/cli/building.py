@@ -28,7 +28,7 @@ def build(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that the tools print.")] = False,
 ) -> None:
     """Run the vendor's tools on an HLS project, here or by a plan on another machine, and show the reports."""
-    from codesign.comparison.describe import describe
+    from codesign.comparison.summary import summarise
     from codesign.terminal import TerminalProgress, show_tables
 
     asked = [step.strip() for step in steps.split(",") if step.strip()]
@@ -43,7 +43,7 @@ def build(
         folder = _needed_project(project, collect)
         with TerminalProgress() as progress:
             _build_here(folder, asked, timeout, verbose, progress)
-    description = describe(folder)
+    description = summarise(folder)
     show_tables(description.tables, description.notes)
     refuse_doubtful([] if description.is_trustworthy else [folder])
 
@@ -60,7 +60,7 @@ def _needed_project(project: Path | None, collect: Path | None) -> Path:
 
 def _project_in(folder: Path) -> Path:
     """The HLS project of a run, or the folder itself."""
-    from codesign.comparison.run_entry import PROJECT, is_run
+    from codesign.comparison.sources import PROJECT, is_run
 
     return folder / PROJECT if is_run(folder) else folder
 

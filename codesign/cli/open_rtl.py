@@ -30,7 +30,7 @@ def rtl(
     Every layer is unrolled and takes a new sample each clock. `codesign verify --rungs rtl` simulates what lies in the
     project's own folder.
     """
-    from codesign.comparison.run_entry import PROJECT, is_run
+    from codesign.comparison.sources import PROJECT, is_run
     from codesign.comparison.summary import rtl_table
     from codesign.errors import NotVerifiedError, ToolNotFoundError
     from codesign.hls.project import open_project

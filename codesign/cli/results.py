@@ -14,12 +14,12 @@ def report(
     top: Annotated[str | None, typer.Option(help="The top function, where a folder holds several.")] = None,
 ) -> None:
     """Show what a run, a project, a build folder or a report says; exit code 1 if a build cannot be trusted."""
-    from codesign.comparison.describe import describe
+    from codesign.comparison.summary import summarise
     from codesign.terminal import show_tables
 
     doubtful = []
     for path in paths:
-        description = describe(path, top=top)
+        description = summarise(path, top=top)
         show_tables(description.tables, description.notes)
         if not description.is_trustworthy:
             doubtful.append(path)
@@ -36,7 +36,11 @@ def compare(
     ] = None,
     output: Annotated[
         list[Path] | None,
-        typer.Option("--output", "-o", help="Also write a file: .html, .md, .csv or .json; again for more."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Also write a file: .html, .md, .csv, .json, or a plot: .png, .svg, .pdf; again for more.",
+        ),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="What is printed: terminal, markdown, csv or json.")
@@ -46,7 +50,7 @@ def compare(
 ) -> None:
     """Put designs side by side: quality, size, resources and speed, each number with its stage."""
     from codesign.comparison.compare import compare as compare_sources
-    from codesign.comparison.files import check_form, check_outputs, write_comparison
+    from codesign.comparison.forms import check_form, check_outputs, write_comparison
     from codesign.terminal import say
 
     check_outputs(output or [])
@@ -59,8 +63,7 @@ def compare(
 
 
 def _print_comparison(comparison: Any, form: str) -> None:
-    from codesign.comparison.files import FORMS
-    from codesign.comparison.tables import comparison_tables
+    from codesign.comparison.forms import FORMS, comparison_tables
     from codesign.terminal import say, show_tables
 
     if form == "terminal":

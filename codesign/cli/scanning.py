@@ -87,7 +87,7 @@ def _scan(
     folder = RunFolder(output)
     with folder.locked():
         import_backend()
-        from codesign.comparison.plots import plot_scan
+        from codesign.comparison.run_charts import plot_scan
         from codesign.compression.scan import scan_bit_widths
         from codesign.core.files import write_json
         from codesign.terminal import TerminalProgress

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from codesign.comparison.entry import Number, measured, sorted_numbers
-from codesign.comparison.steps import UNKNOWN
+from codesign.comparison.entry import UNKNOWN, Number, measured, sorted_numbers
 from codesign.reports import (
     BuildReport,
     CosimReport,

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from codesign.comparison.entry import Entry, Number
-from codesign.comparison.remarks import remarks
-from codesign.comparison.seeds import group_seeds
+from codesign.comparison.certainty import difference_error, discordant, group_seeds
+from codesign.comparison.entry import NETWORK, STEPS, Entry, Number
 from codesign.comparison.sources import read_entries, split_name
-from codesign.comparison.steps import STEPS
 from codesign.core.metrics import METRICS, Metric
 from codesign.errors import ReportFormatError, SettingsError
 
-Verdict = Literal["better", "worse", "same", "within spread", "other part", ""]
-"""`within spread`: two means differ less than their seeds do. `other part`: of other silicon, so neither is better."""
+Verdict = Literal["better", "worse", "same", "within error", "error unknown", "other part", ""]
+"""`within error`: chance explains the difference. `error unknown`: of a quality, on nobody knows how many samples.
+`other part`: of other silicon, so neither is better."""
 
 _FORMAT = 1
 _EQUAL = 1e-9
@@ -60,11 +59,15 @@ class Change:
         The same in percent of the reference's; ``None`` if that is 0.
     verdict
         Better or worse by the metric's direction; empty for a metric without one.
+    error
+        What chance explains of the difference, with 95 % confidence: by paired samples (McNemar), by the size of the
+        test part, or by several seeds; ``None`` for a number that has no error.
     """
 
     delta: float
     percent: float | None
     verdict: Verdict
+    error: float | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,15 @@ class Comparison:
         The name of the one that the others are held against; ``None`` for a single design.
     notes
         What must be said: what differs and cannot be compared, what was left out.
+    pairs
+        By the name of an entry whose test samples are the reference's: how many of them only the entry, and only the
+        reference, classifies rightly.
     """
 
     entries: tuple[Entry, ...]
     reference: str | None
     notes: tuple[str, ...]
+    pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def is_trustworthy(self) -> bool:
@@ -116,7 +123,14 @@ class Comparison:
         equal = math.isclose(mine.value, other.value, rel_tol=_EQUAL)
         delta = 0.0 if equal else mine.value - other.value
         percent = 100.0 * delta / abs(other.value) if other.value else None
-        return Change(delta, percent, _verdict(column, delta, mine, other, entry.same_device(reference)))
+        pair = (
+            self.pairs.get(entry.name)
+            if column.step == NETWORK and column.metric == "test_accuracy"
+            else None
+        )
+        error = difference_error(mine, other, pair)
+        verdict = _verdict(column, delta, error, entry.same_device(reference))
+        return Change(delta, percent, verdict, error)
 
     def datasets(self) -> list[str | None]:
         """The labels of the datasets, in the order of the entries; first ``None``, for what depends on none."""
@@ -143,11 +157,13 @@ class Comparison:
             "format": _FORMAT,
             "reference": self.reference,
             "notes": list(self.notes),
+            "pairs": {name: list(pair) for name, pair in self.pairs.items()},
             "entries": [self._entry_dict(entry) for entry in self.entries],
         }
 
     def _entry_dict(self, entry: Entry) -> dict[str, Any]:
-        value = asdict(entry)
+        value = asdict(replace(entry, right=None))
+        del value["right"]  # its counts are in the pairs
         for number, row in zip(entry.numbers, value["numbers"], strict=True):
             row["percent"] = number.percent
             change = self.change(entry, self._column(number, entry))
@@ -161,7 +177,8 @@ class Comparison:
             if value["format"] != _FORMAT:
                 raise ValueError(f"format {value['format']!r}, not {_FORMAT}")
             entries = tuple(_entry_from(entry) for entry in value["entries"])
-            return cls(entries, value["reference"], tuple(value["notes"]))
+            pairs = {name: (int(mine), int(other)) for name, (mine, other) in value["pairs"].items()}
+            return cls(entries, value["reference"], tuple(value["notes"]), pairs)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ReportFormatError(source, "comparison", f"damaged ({error!r}); compare again") from None
 
@@ -173,17 +190,19 @@ def _entry_from(value: dict[str, Any]) -> Entry:
     return Entry(**{**value, **lists})
 
 
-def _verdict(column: Column, delta: float, mine: Number, other: Number, same_device: bool) -> Verdict:
+def _verdict(column: Column, delta: float, error: float | None, same_device: bool) -> Verdict:
     if column.about.better is None:
         return ""
     if delta == 0:
         return "same"
     if column.about.group in ("resource", "speed", "power") and not same_device:
         return "other part"
-    # a single run has a spread too, but nobody knows it
-    if abs(delta) <= math.hypot(mine.spread or 0.0, other.spread or 0.0):
-        return "within spread"
-    return "better" if column.about.is_better(mine.value, other.value) else "worse"
+    if error is None and column.about.group == "quality":
+        return "error unknown"
+    # of two fractions of the same samples the difference may be the error itself, but for a rounding
+    if error is not None and abs(delta) <= error * (1 + _EQUAL):
+        return "within error"
+    return "better" if column.about.is_better(delta, 0.0) else "worse"
 
 
 def compare(
@@ -200,9 +219,11 @@ def compare(
     sources
         Folders and files; ``NAME=PATH`` gives one a name.
     reference
-        The name or the path of the design that the others are held against; the first, if not given.
+        The name or the path of the design that the others are held against; the first that is finished, if not
+        given.
     each_seed
-        Leave runs that differ in the seed only apart, instead of giving their mean and spread.
+        Leave runs that differ in the seed only, and say so by their names, apart, instead of giving their mean and
+        spread.
     top
         The top function of build folders that hold several.
 
@@ -225,20 +246,136 @@ def make_comparison(entries: Sequence[Entry], *, reference: str | None = None) -
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
         raise SettingsError(f"several designs are called {doubled[0]!r}; name them apart with NAME=PATH")
-    chosen = names[0] if reference is None else _find_reference(entries, reference)
-    plain = Comparison(tuple(entries), chosen if len(entries) > 1 else None, ())
+    chosen = _first_finished(entries) if reference is None else _find_reference(entries, reference)
+    plain = Comparison(tuple(entries), chosen.name if len(entries) > 1 else None, ())
     labels = {entry.name: plain.dataset_label(entry) for entry in entries}
-    return Comparison(plain.entries, plain.reference, remarks(plain.entries, labels))
+    found = {entry.name: discordant(entry, chosen) for entry in entries if entry is not chosen}
+    pairs = {name: pair for name, pair in found.items() if pair is not None}
+    return replace(plain, notes=remarks(plain.entries, labels), pairs=pairs)
 
 
-def _find_reference(entries: Sequence[Entry], wanted: str) -> str:
+def _first_finished(entries: Sequence[Entry]) -> Entry:
+    return next((entry for entry in entries if entry.kind != "unfinished"), entries[0])
+
+
+def _find_reference(entries: Sequence[Entry], wanted: str) -> Entry:
     path = split_name(wanted)[1]
     for entry in entries:
         if wanted == entry.name or str(path) in entry.source.split(", "):
-            return entry.name
+            return entry
     for entry in entries:
         if any(Path(source).resolve() == path.resolve() for source in entry.source.split(", ")):
-            return entry.name
+            return entry
     raise SettingsError(
         f"--reference: {wanted!r} is none of what is compared: {', '.join(entry.name for entry in entries)}"
     )
+
+
+def remarks(entries: Sequence[Entry], datasets: Mapping[str, str]) -> tuple[str, ...]:
+    """The notes of a comparison.
+
+    Parameters
+    ----------
+    entries
+        What is compared.
+    datasets
+        The label of each entry's dataset, by the entry's name.
+    """
+    found = [
+        *_of_datasets(entries, datasets),
+        *_of_parts(entries),
+        *_of_steps(entries),
+        *_of_tools(entries),
+        *_of_clocks(entries),
+        *_of_trust(entries),
+        *_own_notes(entries),
+    ]
+    return tuple(dict.fromkeys(found))
+
+
+def _of_datasets(entries: Sequence[Entry], datasets: Mapping[str, str]) -> Iterator[str]:
+    groups = _groups(
+        {e.name: datasets[e.name] for e in entries if any(n.step == "quantized" for n in e.numbers)}
+    )
+    if len(groups) > 1:
+        yield (
+            f"datasets differ ({_listed(groups)}): each has a column of its own, and accuracies of different data are "
+            "not held against each other"
+        )
+
+
+def _of_parts(entries: Sequence[Entry]) -> Iterator[str]:
+    hardware = [entry for entry in entries if _hardware(entry)]
+    known = {entry.name: entry.device for entry in hardware if entry.device is not None}
+    if len(groups := _groups(known)) > 1:
+        yield (
+            f"parts differ ({_listed(groups)}): percentages are of each one's own part, and neither of two numbers of "
+            "different devices is called better"
+        )
+    unknown = [entry.name for entry in hardware if entry.device is None]
+    if unknown:
+        yield f"the part is not known of {', '.join(unknown)}: the report does not print it"
+
+
+def _of_steps(entries: Sequence[Entry]) -> Iterator[str]:
+    """Whether a design has hardware numbers, but none of a stage that the first of them has."""
+    hardware = [entry for entry in entries if _hardware(entry)]
+    if any(not set(_hardware(entry)) & set(_hardware(hardware[0])) for entry in hardware):
+        groups = _groups({e.name: ", ".join(STEPS[step].title for step in _hardware(e)) for e in hardware})
+        yield (
+            f"stages differ ({_listed(groups)}): each has a table of its own, and numbers of different stages are not "
+            "held against each other"
+        )
+
+
+def _of_tools(entries: Sequence[Entry]) -> Iterator[str]:
+    for step in STEPS:
+        groups = _groups({entry.name: entry.tools[step] for entry in entries if step in entry.tools})
+        if len(groups) > 1:
+            yield f"{STEPS[step].title}: tools differ ({_listed(groups)})"
+
+
+def _of_clocks(entries: Sequence[Entry]) -> Iterator[str]:
+    for step in STEPS:
+        clocks = {entry.name: entry.number("clock_period_ns", step) for entry in entries}
+        groups = _groups({name: f"{clock.value:g} ns" for name, clock in clocks.items() if clock is not None})
+        if len(groups) > 1:
+            yield f"{STEPS[step].title}: clocks differ ({_listed(groups)}): cycles and slacks are of different periods"
+
+
+def _of_trust(entries: Sequence[Entry]) -> Iterator[str]:
+    names = [entry.name for entry in entries if not entry.is_trustworthy]
+    if names:
+        verb = "is" if len(names) == 1 else "are"
+        yield (
+            f"{', '.join(names)} {verb} not trustworthy: something was left out, changed or removed, or a build did not "
+            "end well"
+        )
+
+
+def _own_notes(entries: Sequence[Entry]) -> Iterator[str]:
+    """The notes of each design; one that several have is said once."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        for note in entry.notes:
+            # the same said of two folders is the same
+            names.setdefault(note.replace(f"{entry.source}/", ""), []).append(entry.name)
+    for note, having in names.items():
+        is_all = len(having) == len(entries) > 1
+        yield f"{'all' if is_all else ', '.join(having)}: {note}"
+
+
+def _hardware(entry: Entry) -> tuple[str, ...]:
+    return tuple(step for step in entry.steps() if STEPS[step].is_hardware)
+
+
+def _groups(values: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names by their value."""
+    groups: dict[str, list[str]] = {}
+    for name, value in values.items():
+        groups.setdefault(value, []).append(name)
+    return groups
+
+
+def _listed(groups: Mapping[str, Sequence[str]]) -> str:
+    return "; ".join(f"{value}: {', '.join(names)}" for value, names in groups.items())

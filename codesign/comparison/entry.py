@@ -1,17 +1,66 @@
-"""What is compared: a design with its numbers, each with its stage and the file it came from."""
+"""What is compared: a design with its numbers, each with its stage, what that stage is worth, and its file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
-from codesign.comparison.steps import STEPS
+import numpy as np
+
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.reports.records import same_part
 
-EntryKind = Literal["run", "seeds", "project", "build", "report"]
+EntryKind = Literal["run", "unfinished", "seeds", "project", "build", "report"]
+
+TEACHER = "teacher"
+NETWORK = "quantized"
+ESTIMATE = "estimate"
+CSYNTH = "csynth"
+YOSYS = "yosys"
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage that numbers are of.
+
+    Parameters
+    ----------
+    name
+        Its name in files.
+    title
+        What tables call it.
+    remark
+        What its numbers are worth, in one sentence.
+    is_hardware
+        Whether its numbers are of hardware.
+    """
+
+    name: str
+    title: str
+    remark: str
+    is_hardware: bool = True
+
+
+_ALL = (
+    Step(TEACHER, "teacher", "The network that was distilled, in floating point.", False),
+    Step(NETWORK, "quantized student", "The network that the hardware computes, bit for bit.", False),
+    Step(ESTIMATE, "estimate", "Counted from the network's weights and formats; nothing was synthesised."),
+    Step(CSYNTH, "C synthesis", "The HLS scheduler's estimate; Vivado usually needs fewer LUTs."),
+    Step("cosim", "co-simulation", "Cycles counted in RTL simulation."),
+    Step(YOSYS, "Yosys", "The open RTL path: a netlist after synthesis with Yosys, not placed."),
+    Step("synthesis", "Vivado synthesis", "Vivado's netlist after synthesis, not placed."),
+    Step("post-opt", "Vivado, optimised", "Vivado's netlist after opt_design, not placed."),
+    Step("post-place", "Vivado, placed", "Vivado's netlist after placement, not routed."),
+    Step("post-route", "Vivado, routed", "Vivado's netlist after routing: what the part will hold."),
+    Step(UNKNOWN, "Vivado, stage not printed", "The report does not say of which stage it is."),
+)
+
+STEPS: Mapping[str, Step] = MappingProxyType({step.name: step for step in _ALL})
+"""Every stage by name, in the order of the flow."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +72,7 @@ class Number:
     metric
         A name of `codesign.core.metrics.METRICS`.
     step
-        The stage it is of, a name of `codesign.comparison.steps.STEPS`.
+        The stage it is of, a name of `STEPS`.
     value
         In the metric's unit; of several seeds the mean.
     spread
@@ -34,6 +83,8 @@ class Number:
         What the part has of it; ``None`` for what is no resource or not known.
     source
         The file it was read from.
+    count
+        On how many samples of data a quality was measured; ``None`` for other metrics and where nobody knows.
     """
 
     metric: str
@@ -43,6 +94,7 @@ class Number:
     samples: int = 1
     available: float | None = None
     source: str = ""
+    count: int | None = None
 
     @property
     def percent(self) -> float | None:
@@ -59,7 +111,8 @@ class Entry:
     name
         What tables call it.
     kind
-        A run, several runs that differ in the seed only, a project, a folder of reports, one report.
+        A run, one that has not ended, several runs that differ in the seed only, a project, a folder of reports, one
+        report.
     source
         Its folder or file.
     numbers
@@ -84,7 +137,10 @@ class Entry:
     notes
         What the reader must know, for example reports that were left out.
     is_trustworthy
-        Whether nothing was left out that should have been there.
+        Whether nothing was left out that should have been there, and all of it is what it was when it was made.
+    right
+        Which samples of the test part the network of the hardware classifies rightly: bool `(n_samples,)`; ``None``
+        where that was not kept.
     """
 
     name: str
@@ -102,6 +158,7 @@ class Entry:
     seeds: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
     is_trustworthy: bool = True
+    right: np.ndarray | None = field(default=None, repr=False, compare=False)
 
     def number(self, metric: str, step: str) -> Number | None:
         """The number of a metric at a stage; ``None`` if there is none."""

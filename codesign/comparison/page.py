@@ -6,13 +6,12 @@ import importlib.metadata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from codesign.comparison.charts import Chart, bits_charts, pareto_charts, use_charts
 from codesign.comparison.compare import Column, Comparison
-from codesign.comparison.entry import Entry, Number
-from codesign.comparison.steps import STEPS, TEACHER
-from codesign.comparison.svg import COLOURS
-from codesign.comparison.tables import (
+from codesign.comparison.entry import STEPS, TEACHER, Entry, Number
+from codesign.comparison.figures import COLOURS, Mark, comparison_charts, picture
+from codesign.comparison.forms import (
     change_text,
     column_groups,
     heading,
@@ -23,7 +22,12 @@ from codesign.comparison.tables import (
     where_text,
 )
 
-_TEMPLATE = "page.html.j2"
+_DARK = (
+    "#6a9dfa", "#f09a4c", "#4cc79b", "#e474b8", "#a58cf0", "#e0c14a",
+    "#6cc8ee", "#bf9069", "#f27e7e", "#9ccc4f", "#9dacc9", "#3fc4b9",
+)  # fmt: skip
+"""The colours of `codesign.comparison.figures` on a dark page."""
+
 _CARDS = ("test_accuracy", "average_weight_bits", "bops", "lut", "dsp", "latency_ns")
 """Metrics that the page begins with; those of hardware at the stage that tells most."""
 
@@ -61,7 +65,7 @@ class Row:
     """A design's line of a table."""
 
     name: str
-    colour: int
+    design: int
     is_reference: bool
     about: tuple[str, ...]
     cells: tuple[Cell, ...]
@@ -86,7 +90,7 @@ class Card:
     value: str
     spread: str
     who: str
-    colour: int
+    design: int
     step: str
 
 
@@ -100,6 +104,23 @@ def render_page(comparison: Comparison, made: datetime | None = None) -> str:
     made
         The time it names as its own; now, if not given.
     """
+    return render(
+        "comparison.html.j2",
+        made,
+        comparison=comparison,
+        cards=list(_cards(comparison)),
+        charts=comparison_charts(comparison),
+        tables=[table for table in _tables(comparison) if table.rows],
+        settings=setting_differences(comparison.entries),
+        settings_of=[entry.name for entry in comparison.entries if entry.settings],
+        kind_text=kind_text,
+        where_text=where_text,
+        mark=lambda index: Mark(index).svg,
+    )
+
+
+def render(template: str, made: datetime | None, **values: Any) -> str:
+    """Fill a template of this folder, which extends `base.html.j2`: one look and one script for every page."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -109,34 +130,18 @@ def render_page(comparison: Comparison, made: datetime | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    charts: dict[str, list[Chart]] = {
-        "Quality against cost": list(pareto_charts(comparison)),
-        "Use of the part": list(use_charts(comparison)),
-        "Bits": list(bits_charts(comparison)),
-    }
-    settings = setting_differences(comparison.entries)
-    return environment.get_template(_TEMPLATE).render(
-        comparison=comparison,
-        made=(made or datetime.now()).strftime("%Y-%m-%d %H:%M"),
-        version=importlib.metadata.version("codesign") if _is_installed() else "",
-        cards=list(_cards(comparison)),
-        charts={title: found for title, found in charts.items() if found},
-        tables=[table for table in _tables(comparison) if table.rows],
-        settings=settings,
-        settings_of=[entry.name for entry in comparison.entries if entry.settings],
-        kind_text=kind_text,
-        where_text=where_text,
-        colours=COLOURS,
+    environment.globals |= {"picture": picture, "light": COLOURS, "dark": _DARK}
+    return environment.get_template(template).render(
+        made=(made or datetime.now()).strftime("%Y-%m-%d %H:%M"), version=_version(), **values
     )
 
 
-def _is_installed() -> bool:
-    """Whether the package is installed; it may also run from a checkout."""
+def _version() -> str:
+    """The package's version; empty where it runs from a checkout that is not installed."""
     try:
-        importlib.metadata.version("codesign")
+        return importlib.metadata.version("codesign")
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return ""
 
 
 def _tables(comparison: Comparison) -> Iterator[PageTable]:
@@ -160,7 +165,7 @@ def _rows(
         cells = tuple(_cell(comparison, entry, column) for column in columns)
         if any(cell.text for cell in cells):
             words = (entry.device or "unknown", tools[entry.name])[:about]
-            yield Row(entry.name, index % COLOURS, entry.name == comparison.reference, words, cells)
+            yield Row(entry.name, index, entry.name == comparison.reference, words, cells)
 
 
 def _cell(comparison: Comparison, entry: Entry, column: Column) -> Cell:
@@ -210,7 +215,7 @@ def _card(comparison: Comparison, column: Column) -> Card | None:
         column.about.text(best_value),
         spread_text(column, best[1]),
         f"{best[0].name} and {len(others)} more" if others else best[0].name,
-        comparison.entries.index(best[0]) % COLOURS,
+        comparison.entries.index(best[0]),
         STEPS[column.step].title if is_hardware else "",
     )
 

@@ -2,27 +2,256 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from codesign.comparison.build_numbers import build_numbers, findings, measure
-from codesign.comparison.entry import Entry, sorted_numbers
-from codesign.comparison.run_entry import PROJECT, is_run, read_run
-from codesign.comparison.steps import CSYNTH
-from codesign.comparison.summary import SUMMARY
-from codesign.core.files import read_json
+from codesign.comparison.entry import (
+    CSYNTH,
+    ESTIMATE,
+    NETWORK,
+    STEPS,
+    TEACHER,
+    YOSYS,
+    Entry,
+    Number,
+    measured,
+    sorted_numbers,
+)
+from codesign.core.classes import predicted_classes
+from codesign.core.files import file_digest, read_json
+from codesign.core.metrics import METRICS
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
 from codesign.reports import BuildReport, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 from codesign.reports.build_marker import read_marker
+
+SUMMARY = "summary.json"
+"""What a finished run has."""
+
+RUN = "run.json"
+"""What every run has."""
+
+PROJECT = Path("project") / "hls"
+"""Where a run's HLS project lies."""
+
+STAGE = "stage.json"
+"""What every finished stage of a run leaves in its folder."""
+
+_ALWAYS = ("project", "verification")
+"""Stages that a finished run has in any case."""
+
+_STEP_OF = {"teacher": TEACHER, "quantization": NETWORK}
+_TEACHER_METRICS = tuple(
+    name for name, metric in METRICS.items() if metric.group == "quality" and name != "validation_accuracy"
+)
+_ALIASES = {"luts": "lut", "ffs": "ff", "dsps": "dsp"}
 
 _GENERIC = {"run", "hls", "project", "solution1", "report", "reports", "hls4ml_prj", "myproject_prj"}
 """Names of folders that say nothing without the one above them."""
 
 _MOST_FINDINGS = 2
 """How many reports that were left out for one reason are named one by one."""
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's, finished or not."""
+    return (folder / SUMMARY).is_file() or (folder / RUN).is_file()
+
+
+def read_summary(folder: str | Path) -> dict[str, Any]:
+    """Read the summary of a finished run.
+
+    Raises
+    ------
+    ReportMissingError
+        If the run is not finished or the folder is no run.
+    ReportFormatError
+        If the summary is damaged.
+    """
+    path = Path(folder) / SUMMARY
+    if not path.is_file():
+        raise ReportMissingError(
+            f"{folder} holds no finished run (it has no {SUMMARY}); run the design to its end first"
+        )
+    summary: dict[str, Any] = _read(path)
+    return summary
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file that holds a mapping."""
+    try:
+        value = read_json(path)
+    except (ValueError, RecursionError) as error:
+        raise ReportFormatError(path, "JSON", f"damaged ({error})") from None
+    if not isinstance(value, dict):
+        raise ReportFormatError(path, "JSON", f"damaged (it holds {type(value).__name__}, not an object)")
+    return value
+
+
+def read_run(folder: Path, name: str) -> Entry:
+    """Read a run; one that has not ended has the numbers of the stages that have.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    name
+        What the comparison calls it.
+
+    Raises
+    ------
+    ReportFormatError
+        Its summary or its settings are damaged.
+    """
+    path = folder / SUMMARY
+    run = _read(folder / RUN) if (folder / RUN).is_file() else {}
+    stages, damaged = read_stages(folder)
+    is_finished = path.is_file()
+    summary = read_summary(folder) if is_finished else None
+    try:
+        settings = run.get("settings", {})
+        told = _so_far(settings, stages) if summary is None else summary
+        faults = (*damaged, *run_faults(folder, stages, summary))
+        numbers = sorted_numbers(list(summary_numbers(told, str(path if is_finished else folder))))
+        right, counts = right_samples(folder, told)
+        return Entry(
+            name=name,
+            kind="run" if is_finished else "unfinished",
+            source=str(folder),
+            numbers=tuple(replace(number, count=counts.get(number.metric)) for number in numbers),
+            design=told["design"],
+            dataset=settings.get("data", {}).get("source"),
+            dataset_digest=_dataset_digest(stages),
+            part=told["target"].get("part"),
+            tools=_tools(told),
+            layers=told["layers"],
+            settings=dict(_flat(settings)),
+            networks_digest=stages.get("student", {}).get("depends", {}).get("networks.py"),
+            seeds=(int(told["seed"]),),
+            notes=(*told["notes"], *faults),
+            is_trustworthy=not faults,
+            right=right,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportFormatError(
+            path if is_finished else folder / RUN, "summary", f"damaged ({error!r}); finish the run again"
+        ) from None
+
+
+def _so_far(settings: Mapping[str, Any], stages: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What a run that has not ended knows, in the form of a summary."""
+    records = {name: stage["record"]["metrics"] for name, stage in stages.items()}
+    done = ", ".join(name for name in stages) or "no stage"
+    return {
+        "design": settings["name"],
+        "seed": settings["seed"],
+        "target": settings.get("hardware", {}),
+        "stages": [{"stage": name, **metrics} for name, metrics in records.items()],
+        "layers": records.get("project", {}).get("layers", {}),
+        "rtl": records.get("rtl", {}),
+        "verification": {"rungs": records.get("verification", {}).get("rungs", [])},
+        "notes": [f"the run has not ended: {done} so far; codesign run goes on with it"],
+    }
+
+
+def _dataset_digest(stages: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The digest of the data that the latest stage with one was made with."""
+    for name in ("quantization", "student", "teacher"):
+        digest = stages.get(name, {}).get("record", {}).get("parents", {}).get("dataset")
+        if digest is not None:
+            return str(digest)
+    return None
+
+
+def right_samples(folder: Path, summary: Mapping[str, Any]) -> tuple[np.ndarray | None, dict[str, int]]:
+    """Which test samples a run's hardware classifies rightly, and how many samples each quality was measured on.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    summary
+        Its summary: the rungs of the ladder compute the whole test part.
+
+    Returns
+    -------
+    right : ndarray or None
+        bool `(n_samples,)`; ``None`` where the outputs were not kept, or are of no classes.
+    counts : dict
+        Numbers of samples by metric, as far as they are known.
+    """
+    counts = {}
+    rungs = [int(rung["samples"]) for rung in summary["verification"]["rungs"]]
+    if any(rungs):
+        counts = dict.fromkeys((name for name in _TEACHER_METRICS), max(rungs))
+    logits = read_arrays(folder / "teacher" / "logits.npz")
+    for part, metrics in (("test", _TEACHER_METRICS), ("validation", ("validation_accuracy",))):
+        if part in logits:
+            counts |= dict.fromkeys(metrics, len(logits[part]))
+    test = read_arrays(folder / "verification" / "test.npz")
+    outputs, targets = test.get("outputs"), test.get("targets")
+    if outputs is None or targets is None or targets.dtype.kind not in "iu" or targets.ndim != 1:
+        return None, counts
+    return predicted_classes(outputs) == targets, counts
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz; none if it is not there or damaged, which `run_faults` says."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
+def summary_numbers(summary: Mapping[str, Any], source: str = "") -> Iterator[Number]:
+    """The numbers of a run's summary: the teacher's and the student's quality, estimates, and the open RTL path."""
+    part = summary["target"].get("part")
+    for row in summary["stages"]:
+        step = _STEP_OF.get(row["stage"])
+        if step == TEACHER:
+            row = {name: row.get(name) for name in _TEACHER_METRICS}
+        if step is not None:
+            yield from measured(step, row, source=source)
+    rtl = summary.get("rtl") or {}
+    for default, values in ((ESTIMATE, summary.get("estimates") or {}), (YOSYS, rtl)):
+        step = values.get("stage", default)
+        known = {_ALIASES.get(name, name): value for name, value in values.items()}
+        yield from measured(step if step in STEPS else default, known, part=part, source=source)
+    if csynth := summary.get("csynth"):
+        yield from measured(CSYNTH, csynth_values(csynth), part=part, source=source)
+
+
+def csynth_values(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers of a C synthesis report that a run kept as a dictionary (`CsynthReport.to_dict`)."""
+    values = {name: report.get(name) for name in ("estimated_clock_ns", "fmax_mhz")}
+    values |= {
+        name: report.get(f"{name}_max") for name in ("latency_cycles", "interval_cycles", "latency_ns")
+    }
+    return {**report["used"], **values, "clock_period_ns": report.get("target_clock_ns")}
+
+
+def _tools(summary: Mapping[str, Any]) -> dict[str, str]:
+    rtl = summary.get("rtl") or {}
+    version = rtl.get("yosys_version", summary.get("versions", {}).get("pyosys"))
+    csynth = summary.get("csynth") or {}
+    tools = {YOSYS: f"Yosys {version}"} if rtl and version else {}
+    return {**tools, CSYNTH: f"{csynth['tool']} {csynth['version']}"} if csynth else tools
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings by dotted path."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def read_entries(sources: Sequence[str | Path], *, top: str | None = None) -> tuple[Entry, ...]:
@@ -156,12 +385,14 @@ def _read_project(folder: Path, name: str, top: str | None) -> Entry:
         part=part,
         settings={f"hardware.{key}": value for key, value in settings.items()},
     )
+    for fault in project_faults(folder, manifest):
+        entry = _doubted(entry, fault)
     build = find_build(folder, top)
     if build is None:
         failure = failed_build(folder)
         if failure is not None:
             return _doubted(entry, failure)
-        return replace(entry, notes=("nothing was built in it yet: codesign build",))
+        return replace(entry, notes=(*entry.notes, "nothing was built in it yet: codesign build"))
     return _with_build(entry, build)
 
 
@@ -172,7 +403,7 @@ def _with_build(entry: Entry, build: BuildReport) -> Entry:
         numbers=sorted_numbers([*found.numbers, *entry.numbers]),
         tools={**entry.tools, **found.tools},
         notes=(*entry.notes, *found.notes, *findings(build, _MOST_FINDINGS)),
-        is_trustworthy=build.is_trustworthy,
+        is_trustworthy=entry.is_trustworthy and build.is_trustworthy,
     )
 
 
@@ -190,3 +421,112 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         long.append("/".join(mine[-count:]) or "/")
         short.append(f"{mine[-count]}/.../{mine[-1]}" if count > 2 else long[-1])
     return short if len(set(short)) == len(short) else long
+
+
+def read_stages(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+    """What the stages of a run say of themselves, by name, and a sentence for each that cannot be read."""
+    found, faults = {}, []
+    for path in sorted(folder.glob(f"*/{STAGE}")):
+        name = path.parent.name
+        try:
+            stage = read_json(path)
+            _ = (dict(stage["files"]), dict(stage["depends"]), dict(stage["record"]["metrics"]))
+            stage["record"]["digest"].encode()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            faults.append(f"stage {name}: its {STAGE} is damaged ({error!r}); {_redo(name)}")
+        else:
+            found[name] = stage
+    return found, tuple(faults)
+
+
+def run_faults(
+    folder: Path, stages: Mapping[str, Mapping[str, Any]], summary: Mapping[str, Any] | None
+) -> tuple[str, ...]:
+    """What of a run is not what it was when the run ended, a sentence each.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    stages
+        What `read_stages` read.
+    summary
+        The run's summary; ``None`` for a run that has not ended.
+    """
+    if summary is not None and not any(folder.glob(f"*/{STAGE}")):
+        return ("the folders of its stages are gone: nothing that the summary says can be checked",)
+    return tuple(_run_faults(folder, stages, summary))
+
+
+def _run_faults(
+    folder: Path, stages: Mapping[str, Mapping[str, Any]], summary: Mapping[str, Any] | None
+) -> Iterator[str]:
+    wanted = dict.fromkeys(_parents(stages))
+    if summary is not None:
+        wanted |= dict.fromkeys([*(row["stage"] for row in summary["stages"]), *_ALWAYS])
+    for name in wanted:
+        if name not in stages and not (folder / name / STAGE).is_file():
+            yield f"stage {name} is gone; {_redo(name)}"
+    for name, stage in stages.items():
+        if told := changed_files(folder / name, stage["files"]):
+            yield f"stage {name}: {told}; {_redo(name)}"
+        for parent in _parents({name: stage}):
+            known = stages.get(parent)
+            if known is not None and known["record"]["digest"] != stage["depends"][f"stage {parent}"]:
+                yield f"stage {name} was made of another {parent} than the one that is here; {_redo(name)}"
+    if summary is not None:
+        yield from _contradictions(stages, summary)
+
+
+def _contradictions(stages: Mapping[str, Mapping[str, Any]], summary: Mapping[str, Any]) -> Iterator[str]:
+    """Figures of a summary that are not those of the stages' own records."""
+    for row in summary["stages"]:
+        metrics = stages[row["stage"]]["record"]["metrics"] if row["stage"] in stages else row
+        for name, value in row.items():
+            if name not in ("stage", "seconds") and name in metrics and metrics[name] != value:
+                yield (
+                    f"the summary says {value!r} of {name} of stage {row['stage']}, and the stage itself "
+                    f"{metrics[name]!r}; finish the run again"
+                )
+    if "verification" in stages:
+        metrics = stages["verification"]["record"]["metrics"]
+        if metrics.get("rungs") != summary["verification"]["rungs"]:
+            yield "the summary's ladder is not that of stage verification; finish the run again"
+    if "project" in stages and stages["project"]["record"]["metrics"].get("layers") != summary["layers"]:
+        yield "the summary's types are not those of stage project; finish the run again"
+
+
+def _parents(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for stage in stages.values():
+        for name in stage["depends"]:
+            if name.startswith("stage "):
+                yield name.removeprefix("stage ")
+
+
+def project_faults(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """What of a project is not what its manifest says, a sentence each."""
+    files = manifest.get("files")
+    if not isinstance(files, Mapping) or not files:
+        return ("its manifest names no files, so nothing of it can be checked; convert the student again",)
+    told = changed_files(folder, files)
+    return (f"{told}; convert the student again",) if told else ()
+
+
+def changed_files(folder: Path, files: Mapping[str, str]) -> str:
+    """How many files do not have their digests, in words; empty if all have them."""
+    changed = [name for name, digest in files.items() if _digest(folder / name) != digest]
+    if not changed:
+        return ""
+    verb = "is" if len(changed) == 1 else "are"
+    return f"{len(changed)} of {len(files)} files {verb} changed or gone, first {changed[0]}"
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return file_digest(path)
+    except OSError:
+        return None
+
+
+def _redo(stage: str) -> str:
+    return f"codesign run ... --from {stage} makes it again"

@@ -1,19 +1,36 @@
-"""The summary of a run: what each stage kept of the quality, what it costs, and whether the hardware agrees."""
+"""The summary of a run, and what a run, a project, a build or a report says by itself, as tables and notes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codesign.comparison.build_numbers import build_numbers, findings
+from codesign.comparison.compare import make_comparison
+from codesign.comparison.entry import Entry
+from codesign.comparison.forms import comparison_tables
+from codesign.comparison.sources import (
+    PROJECT,
+    SUMMARY,
+    failed_build,
+    find_build,
+    is_run,
+    project_faults,
+    read_entry,
+    read_run,
+    read_summary,
+)
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
 from codesign.core.text_table import TextTable, printable
-from codesign.errors import ReportMissingError
+from codesign.errors import ReportFormatError, ReportMissingError
+from codesign.reports import BuildReport, Report, read_build, read_report
+from codesign.reports.build_files import MANIFEST
 
-SUMMARY = "summary.json"
 _STAGE_METRICS = (
     "validation_accuracy",
     "test_accuracy",
@@ -32,23 +49,6 @@ def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
     text = f"# {summary['design']}\n\n" + "\n".join(table.markdown() for table in tables(summary))
     write_text(folder / "summary.md", text + (f"\n## Notes\n\n{notes}" if notes else ""))
     write_json(folder / SUMMARY, summary)
-
-
-def report(folder: str | Path) -> dict[str, Any]:
-    """Read the summary of a finished run.
-
-    Raises
-    ------
-    ReportMissingError
-        If the run is not finished or the folder is no run.
-    """
-    path = Path(folder) / SUMMARY
-    if not path.is_file():
-        raise ReportMissingError(
-            f"{folder} holds no finished run (it has no {SUMMARY}); run the design to its end first"
-        )
-    summary: dict[str, Any] = read_json(path)
-    return summary
 
 
 def make_summary(
@@ -97,8 +97,16 @@ def _without_reason(record: Record) -> dict[str, Any]:
     return {} if "lut" not in record.metrics else dict(record.metrics)
 
 
-def tables(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
-    """The tables of a summary: stages, layer types, equality ladder."""
+def tables(summary: Mapping[str, Any], *, is_current: bool = True) -> tuple[TextTable, ...]:
+    """The tables of a summary: stages, layer types, equality ladder.
+
+    Parameters
+    ----------
+    summary
+        Of `make_summary`.
+    is_current
+        Whether the run's folder is still what the summary was made of.
+    """
     known = [name for name in _STAGE_METRICS if any(name in row for row in summary["stages"])]
     stages = TextTable(
         "Stages",
@@ -115,14 +123,13 @@ def tables(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
         ("layer", *kinds),
         tuple((name, *(types.get(kind, "") for kind in kinds)) for name, types in summary["layers"].items()),
     )
-    ladder = ladder_table(summary["verification"])
     return (
         stages,
         *affine_tables(summary.get("affine")),
         layers,
         *_overflow_table(summary),
         *_rtl_table(summary),
-        ladder,
+        ladder_table(summary["verification"], is_current=is_current),
     )
 
 
@@ -207,10 +214,20 @@ def rtl_table(rtl: Mapping[str, Any], part: str) -> TextTable:
     return TextTable(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
 
 
-def ladder_table(verification: Mapping[str, Any]) -> TextTable:
-    """The table of an equality ladder (`Verification.to_dict`)."""
+def ladder_table(verification: Mapping[str, Any], *, is_current: bool = True) -> TextTable:
+    """The table of an equality ladder (`Verification.to_dict`); its title says what it proves."""
+    climbed = [rung for rung in verification["rungs"] if rung["skipped"] is None]
+    reference = verification["reference"]
+    if not climbed:
+        title = f"Nothing was compared with {reference}"
+    elif any(rung["mismatches"] for rung in climbed):
+        title = f"NOT bit-exact against {reference}"
+    else:
+        title = f"Bit-exact against {reference}"
+    if not is_current:
+        title += " when it was verified; not what is here now, see the notes"
     return TextTable(
-        f"Bit-exact against {verification['reference']}",
+        title,
         ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
         tuple(_rung(rung) for rung in verification["rungs"]),
     )
@@ -227,3 +244,142 @@ def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:
         f"{rung['seconds']:.1f}",
     )
     return (rung["name"], *map(str, numbers))
+
+
+@dataclass(frozen=True)
+class Description:
+    """What one thing says.
+
+    Parameters
+    ----------
+    tables
+        Its tables.
+    notes
+        What was left out and why, and what the numbers do not say of themselves.
+    is_trustworthy
+        Whether nothing was left out and every run ended well.
+    """
+
+    tables: tuple[TextTable, ...]
+    notes: tuple[str, ...]
+    is_trustworthy: bool = True
+
+
+def summarise(path: str | Path, *, top: str | None = None) -> Description:
+    """Say what a run, a project, a build folder or a report file says.
+
+    Parameters
+    ----------
+    path
+        Its folder or file.
+    top
+        The top function of a build folder that holds several.
+
+    Raises
+    ------
+    ReportError
+        It is missing, damaged, or nothing that can be read.
+    """
+    path = Path(path)
+    if path.name == SUMMARY and path.is_file():
+        path = path.parent
+    if path.is_file():
+        return _of_report(read_report(path))
+    if not path.is_dir():
+        raise ReportMissingError(f"{path}: there is no such file or folder")
+    if is_run(path):
+        return _of_run(path, top)
+    if (path / MANIFEST).is_file():
+        return _of_project(path, top)
+    return _of_build(read_build(path, top=top))
+
+
+def _of_run(folder: Path, top: str | None) -> Description:
+    summary = read_summary(folder)
+    run = read_run(folder, folder.name)  # which says what is no longer what the summary was made of
+    try:
+        own = Description(tables(summary, is_current=run.is_trustworthy), run.notes, run.is_trustworthy)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReportFormatError(
+            folder / SUMMARY, "summary", f"damaged ({error!r}); finish the run again"
+        ) from None
+    build = find_build(folder / PROJECT, top)
+    if build is not None:
+        return _joined(own, _of_build(build))
+    failure = failed_build(folder / PROJECT)
+    return own if failure is None else _joined(own, Description((), (failure,), False))
+
+
+def _of_project(folder: Path, top: str | None) -> Description:
+    entry = read_entry(folder, top=top)
+    manifest = read_json(folder / MANIFEST)
+    settings = ((str(name), str(value)) for name, value in manifest["target"].items())
+    own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)),), ())
+    build = find_build(folder, top)
+    if build is None:
+        return Description(own.tables, entry.notes, entry.is_trustworthy)
+    faults = project_faults(folder, manifest)
+    return _joined(Description(own.tables, faults, not faults), _of_build(build))
+
+
+def _joined(first: Description, second: Description) -> Description:
+    return Description(
+        (*first.tables, *second.tables),
+        (*first.notes, *second.notes),
+        first.is_trustworthy and second.is_trustworthy,
+    )
+
+
+def _of_build(build: BuildReport) -> Description:
+    found = build_numbers(build)
+    entry = Entry(
+        name=str(build.directory),
+        kind="build",
+        source=str(build.directory),
+        numbers=found.numbers,
+        part=build.part,
+        tools=found.tools,
+    )
+    return Description(
+        (TextTable("Build", ("", str(build.directory)), tuple(_facts(build))), *_numbers(entry)),
+        (*found.notes, *findings(build)),
+        build.is_trustworthy,
+    )
+
+
+def _facts(build: BuildReport) -> Iterator[tuple[str, str]]:
+    yield "run", "no marker: built by other means" if build.status == "unmarked" else build.status
+    yield "top", build.top or "unknown"
+    yield "part", build.part or "unknown"
+    if build.csim is not None:
+        yield "C simulation", "passed" if build.csim.passed else f"failed: {build.csim.failure}"
+    if build.cosim is not None:
+        for name, result in (("Verilog", build.cosim.verilog), ("VHDL", build.cosim.vhdl)):
+            if result.status != "NA":
+                yield f"co-simulation, {name}", result.status
+    for stage, timing in build.timing.items():
+        if timing.is_met is not None:
+            yield f"timing, {stage}", "met" if timing.is_met else "not met"
+    yield "can be trusted", "yes" if build.is_trustworthy else "no: see the notes"
+
+
+def _of_report(found: Report) -> Description:
+    entry = read_entry(found.path)
+    values = found.to_dict()
+    rows = [(name, text) for name, value in values.items() if (text := _plain(value)) is not None]
+    fields = TextTable("Report", ("", str(found.path)), tuple(rows))
+    return Description((fields, *_numbers(entry)), entry.notes)
+
+
+def _plain(value: Any) -> str | None:
+    """A field in one line; ``None`` for an empty one, and for tables of their own."""
+    if value is None or isinstance(value, list | tuple | Mapping):
+        return None
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(value)
+
+
+def _numbers(entry: Entry) -> tuple[TextTable, ...]:
+    """The tables of numbers of one entry; the first of a comparison says what is compared."""
+    return comparison_tables(make_comparison([entry]))[1:]

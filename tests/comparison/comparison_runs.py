@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 FIXTURES = Path(__file__).parents[1] / "reports" / "fixtures"
 PART = "xcvu9p-flga2104-2L-e"
@@ -25,8 +29,13 @@ def write_run(
     sparsity: float = 0.5,
     rtl: dict[str, Any] | None = None,
     estimates: dict[str, Any] | None = None,
+    samples: int = 359,
+    right: np.ndarray | None = None,
 ) -> Path:
-    """Write what a finished run leaves, as far as comparisons read it."""
+    """Write what a finished run leaves, as far as comparisons read it: summary, settings, the stages' evidence.
+
+    `right` tells sample by sample what the hardware classifies rightly; without it the outputs are not kept.
+    """
     weight = f"fixed<{weight_bits},2,RND_CONV,SAT,0>"
     summary: dict[str, Any] = {
         "design": design,
@@ -67,7 +76,7 @@ def write_run(
                 "result": "fixed<17,12>",
             },
         },
-        "verification": {"reference": "QKeras", "rungs": [], "lsb": 0.0625},
+        "verification": {"reference": "QKeras", "rungs": [rung(samples)], "lsb": 0.0625},
         "seconds": 4.0,
         "versions": {"python": "3.11.7", "pyosys": "0.70"},
         "notes": [],
@@ -86,8 +95,56 @@ def write_run(
             "scan": {"most_bits": weight_bits},
         }
         write(folder / "run.json", {"design": f"/somewhere/{design}", "settings": settings, "versions": {}})
-    write(folder / "quantization" / "stage.json", {"record": {"parents": {"dataset": digest}}})
+    parents = {"student": ["teacher"], "quantization": ["student", "teacher"], "project": ["quantization"]}
+    parents["verification"] = ["project", "quantization"]
+    metrics: dict[str, Any] = {row["stage"]: row for row in summary["stages"]}
+    metrics |= {"project": {"layers": summary["layers"]}, "verification": summary["verification"]}
+    for stage, found in metrics.items():
+        files = {"value.txt": f"{design} {stage}".encode()}
+        if stage == "project":
+            files = {"hls/firmware/weights.h": b"1, 2, 3"}
+        if stage == "verification" and right is not None:
+            targets = np.zeros(len(right), dtype=np.int64)
+            arrays = io.BytesIO()
+            np.savez(
+                arrays, outputs=np.where(right, -1.0, 1.0)[:, None], targets=targets, class_names=["a", "b"]
+            )
+            files["test.npz"] = arrays.getvalue()
+        write_stage(folder / stage, files, found, [*parents.get(stage, [])], digest)
     return folder
+
+
+def rung(samples: int) -> dict[str, Any]:
+    return {
+        "name": "emulation",
+        "samples": samples,
+        "mismatches": 0,
+        "first_index": None,
+        "largest_lsb": 0.0,
+        "argmax_flips": 0,
+        "seconds": 0.5,
+        "skipped": None,
+    }
+
+
+def write_stage(
+    folder: Path, files: dict[str, bytes], metrics: Any, parents: list[str], dataset: str
+) -> None:
+    """Write a finished stage's folder; its digest is its name."""
+    digests = {}
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        digests[name] = hashlib.sha256(content).hexdigest()
+    depends = {f"stage {parent}": f"digest of {parent}" for parent in parents}
+    record = {
+        "stage": folder.name,
+        "parents": {"dataset": dataset},
+        "digest": f"digest of {folder.name}",
+        "metrics": metrics,
+    }
+    write(folder / "stage.json", {"key": "k", "depends": depends, "files": digests, "record": record})
 
 
 def write(path: Path, value: Any) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+import scipy.stats
 from comparison_runs import FIXTURES, YOSYS
+from hypothesis import given
+from hypothesis import strategies as st
 
 from codesign.comparison import Column, Entry, Number, compare, make_comparison
-from codesign.comparison.tables import change_text
+from codesign.comparison.certainty import paired_error
+from codesign.comparison.forms import change_text, read_comparison, write_comparison
+from codesign.core.metrics import METRICS
 from codesign.errors import SettingsError
 
 
@@ -46,23 +52,107 @@ def test_delta_percent_and_verdict(metric, value, reference, delta, percent, ver
     assert found.verdict == verdict
 
 
-def test_two_means_that_differ_less_than_their_seeds_do_are_not_better_or_worse():
-    def pair(value, spread):
-        numbers = [
-            Number("test_accuracy", "quantized", 0.96, 0.003, 3),
-            Number("test_accuracy", "quantized", value, spread, 3),
-        ]
-        entries = [entry(name, number, dataset="d") for name, number in zip("rx", numbers, strict=True)]
-        comparison = make_comparison(entries)
-        return comparison.change(comparison.entries[1], comparison.columns()[0]).verdict
+@pytest.mark.parametrize("name", METRICS)
+def test_a_comparison_judges_every_metric_by_its_direction(name):
+    metric = METRICS[name]
+    step = "quantized" if metric.group in ("quality", "network") else "post-route"
+    numbers = [Number(name, step, value, spread=1e-9, samples=3) for value in (0.5, 0.6)]  # so sure of it
+    entries = [
+        entry(label, number, dataset="d", part="xcvu9p-flga2104-2L-e")
+        for label, number in zip("rx", numbers, strict=True)
+    ]
+    for chosen, wanted in ((entries, "higher"), (entries[::-1], "lower")):
+        comparison = make_comparison(chosen)
+        found = comparison.change(comparison.entries[1], comparison.columns()[0])
+        expected = "" if metric.better is None else "better" if metric.better == wanted else "worse"
+        assert found.verdict == expected
 
-    # the spreads of both count: sqrt(3**2 + 4**2) = 5 thousandths
-    assert pair(0.9649, 0.004) == "within spread"
-    assert pair(0.9551, 0.004) == "within spread"
-    assert pair(0.9651, 0.004) == "better"
-    assert pair(0.9549, 0.004) == "worse"
-    assert pair(0.9629, None) == "within spread"
-    assert pair(0.9631, None) == "better"
+
+def accuracy_change(mine, other, **fields):
+    numbers = {"r": other, "x": mine}
+    entries = [entry(name, number, dataset="d", **fields.get(name, {})) for name, number in numbers.items()]
+    comparison = make_comparison(entries)
+    return comparison.change(comparison.entries[1], comparison.columns()[0])
+
+
+def accuracy_of(value, **fields):
+    return Number("test_accuracy", "quantized", value, **fields)
+
+
+def test_means_over_seeds_differ_beyond_the_interval_of_welch():
+    reference = accuracy_of(0.96, spread=0.003, samples=3)
+    # variances 9 and 16 millionths by 3 each: the error of the difference is 0.00288675, freedom (3 + 16/3)^2 / (4.5 + 128/9)
+    found = accuracy_change(accuracy_of(0.9649, spread=0.004, samples=3), reference)
+    assert found.error == pytest.approx(
+        (25 / 3) ** 0.5 / 1000 * scipy.stats.t.ppf(0.975, (25 / 3) ** 2 / (4.5 + 128 / 9))
+    )
+    assert found.verdict == "within error"
+    assert accuracy_change(accuracy_of(0.9690, spread=0.004, samples=3), reference).verdict == "better"
+    assert accuracy_change(accuracy_of(0.9510, spread=0.004, samples=3), reference).verdict == "worse"
+    # a single run is given the spread of the several: 0.003 * sqrt(1 + 1/3), two degrees of freedom
+    single = accuracy_change(accuracy_of(0.97), reference)
+    assert single.error == pytest.approx(0.003 * (4 / 3) ** 0.5 * scipy.stats.t.ppf(0.975, 2))
+    assert single.verdict == "within error"
+
+
+def test_a_count_over_seeds_has_their_error_and_a_single_one_has_none():
+    several, one = Number("lut", "yosys", 4000.0, 50.0, 4), Number("lut", "yosys", 3990.0)
+    comparison = make_comparison([entry("r", several), entry("x", one)])
+    assert comparison.change(comparison.entries[1], Column("lut", "yosys")).verdict == "within error"
+    comparison = make_comparison([entry("r", Number("lut", "yosys", 4000.0)), entry("x", one)])
+    found = comparison.change(comparison.entries[1], Column("lut", "yosys"))
+    assert (found.error, found.verdict) == (None, "better")
+
+
+@pytest.mark.parametrize(("value", "verdict"), [(0.97, "within error"), (0.99, "better"), (0.93, "worse")])
+def test_without_single_samples_the_size_of_the_test_part_tells(value, verdict):
+    found = accuracy_change(accuracy_of(value, count=1000), accuracy_of(0.96, count=1000))
+    # Agresti and Caffo: two samples more on each side, half of them right
+    shares = [(1000 * one + 1) / 1002 for one in (value, 0.96)]
+    error = 1.959964 * sum(one * (1 - one) / 1002 for one in shares) ** 0.5
+    assert found.error == pytest.approx(error, rel=1e-6)
+    assert found.verdict == verdict
+
+
+def test_the_error_of_a_quality_on_nobody_knows_how_many_samples_is_unknown():
+    found = accuracy_change(accuracy_of(0.99), accuracy_of(0.5))
+    assert (found.error, found.verdict) == (None, "error unknown")
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_paired_samples_are_judged_as_the_exact_test_of_mcnemar_does(mine, other):
+    samples = 500
+    error = paired_error(mine, other, samples)
+    beyond = abs(mine - other) / samples > error * (1 + 1e-9)
+    chance = scipy.stats.binomtest(mine, mine + other).pvalue if mine + other else 1.0
+    assert beyond == (chance < 0.05)
+
+
+@pytest.mark.parametrize(
+    ("only_mine", "only_other", "verdict"),
+    [(5, 0, "within error"), (6, 0, "better"), (0, 6, "worse"), (20, 12, "within error"), (3, 3, "same")],
+)
+def test_two_designs_on_the_same_samples_are_compared_sample_by_sample(
+    make_run, tmp_path, only_mine, only_other, verdict
+):
+    reference = np.ones(400, dtype=bool)
+    reference[100 : 100 + only_mine] = False
+    mine = np.ones(400, dtype=bool)
+    mine[200 : 200 + only_other] = False
+    runs = [
+        make_run("r", accuracy=reference.mean(), right=reference, samples=400),
+        make_run("x", accuracy=mine.mean(), right=mine, samples=400, sparsity=0.6),
+    ]
+    comparison = compare(runs)
+    assert comparison.pairs == {"x": (only_mine, only_other)}
+    column = Column("test_accuracy", "quantized", "digits")
+    found = comparison.change(comparison.entries[1], column)
+    assert found.verdict == verdict
+    assert found.error == paired_error(only_mine, only_other, 400)
+    assert read_comparison(write_comparison(comparison, tmp_path / "c.json")) == comparison
+    # other data: the pairs are not of the same samples
+    other = compare([runs[0], make_run("y", right=mine, digest="another", sparsity=0.6)])
+    assert other.pairs == {}
 
 
 def test_numbers_of_other_silicon_are_neither_better_nor_worse():

@@ -8,7 +8,7 @@ from pathlib import Path
 from comparison_runs import YOSYS, write_run
 
 from codesign.cli import app
-from codesign.comparison.steps import STEPS
+from codesign.comparison.entry import STEPS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "comparison.md"
 

@@ -10,15 +10,17 @@ import pytest
 from comparison_runs import YOSYS
 
 from codesign.comparison import compare
-from codesign.comparison.files import (
+from codesign.comparison.forms import (
     as_csv,
     as_json,
     as_markdown,
     check_form,
+    comparison_tables,
+    percent_text,
     read_comparison,
+    setting_differences,
     write_comparison,
 )
-from codesign.comparison.tables import comparison_tables, percent_text, setting_differences
 from codesign.core.text_table import TextTable
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
@@ -45,7 +47,7 @@ def test_json_has_the_differences_for_readers_without_this_package(comparison):
     lut = next(
         number for number in small["numbers"] if (number["metric"], number["step"]) == ("lut", "yosys")
     )
-    assert lut["change"] == {"delta": -1000.0, "percent": -25.0, "verdict": "better"}
+    assert lut["change"] == {"delta": -1000.0, "percent": -25.0, "verdict": "better", "error": None}
     assert lut["percent"] == pytest.approx(100 * 3000 / 1_182_240)
 
 
@@ -165,7 +167,7 @@ def test_shares_have_as_many_digits_as_tell_something(percent, text):
 def test_an_ending_or_a_form_that_is_none_is_refused(comparison, tmp_path):
     with pytest.raises(
         SettingsError,
-        match=r"^--output: .*c\.txt ends in none of \.md, \.csv, \.json, \.html, \.htm, which tell the form$",
+        match=r"^--output: .*c\.txt ends in none of \.md, \.csv, \.json, \.html, \.htm, \.png, \.svg, \.pdf, which tell",
     ):
         write_comparison(comparison, tmp_path / "c.txt")
     with pytest.raises(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import datetime
 from html.parser import HTMLParser
@@ -10,11 +11,26 @@ import pytest
 from comparison_runs import YOSYS
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 
 from codesign.comparison import compare
-from codesign.comparison.charts import bits_charts, pareto_charts, type_bits, use_charts
+from codesign.comparison.figures import (
+    COLOURS,
+    Box,
+    Mark,
+    bits_charts,
+    comparison_figure,
+    number_text,
+    pareto_charts,
+    picture,
+    places,
+    save,
+    type_bits,
+    use_charts,
+)
+from codesign.comparison.forms import write_comparison
 from codesign.comparison.page import render_page
-from codesign.comparison.svg import Box, Scale, nice_step, number_text, padded, place_labels
+from codesign.errors import SettingsError
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 
@@ -60,10 +76,12 @@ def comparison(make_run, make_build):
 def test_the_page_refers_to_nothing_outside_itself(comparison):
     text = render_page(comparison)
     page = Page(text)
-    assert page.links == []
+    assert all(link.startswith("#") for link in page.links)
     assert page.open == []
     assert not {"link", "iframe", "object", "embed", "base", "img"} & set(page.tags)
-    assert not re.search(r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\(|fetch\(|XMLHttpRequest|import\(", text)
+    assert not re.search(
+        r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\((?!#)|fetch\(|XMLHttpRequest|import\(", text
+    )
 
 
 def test_the_page_holds_every_design_number_and_note(comparison):
@@ -94,17 +112,71 @@ def test_the_page_says_when_it_was_made_and_that_a_build_is_not_trustworthy(make
     assert "not trustworthy" in Page(text).words
 
 
+def hints(svg):
+    return [html.unescape(words) for words in re.findall(r"<title>(.*?)</title>", svg)]
+
+
 def test_there_is_a_front_a_stage_and_its_points_are_filled(comparison):
-    charts = {chart.title: chart.picture for chart in pareto_charts(comparison)}
+    charts = {chart.title: picture(chart) for chart in pareto_charts(comparison)}
     assert list(charts) == [
         "Test accuracy against LUT: Yosys, digits",
         "Test accuracy against latency (ns): Yosys, digits",
     ]
-    for picture in charts.values():
-        points = dict(re.findall(r'<circle class="([^"]+)".*?<title>(\w+):', picture))
+    for svg in charts.values():
+        shapes = re.findall(r"<title>(\w+): .*?fill: var\(--(\w+)\); stroke: var\(--(\w+)\)", svg, re.DOTALL)
         # big is the best, small the cheapest, and worse is beaten by small
-        assert points == {"c0": "big", "c1": "small", "hollow s2": "worse"}
-        assert picture.count('class="spread"') == 1
+        assert shapes == [("big", "c0", "c0"), ("small", "c1", "c1"), ("worse", "card", "c2")]
+
+
+def test_twelve_designs_have_twelve_distinguishable_marks(make_run):
+    assert len({Mark(index).marker for index in range(12)}) == 12
+    assert len({Mark(index).colour for index in range(12)}) == len(COLOURS) == 12
+    looks = {(Mark(index).marker, Mark(index).colour) for index in range(100)}
+    assert len(looks) == 100
+    runs = [make_run(f"d{n}", sparsity=n / 20, rtl={**YOSYS, "lut": 3000 + n}) for n in range(12)]
+    text = render_page(compare(runs))
+    marks = re.findall(r'<b><svg class="mark".*?</svg>', text)
+    assert len(set(marks)) == 12
+
+
+def test_what_is_drawn_takes_its_colours_from_the_page(comparison):
+    for chart in (*pareto_charts(comparison), *use_charts(comparison), *bits_charts(comparison)):
+        left = set(re.findall(r": (#[0-9a-f]{3,6})\b", picture(chart)))
+        assert not left, f"{chart.title}: {left} stay the same in the dark"
+    text = render_page(comparison)
+    for index in range(12):
+        assert text.count(f"--c{index}: #") == 2  # light and dark
+
+
+def test_names_within_pictures_are_not_shared_between_pictures(comparison):
+    text = render_page(comparison)
+    names = re.findall(r' id="([^"]+)"', text)
+    assert len(names) == len(set(names))
+    assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(names)
+
+
+@pytest.mark.parametrize(("ending", "begin"), [("png", b"\x89PNG"), ("pdf", b"%PDF"), ("svg", b"<?xml")])
+def test_a_comparison_is_a_picture_for_slides(comparison, tmp_path, ending, begin):
+    figure = comparison_figure(comparison)
+    assert len(figure.axes) >= 7
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["big", "small", "worse", "build"]
+    path = write_comparison(comparison, tmp_path / f"plot.{ending}")
+    assert path.read_bytes().startswith(begin)
+    again = save(comparison_figure(comparison), tmp_path / f"again.{ending}")
+    assert path.read_bytes() == again.read_bytes()
+
+
+def test_a_name_with_dollars_is_no_formula(make_run, tmp_path):
+    runs = [f"$\\frac{{{n}$ _x={make_run(str(n), sparsity=n / 9, rtl=YOSYS)}" for n in range(2)]
+    assert "$\\frac{0$ _x" in picture(next(pareto_charts(compare(runs))))
+    write_comparison(compare(runs), tmp_path / "c.png")
+
+
+def test_nothing_to_draw_is_said(make_build, tmp_path):
+    comparison = compare([make_build("b", "vivado_power.rpt")])
+    with pytest.raises(SettingsError, match=r"^the comparison has nothing to draw: a plot needs two designs"):
+        write_comparison(comparison, tmp_path / "c.png")
+    assert not (tmp_path / "c.png").exists()
 
 
 def test_stages_and_datasets_get_charts_of_their_own(make_run):
@@ -128,17 +200,19 @@ def test_bits_of_a_layer_are_the_height_of_its_bar(make_run):
     runs = [make_run("a", weight_bits=4), make_run("b", weight_bits=8)]
     weights, results = bits_charts(compare(runs))
     assert weights.title == "Bits of weights by layer"
-    bars = re.findall(
-        r'height="([\d.]+)" rx="2"><title>(\w), fc1: fixed<(\d+)', weights.picture.replace("&lt;", "<")
-    )
-    heights = {name: float(height) for height, name, _ in bars}
-    assert heights["b"] == pytest.approx(2 * heights["a"], abs=0.2)
-    assert "features" in results.picture
-    assert "features" not in weights.picture
+    axes = Figure().subplots()
+    weights.draw(axes)
+    assert [bar.get_height() for bar in axes.patches] == [4, 8]
+    assert hints(picture(weights)) == [
+        "a, fc1: fixed<4,2,RND_CONV,SAT,0>",
+        "b, fc1: fixed<8,2,RND_CONV,SAT,0>",
+    ]
+    assert "features" in picture(results)
+    assert "features" not in picture(weights)
 
 
 def test_shares_are_drawn_where_the_part_is_known(comparison):
-    charts = {chart.title: chart.picture for chart in use_charts(comparison)}
+    charts = {chart.title: picture(chart) for chart in use_charts(comparison)}
     assert list(charts) == [
         "Share of the VU9P: C synthesis",
         "Share of the VU9P: Yosys",
@@ -156,26 +230,6 @@ def test_the_width_of_a_type(kind, bits):
     assert type_bits(kind) == bits
 
 
-@given(st.floats(1e-6, 1e9), st.floats(1e-6, 1e9))
-def test_ticks_are_round_few_and_inside(one, other):
-    low, high = sorted((one, other))
-    for scale in (padded([low, high], 0.0, 100.0), padded([low, high], 0.0, 100.0, log_from=20)):
-        ticks = scale.ticks()
-        assert len(ticks) <= 8
-        assert all(-1e-6 <= scale(tick) <= 100 + 1e-6 for tick in ticks)
-        assert 0 <= scale(low) <= scale(high) <= 100
-
-
-@given(st.floats(1e-9, 1e12))
-def test_a_nice_step_is_not_below_what_is_asked_for_nor_far_above(rough):
-    assert rough * (1 - 1e-6) <= nice_step(rough) <= 2.6 * rough
-
-
-def test_a_logarithmic_scale_makes_equal_factors_equal_distances():
-    scale = Scale(1.0, 100.0, 0.0, 50.0, is_log=True)
-    assert (scale(1), scale(10), scale(100)) == (0.0, 25.0, 50.0)
-
-
 @pytest.mark.parametrize(
     ("value", "text"), [(1500, "1.5k"), (2e6, "2M"), (0.975, "0.975"), (0, "0"), (30.0, "30")]
 )
@@ -185,16 +239,12 @@ def test_numbers_at_ticks_are_short(value, text):
 
 @given(st.lists(st.tuples(st.floats(0, 500), st.floats(0, 300)), min_size=1, max_size=8))
 def test_labels_never_overlap_and_stay_in_the_frame(points):
-    texts = place_labels(points, ["design"] * len(points), Box(0, 0, 500, 300))
     boxes = []
-    for text in texts:
-        x, y, anchor = re.search(r'x="([-\d.]+)" y="([-\d.]+)" text-anchor="(\w+)"', text).groups()
-        left = float(x) - {"start": 0.0, "middle": 19.2, "end": 38.4}[anchor]
-        boxes.append(Box(left, float(y) - 11, left + 38.4, float(y) + 3))
-    slack = Box(0.2, 0.2, -0.2, -0.2)
-    shrunk = [
-        Box(b.left + slack.left, b.top + slack.top, b.right + slack.right, b.bottom + slack.bottom)
-        for b in boxes
-    ]
-    assert not any(one.meets(other) for i, one in enumerate(shrunk) for other in shrunk[:i])
-    assert all(b.left >= -0.1 and b.right <= 500.1 and b.top >= -0.1 and b.bottom <= 300.1 for b in boxes)
+    for index, (dx, dy, anchor) in places(points, ["design"] * len(points), Box(0, 0, 500, 300), size=10.0):
+        x, y = points[index][0] + dx, points[index][1] + dy
+        left = x - {"start": 0.0, "middle": 18.0, "end": 36.0}[anchor]
+        boxes.append(Box(left, y - 2, left + 36.0, y + 8))
+    assert not any(one.meets(other) for i, one in enumerate(boxes) for other in boxes[:i])
+    assert all(b.left >= 0 and b.right <= 500 and b.bottom >= 0 and b.top <= 300 for b in boxes)
+    if len(points) == 1 and 60 < points[0][0] < 440 and 30 < points[0][1] < 270:
+        assert boxes, "a lone point has room for its name"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from comparison_runs import YOSYS, write
 
 from codesign.comparison import compare
-from codesign.comparison.seeds import group_seeds
+from codesign.comparison.certainty import group_seeds
 from codesign.comparison.sources import read_entries
 
 
@@ -29,14 +31,14 @@ def test_mean_and_sample_deviation_of_three_seeds(make_run):
 
 
 def test_every_number_is_a_mean(make_run):
-    runs = [make_run(f"s{n}", seed=n, rtl={**YOSYS, "lut": lut}) for n, lut in enumerate((4000, 4100))]
+    runs = [make_run(f"seed{n}", seed=n, rtl={**YOSYS, "lut": lut}) for n, lut in enumerate((4000, 4100))]
     (entry,) = compare(runs).entries
     assert entry.number("lut", "yosys").value == 4050
     assert entry.number("lut", "yosys").percent == pytest.approx(100 * 4050 / 1_182_240)
 
 
 def test_a_number_that_one_seed_lacks_is_said(make_run):
-    runs = [make_run("s0", seed=0, rtl=YOSYS), make_run("s1", seed=1)]
+    runs = [make_run("seed0", seed=0, rtl=YOSYS), make_run("seed1", seed=1)]
     (entry,) = compare(runs).entries
     assert entry.number("lut", "yosys").samples == 1
     assert entry.number("lut", "yosys").spread is None
@@ -44,29 +46,59 @@ def test_a_number_that_one_seed_lacks_is_said(make_run):
 
 
 def test_other_settings_data_or_networks_stay_apart(make_run):
-    base = make_run("a", seed=0)
+    base = make_run("seed0", seed=0)
     others = [
-        make_run("settings", seed=1, sparsity=0.75),
-        make_run("data", seed=2, digest="other"),
-        make_run("part", seed=3, part="xcku115-flvb2104-2-i"),
-        make_run("unknown", seed=4, source=None),
-        make_run("networks", seed=5),
+        make_run("seed1", seed=1, sparsity=0.75),
+        make_run("seed2", seed=2, digest="other"),
+        make_run("seed3", seed=3, part="xcku115-flvb2104-2-i"),
+        make_run("seed4", seed=4, source=None),
+        make_run("seed5", seed=5),
     ]
-    write(others[-1] / "student" / "stage.json", {"depends": {"networks.py": "other"}})
+    path = others[-1] / "student" / "stage.json"
+    stage = json.loads(path.read_text())
+    write(path, {**stage, "depends": {**stage["depends"], "networks.py": "other"}})
     assert all(entry.kind == "run" for entry in group_seeds(read_entries([base, *others])))
 
 
 def test_the_same_seed_twice_is_no_second_sample(make_run):
-    entries = group_seeds(read_entries([make_run("a", seed=0), make_run("b", seed=0), make_run("c", seed=1)]))
+    runs = [make_run("x", seed=0), make_run("y", seed=0), make_run("z", seed=1)]
+    entries = group_seeds(read_entries([f"same={run}" for run in runs]))
     assert [(entry.kind, entry.seeds) for entry in entries] == [("seeds", (0, 1)), ("run", (0,))]
 
 
 def test_groups_are_named_by_what_their_folders_share(make_run):
     runs = seeds(make_run, "pruned-seed", sparsity=0.7) + seeds(make_run, "full/seed", sparsity=0.0)
-    runs += seeds(make_run, "", sparsity=0.2)
+    runs += seeds(make_run, "more/Seed_0", sparsity=0.2)
     assert [entry.name for entry in compare(runs).entries] == ["pruned", "digits", "digits (2)"]
     named = [f"mine={run}" for run in runs[:3]]
     assert [entry.name for entry in compare(named).entries] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("first", "second"),
+        ("a0", "a1"),
+        ("big-seed0", "small-seed1"),
+        ("seed0", "seed7"),
+        ("r-seed1", "r-seed0"),
+    ],
+)
+def test_names_that_do_not_say_that_they_are_seeds_stay_apart(make_run, names):
+    """The seeds are 0 and 1; a name must differ in its own seed only."""
+    runs = [make_run(name, seed=seed) for seed, name in enumerate(names)]
+    assert [entry.kind for entry in compare(runs).entries] == ["run", "run"]
+
+
+def test_a_note_of_every_seed_is_said_once(make_run):
+    runs = seeds(make_run)
+    for run in runs:
+        summary = (run / "summary.json").read_text().replace('"notes": []', '"notes": ["no vendor tool"]')
+        (run / "summary.json").write_text(summary)
+    assert compare(runs).entries[0].notes == ("no vendor tool",)
+    comparison = compare([*runs, make_run("other", sparsity=0.7)])
+    assert comparison.notes == ("digits: no vendor tool",)
+    assert compare(runs, each_seed=True).notes == ("all: no vendor tool",)
 
 
 def test_each_seed_can_stand_for_itself(make_run):
@@ -81,7 +113,7 @@ def test_a_member_of_a_group_names_the_group_as_reference(make_run):
 
 
 def test_types_that_differ_between_seeds_are_nobodys(make_run):
-    runs = [make_run("s0", seed=0), make_run("s1", seed=1)]
+    runs = [make_run("seed0", seed=0), make_run("seed1", seed=1)]
     summary = (runs[1] / "summary.json").read_text().replace("fixed<4,2", "fixed<5,2")
     (runs[1] / "summary.json").write_text(summary)
     assert compare(runs).entries[0].layers == {}

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from comparison_runs import FIXTURES, PART, YOSYS, write
 
+from codesign.comparison import compare
+from codesign.comparison.certainty import group_seeds
+from codesign.comparison.forms import as_markdown
 from codesign.comparison.sources import read_entries, read_entry, short_names, split_name
+from codesign.comparison.summary import summarise
+from codesign.core.files import file_digest
 from codesign.core.target import VU9P
 from codesign.errors import ReportError, ReportFormatError, ReportMissingError, SettingsError
 
@@ -79,7 +85,6 @@ def test_what_a_run_kept_of_its_c_synthesis_counts_only_without_the_reports(make
     }  # fmt: skip
     assert entry.tools == {"csynth": "Vitis HLS 2024.1"}
     project = folder / "project" / "hls"
-    project.mkdir(parents=True)
     shutil.copy(FIXTURES / "vitis_hls_2023_csynth.xml", project)
     assert values(read_entry(folder), "csynth")["lut"] == 5120
 
@@ -153,11 +158,15 @@ def test_of_many_findings_the_first_is_named(make_build):
 
 
 def project(folder: Path) -> Path:
-    write(
-        folder / "codesign_project.json",
-        {"target": {"part": PART}, "settings": {"reuse_factor": 1}, "files": {}},
-    )
+    folder.mkdir()
+    (folder / "firmware.cpp").write_text("int x;")
+    write_project(folder, {"firmware.cpp": file_digest(folder / "firmware.cpp")})
     return folder
+
+
+def write_project(folder: Path, files: dict[str, str]) -> None:
+    manifest = {"target": {"part": PART}, "settings": {"reuse_factor": 1}, "files": files}
+    write(folder / "codesign_project.json", manifest)
 
 
 def test_a_project_without_a_build_says_so(tmp_path):
@@ -194,19 +203,146 @@ def test_what_is_nothing_is_named(tmp_path, make_run):
         read_entries([folder, f"again={folder}"])
 
 
-def test_an_unfinished_or_damaged_run_is_refused(make_run):
+def test_a_damaged_run_is_refused(make_run):
     folder = make_run("a")
     (folder / "summary.json").write_text('{"design": "digits"}')
     with pytest.raises(
-        ReportFormatError, match=r"summary: damaged \(KeyError\('target'\)\); finish the run again$"
+        ReportFormatError, match=r"summary: damaged \(KeyError\('stages'\)\); finish the run again$"
     ):
         read_entry(folder)
+    for text in ("{", "null", "[" * 100_000):
+        (folder / "summary.json").write_text(text)
+        with pytest.raises(ReportError, match=r"summary\.json: JSON: damaged"):
+            read_entry(folder)
+    folder = make_run("b")
+    for text in ("{", "null", '{"settings": []}', '{"settings": null}'):
+        (folder / "run.json").write_text(text)
+        with pytest.raises(ReportFormatError, match=r"damaged"):
+            read_entry(folder)
+
+
+def test_a_run_that_has_not_ended_is_a_row_that_says_so(make_run):
+    folder = make_run("a")
     (folder / "summary.json").unlink()
-    with pytest.raises(ReportMissingError, match=r"holds no finished run \(it has no summary\.json\)"):
-        read_entry(folder)
-    (folder / "summary.json").write_text("{")
-    with pytest.raises(ReportError, match=r"summary\.json: summary: damaged"):
-        read_entry(folder)
+    shutil.rmtree(folder / "verification")
+    shutil.rmtree(folder / "project")
+    entry = read_entry(folder)
+    assert (entry.kind, entry.is_trustworthy) == ("unfinished", True)
+    assert entry.number("test_accuracy", "quantized").value == 0.96
+    assert entry.notes == (
+        "the run has not ended: quantization, student, teacher so far; codesign run goes on with it",
+    )
+    for name in ("quantization", "student", "teacher"):
+        shutil.rmtree(folder / name)
+    assert read_entry(folder).notes == (
+        "the run has not ended: no stage so far; codesign run goes on with it",
+    )
+
+
+def test_unfinished_runs_stand_beside_finished_ones_and_are_no_reference(make_run, tmp_path):
+    early = make_run("a")
+    (early / "summary.json").unlink()
+    comparison = compare([early, make_run("b", sparsity=0.6)])
+    assert comparison.reference == "b"
+    assert "unfinished run" in as_markdown(comparison)
+    assert comparison.notes[-1].startswith("a: the run has not ended: ")
+    assert comparison.is_trustworthy
+    assert len(group_seeds(read_entries([early, make_run("c", seed=1)]))) == 2
+
+
+def damage_file(path):
+    path.write_bytes(path.read_bytes() + b" ")
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+FAULTS = [
+    (
+        lambda run: damage_file(run / "project" / "hls" / "firmware" / "weights.h"),
+        r"stage project: 1 of 1 files is changed or gone, first hls/firmware/weights\.h; codesign run \.\.\. --from project",
+    ),
+    (
+        lambda run: (run / "student" / "value.txt").unlink(),
+        r"stage student: 1 of 1 files is changed or gone, first value",
+    ),
+    (lambda run: shutil.rmtree(run / "project"), r"stage project is gone; codesign run"),
+    (lambda run: shutil.rmtree(run / "teacher"), r"stage teacher is gone"),
+    (lambda run: shutil.rmtree(run / "verification"), r"stage verification is gone"),
+    (
+        lambda run: (run / "student" / "stage.json").write_text("{"),
+        r"stage student: its stage\.json is damaged \(",
+    ),
+    (
+        lambda run: (run / "student" / "stage.json").write_text("null"),
+        r"stage student: its stage\.json is damaged",
+    ),
+    (
+        lambda run: (run / "student" / "stage.json").write_text("[" * 99999),
+        r"stage student: its stage\.json is damaged",
+    ),
+    (
+        lambda run: edit(run / "project" / "stage.json", "digest of project", "another"),
+        r"stage verification was made of another project than the one that is here",
+    ),
+    (
+        lambda run: edit(run / "summary.json", "0.96", "0.99"),
+        r"the summary says 0\.99 of test_accuracy of stage quantization, and the stage itself 0\.96",
+    ),
+    (
+        lambda run: edit(run / "summary.json", '"mismatches": 0', '"mismatches": 7'),
+        r"the summary's ladder is not that of",
+    ),
+    (
+        lambda run: edit(run / "summary.json", "fixed<7,3>", "fixed<6,3>"),
+        r"the summary's types are not those of stage project",
+    ),
+    (
+        lambda run: [shutil.rmtree(path) for path in run.iterdir() if path.is_dir()],
+        r"the folders of its stages are gone: nothing that the summary says can be checked",
+    ),
+]
+
+
+@pytest.mark.parametrize(("harm", "said"), FAULTS, ids=[said[:40] for _, said in FAULTS])
+def test_a_run_that_is_no_longer_what_it_was_is_not_trustworthy(make_run, harm, said):
+    folder = make_run("a")
+    assert read_entry(folder).is_trustworthy
+    assert read_entry(folder).notes == ()
+    harm(folder)
+    entry, description = read_entry(folder), summarise(folder)
+    assert not entry.is_trustworthy
+    assert not description.is_trustworthy
+    assert any(re.match(said, note) for note in entry.notes), entry.notes
+    assert set(entry.notes) <= set(description.notes)
+    ladder = description.tables[-1]
+    assert ladder.title.endswith("when it was verified; not what is here now, see the notes")
+
+
+def test_files_that_a_later_build_adds_are_no_fault(make_run):
+    folder = make_run("a")
+    (folder / "project" / "hls" / "build_gcc").mkdir()
+    (folder / "project" / "hls" / "build_gcc" / "csim.log").write_text("built later")
+    assert read_entry(folder).is_trustworthy
+
+
+def test_a_project_that_was_changed_is_not_trustworthy(tmp_path):
+    folder = project(tmp_path / "p")
+    assert read_entry(folder).is_trustworthy
+    damage_file(folder / "firmware.cpp")
+    for found in (read_entry(folder), summarise(folder)):
+        assert not found.is_trustworthy
+        assert (
+            found.notes[0] == "1 of 1 files is changed or gone, first firmware.cpp; convert the student again"
+        )
+    shutil.copy(FIXTURES / "vitis_hls_2023_csynth.xml", folder)  # a good report does not make it good
+    assert not read_entry(folder).is_trustworthy
+    assert not summarise(folder).is_trustworthy
+    write_project(folder, {})
+    assert read_entry(folder).notes[0].startswith("its manifest names no files")
 
 
 def test_a_name_may_be_given_and_a_path_with_an_equals_sign_is_a_path(tmp_path, make_run):

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from codesign.comparison.plots import plot_run, scan_figure
-from codesign.comparison.run_entry import read_run
-from codesign.comparison.summary import ladder_table, make_summary, report, tables, write_summary
+from codesign.comparison.run_charts import plot_run, scan_figure
+from codesign.comparison.sources import read_run, read_summary
+from codesign.comparison.summary import ladder_table, make_summary, tables, write_summary
 from codesign.core.files import write_json
 from codesign.core.record import Record
 from codesign.errors import ReportMissingError
@@ -57,11 +57,11 @@ def summary(records):
 
 def test_a_summary_is_read_back_as_it_was_written(summary, tmp_path):
     write_summary(tmp_path, summary)
-    assert report(tmp_path) == summary
+    assert read_summary(tmp_path) == summary
     with pytest.raises(
         ReportMissingError, match=r"^.*/no holds no finished run \(it has no summary\.json\); run the design"
     ):
-        report(tmp_path / "no")
+        read_summary(tmp_path / "no")
 
 
 def test_stages_have_what_was_measured_and_seconds_add_up(summary):
@@ -106,7 +106,8 @@ def test_what_the_flow_writes_is_what_comparisons_read(summary, tmp_path):
     assert entry.number("lut", "estimate").value == 3900.5
     assert entry.number("lut", "yosys").value == 4000
     assert entry.seeds == (3,)
-    assert entry.notes == ("a note",)
+    assert entry.notes[0] == "a note"
+    assert not entry.is_trustworthy  # there are no stages beside it
 
 
 def test_a_rung_that_was_not_climbed_says_why(summary):

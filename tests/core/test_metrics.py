@@ -68,3 +68,23 @@ def test_a_wrong_name_gets_the_nearest_and_a_strange_one_the_list():
         DataError, match=r"^there is no metric 'zzzz'; the metrics are test_accuracy, .*static_power_w$"
     ):
         find_metric("zzzz")
+
+
+HIGHER = "test_accuracy validation_accuracy auc sparsity weights_removed wns_ns tns_ns whs_ns fmax_mhz"
+LOWER = (
+    "parameters average_weight_bits bops ebops lut ff dsp bram_18k uram carry8 latency_cycles latency_ns "
+    "interval_cycles estimated_clock_ns power_w dynamic_power_w static_power_w"
+)
+NEITHER = "clock_period_ns"
+
+
+@pytest.mark.parametrize(
+    ("better", "names"), [("higher", HIGHER.split()), ("lower", LOWER.split()), (None, NEITHER.split())]
+)
+def test_the_direction_of_every_metric(better, names):
+    """Said here a second time, by hand: a direction that is turned calls the worse design the better one."""
+    assert {name: METRICS[name].better for name in names} == dict.fromkeys(names, better)
+
+
+def test_no_metric_is_without_a_direction_that_was_thought_of():
+    assert set(METRICS) == {*HIGHER.split(), *LOWER.split(), *NEITHER.split()}
