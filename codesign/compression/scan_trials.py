@@ -19,7 +19,7 @@ from codesign.core.precision_map import TENSORS, PrecisionMap
 from codesign.core.target import Target
 from codesign.cost import bops_of, estimate_luts
 from codesign.emulation import Emulator, Session, count_overflows
-from codesign.errors import OutputFolderError, ScanError
+from codesign.errors import OutputFolderError, ScanError, SettingsError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import Graph, read_graph
 from codesign.networks.build import build_float
@@ -131,9 +131,20 @@ class ScannedNetwork:
     def emulator(self, precision: PrecisionMap) -> Emulator:
         """The network with a candidate's formats, planned; layers that are as in the base are not planned anew."""
         if precision.digest != self._planned[0]:
+            self._refuse_widths(precision)
             _, formats = hardware_form(self.network, precision)
             self._planned = precision.digest, self.base.with_types(_changed(self.base, formats))
         return self._planned[1]
+
+    @staticmethod
+    def _refuse_widths(precision: PrecisionMap) -> None:
+        """The emulator rounds a kernel to one format."""
+        finer = [name for name, layer in precision.layers.items() if layer.weight_widths is not None]
+        if finer:
+            raise SettingsError(
+                f"layers.{finer[0]}.weight_widths: the scan measures one width a kernel; leave them out",
+                source="precision map",
+            )
 
 
 def _graph(network: Network) -> Graph:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from codesign.core.precision_map import PrecisionMap
-from codesign.cost.layer_shape import INPUT, LayerShape, input_format, kernel_of, weight_format
+from codesign.cost.layer_shape import INPUT, LayerShape, input_format, live_weight_width, weight_codes
 from codesign.errors import SettingsError
 
 ByLayer = float | Mapping[str, float]
@@ -116,7 +116,7 @@ def bops_of(
     shapes
         Its layers (`codesign.networks.shapes.layer_shapes` reads them from a model).
     precision
-        The formats; widths count the sign bit.
+        The formats; widths count the sign bit. Where weights have widths of their own, the mean of those above 0.
     kernels
         The kernels by layer, any shape with the layer's number of weights; zeros are counted after rounding to
         the weight format. ``None`` counts no zeros.
@@ -130,11 +130,10 @@ def bops_of(
     """
     total = 0.0
     for shape in shapes:
-        weight = weight_format(shape, precision)
-        sparsity = 0.0
+        width, sparsity = live_weight_width(shape, precision), 0.0
         if kernels is not None:
-            sparsity = float(np.mean(weight.quantize(kernel_of(shape, kernels)) == 0))
-        total += layer_bops(shape, weight.width, input_format(shape, precision).width, sparsity)
+            sparsity = float(np.mean(weight_codes(shape, precision, kernels) == 0))
+        total += layer_bops(shape, width, input_format(shape, precision).width, sparsity)
     return total
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign.core.precision_map import PrecisionMap
-from codesign.cost.layer_shape import LayerShape, input_format, kernel_of, weight_format
+from codesign.cost.layer_shape import LayerShape, input_format, weight_codes
 from codesign.errors import DataError
 
 
@@ -90,7 +90,7 @@ def ebops_of(
     return sum(
         layer_ebops(
             shape,
-            weight_format(shape, precision).to_integers(kernel_of(shape, kernels)),
+            weight_codes(shape, precision, kernels),
             input_format(shape, precision).width,
         )
         for shape in shapes

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
@@ -154,6 +155,31 @@ def weight_format(shape: LayerShape, precision: PrecisionMap) -> FixedPoint:
             f"layers.{shape.name}.weight: missing; give the kernel a format", source="precision map"
         )
     return formats.weight
+
+
+def weight_codes(
+    shape: LayerShape, precision: PrecisionMap, kernels: Mapping[str, np.ndarray]
+) -> NDArray[np.int64]:
+    """A layer's kernel in its format and widths, as integers in steps of the format.
+
+    Raises
+    ------
+    SettingsError
+        If the map has no format for it, or widths that do not fit the kernel.
+    DataError
+        If the kernel is missing or has another number of values.
+    """
+    weight = weight_format(shape, precision)
+    return weight.to_integers(precision.layers[shape.name].on_grid(kernel_of(shape, kernels), shape.name))
+
+
+def live_weight_width(shape: LayerShape, precision: PrecisionMap) -> float:
+    """The mean width of a layer's weights that have bits; that of the format where all have its width, or none any."""
+    width = weight_format(shape, precision).width
+    widths = precision.layers[shape.name].weight_widths
+    if widths is None or not widths.array.any():
+        return width
+    return float(widths.array[widths.array > 0].mean())
 
 
 def input_format(shape: LayerShape, precision: PrecisionMap) -> FixedPoint:

@@ -14,7 +14,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.target import IoType
 from codesign.cost.adder_trees import matrix_luts
-from codesign.cost.layer_shape import LayerShape, input_format, kernel_of, matrices, weight_format
+from codesign.cost.layer_shape import LayerShape, input_format, matrices, weight_codes, weight_format
 from codesign.cost.live_values import Limits, input_limits, result_formats, result_limits, used_outputs
 from codesign.errors import DataError, SettingsError
 
@@ -156,7 +156,7 @@ def _codes(shape: LayerShape, precision: PrecisionMap, kernels: Mapping[str, np.
             f"layers.{shape.name}.weight: LUTs can be estimated for at most {_WIDEST_CODE} bits, "
             f"not {weight.width}; use a narrower format or count BOPs"
         )
-    return weight.to_integers(kernel_of(shape, kernels))
+    return weight_codes(shape, precision, kernels)
 
 
 def _bias_values(shape: LayerShape, precision: PrecisionMap, bias: np.ndarray | None) -> NDArray[np.float64]:

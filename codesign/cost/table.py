@@ -10,7 +10,7 @@ import numpy as np
 from codesign.core.precision_map import PrecisionMap
 from codesign.cost.bops import layer_bops
 from codesign.cost.ebops import layer_ebops
-from codesign.cost.layer_shape import LayerShape, input_format, kernel_of, weight_format
+from codesign.cost.layer_shape import LayerShape, input_format, live_weight_width, weight_codes, weight_format
 from codesign.errors import DataError
 
 
@@ -23,7 +23,7 @@ class LayerCost:
     name
         The layer.
     weight_bits, input_bits
-        Width of its weights and of the activations that it reads, in bits.
+        Width of its weights' format and of the activations that it reads, in bits.
     n_weights, n_zeros
         Values of its kernel, and how many are exactly zero in the weight format.
     bops, ebops
@@ -72,12 +72,12 @@ def layer_costs(
     """
     costs = []
     for shape in shapes:
-        weight, reads = weight_format(shape, precision), input_format(shape, precision).width
-        codes = weight.to_integers(kernel_of(shape, kernels))
+        stored, reads = weight_format(shape, precision).width, input_format(shape, precision).width
+        codes = weight_codes(shape, precision, kernels)
         n_zeros = int((codes == 0).sum())
-        operations = layer_bops(shape, weight.width, reads, n_zeros / codes.size)
+        operations = layer_bops(shape, live_weight_width(shape, precision), reads, n_zeros / codes.size)
         effective = layer_ebops(shape, codes, reads)
-        costs.append(LayerCost(shape.name, weight.width, reads, codes.size, n_zeros, operations, effective))
+        costs.append(LayerCost(shape.name, stored, reads, codes.size, n_zeros, operations, effective))
     return tuple(costs)
 
 

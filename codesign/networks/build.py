@@ -22,12 +22,13 @@ def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
     """A QKeras model with the network's weights and the map's formats.
 
     The input passes a `QActivation` named ``<input>_grid``, so that any float input is put on the input grid first;
-    kernels and biases are float variables that QKeras quantizes in the forward pass.
+    kernels and biases are float variables that QKeras quantizes in the forward pass. A kernel whose weights have widths
+    of their own (`LayerPrecision.weight_widths`) begins on their grids: QKeras knows one width a kernel.
 
     Parameters
     ----------
     network
-        A network without batch normalisation (see `codesign.compression.fold`), whose quantization points are
+        A network without batch normalisation (see `codesign.networks.prepare`), whose quantization points are
         explicit (`linear` layers).
     precision
         Formats of every weight layer's `weight` and `bias` and of every activation's `result`.
@@ -48,8 +49,14 @@ def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
             return qkeras.QActivation(qkeras_bits(precision[layer.name].result), name=layer.name)
         return _float_layer(layer)
 
+    def begin(layer: LayerSpec) -> LayerSpec:
+        formats = precision.layers.get(layer.name)
+        if layer.kind not in WEIGHT_KINDS or formats is None or formats.weight_widths is None:
+            return layer
+        return layer.with_weights(kernel=formats.on_grid(layer.weights["kernel"], layer.name))
+
     grid = qkeras.QActivation(qkeras_bits(precision.input), name=f"{network.layers[0].name}_grid")
-    return _build(network, make, grid)
+    return _build(network.map_layers(begin), make, grid)
 
 
 def read_weights(network: Network, model: keras.Model) -> Network:

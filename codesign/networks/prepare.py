@@ -117,7 +117,7 @@ def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:
         raise ConversionError(
             f"layer {layer.name!r} has no weight or bias format in the precision map; give it both"
         )
-    weights = {"kernel": formats.weight.quantize(layer.weights["kernel"])}
+    weights = {"kernel": formats.on_grid(layer.weights["kernel"], layer.name)}
     if "bias" in layer.weights and formats.bias is not None:
         weights["bias"] = formats.bias.quantize(layer.weights["bias"])
     return layer.with_weights(**weights)
