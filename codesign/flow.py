@@ -100,6 +100,7 @@ def _summary(context: Context) -> dict[str, Any]:
         "vendor synthesis": context.records["synthesis"].metrics.get("skipped"),
     }
     notes = [f"{what} was not run: {reason}" for what, reason in reasons.items() if reason is not None]
+    notes += context.records["project"].metrics.get("notes", ())
     return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, notes)
 
 

@@ -19,7 +19,7 @@ from codesign.data import Dataset
 from codesign.emulation import Emulator, count_overflows
 from codesign.emulation.emulator import proven_accumulators
 from codesign.errors import ConversionError, DataError, ToolNotFoundError
-from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
+from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph, unrolling_notes
 from codesign.hls.graph import read_graph
 from codesign.hls.plan import plan_build
 from codesign.hls.project import HlsProject, write_project
@@ -160,7 +160,7 @@ def convert(
         None,
         {"quantization": student.record.digest, "dataset": dataset.digest},
         project.digest,
-        {"layers": types},
+        {"layers": types, "notes": list(unrolling_notes(graph, settings.target))},
         time.monotonic() - started,
     )
     return ConvertedStudent(project, record)

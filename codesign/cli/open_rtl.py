@@ -57,7 +57,8 @@ def rtl(
             metrics |= synthesise(written).to_dict()
         except ToolNotFoundError as reason:
             missing = reason
-    show_tables([rtl_table(metrics, written.part)], [])
+    reuse = max(int(node.attributes.get("reuse_factor") or 1) for node in project.graph())
+    show_tables([rtl_table(metrics, written.part, reuse)], [])
     say(f"The Verilog is in {written.folder}")
     if missing is not None:
         raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {missing}")

@@ -134,7 +134,7 @@ def read_run(folder: Path, name: str) -> Entry:
             settings=dict(_flat(settings)),
             networks_digest=stages.get("student", {}).get("depends", {}).get("networks.py"),
             seeds=(int(told["seed"]),),
-            notes=(*told["notes"], *faults),
+            notes=(*told["notes"], *_architecture_notes(told), *faults),
             is_trustworthy=not faults,
             right=right,
         )
@@ -235,6 +235,29 @@ def csynth_values(report: Mapping[str, Any]) -> dict[str, Any]:
         name: report.get(f"{name}_max") for name in ("latency_cycles", "interval_cycles", "latency_ns")
     }
     return {**report["used"], **values, "clock_period_ns": report.get("target_clock_ns")}
+
+
+def shared_multipliers(target: Mapping[str, Any]) -> int:
+    """The greatest reuse factor among the hardware settings of a run."""
+    layers = target.get("layers") or {}
+    factors = (layer.get("reuse_factor") or 1 for layer in layers.values())
+    return max(target.get("reuse_factor") or 1, *factors, 1)
+
+
+def other_architecture(reuse_factor: int) -> str:
+    """What to say of the open RTL beside an HLS project that shares its multipliers; empty if it does not."""
+    if reuse_factor <= 1:
+        return ""
+    return (
+        f"unrolled, a sample each clock; the HLS project, with reuse factors up to {reuse_factor}, is another architecture "
+        "with fewer multipliers and a longer interval"
+    )
+
+
+def _architecture_notes(summary: Mapping[str, Any]) -> tuple[str, ...]:
+    """Whether the open RTL's interval and LUTs are of another architecture than the HLS project's."""
+    other = other_architecture(shared_multipliers(summary["target"])) if summary.get("rtl") else ""
+    return (f"its open RTL is {other}",) if other else ()
 
 
 def _tools(summary: Mapping[str, Any]) -> dict[str, str]:

@@ -17,10 +17,12 @@ from codesign.comparison.sources import (
     failed_build,
     find_build,
     is_run,
+    other_architecture,
     project_faults,
     read_entry,
     read_run,
     read_summary,
+    shared_multipliers,
 )
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.metrics import METRICS
@@ -187,11 +189,22 @@ def _rtl_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
     if not rtl:
         return ()
     version = summary["versions"].get("pyosys", "?")
-    return (rtl_table({"yosys_version": version, **rtl}, summary["target"]["part"]),)
+    target = summary["target"]
+    return (rtl_table({"yosys_version": version, **rtl}, target["part"], shared_multipliers(target)),)
 
 
-def rtl_table(rtl: Mapping[str, Any], part: str) -> TextTable:
-    """What the open RTL takes of the device: `RtlProject.figures` and, if it was counted, `RtlUtilization.to_dict`."""
+def rtl_table(rtl: Mapping[str, Any], part: str, reuse_factor: int = 1) -> TextTable:
+    """What the open RTL takes of the device.
+
+    Parameters
+    ----------
+    rtl
+        `RtlProject.figures` and, if it was counted, `RtlUtilization.to_dict`.
+    part
+        The FPGA.
+    reuse_factor
+        The greatest one of the HLS project beside it.
+    """
     device = find_device(part)
     rows = []
     for title, name in (
@@ -209,6 +222,8 @@ def rtl_table(rtl: Mapping[str, Any], part: str) -> TextTable:
         f"{rtl['latency_cycles']} cycles, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
     )
     rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
+    if architecture := other_architecture(reuse_factor):
+        rows.append(("architecture", architecture, ""))
     counted = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
     title = f"Open RTL for {part} (alkaid, {counted})"
     return TextTable(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))

@@ -15,7 +15,7 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Strategy, Target
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.keras_padding import register_zero_padding
-from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, shape_of
+from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, legal_reuse_factors, shape_of
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +28,9 @@ TOP = "codesign_top"
 
 DISTRIBUTED: Strategy = "distributed_arithmetic"
 _NAMES = {ours: theirs for theirs, ours in STRATEGY_OF.items()}
+MOST_UNROLLED = 4096
+"""Elements that Vivado HLS and Vitis HLS unroll or partition; the vendors' default, and hls4ml's."""
+
 _WITH_DISTRIBUTED_ARITHMETIC = ("Dense", "Conv1D", "Conv2D")
 
 
@@ -149,12 +152,43 @@ def convert_graph(
         )
     graph = _converted(model, config, target, folder)
     _check_reuse(graph, config, target)
+    for note in unrolling_notes(graph, target):
+        _log.warning("%s", note)
     if distributed:
         # hls4ml takes the weights out of these layers; the same network with them, for whoever reads the graph
         for name in distributed:
             config["LayerName"][name]["Strategy"] = "latency"
         graph.codesign_with_weights = _converted(model, config, target, folder)
     return graph
+
+
+def unrolling_notes(graph: ModelGraph, target: Target) -> tuple[str, ...]:
+    """One sentence for each layer that the vendor's synthesis will hardly unroll, with the choice that fits.
+
+    *latency* keeps all products of a layer in registers of their own, *resource* and *unrolled* those of one turn; Vivado
+    HLS and Vitis HLS stop at 4096 elements ("Stop unrolling loop", hls4ml's own scripts set the same maximum).
+    """
+    notes = []
+    for layer in graph.get_layers():
+        shape, strategy = shape_of(layer), STRATEGY_OF.get(str(layer.get_attr("strategy")).lower())
+        if shape is None or strategy in (None, DISTRIBUTED):
+            continue
+        reuse = 1 if strategy == "latency" else int(layer.get_attr("reuse_factor", 1))
+        if shape.weights / reuse <= MOST_UNROLLED:
+            continue
+        turn = "" if strategy == "latency" else f" / {reuse}"
+        legal = legal_reuse_factors(shape, "resource", target.io_type)
+        fits = next((factor for factor in legal if shape.weights / factor <= MOST_UNROLLED), None)
+        choice = (
+            f"set hardware.layers.{layer.name} to strategy resource and reuse_factor {fits} or more, or prune its units"
+            if fits is not None
+            else f"no legal reuse factor under {target.io_type} brings it below; make the layer smaller"
+        )
+        notes.append(
+            f"{layer.name}: {shape.weights:,}{turn} products at once with strategy {strategy}, and the vendor's synthesis "
+            f"stops unrolling at {MOST_UNROLLED:,}; {choice}"
+        )
+    return tuple(notes)
 
 
 def _converted(

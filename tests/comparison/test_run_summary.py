@@ -173,3 +173,13 @@ def test_pictures_are_drawn_of_what_is_there(tmp_path, trials):
     paths = plot_run(tmp_path)
     assert [path.name for path in paths] == ["training.png", "scan.png"]
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+
+
+def test_the_open_rtl_beside_a_project_that_shares_multipliers_is_of_another_architecture(records, tmp_path):
+    def text(**target):
+        target = {"part": "xcvu9p-flga2104-2L-e", "clock_period_ns": 5.0, **target}
+        return str([table.rows for table in tables(make_summary("digits", 3, target, records, []))])
+
+    assert "another architecture" not in text(reuse_factor=1, layers={"fc1": {"reuse_factor": None}})
+    assert "with reuse factors up to 16, is another architecture" in text(reuse_factor=16)
+    assert "up to 64, is" in text(reuse_factor=1, layers={"fc1": {"reuse_factor": 64}})

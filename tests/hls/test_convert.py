@@ -15,7 +15,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
 from codesign.errors import ConversionError, SettingsError
-from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph, hls_config
+from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph, hls_config, unrolling_notes
 from codesign.hls.graph import read_graph
 from codesign.networks.build import build_float
 from codesign.networks.prepare import hardware_form
@@ -150,3 +150,22 @@ def test_a_layer_without_bias_gets_a_zero_one(tmp_path: Path) -> None:
     precision = PrecisionMap(grid, {"fc": LayerPrecision(grid)})
     graph = read_graph(convert_graph(model, precision, Target(), HardwareChoices(), tmp_path))
     assert graph["fc"].weights["bias"].tolist() == [0, 0]
+
+
+def test_a_layer_above_the_unrolling_limit_is_said_with_the_choice_that_fits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import keras
+
+    model = keras.Sequential([keras.Input((80,)), keras.layers.Dense(64, name="wide")])
+    grid = FixedPoint(6, 1, True, "RND_CONV", "SAT")
+    precision = PrecisionMap(FixedPoint(8, 3), {"wide": LayerPrecision(grid, grid)})
+    graph = convert_graph(model, precision, Target(), HardwareChoices(), tmp_path)
+    said = (
+        "wide: 5,120 products at once with strategy latency, and the vendor's synthesis stops unrolling at 4,096; set "
+        "hardware.layers.wide to strategy resource and reuse_factor 2 or more, or prune its units"
+    )
+    assert unrolling_notes(graph, Target()) == (said,)
+    assert said in caplog.text
+    fitting = HardwareChoices(layers={"wide": LayerHardware(2, "resource")})
+    assert unrolling_notes(convert_graph(model, precision, Target(), fitting, tmp_path), Target()) == ()
