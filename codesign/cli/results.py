@@ -11,19 +11,47 @@ import typer
 
 def report(
     paths: Annotated[list[Path], typer.Argument(help="Runs, HLS projects, build folders or report files.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Also write a run as one page: run.html.")
+    ] = None,
     top: Annotated[str | None, typer.Option(help="The top function, where a folder holds several.")] = None,
 ) -> None:
-    """Show what a run, a project, a build folder or a report says; exit code 1 if a build cannot be trusted."""
+    """Show what a run, a project, a build folder or a report says; exit code 1 if it cannot be trusted."""
     from codesign.comparison.summary import summarise
     from codesign.terminal import show_tables
 
+    if output is not None:
+        _check_page(paths, output)
     doubtful = []
     for path in paths:
         description = summarise(path, top=top)
         show_tables(description.tables, description.notes)
         if not description.is_trustworthy:
             doubtful.append(path)
+    if output is not None:
+        _write_page(paths[0], output)
     refuse_doubtful(doubtful)
+
+
+def _check_page(paths: Sequence[Path], output: Path) -> None:
+    from codesign.comparison.run_page import check_page
+    from codesign.comparison.sources import is_run
+    from codesign.errors import SettingsError
+
+    check_page(output)
+    if len(paths) > 1:
+        raise SettingsError("--output: a page is of one run; for several there is codesign compare --output")
+    if not is_run(paths[0]):
+        raise SettingsError(
+            f"--output: {paths[0]} is no run's folder, and only runs have a page; codesign compare --output shows the rest"
+        )
+
+
+def _write_page(run: Path, output: Path) -> None:
+    from codesign.comparison.run_page import write_run_page
+    from codesign.terminal import say
+
+    say(f"{write_run_page(run, output)} written", err=True)
 
 
 def compare(

@@ -109,8 +109,9 @@ def training_charts(histories: Mapping[str, Mapping[str, Any]]) -> tuple[Chart, 
         axes.legend()
         return []
 
+    names = (name for history in histories.values() for name in history)
     quality = next(
-        (name for history in histories.values() for name in history if name.startswith("validation_")),
+        (name for name in names if name.startswith("validation_") and name != "validation_loss"),
         "validation_accuracy",
     )
 
@@ -143,7 +144,9 @@ def stage_chart(
 
     def draw(axes: Any) -> list[Label]:
         for place, (stage, value, error) in enumerate(zip(stages, values, errors, strict=True)):
-            axes.errorbar(place, value, yerr=error, color=SOFT, capsize=4, linewidth=1.2)
+            if error is not None:  # a fraction ends at 1
+                bars = [[error], [min(error, max(0.0, 1.0 - value))]]
+                axes.errorbar(place, value, yerr=bars, color=SOFT, capsize=4, linewidth=1.2)
             (dot,) = axes.plot(place, value, "o", color=COLOURS[0], markersize=8)
             dot.set_gid(hint(f"{stage}: {value:.4f}" + ("" if error is None else f" ± {error:.4f}")))
         axes.set_xticks(range(len(stages)), stages)
@@ -285,7 +288,8 @@ def _heat_map(
     most = max(300 * tolerance, 0.1)
     shown = np.ma.masked_invalid(lost)
     image = axes.pcolormesh(shown, cmap="viridis_r", vmin=min(0.0, float(shown.min())), vmax=most)
-    axes.figure.colorbar(image, ax=axes, extend="max")
+    bar = axes.figure.colorbar(image, ax=axes, extend="max")
+    bar.solids.set(rasterized=False, edgecolor="face")  # a page holds no images
     axes.invert_yaxis()
     for trial in trials:
         if trial["accepted"]:
@@ -397,6 +401,7 @@ def roc_chart(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
         axes.set(
             xlabel="signal efficiency", ylabel="background efficiency", yscale="log", ylim=(least / 2, 1.2)
         )
+        short_ticks(axes.yaxis, is_log=True)
         axes.legend(fontsize=8, ncols=1 if len(found) < 7 else 2)
         return []
 

@@ -1,0 +1,254 @@
+"""A finished run as one HTML page: from what was asked to what the hardware does, without any other file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from codesign.comparison.certainty import binomial_error, number_error
+from codesign.comparison.compare import Column, make_comparison
+from codesign.comparison.entry import NETWORK, STEPS, Entry
+from codesign.comparison.figures import Chart, bits_charts, type_bits, use_charts
+from codesign.comparison.forms import percent_text
+from codesign.comparison.page import render
+from codesign.comparison.run_charts import (
+    confusion_chart,
+    read_histories,
+    residual_charts,
+    roc_chart,
+    scan_charts,
+    stage_chart,
+    training_charts,
+)
+from codesign.comparison.sources import RUN, read_arrays, read_entry, read_summary
+from codesign.comparison.summary import summarise
+from codesign.core.files import read_json, write_text
+from codesign.core.metrics import METRICS
+from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
+
+_CARDS = (
+    "test_accuracy",
+    "average_weight_bits",
+    "sparsity",
+    "bops",
+    "lut",
+    "dsp",
+    "latency_ns",
+    "interval_cycles",
+)
+_MOST_CONFUSED = 30
+"""More classes have no matrix."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A number that the page begins with."""
+
+    title: str
+    value: str
+    more: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Box:
+    """A layer as it is drawn: its name, its types and widths by tensor, and what goes in."""
+
+    name: str
+    lines: tuple[str, ...]
+    edge: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Charts under a heading, with the anchor that the page's own links go to."""
+
+    title: str
+    anchor: str
+    charts: tuple[Chart, ...]
+
+
+def write_run_page(folder: str | Path, path: str | Path) -> Path:
+    """Write the page of a finished run.
+
+    Parameters
+    ----------
+    folder
+        The run's folder.
+    path
+        A file ending with ``.html`` or ``.htm``.
+
+    Raises
+    ------
+    SettingsError
+        The path has another ending.
+    ReportMissingError
+        The run has not ended, or the folder is no run.
+    ReportFormatError
+        What the run left is damaged.
+    OutputFolderError
+        The file cannot be written.
+    """
+    path = Path(path)
+    check_page(path)
+    text = render_run(folder)
+    try:
+        return write_text(path, text)
+    except OSError as error:
+        raise OutputFolderError(
+            f"{path} cannot be written ({error.strerror}); choose another file"
+        ) from error
+
+
+def check_page(path: Path) -> None:
+    """Refuse a file that is no page, before any work."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise SettingsError(f"--output: {path} does not end in .html; a run is written as a page")
+
+
+def render_run(folder: str | Path, made: datetime | None = None) -> str:
+    """The page of a finished run, as text; see `write_run_page`."""
+    folder = Path(folder)
+    summary = read_summary(folder)
+    entry = read_entry(folder, name=summary.get("design"))
+    description = summarise(folder)
+    try:
+        sections = tuple(section for section in _sections(folder, summary, entry) if section.charts)
+        return render(
+            "run.html.j2",
+            made,
+            entry=entry,
+            summary=summary,
+            description=description,
+            verdict=_verdict(summary, description.is_trustworthy),
+            cards=tuple(_cards(entry)),
+            asked=tuple(_asked(folder, summary)),
+            boxes=tuple(_boxes(summary)),
+            sections=sections,
+            warnings=description.notes,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise ReportFormatError(folder, "run", f"damaged ({error!r}); finish the run again") from error
+
+
+def _verdict(summary: Mapping[str, Any], is_trustworthy: bool) -> tuple[str, str]:
+    """What the page says first, and whether it is `good` or `bad`."""
+    rungs = [rung for rung in summary["verification"]["rungs"] if rung["skipped"] is None]
+    if not is_trustworthy:
+        return "Not what was verified: see the warnings", "bad"
+    if not rungs:
+        return "Nothing was compared with the hardware", "bad"
+    if any(rung["mismatches"] for rung in rungs):
+        return "The hardware does not compute the network's numbers", "bad"
+    samples = max(rung["samples"] for rung in rungs)
+    names = ", ".join(rung["name"] for rung in rungs)
+    return f"Bit-exact on {samples:,} test samples: {names}", "good"
+
+
+def _cards(entry: Entry) -> Iterator[Card]:
+    """The figures that matter, those of hardware at the stage that tells most."""
+    for metric in _CARDS:
+        found = [number for number in entry.numbers if number.metric == metric and number.step != "teacher"]
+        if not found:
+            continue
+        number = max(found, key=lambda n: list(STEPS).index(n.step))
+        error = number_error(number)
+        more = "" if error is None else f" ± {METRICS[metric].text(error)}"
+        about = STEPS[number.step].title
+        if number.percent is not None:
+            about = f"{percent_text(number.percent)} of the {entry.device} · {about}"
+        if error is not None:
+            about = f"{number.count:,} samples, 95 % · {about}"
+        yield Card(METRICS[metric].heading, METRICS[metric].text(number.value), more, about)
+
+
+def _asked(folder: Path, summary: Mapping[str, Any]) -> Iterator[tuple[str, tuple[tuple[str, str], ...]]]:
+    """The settings by section."""
+    path = folder / RUN
+    settings = read_json(path)["settings"] if path.is_file() else {"hardware": summary["target"]}
+    plain = [(name, str(value)) for name, value in settings.items() if not isinstance(value, Mapping)]
+    if plain:
+        yield "design", tuple(plain)
+    for name, values in settings.items():
+        if isinstance(values, Mapping):
+            yield name, tuple((key, str(value)) for key, value in values.items())
+
+
+def _boxes(summary: Mapping[str, Any]) -> Iterator[Box]:
+    """The layers in the order of the hardware, each with the type that comes in along its edge."""
+    edge = ""
+    for name, types in summary["layers"].items():
+        lines = []
+        for tensor in ("weight", "bias", "accum"):
+            if tensor in types:
+                lines.append(f"{tensor} {short_type(types[tensor])}")
+        yield Box(name, tuple(lines), edge)
+        edge = short_type(types.get("result", ""))
+    if edge:
+        yield Box("output", (), edge)
+
+
+def short_type(kind: str) -> str:
+    """A type without the modes that every type of the hardware has: ``fixed<5,3>``."""
+    if type_bits(kind) is None:
+        return kind
+    head, _, rest = kind.partition("<")
+    return f"{head}<{','.join(rest.rstrip('>').split(',')[:2])}>"
+
+
+def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterator[Section]:
+    comparison = make_comparison([entry])
+    yield Section("Quality from stage to stage", "quality", tuple(_stages(summary, entry)))
+    yield Section("On the test samples", "samples", tuple(_samples(folder)))
+    histories = read_histories(folder)
+    yield Section("Training", "training", training_charts(histories) if histories else ())
+    yield Section("The bit-width scan", "scan", tuple(_scan(folder)))
+    yield Section("Bits by layer", "bits", tuple(bits_charts(comparison)))
+    yield Section("Use of the part", "resources", tuple(use_charts(comparison)))
+
+
+def _stages(summary: Mapping[str, Any], entry: Entry) -> Iterator[Chart]:
+    """Every quality that the stages have, with the errors that follow from the number of samples."""
+    for name, metric in METRICS.items():
+        rows = [row for row in summary["stages"] if row.get(name) is not None]
+        if metric.group != "quality" or len(rows) < 2:
+            continue
+        number = entry.number(name, NETWORK)
+        count = None if number is None or number_error(number) is None else number.count
+        values = [row[name] for row in rows]
+        errors = [None if count is None else binomial_error((value, count)) for value in values]
+        title = f"{metric.title.capitalize()} by stage"
+        yield stage_chart(
+            [row["stage"] for row in rows], values, errors, title, Column(name, NETWORK).about.heading
+        )
+
+
+def _samples(folder: Path) -> Iterator[Chart]:
+    """What the kept outputs show: classes confused, signal against background, residuals."""
+    test = read_arrays(folder / "verification" / "test.npz")
+    if "outputs" not in test or "targets" not in test:
+        return
+    outputs, targets = test["outputs"], test["targets"]
+    if targets.dtype.kind in "iu" and targets.ndim == 1:
+        names: Sequence[str] = [str(name) for name in test.get("class_names", ())]
+        if len(names) <= _MOST_CONFUSED:
+            yield confusion_chart(outputs, targets, names)
+        chart = roc_chart(outputs, targets, names)
+        if chart is not None:
+            yield chart
+    elif targets.dtype.kind == "f" and np.size(targets) == np.size(outputs):
+        yield from residual_charts(outputs, targets)
+
+
+def _scan(folder: Path) -> Iterator[Chart]:
+    path = folder / "scan" / "scan.json"
+    if not path.is_file() or not (folder / RUN).is_file():
+        return
+    scan = read_json(path)
+    tolerance = read_json(folder / RUN)["settings"]["scan"]["tolerance"]
+    yield from scan_charts(scan["trials"], scan["float_quality"], tolerance, scan.get("affine", ()))

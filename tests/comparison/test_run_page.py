@@ -1,0 +1,254 @@
+"""A run as one page: whole, self-contained, with the story in order, warnings first; charts checked by hand."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from comparison_runs import YOSYS, write
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_auc_score
+from test_comparison_page import Page
+
+from codesign.comparison.figures import picture
+from codesign.comparison.run_charts import (
+    class_scores,
+    confusion_chart,
+    residual_charts,
+    roc_chart,
+    roc_curve,
+    stage_chart,
+    training_charts,
+)
+from codesign.comparison.run_page import render_run, short_type, write_run_page
+from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
+
+HISTORY = {
+    "loss": [2.0, 1.0, 0.5],
+    "validation_loss": [2.0, 1.5, 1.7],
+    "validation_accuracy": [0.5, 0.8, 0.7],
+    "best_epoch": 1,
+}
+TRIALS = [
+    {
+        "phase": "uniform",
+        "layer": None,
+        "tensor": None,
+        "bits": 8,
+        "quality": 0.95,
+        "cost": 90.0,
+        "accepted": True,
+    },
+    {
+        "phase": "uniform",
+        "layer": None,
+        "tensor": None,
+        "bits": 4,
+        "quality": 0.80,
+        "cost": 40.0,
+        "accepted": False,
+    },
+    {
+        "phase": "layers",
+        "layer": "fc1",
+        "tensor": "weight",
+        "bits": 7,
+        "quality": 0.94,
+        "cost": 80.0,
+        "accepted": True,
+    },
+]
+
+
+@pytest.fixture
+def run(make_run):
+    right = np.ones(359, dtype=bool)
+    right[:14] = False
+    folder = make_run("digits run", rtl=YOSYS, accuracy=345 / 359, right=right)
+    for stage in ("teacher", "student", "quantization"):
+        write(folder / stage / "history.json", HISTORY)
+    write(folder / "scan" / "scan.json", {"trials": TRIALS, "float_quality": 0.96})
+    settings = {"name": "digits", "seed": 0, "data": {"source": "digits"}, "scan": {"tolerance": 0.01}}
+    write(folder / "run.json", {"settings": {**settings, "hardware": {"part": "xcvu9p-flga2104-2L-e"}}})
+    return folder
+
+
+def test_the_page_tells_the_story_in_order_and_refers_to_nothing_outside(run):
+    text = render_run(run)
+    page = Page(text)
+    assert page.open == []
+    assert all(link.startswith("#") for link in page.links)
+    assert not {"link", "iframe", "object", "embed", "base", "img"} & set(page.tags)
+    assert not re.search(
+        r"https?:|//[a-z0-9-]+\.[a-z]|@import|url\((?!#)|fetch\(|XMLHttpRequest|import\(", text
+    )
+    headings = [re.sub(r"<.*?>", "", found) for found in re.findall(r"<h2[^>]*>(.*?)</h2>", text)]
+    assert headings == [
+        "In short",
+        "What was asked",
+        "Quality from stage to stage",
+        "On the test samples",
+        "Training",
+        "The bit-width scan",
+        "Bits by layer",
+        "Use of the part",
+        "The network in hardware",
+        "Tables",
+    ]
+    assert {link.removeprefix("#") for link in page.links if "-" not in link} <= set(
+        re.findall(r' id="([^"]+)"', text)
+    )
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    assert "prefers-color-scheme: dark" in text
+    names = re.findall(r' id="([^"]+)"', text)
+    assert len(names) == len(set(names))
+
+
+def test_the_page_has_the_numbers_with_their_errors_and_the_types_on_the_edges(run):
+    text = render_run(run)
+    words = " ".join(Page(text).words)
+    assert "Bit-exact on 359 test samples: emulation" in words
+    # 345 of 359: (346/361) (15/361) / 361, root, times 1.96
+    assert re.search(r"0\.9610\s+± 0\.0206", words)
+    assert "4,000" in words
+    assert "0.34 % of the VU9P · Yosys" in words
+    edges = re.findall(r'<div class="edge">(.*?)</div>', text)
+    assert edges == ["ufixed&lt;3,1&gt;", "fixed&lt;17,12&gt;"]
+    assert text.count("<figure") == text.count('data-form="svg"') == text.count('data-form="png"') >= 9
+
+
+def test_warnings_come_first_and_a_changed_project_is_not_called_bit_exact(run):
+    (run / "project" / "hls" / "firmware" / "weights.h").write_text("other")
+    text = render_run(run)
+    assert text.index("stage project: 1 of 1 files is changed or gone") < text.index("In short")
+    verdict = re.search(r'<p class="verdict bad">(.*?)</p>', text)
+    assert verdict
+    assert verdict[1] == "Not what was verified: see the warnings"
+    assert "Bit-exact on" not in text
+
+
+def test_a_page_needs_no_more_than_a_summary(make_run):
+    folder = make_run("a", source=None)
+    text = render_run(folder)
+    assert Page(text).open == []
+    assert "Training" not in re.findall(r"<h2[^>]*>(.*?)</h2>", text)
+
+
+def test_foreign_words_cannot_break_the_page(make_run):
+    folder = make_run("a", design="<script>alert(1)</script>", source='"><b>')
+    text = render_run(folder)
+    assert "<script>alert" not in text
+    assert Page(text).open == []
+
+
+def test_what_has_no_page_is_said_in_one_sentence(run, tmp_path):
+    with pytest.raises(
+        SettingsError, match=r"^--output: .*x\.pdf does not end in \.html; a run is written as a page$"
+    ):
+        write_run_page(run, tmp_path / "x.pdf")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputFolderError, match=r"cannot be written \(.*\); choose another file$"):
+        write_run_page(run, tmp_path / "file" / "x.html")
+    write(run / "scan" / "scan.json", {"trials": [{}]})
+    with pytest.raises(ReportFormatError, match=r"run: damaged \(KeyError"):
+        render_run(run)
+    (run / "summary.json").unlink()
+    with pytest.raises(ReportMissingError, match=r"holds no finished run"):
+        render_run(run)
+
+
+def test_the_command_writes_the_page_of_one_run(run, make_build, tmp_path, monkeypatch, capsys):
+    import sys
+
+    from codesign.cli import main
+
+    def command(*words):
+        monkeypatch.setattr(sys, "argv", ["codesign", "report", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, capsys.readouterr().err
+
+    shutil.copytree(run, tmp_path / "second")
+    assert command(run, "-o", tmp_path / "run.html") == (0, f"{tmp_path}/run.html written\n")
+    assert Page((tmp_path / "run.html").read_text()).open == []
+    code, err = command(run, tmp_path / "second", "-o", tmp_path / "two.html")
+    assert (code, err) == (
+        1,
+        "error: --output: a page is of one run; for several there is codesign compare --output\n",
+    )
+    build = make_build("b", "vivado_power.rpt")
+    code, err = command(build, "-o", tmp_path / "two.html")
+    assert code == 1
+    assert err.startswith(f"error: --output: {build} is no run's folder, and only runs have a page")
+    assert not (tmp_path / "two.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "short"),
+    [
+        ("fixed<5,3,RND_CONV,SAT,0>", "fixed<5,3>"),
+        ("ufixed<4,-2>", "ufixed<4,-2>"),
+        ("float", "float"),
+        ("", ""),
+    ],
+)
+def test_types_on_edges_are_short(kind, short):
+    assert short_type(kind) == short
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_roc_curve_has_the_area_of_sklearn_with_equal_scores_too(seed):
+    random = np.random.default_rng(seed)
+    is_signal = np.append([True, False], random.random(50) < 0.4)
+    score = np.round(random.normal(size=52) + is_signal, 1)
+    signal, background, area = roc_curve(score, is_signal)
+    assert area == pytest.approx(roc_auc_score(is_signal, score))
+    assert (signal[0], background[0], signal[-1], background[-1]) == (0, 0, 1, 1)
+    assert (np.diff(signal) >= 0).all()
+
+
+def test_a_confusion_matrix_counts_rows_by_truth():
+    outputs = np.eye(3)[[0, 0, 1, 2, 2, 2]]
+    targets = np.array([0, 1, 1, 2, 2, 0])
+    svg = picture(confusion_chart(outputs, targets, ["a", "b", "c"]))
+    found = re.findall(r"<title>(\w) taken for (\w): ([\d.]+)%</title>", svg)
+    assert found == [
+        ("a", "a", "50.00"), ("a", "c", "50.00"), ("b", "a", "50.00"), ("b", "b", "50.00"), ("c", "c", "100.00"),
+    ]  # fmt: skip
+
+
+def test_one_logit_is_two_classes_and_one_class_is_no_curve():
+    logits = np.array([[1.0], [-1.0], [2.0]])
+    assert (class_scores(logits) == [[-1, 1], [1, -1], [-2, 2]]).all()
+    assert "s: area 1.0000" in picture(roc_chart(logits, np.array([1, 0, 1]), ["b", "s"]))
+    assert roc_chart(logits, np.array([1, 1, 1]), ["b", "s"]) is None
+
+
+def test_residuals_of_a_regression_have_their_mean_and_width():
+    targets = np.linspace(0, 1, 200)[:, None]
+    outputs = targets + np.where(np.arange(200) % 2, 0.3, 0.1)[:, None]
+    against, rest = residual_charts(outputs, targets)
+    assert "output 0: 0.2 ± 0.1" in picture(rest)
+    axes = Figure().subplots()
+    against.draw(axes)
+    assert len(axes.lines[0].get_xdata()) == 200
+
+
+def test_training_shows_the_quality_and_marks_the_epoch_that_was_kept():
+    quality, loss = training_charts({"student": HISTORY})
+    axes = Figure().subplots()
+    quality.draw(axes)
+    assert axes.get_ylabel() == "validation accuracy"
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 0.5], [2, 0.8], [3, 0.7]], [[2, 0.8]]]
+    assert "mathdefault" not in picture(loss)
+
+
+def test_the_error_bar_of_a_fraction_ends_at_one():
+    axes = Figure().subplots()
+    stage_chart(["a", "b"], [0.99, 0.5], [0.05, 0.05], "t", "u").draw(axes)
+    ends = [segment[:, 1].tolist() for line in axes.collections for segment in line.get_segments()]
+    assert ends == [pytest.approx([0.94, 1.0]), pytest.approx([0.45, 0.55])]
