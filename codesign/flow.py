@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from codesign.comparison.run_charts import plot_run
+from codesign.comparison.run_page import PAGE, write_run_page
 from codesign.comparison.sources import SUMMARY, read_summary
 from codesign.comparison.summary import make_summary, write_summary
 from codesign.core.files import file_digest, json_digest, read_json, write_json
@@ -90,6 +91,7 @@ def run_design(
         if redone or not (folder.path / SUMMARY).is_file():
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
+            write_run_page(folder.path, folder.path / PAGE)
         return RunResult(folder.path, read_summary(folder.path), tuple(redone))
 
 
@@ -199,7 +201,8 @@ def _begin(context: Context, folder: RunFolder, start_from: str | None, forced: 
     from codesign.preflight import check_before_work
 
     check_before_work(context)
-    (folder.path / SUMMARY).unlink(missing_ok=True)
+    for name in (SUMMARY, PAGE):
+        (folder.path / name).unlink(missing_ok=True)
     if forced is not None:
         for name in stage_names()[stage_names().index(forced) :]:
             folder.remove(name)

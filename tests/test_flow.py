@@ -388,7 +388,7 @@ def test_ended_at_random_moments_a_run_comes_out_as_if_it_had_not_been(
     assert began[0][0] == ALL[0]
     assert began[-1][-1] == ALL[-1]
     final = chain.state()
-    times = {"summary.json", "summary.md", *(f"{name}/stage.json" for name in ALL)}
+    times = {"run.html", "summary.json", "summary.md", *(f"{name}/stage.json" for name in ALL)}
     assert {name for name in final if final[name] != whole.get(name)} <= times
     assert set(final) == set(whole)
 

@@ -51,7 +51,7 @@ def run(
 
     show_tables(tables(result.summary), result.summary["notes"])
     done = ", ".join(result.redone) if result.redone else "nothing: the run was finished already"
-    say(f"\nDone now: {done}\nEverything is in {result.folder}")
+    say(f"\nDone now: {done}\nEverything is in {result.folder}; run.html there is the page to begin with")
 
 
 def doctor() -> None:

@@ -41,6 +41,9 @@ _CARDS = (
     "latency_ns",
     "interval_cycles",
 )
+PAGE = "run.html"
+"""Where the flow writes the page of a run that has ended."""
+
 _MOST_CONFUSED = 30
 """More classes have no matrix."""
 
