@@ -13,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codesign.comparison.certainty import number_error
 from codesign.comparison.compare import Column, Comparison
 from codesign.comparison.entry import NETWORK, STEPS, Entry, Number
 from codesign.comparison.forms import percent_text, value_text
@@ -114,7 +115,8 @@ class Mark:
         from matplotlib.path import Path as Outline
 
         style = MarkerStyle(self.marker)
-        outline = style.get_path().transformed(style.get_transform())
+        # matplotlib's y goes upwards, that of SVG downwards
+        outline = style.get_path().transformed(style.get_transform().scale(1, -1))
         pieces = []
         for points, code in outline.iter_segments(curves=True):
             letter = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}.get(
@@ -451,7 +453,8 @@ def _pareto(points: Sequence[_Point], quality: Column, cost: Column) -> Chart:
         )
         for index, point in enumerate(points):
             mark, (x, y) = Mark(point.index), pairs[index]
-            axes.errorbar(x, y, yerr=point.quality.spread, xerr=point.cost.spread, color=SOFT, linewidth=1.2)
+            error = point.quality.spread or number_error(point.quality)
+            axes.errorbar(x, y, yerr=error, xerr=point.cost.spread, color=SOFT, linewidth=0.9, alpha=0.7)
             words = f"{point.name}: {value_text(quality, point.quality)}"
             (dot,) = axes.plot(
                 x,
@@ -474,7 +477,8 @@ def _pareto(points: Sequence[_Point], quality: Column, cost: Column) -> Chart:
         short_ticks(axes.yaxis)
         return [Label(x, y, point.name) for (x, y), point in zip(pairs, points, strict=True)]
 
-    return Chart(title, f"Filled: no other design is as good and cheaper. {step.remark}", draw)
+    bars = "Bars: deviation over seeds, or 95 % by the size of the test part."
+    return Chart(title, f"Filled: no other design is as good and cheaper. {bars} {step.remark}", draw)
 
 
 def bits_charts(comparison: Comparison) -> Iterator[Chart]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from codesign.comparison.certainty import difference_error, discordant
 from codesign.comparison.compare import Column, Comparison
-from codesign.comparison.entry import STEPS, TEACHER, Entry, Number
+from codesign.comparison.entry import NETWORK, STEPS, TEACHER, Entry, Number
 from codesign.comparison.figures import COLOURS, Mark, comparison_charts, picture
 from codesign.comparison.forms import (
     change_text,
@@ -210,14 +211,30 @@ def _card(comparison: Comparison, column: Column) -> Card | None:
         return None
     best_value = max(values) if column.about.better == "higher" else min(values)
     best, *others = [(entry, number) for entry, number in having if number.value == best_value]
+    who = f"{best[0].name} and {len(others)} more" if others else best[0].name
+    rest = [(entry, number) for entry, number in having if number.value != best_value]
+    if uncertain := sum(not _beats(comparison, column, best, other) for other in rest):
+        who += f"; {uncertain} of {len(rest)} others within error"
     return Card(
         heading(comparison, column),
         column.about.text(best_value),
         spread_text(column, best[1]),
-        f"{best[0].name} and {len(others)} more" if others else best[0].name,
+        who,
         comparison.entries.index(best[0]),
         STEPS[column.step].title if is_hardware else "",
     )
+
+
+def _beats(
+    comparison: Comparison, column: Column, best: tuple[Entry, Number], other: tuple[Entry, Number]
+) -> bool:
+    """Whether chance does not explain the difference of two designs' numbers."""
+    (entry, mine), (rival, theirs) = best, other
+    pair = discordant(entry, rival) if (column.metric, column.step) == ("test_accuracy", NETWORK) else None
+    error = difference_error(mine, theirs, pair)
+    if error is None:
+        return column.about.group != "quality"
+    return abs(mine.value - theirs.value) > error * (1 + 1e-9)
 
 
 def _having(comparison: Comparison, column: Column) -> list[tuple[Entry, Number]]:

@@ -289,6 +289,7 @@ def _heat_map(
     shown = np.ma.masked_invalid(lost)
     image = axes.pcolormesh(shown, cmap="viridis_r", vmin=min(0.0, float(shown.min())), vmax=most)
     bar = axes.figure.colorbar(image, ax=axes, extend="max")
+    bar.set_label("points below float")
     bar.solids.set(rasterized=False, edgecolor="face")  # a page holds no images
     axes.invert_yaxis()
     for trial in trials:

@@ -7,6 +7,7 @@ import re
 from datetime import datetime
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 from comparison_runs import YOSYS
 from hypothesis import given
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from codesign.comparison import compare
 from codesign.comparison.figures import (
     COLOURS,
+    MARKERS,
     Box,
     Mark,
     bits_charts,
@@ -139,6 +141,16 @@ def test_twelve_designs_have_twelve_distinguishable_marks(make_run):
     assert len(set(marks)) == 12
 
 
+def test_a_mark_in_the_text_stands_as_the_one_in_the_plot():
+    up = Mark(MARKERS.index("^")).svg
+    points = [
+        tuple(map(float, pair)) for pair in re.findall(r"(-?[\d.]+) (-?[\d.]+)", up[up.index(' d="') :])
+    ]
+    highest = min(y for _, y in points)  # in SVG the smallest
+    assert len({x for x, y in points if y == highest}) == 1
+    assert len({x for x, y in points if y > highest}) == 2
+
+
 def test_what_is_drawn_takes_its_colours_from_the_page(comparison):
     for chart in (*pareto_charts(comparison), *use_charts(comparison), *bits_charts(comparison)):
         left = set(re.findall(r": (#[0-9a-f]{3,6})\b", picture(chart)))
@@ -170,6 +182,17 @@ def test_a_name_with_dollars_is_no_formula(make_run, tmp_path):
     runs = [f"$\\frac{{{n}$ _x={make_run(str(n), sparsity=n / 9, rtl=YOSYS)}" for n in range(2)]
     assert "$\\frac{0$ _x" in picture(next(pareto_charts(compare(runs))))
     write_comparison(compare(runs), tmp_path / "c.png")
+
+
+def test_the_best_is_said_to_be_uncertain_where_it_is(make_run):
+    right = np.ones(359, dtype=bool)
+    runs = []
+    for name, wrong in (("good", 5), ("near", 8), ("far", 60)):
+        mine = right.copy()
+        mine[:wrong] = False
+        runs.append(make_run(name, accuracy=mine.mean(), right=mine, sparsity=wrong / 100))
+    words = " ".join(Page(render_page(compare(runs))).words)
+    assert "good; 1 of 2 others within error" in words
 
 
 def test_nothing_to_draw_is_said(make_build, tmp_path):
