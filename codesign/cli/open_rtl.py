@@ -37,7 +37,7 @@ def rtl(
     from codesign.rtl import RtlProject, synthesise, write_rtl
     from codesign.rtl.estimate import LIMIT_MINUTES
     from codesign.terminal import TerminalProgress, say, show_tables
-    from codesign.verification.own_rtl import OWN_RTL
+    from codesign.verification.rungs import OWN_RTL
 
     project = open_project(folder / PROJECT if is_run(folder) else folder)
     with TerminalProgress() as progress:

@@ -113,10 +113,11 @@ class Mark:
         """The marker by itself, for the text of a page."""
         from matplotlib.markers import MarkerStyle
         from matplotlib.path import Path as Outline
+        from matplotlib.transforms import Affine2D
 
         style = MarkerStyle(self.marker)
         # matplotlib's y goes upwards, that of SVG downwards
-        outline = style.get_path().transformed(style.get_transform().scale(1, -1))
+        outline = style.get_path().transformed(style.get_transform() + Affine2D().scale(1, -1))
         pieces = []
         for points, code in outline.iter_segments(curves=True):
             letter = {Outline.MOVETO: "M", Outline.LINETO: "L", Outline.CURVE3: "Q", Outline.CURVE4: "C"}.get(

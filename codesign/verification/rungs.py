@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from codesign.emulation import emulate
-from codesign.errors import ReportMissingError, SettingsError
+from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.csim import run_csim
 from codesign.hls.project import HlsProject
 from codesign.hls.runner_marker import read_marker
 from codesign.hls.testbench import read_outputs, read_vectors
-from codesign.rtl.project import RtlProject
+from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.simulate import interpret, simulate
 from codesign.verification.ladder import Compute, Partial
-from codesign.verification.own_rtl import find_own_rtl, own_rtl
+
+OWN_RTL = "build_rtl"
+"""The folder below a project; not part of its manifest."""
 
 RtlOf = Callable[[HlsProject], RtlProject]
 """Gives the open RTL of a project, or raises why there is none."""
@@ -87,7 +90,7 @@ def ladder_rungs(
     asked
         Words of `RUNG_NAMES`; ``None`` for all, of which those that nothing was built for yet are skipped.
     rtl
-        The open RTL. By default the project's own one (`codesign.verification.own_rtl`): for `asked` it is written
+        The open RTL. By default the project's own one (`OWN_RTL` below it): for `asked` it is written
         if need be, else it is taken only if it is there.
 
     Raises
@@ -99,6 +102,48 @@ def ladder_rungs(
     if unknown:
         raise SettingsError(f"there is no rung {unknown[0]!r}; there are {', '.join(RUNG_NAMES)}")
     if rtl is None:
-        rtl = find_own_rtl if asked is None else own_rtl
+        rtl = find_rtl if asked is None else ensure_rtl
     every = {**RUNGS, **rtl_rungs(rtl), RUNG_NAMES["cosim"]: cosim}
     return {name: every[name] for word, name in RUNG_NAMES.items() if asked is None or word in asked}
+
+
+def ensure_rtl(project: HlsProject) -> RtlProject:
+    """The project's open RTL, written first if it is not there or is of another network, part or clock.
+
+    Raises
+    ------
+    ConversionError
+        If the network cannot become RTL.
+    """
+    folder = project.folder / OWN_RTL
+    with contextlib.suppress(StaleProjectError):  # what is missing or damaged is written again
+        rtl = open_rtl(folder)
+        if _belongs_to(rtl, project):
+            return rtl
+    target = project.target
+    return write_rtl(
+        project.graph(), folder, clock_period_ns=target.clock_period_ns, part=target.part, overwrite=True
+    )
+
+
+def find_rtl(project: HlsProject) -> RtlProject:
+    """The project's open RTL if it is there.
+
+    Raises
+    ------
+    ReportMissingError
+        If it is not, or is of another network, part or clock.
+    """
+    folder = project.folder / OWN_RTL
+    how = f"codesign rtl {project.folder} writes it"
+    if not folder.exists():
+        raise ReportMissingError(f"no open RTL was written; {how}")
+    rtl = open_rtl(folder)
+    if not _belongs_to(rtl, project):
+        raise ReportMissingError(f"the open RTL in {folder} is of another network or target; {how}")
+    return rtl
+
+
+def _belongs_to(rtl: RtlProject, project: HlsProject) -> bool:
+    target = (project.target.part, project.target.clock_period_ns)
+    return rtl.graph_digest == project.graph().digest and (rtl.part, rtl.clock_period_ns) == target

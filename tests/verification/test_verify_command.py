@@ -20,7 +20,7 @@ from codesign.hls.runner import run_plan
 from codesign.hls.testbench import read_vectors
 from codesign.rtl import open_rtl
 from codesign.verification import ladder_rungs, verify_project
-from codesign.verification.own_rtl import OWN_RTL, find_own_rtl, own_rtl
+from codesign.verification.rungs import OWN_RTL, ensure_rtl, find_rtl
 
 FAKE_TOOLS = Path(__file__).parents[1] / "fake_tools" / "bin"
 
@@ -34,7 +34,7 @@ def case():
 def right(case, tmp_path_factory):
     """A project with its open RTL."""
     project = case.project(tmp_path_factory.mktemp("right") / "project")
-    own_rtl(project)
+    ensure_rtl(project)
     return project.folder
 
 
@@ -160,17 +160,17 @@ def test_rtl_of_another_network_or_target_is_never_compared(copy, right, tmp_pat
     project = open_project(copy)
     other = small_case(seed=4, n=10).project(tmp_path / "other")
     shutil.rmtree(copy / OWN_RTL)
-    shutil.copytree(own_rtl(other).folder, copy / OWN_RTL)
+    shutil.copytree(ensure_rtl(other).folder, copy / OWN_RTL)
     with pytest.raises(ReportMissingError) as caught:
-        find_own_rtl(project)
+        find_rtl(project)
     assert str(caught.value) == (
         f"the open RTL in {copy / OWN_RTL} is of another network or target; codesign rtl {copy} writes it"
     )
-    assert own_rtl(project).graph_digest == project.graph().digest != other.graph().digest
+    assert ensure_rtl(project).graph_digest == project.graph().digest != other.graph().digest
     next((copy / OWN_RTL).rglob("*.v")).write_text("")
     with pytest.raises(StaleProjectError):
-        find_own_rtl(project)
-    assert own_rtl(project).digest == open_rtl(right / OWN_RTL).digest
+        find_rtl(project)
+    assert ensure_rtl(project).digest == open_rtl(right / OWN_RTL).digest
 
 
 @pytest.mark.parametrize("words", ["csynth", "emulation,verilog"])
