@@ -24,7 +24,7 @@ ALLOWED = {
     "settings_learning": {"settings_base"},
     "settings": {*BASE, "settings_base", "settings_learning"},
     "data": {*BASE, "settings"},
-    "networks": {*BASE, "settings", "cost"},
+    "networks": {*BASE, "settings", "cost", "emulation"},
     "affine": {*BASE, "networks"},
     "training": {*BASE, "settings", "data", "networks", "cost"},
     "compression": {*BASE, "settings", "data", "networks", "affine", "training", "cost", "hls", "emulation"},
@@ -65,6 +65,8 @@ ALLOWED = {
 NARROW = {
     # the plain LayerShape
     ("networks", "cost"): {"layer_shape"},
+    # the tables that the C++ fills, for the layers that look up in them
+    ("networks", "emulation"): {"tables"},
     # the values of a converted graph; for the scan also how to convert one, for the open RTL the compiler
     ("emulation", "hls"): {"graph"},
     ("compression", "hls"): {"graph", "convert"},

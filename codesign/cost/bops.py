@@ -114,7 +114,7 @@ def bops_of(
     Parameters
     ----------
     shapes
-        Its layers (`codesign.networks.shapes.layer_shapes` reads them from a model).
+        Its layers (`codesign.networks.shapes.layer_shapes` reads them from a network).
     precision
         The formats; widths count the sign bit. Where weights have widths of their own, the mean of those above 0.
     kernels

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.layers import BY_KIND, kinds
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import DataError, SettingsError
 
-LayerKind = Literal["dense", "conv1d", "conv2d", "depthwise_conv2d"]
+KINDS = kinds("product")
+"""The kinds of layers that multiply by constants."""
 
 INPUT = "<input>"
 """Stands among `LayerShape.sources` for the network's input; no layer can have this name."""
@@ -36,7 +37,7 @@ class LayerShape:
     output_positions
         How often the kernel is applied to one sample: pixels of the output, 1 for a dense layer on a vector.
     groups
-        Parts that do not mix; `n_inputs` for a depthwise convolution.
+        Parts that do not mix; `n_inputs` where each channel has a kernel of its own.
     sources
         The layers whose `result` formats the values that it reads have, `INPUT` for the network's input;
         more than one after a concatenation.
@@ -45,6 +46,8 @@ class LayerShape:
     shared
         Whether anything besides the layers that name it, or its activations, among their `sources` reads its
         result: an addition, an average, the network's output.
+    in_order
+        Whether its input channels are those of its source, repeated: not behind a permutation of axes.
 
     Raises
     ------
@@ -53,7 +56,7 @@ class LayerShape:
     """
 
     name: str
-    kind: LayerKind
+    kind: str
     n_inputs: int
     n_outputs: int
     kernel_size: int = 1
@@ -62,12 +65,11 @@ class LayerShape:
     sources: tuple[str, ...] = (INPUT,)
     activations: tuple[str, ...] = ()
     shared: bool = False
+    in_order: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(LayerKind):
-            raise SettingsError(
-                f"{self.name}.kind must be one of {', '.join(get_args(LayerKind))}, not {self.kind!r}"
-            )
+        if self.kind not in KINDS:
+            raise SettingsError(f"{self.name}.kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
         for size in ("n_inputs", "n_outputs", "kernel_size", "output_positions", "groups"):
             value = getattr(self, size)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
@@ -78,6 +80,11 @@ class LayerShape:
             )
         if not self.sources:
             raise SettingsError(f"{self.name}.sources must name at least one layer or INPUT, not ()")
+
+    @property
+    def per_channel(self) -> bool:
+        """Whether each channel has a kernel of its own."""
+        return BY_KIND[self.kind].per_channel
 
     @property
     def fan_in(self) -> int:
@@ -125,7 +132,7 @@ def matrices(shape: LayerShape, kernel: np.ndarray) -> Iterator[np.ndarray]:
         The layer.
     kernel
         `(n_inputs, n_outputs)` dense; `(*window, n_inputs / groups, n_outputs)` a convolution;
-        `(*window, n_inputs, multiplier)` a depthwise convolution.
+        `(*window, n_inputs, multiplier)` a depthwise convolution; `(n_inputs,)` a scale.
 
     Yields
     ------
@@ -133,7 +140,7 @@ def matrices(shape: LayerShape, kernel: np.ndarray) -> Iterator[np.ndarray]:
         Shape `(fan_in, n_outputs / groups)`.
     """
     per_group = shape.n_outputs // shape.groups
-    if shape.kind == "depthwise_conv2d":
+    if shape.per_channel:
         by_channel = kernel.reshape(shape.kernel_size, shape.n_inputs, per_group)
         yield from (by_channel[:, channel] for channel in range(shape.n_inputs))
     else:

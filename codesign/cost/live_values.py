@@ -54,7 +54,7 @@ def input_limits(shape: LayerShape, reads: FixedPoint, known: Mapping[str, Limit
     known
         Limits by source, as `result_limits` gives them. Channels repeat when a convolution's output is flattened.
     """
-    limits = known.get(shape.sources[0]) if len(shape.sources) == 1 else None
+    limits = known.get(shape.sources[0]) if len(shape.sources) == 1 and shape.in_order else None
     if limits is None or shape.n_inputs % len(limits):
         return np.tile(np.array(reads.code_limits), (shape.n_inputs, 1))
     return np.tile(limits, (shape.n_inputs // len(limits), 1))
@@ -87,13 +87,14 @@ def result_formats(shape: LayerShape, precision: PrecisionMap) -> dict[str, Fixe
 
 
 def _one_source(reader: LayerShape, shape: LayerShape) -> bool:
-    return len(reader.sources) == 1 and reader.sources != (INPUT,) and reader.n_inputs % shape.n_outputs == 0
+    one = len(reader.sources) == 1 and reader.sources != (INPUT,) and reader.in_order
+    return one and reader.n_inputs % shape.n_outputs == 0
 
 
 def _used_inputs(reader: LayerShape, codes: np.ndarray, used: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which input channels of `reader` reach one of its used outputs, shape `(n_inputs,)`."""
     per_group = reader.n_outputs // reader.groups
-    if reader.kind == "depthwise_conv2d":
+    if reader.per_channel:
         weights = codes.reshape(reader.kernel_size, reader.n_inputs, per_group) != 0
         return (weights & used.reshape(reader.n_inputs, per_group)).any(axis=(0, 2))
     channels = reader.n_inputs // reader.groups

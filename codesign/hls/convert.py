@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Strategy, Target
 from codesign.errors import ConversionError, SettingsError
-from codesign.hls.keras_padding import register_zero_padding
+from codesign.hls.keras_layers import register_layers
 from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, legal_reuse_factors, shape_of
 
 if TYPE_CHECKING:
@@ -88,6 +88,9 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
             "ReuseFactor": chosen.reuse_factor or choices.reuse_factor,
             "Strategy": _NAMES[strategy],
         }
+        if _looks_up(layer):
+            # the entries are the results: nothing is rounded twice
+            layers[layer.name]["table_t"] = types["result"]
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
         "Model": {
@@ -106,15 +109,33 @@ def _strategy_of(layer: Any, strategy: Strategy) -> Strategy:
     return strategy
 
 
+def _selu() -> Any:
+    from keras.activations import selu
+
+    return selu
+
+
+_PARAMETRIZED = ("LeakyReLU", "PReLU", "ELU")
+
+
+def _looks_up(layer: Any) -> bool:
+    """Whether a layer's C++ has a table."""
+    function = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    name = type(layer).__name__
+    return name == "ELU" or (name == "Activation" and function not in ("linear", "relu"))
+
+
 def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
-    if type(layer).__name__ == "InputLayer":
+    kind = type(layer).__name__
+    if kind == "InputLayer":
         return {"result": str(precision.input)}
     formats = precision.layers.get(layer.name, LayerPrecision())
     # a result without a format is the whole accumulator
     result = formats.result or formats.accum
     types = {"accum": str(formats.accum or "auto"), "result": str(result or "auto")}
     if formats.weight is not None:
-        types["weight"] = str(formats.weight)
+        weight = "param" if kind in _PARAMETRIZED else "scale" if kind == "Scale" else "weight"
+        types[weight] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
         types["bias"] = str(formats.bias or formats.weight)
     return types
@@ -143,6 +164,12 @@ def convert_graph(
     SettingsError
         For reuse factors that hls4ml would silently change, all together.
     """
+    selu = [layer.name for layer in model.layers if getattr(layer, "activation", None) is _selu()]
+    if selu and target.io_type == "io_stream":
+        raise ConversionError(
+            f"with io_stream hls4ml's C++ multiplies a SELU by a constant of its input's type, which is not the student's: "
+            f"{', '.join(selu)}; use io_parallel, or another activation"
+        )
     config = hls_config(model, precision, choices)
     distributed = [name for name, layer in config["LayerName"].items() if layer["Strategy"] == DISTRIBUTED]
     if distributed and importlib.util.find_spec("da4ml") is None:
@@ -196,7 +223,7 @@ def _converted(
 ) -> ModelGraph:
     import hls4ml
 
-    register_zero_padding()
+    register_layers()
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from codesign.core.precision_map import PrecisionMap
-from codesign.networks.description import ACTIVATION_KINDS, WEIGHT_KINDS, LayerSpec, Network
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.cost.layer_shape import hull
+from codesign.errors import ConversionError
+from codesign.networks.description import LayerSpec, Network
+from codesign.networks.hardware_layers import DepthwiseConv1D, FixedAverage, FixedLookup, FixedSlope, Scale
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
 
 
@@ -35,23 +39,14 @@ def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
     """
     import qkeras
 
+    formats = value_formats(network, precision)
+
     def make(layer: LayerSpec) -> Any:
-        if layer.kind in WEIGHT_KINDS:
-            formats = precision[layer.name]
-            kernel = "depthwise_quantizer" if layer.kind == "depthwise_conv2d" else "kernel_quantizer"
-            quantizers = {kernel: qkeras_bits(formats.weight)}
-            if "bias" in layer.weights:
-                quantizers["bias_quantizer"] = qkeras_bits(formats.bias)
-            return _weight_layer(layer, _quantized_kinds(qkeras)[layer.kind], **quantizers)
-        if layer.kind == "relu":
-            return qkeras.QActivation(qkeras_relu(precision[layer.name].result), name=layer.name)
-        if layer.kind == "linear":
-            return qkeras.QActivation(qkeras_bits(precision[layer.name].result), name=layer.name)
-        return _float_layer(layer)
+        return _quantized_layer(layer, precision, [formats[name] for name in layer.inputs])
 
     def begin(layer: LayerSpec) -> LayerSpec:
         formats = precision.layers.get(layer.name)
-        if layer.kind not in WEIGHT_KINDS or formats is None or formats.weight_widths is None:
+        if layer.row.role != "product" or formats is None or formats.weight_widths is None:
             return layer
         return layer.with_weights(kernel=formats.on_grid(layer.weights["kernel"], layer.name))
 
@@ -91,7 +86,7 @@ def _build(network: Network, make: Callable[[LayerSpec], Any], grid: Any = None)
                 tensors[layer.name] = grid(tensor)
         else:
             inputs = [tensors[name] for name in layer.inputs]
-            tensors[layer.name] = make(layer)(inputs if layer.kind in ("add", "concatenate") else inputs[0])
+            tensors[layer.name] = make(layer)(inputs if layer.row.many else inputs[0])
     model = keras.Model(source, tensors[network.output.name], name=network.name)
     write_weights(network, model)
     return model
@@ -113,55 +108,128 @@ def kernel_variable(built: Any) -> Any:
     return built.depthwise_kernel if hasattr(built, "depthwise_kernel") else built.kernel
 
 
-def _weight_layer(layer: LayerSpec, make: Callable[..., Any], **options: Any) -> Any:
+def _weight_options(layer: LayerSpec) -> dict[str, Any]:
+    """What makes a layer with a kernel, Keras' or QKeras'."""
     kernel = layer.weights["kernel"]
-    options = {"name": layer.name, "use_bias": "bias" in layer.weights, **options}
+    options: dict[str, Any] = {"name": layer.name, "use_bias": "bias" in layer.weights}
+    if layer.kind == "scale":
+        return options
     if layer.kind == "dense":
-        return make(kernel.shape[-1], **options)
+        return {**options, "units": kernel.shape[-1]}
     options |= {"strides": tuple(layer.config["strides"]), "padding": layer.config["padding"]}
-    size = kernel.shape[: 1 if layer.kind == "conv1d" else 2]
-    if layer.kind == "depthwise_conv2d":
-        return make(kernel_size=size, **options)
-    return make(filters=kernel.shape[-1], kernel_size=size, **options)
-
-
-def _quantized_kinds(qkeras: Any) -> Mapping[str, Any]:
-    return {
-        "dense": qkeras.QDense,
-        "conv1d": qkeras.QConv1D,
-        "conv2d": qkeras.QConv2D,
-        "depthwise_conv2d": qkeras.QDepthwiseConv2D,
-    }
+    options["kernel_size"] = kernel.shape[:-2]
+    return options if layer.row.per_channel else {**options, "filters": kernel.shape[-1]}
 
 
 _FLOAT_LAYERS: Mapping[str, Any] = {
     "dense": keras.layers.Dense,
     "conv1d": keras.layers.Conv1D,
     "conv2d": keras.layers.Conv2D,
+    "depthwise_conv1d": keras.layers.DepthwiseConv1D,
     "depthwise_conv2d": keras.layers.DepthwiseConv2D,
+    "scale": Scale,
+    "leaky_relu": keras.layers.LeakyReLU,
+    "prelu": keras.layers.PReLU,
+    "elu": keras.layers.ELU,
     "batch_norm": keras.layers.BatchNormalization,
     "flatten": keras.layers.Flatten,
     "reshape": keras.layers.Reshape,
+    "permute": keras.layers.Permute,
     "zero_padding1d": keras.layers.ZeroPadding1D,
     "zero_padding2d": keras.layers.ZeroPadding2D,
+    "cropping1d": keras.layers.Cropping1D,
+    "cropping2d": keras.layers.Cropping2D,
+    "upsampling1d": keras.layers.UpSampling1D,
+    "upsampling2d": keras.layers.UpSampling2D,
     "max_pool1d": keras.layers.MaxPooling1D,
     "max_pool2d": keras.layers.MaxPooling2D,
     "average_pool1d": keras.layers.AveragePooling1D,
     "average_pool2d": keras.layers.AveragePooling2D,
     "add": keras.layers.Add,
+    "subtract": keras.layers.Subtract,
+    "multiply": keras.layers.Multiply,
+    "average": keras.layers.Average,
+    "maximum": keras.layers.Maximum,
+    "minimum": keras.layers.Minimum,
     "concatenate": keras.layers.Concatenate,
 }
 
 
 def _float_layer(layer: LayerSpec) -> Any:
-    if layer.kind in ACTIVATION_KINDS:
+    make = _FLOAT_LAYERS.get(layer.kind)
+    if make is None:
         # a keras.layers.ReLU would reach hls4ml 1.3 as a ReLU with a threshold of its own type
         return keras.layers.Activation(layer.kind, name=layer.name)
-    make = _FLOAT_LAYERS[layer.kind]
-    if layer.kind in WEIGHT_KINDS:
-        return _weight_layer(layer, make)
+    if layer.row.role == "product":
+        return make(**_weight_options(layer))
     config = {key: _tuples(value) for key, value in layer.config.items()}
+    if layer.kind == "upsampling1d":
+        (config["size"],) = config["size"]
     return make(name=layer.name, **config)
+
+
+def _quantized_layer(
+    layer: LayerSpec, precision: PrecisionMap, sources: Sequence[FixedPoint | None]
+) -> keras.layers.Layer:
+    """The layer that computes what the hardware computes, given the formats of what it reads."""
+    import qkeras
+
+    role = layer.row.role
+    own = precision[layer.name] if role in ("product", "point") else LayerPrecision()
+    if layer.kind == "scale":
+        bias = str(own.bias) if "bias" in layer.weights else None
+        return Scale(weight=str(own.weight), bias=bias, **_weight_options(layer))
+    if role == "product":
+        make = {
+            "dense": qkeras.QDense,
+            "conv1d": qkeras.QConv1D,
+            "conv2d": qkeras.QConv2D,
+            "depthwise_conv1d": DepthwiseConv1D,
+            "depthwise_conv2d": qkeras.QDepthwiseConv2D,
+        }[layer.kind]
+        quantizers = {
+            "depthwise_quantizer" if layer.row.per_channel else "kernel_quantizer": qkeras_bits(own.weight)
+        }
+        if "bias" in layer.weights:
+            quantizers["bias_quantizer"] = qkeras_bits(own.bias)
+        return make(**_weight_options(layer), **quantizers)
+    if role == "point":
+        if layer.kind in ("relu", "linear"):
+            quantizer = qkeras_relu if layer.kind == "relu" else qkeras_bits
+            return qkeras.QActivation(quantizer(own.result), name=layer.name)
+        if own.result is None or (layer.row.parameter and own.weight is None):
+            raise ConversionError(
+                f"layer {layer.name!r} ({layer.kind}) has no format for its result"
+                + (" or its parameter" if layer.row.parameter else "")
+                + " in the precision map; give it one"
+            )
+        parameter = str(own.weight) if layer.row.parameter else None
+        if layer.kind in ("leaky_relu", "prelu"):
+            return FixedSlope(
+                str(own.result), str(parameter), layer.config.get("negative_slope"), name=layer.name
+            )
+        alpha = layer.config.get("alpha", 1.0)
+        return FixedLookup(layer.kind, str(own.result), parameter, alpha, name=layer.name)
+    if layer.kind in ("average_pool1d", "average_pool2d"):
+        config = {key: _tuples(value) for key, value in layer.config.items()}
+        return FixedAverage(source=str(sources[0]), name=layer.name, **config)
+    return _float_layer(layer)
+
+
+def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedPoint | None]:
+    """The format of every layer's output; ``None`` where it is as wide as an accumulator."""
+    formats: dict[str, FixedPoint | None] = {}
+    for layer in network.layers:
+        given = [found for name in layer.inputs if (found := formats[name]) is not None]
+        own = precision.layers.get(layer.name)
+        match layer.row.role:
+            case "input":
+                formats[layer.name] = precision.input
+            case "move":
+                formats[layer.name] = hull(given) if len(given) == len(layer.inputs) else None
+            case _:
+                formats[layer.name] = own.result if own is not None else None
+    return formats
 
 
 def _tuples(value: Any) -> Any:

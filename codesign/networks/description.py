@@ -15,30 +15,16 @@ from typing import Any
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
+from codesign.core.layers import BY_KIND, LayerKind, kinds
 from codesign.errors import DataError
 
-WEIGHT_KINDS = ("dense", "conv1d", "conv2d", "depthwise_conv2d")
+WEIGHT_KINDS = kinds("product")
 """Kinds that multiply by constants: they have a `kernel` and may have a `bias`."""
 
-ACTIVATION_KINDS = ("relu", "linear")
+ACTIVATION_KINDS = kinds("point")
 """Kinds whose output is quantized in hardware: the points where a `result` format is chosen."""
 
-KINDS = (
-    "input",
-    *WEIGHT_KINDS,
-    *ACTIVATION_KINDS,
-    "batch_norm",
-    "flatten",
-    "reshape",
-    "zero_padding1d",
-    "zero_padding2d",
-    "max_pool1d",
-    "max_pool2d",
-    "average_pool1d",
-    "average_pool2d",
-    "add",
-    "concatenate",
-)
+KINDS = tuple(BY_KIND)
 
 
 @dataclass(frozen=True)
@@ -50,7 +36,7 @@ class LayerSpec:
     name
         Unique in the network; a C identifier, because hls4ml writes it into C++.
     kind
-        One of `KINDS`.
+        One of `codesign.core.layers`.
     inputs
         The names of the layers it reads.
     config
@@ -74,6 +60,11 @@ class LayerSpec:
             frozen[name] = array
         object.__setattr__(self, "weights", MappingProxyType(frozen))
         object.__setattr__(self, "config", MappingProxyType(dict(self.config)))
+
+    @property
+    def row(self) -> LayerKind:
+        """What its kind is."""
+        return BY_KIND[self.kind]
 
     def with_weights(self, **weights: np.ndarray) -> LayerSpec:
         """A copy with some weights replaced."""
@@ -142,6 +133,16 @@ class Network:
     def digest(self) -> str:
         """SHA-256 over structure and weights."""
         return json_digest([self._structure(), arrays_digest(self._arrays())])
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of one sample of every layer's output, by name."""
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer in self.layers:
+            weights = {key: array.shape for key, array in layer.weights.items()}
+            shapes[layer.name] = layer.row.shape(
+                layer.config, weights, [shapes[name] for name in layer.inputs]
+            )
+        return shapes
 
     def consumers(self, name: str) -> tuple[LayerSpec, ...]:
         """The layers that read the output of layer `name`."""

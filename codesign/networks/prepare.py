@@ -10,8 +10,6 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks.description import ACTIVATION_KINDS, WEIGHT_KINDS, LayerSpec, Network
 
-_WIDE = (*WEIGHT_KINDS, "add", "average_pool1d", "average_pool2d")
-
 
 def prepare_for_quantization(network: Network) -> Network:
     """Fold the batch normalisations, then make every quantization point an explicit layer.
@@ -22,58 +20,115 @@ def prepare_for_quantization(network: Network) -> Network:
 
 
 def fold_batch_norm(network: Network) -> Network:
-    """Fold each batch normalisation into the weight layer before it (Jacob et al. 2018, arXiv:1712.05877, eq. 14).
+    """Fold each normalisation into a layer that multiplies anyway (Jacob et al. 2018, arXiv:1712.05877, eq. 14).
+
+    Into the weight layer before it if only the normalisation reads that one; else into every weight layer behind it, where
+    nothing lies between that a constant does not pass (an activation, padding with zeros). One that cannot be folded stays
+    as a `scale`: a factor and a term for each channel. Constant scales of the inputs are folded likewise.
 
     Zeros of a kernel stay exactly zero: a channel is only scaled.
-
-    Raises
-    ------
-    ConversionError
-        For a normalisation that does not directly follow a weight layer which only it reads.
     """
-    layers = {layer.name: layer for layer in network.layers}
-    for norm in [layer for layer in network.layers if layer.kind == "batch_norm"]:
-        before = layers[norm.inputs[0]]
-        if before.kind not in WEIGHT_KINDS or len(network.consumers(before.name)) != 1:
-            raise ConversionError(
-                f"batch normalisation {norm.name!r} follows {before.name!r} ({before.kind}) and cannot be folded; "
-                "put it directly after a Dense or convolution whose output nothing else reads"
-            )
-        layers[before.name] = _folded(before, norm)
-        del layers[norm.name]
-        layers = {
-            name: replace(
-                layer, inputs=tuple(before.name if source == norm.name else source for source in layer.inputs)
-            )
-            for name, layer in layers.items()
-        }
-    return replace(network, layers=tuple(layers.values()))
+    network = network.map_layers(lambda layer: _as_scale(layer) if layer.kind == "batch_norm" else layer)
+    for name in [layer.name for layer in network.layers if layer.kind == "scale"]:
+        network = _folded(network, network[name])
+    return network
 
 
-def _folded(layer: LayerSpec, norm: LayerSpec) -> LayerSpec:
+def _as_scale(norm: LayerSpec) -> LayerSpec:
     weights = {name: array.astype(np.float64) for name, array in norm.weights.items()}
     scale = weights["gamma"] / np.sqrt(weights["variance"] + norm.config["epsilon"])
-    kernel = layer.weights["kernel"].astype(np.float64)
-    # a depthwise kernel (h, w, channels, 1) has its channels on the axis before the last
-    kernel = kernel * (scale[:, None] if layer.kind == "depthwise_conv2d" else scale)
-    bias = layer.weights.get("bias", np.zeros_like(scale)) - weights["mean"]
-    return layer.with_weights(
-        kernel=kernel.astype(np.float32), bias=(bias * scale + weights["beta"]).astype(np.float32)
+    return LayerSpec(
+        norm.name,
+        "scale",
+        norm.inputs,
+        weights={"kernel": scale, "bias": weights["beta"] - weights["mean"] * scale},
     )
+
+
+def _folded(network: Network, scale: LayerSpec) -> Network:
+    """The network without a scale if it can be folded into the layer before it or all layers behind it."""
+    before = network[scale.inputs[0]]
+    if before.row.role == "product" and len(network.consumers(before.name)) == 1:
+        folded = {before.name: _scaled_outputs(before, scale)}
+    else:
+        readers = _readers(network, scale)
+        if readers is None:
+            return network
+        folded = {name: _scaled_inputs(network[name], scale) for name in readers}
+    layers = [folded.get(layer.name, layer) for layer in network.layers if layer.name != scale.name]
+    moved = [
+        replace(layer, inputs=tuple(before.name if name == scale.name else name for name in layer.inputs))
+        for layer in layers
+    ]
+    return replace(network, layers=tuple(moved))
+
+
+def _readers(network: Network, scale: LayerSpec) -> list[str] | None:
+    """The weight layers behind a scale that can take it; ``None`` if anything else reads it."""
+    readers: list[str] = []
+    ends = list(network.consumers(scale.name))
+    if not ends:
+        return None
+    while ends:
+        layer = ends.pop()
+        shifts = bool(scale.weights.get("bias", np.zeros(1)).any())
+        if layer.row.role == "product" and not (shifts and layer.config.get("padding") == "same"):
+            readers.append(layer.name)
+        elif layer.kind == "flatten" and network.consumers(layer.name):
+            ends += network.consumers(layer.name)
+        else:
+            return None
+    return readers
+
+
+def _scaled_outputs(layer: LayerSpec, scale: LayerSpec) -> LayerSpec:
+    factor, term = _constants(scale)
+    kernel = layer.weights["kernel"].astype(np.float64)
+    # a depthwise kernel (*window, channels, 1) has its channels on the axis before the last
+    by_channel = factor[:, None] if layer.row.per_channel and kernel.ndim > 1 else factor
+    bias = layer.weights.get("bias", np.zeros_like(factor)).astype(np.float64)
+    return layer.with_weights(kernel=kernel * by_channel, bias=bias * factor + term)
+
+
+def _scaled_inputs(layer: LayerSpec, scale: LayerSpec) -> LayerSpec:
+    factor, term = _constants(scale)
+    kernel = layer.weights["kernel"].astype(np.float64)
+    axis = -1 if kernel.ndim == 1 else -2
+    # behind a flattened image the channels repeat along the axis
+    factor, term = (np.tile(values, kernel.shape[axis] // len(values)) for values in (factor, term))
+    by_row = factor if kernel.ndim == 1 else factor[:, None]
+    constant = kernel * (term if kernel.ndim == 1 else term[:, None])
+    if layer.row.per_channel:
+        constant = constant.reshape(-1, kernel.shape[axis]).sum(axis=0)
+    else:
+        constant = constant.reshape(-1, kernel.shape[-1]).sum(axis=0)
+    bias = layer.weights.get("bias")
+    weights = {"kernel": kernel * by_row}
+    if bias is not None or constant.any():
+        weights["bias"] = constant + (0 if bias is None else bias)
+    return layer.with_weights(**weights)
+
+
+def _constants(scale: LayerSpec) -> tuple[np.ndarray, np.ndarray]:
+    factor = scale.weights["kernel"].astype(np.float64)
+    return factor, scale.weights.get("bias", np.zeros_like(factor)).astype(np.float64)
 
 
 def add_quantization_points(network: Network) -> Network:
     """Put a `linear` layer, named ``<layer>_out``, where a wide result would reach another layer unquantized.
 
-    The results of weight layers, average pools and additions are as wide as their accumulators; unless only ReLUs
+    The results of weight layers, averages and additions are as wide as their accumulators; unless only activations
     read it, or it is the network's output, the next layer would multiply with those bits.
     """
     taken = {layer.name for layer in network.layers}
     points = {
         layer.name: _free(f"{layer.name}_out", taken)
         for layer in network.layers
-        if layer.kind in _WIDE
-        and any(user.kind not in ACTIVATION_KINDS for user in network.consumers(layer.name))
+        if layer.row.needs_point
+        and any(
+            user.kind != "linear" if layer.row.inexact else user.kind not in ACTIVATION_KINDS
+            for user in network.consumers(layer.name)
+        )
     }
     layers: list[LayerSpec] = []
     for layer in network.layers:

@@ -127,7 +127,7 @@ def test_a_shape_that_cannot_be_is_refused():
         ({"sources": ()}, "l.sources must name at least one layer or INPUT, not ()"),
         (
             {"kind": "conv3d"},
-            "l.kind must be one of dense, conv1d, conv2d, depthwise_conv2d, not 'conv3d'",
+            "l.kind must be one of dense, conv1d, conv2d, depthwise_conv1d, depthwise_conv2d, scale, not 'conv3d'",
         ),
     ]:
         with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):

@@ -107,7 +107,53 @@ def norm_after_relu() -> keras.Model:
             keras.Input((4,)),
             layers.Dense(3, activation="relu", name="fc"),
             layers.BatchNormalization(name="norm"),
+            layers.Dense(2, use_bias=False),
         ]
+    )
+
+
+def norm_before_flatten() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((6, 2)),
+            layers.Conv1D(3, 2, activation="relu"),
+            layers.BatchNormalization(name="norm"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
+
+
+def norm_between_convolutions() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            layers.Conv2D(3, 2, activation="relu"),
+            layers.BatchNormalization(name="norm"),
+            layers.Conv2D(2, 2, strides=2),
+        ]
+    )
+
+
+def norm_before_depthwise() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((6, 6, 2)), layers.BatchNormalization(name="norm"), layers.DepthwiseConv2D(3)]
+    )
+
+
+def norm_at_the_end() -> keras.Model:
+    return keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Dense(3, activation="relu", name="fc"),
+            layers.BatchNormalization(name="norm"),
+        ]
+    )
+
+
+def norm_before_padding() -> keras.Model:
+    return keras.Sequential(
+        [keras.Input((6, 2)), layers.BatchNormalization(name="norm"), layers.Conv1D(3, 3, padding="same")]
     )
 
 
@@ -117,22 +163,19 @@ def norm_beside_another_user() -> keras.Model:
     return keras.Model(given, layers.Add()([dense, layers.BatchNormalization(name="norm")(dense)]))
 
 
-@pytest.mark.parametrize(
-    ("make", "before"),
-    [
-        (norm_first, "'features' (input)"),
-        (norm_after_relu, "'fc_relu' (relu)"),
-        (norm_beside_another_user, "'fc' (dense)"),
-    ],
-)
-def test_a_normalisation_that_cannot_be_folded_is_named(make: object, before: str) -> None:
-    network = describe(make())  # type: ignore[operator]
-    with pytest.raises(ConversionError) as caught:
-        fold_batch_norm(network)
-    assert str(caught.value) == (
-        f"batch normalisation 'norm' follows {before} and cannot be folded; put it directly after a Dense or "
-        "convolution whose output nothing else reads"
-    )
+FOLDED = (norm_first, norm_after_relu, norm_before_flatten, norm_between_convolutions, norm_before_depthwise)
+KEPT = (norm_at_the_end, norm_before_padding, norm_beside_another_user)
+
+
+@pytest.mark.parametrize("make", [*FOLDED, *KEPT])
+def test_a_normalisation_goes_into_what_is_behind_it_or_stays_as_a_scale(make: object) -> None:
+    network = describe(randomized(make(), 3))  # type: ignore[operator]
+    folded = fold_batch_norm(network)
+    assert [layer.kind for layer in folded.layers].count("scale") == (make in KEPT)
+    assert not any(layer.kind == "batch_norm" for layer in folded.layers)
+    x = inputs(network, 50)
+    before, after = (predict_logits(build_float(n), x) for n in (network, folded))
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-4 * np.abs(before).max())
 
 
 @pytest.mark.parametrize("name", MODELS)

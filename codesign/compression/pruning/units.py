@@ -10,10 +10,6 @@ import numpy as np
 from codesign.compression.pruning.targets import SkipReason
 from codesign.networks.description import LayerSpec, Network
 
-_PASSING = ("relu", "linear", "max_pool1d", "max_pool2d", "average_pool1d", "average_pool2d", "flatten")
-_PADDING = ("zero_padding1d", "zero_padding2d")
-_READING = ("dense", "conv1d", "conv2d")
-
 
 @dataclass(frozen=True)
 class Units:
@@ -48,7 +44,7 @@ def units_of(network: Network, name: str) -> Units | SkipReason:
         A layer with weights.
     """
     layer = network[name]
-    if layer.kind == "depthwise_conv2d":
+    if layer.row.per_channel:
         return SkipReason.DEPTHWISE
     along: list[str] = []
     readers: list[str] = []
@@ -59,17 +55,16 @@ def units_of(network: Network, name: str) -> Units | SkipReason:
         if not consumers:
             return SkipReason.OUTPUT
         for consumer in consumers:
-            if consumer.kind in _READING:
-                readers.append(consumer.name)
-                continue
-            if consumer.kind in ("add", "concatenate"):
-                return SkipReason.SHARED
-            if consumer.kind == "reshape":
-                return SkipReason.RESHAPED
-            if consumer.kind in ("batch_norm", "depthwise_conv2d"):
-                along.append(consumer.name)
-            elif consumer.kind not in _PASSING + _PADDING:
-                raise ValueError(f"unknown kind {consumer.kind!r}")
+            match consumer.row.units:
+                case "reads":
+                    readers.append(consumer.name)
+                    continue
+                case "mixes":
+                    return SkipReason.SHARED
+                case "reshapes":
+                    return SkipReason.RESHAPED
+                case "along":
+                    along.append(consumer.name)
             open_ends.append(consumer)
     return Units(name, layer.weights["kernel"].shape[-1], tuple(along), tuple(readers))
 
@@ -116,10 +111,9 @@ def _remove(network: Network, name: str, indices: np.ndarray) -> Network:
         if layer.name == name:
             return layer.with_weights(**{key: array[..., stays] for key, array in layer.weights.items()})
         if layer.name in units.along:
-            depthwise = layer.kind == "depthwise_conv2d"
             return layer.with_weights(
                 **{
-                    key: _kept(array, -2 if depthwise and key == "kernel" else -1, stays, units.count)
+                    key: _kept(array, -2 if key == "kernel" and array.ndim > 1 else -1, stays, units.count)
                     for key, array in layer.weights.items()
                 }
             )

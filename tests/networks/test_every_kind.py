@@ -1,0 +1,260 @@
+"""Every kind of layer: the quantized student computes what the hardware computes, to the last bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.layers import LAYERS
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.target import Target
+from codesign.emulation import Emulator
+from codesign.errors import ConversionError
+from codesign.hls.convert import HardwareChoices, convert_graph
+from codesign.hls.graph import read_graph
+from codesign.hls.project import write_project
+from codesign.networks.build import build_float, build_quantized
+from codesign.networks.description import LayerSpec, Network
+from codesign.networks.logits import predict_logits
+from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.verification import compare, ladder_rungs
+
+_random = np.random.default_rng(0)
+
+
+def values(*shape: int) -> np.ndarray:
+    return _random.normal(0, 0.6, shape)
+
+
+def given(*shape: int) -> LayerSpec:
+    return LayerSpec("x", "input", (), {"shape": list(shape)})
+
+
+def dense(name: str, source: str, n_in: int, n_out: int) -> LayerSpec:
+    return LayerSpec(name, "dense", (source,), weights={"kernel": values(n_in, n_out), "bias": values(n_out)})
+
+
+def conv(name: str, kind: str, source: str, *kernel: int, padding: str = "valid", bias: int = 0) -> LayerSpec:
+    weights = {"kernel": values(*kernel), **({"bias": values(bias)} if bias else {})}
+    strides = [1] * (len(kernel) - 2)
+    return LayerSpec(name, kind, (source,), {"strides": strides, "padding": padding}, weights)
+
+
+def norm(source: str, channels: int) -> LayerSpec:
+    weights = {name: values(channels) for name in ("gamma", "beta", "mean")}
+    weights["variance"] = np.abs(values(channels)) + 0.5
+    return LayerSpec("norm", "batch_norm", (source,), {"epsilon": 1e-3, "momentum": 0.9}, weights)
+
+
+def activation(kind: str, **config: float) -> Network:
+    weights = {"alpha": values(6)} if kind == "prelu" else {}
+    act = LayerSpec("act", kind, ("first",), config, weights)
+    return Network((given(8), dense("first", "x", 8, 6), act, dense("out", "act", 6, 3)))
+
+
+def two(kind: str) -> Network:
+    config, size = ({"axis": -1}, 12) if kind == "concatenate" else ({}, 6)
+    merged = LayerSpec("merged", kind, ("one", "two"), config)
+    return Network(
+        (given(8), dense("one", "x", 8, 6), dense("two", "x", 8, 6), merged, dense("out", "merged", size, 3))
+    )
+
+
+def moved(kind: str, size: int, *shape: int, **config: object) -> Network:
+    """An image or a sequence behind a convolution and a rectifier, then the layer."""
+    rank = len(shape) - 1
+    first = conv("first", f"conv{rank}d", "x", *[3] * rank, shape[-1], 4, padding="same", bias=4)
+    between = LayerSpec("between", kind, ("relu",), config)
+    flat = LayerSpec("flat", "flatten", ("between",))
+    relu = LayerSpec("relu", "relu", ("first",))
+    return Network((given(*shape), first, relu, between, flat, dense("out", "flat", size, 3)))
+
+
+POOL = {"pool_size": [2], "strides": [2], "padding": "valid"}
+POOL2 = {"pool_size": [3, 3], "strides": [3, 3], "padding": "valid"}
+
+NETWORKS = {
+    **{
+        kind: activation(kind)
+        for kind in ("relu", "tanh", "sigmoid", "softplus", "softsign", "selu", "prelu")
+    },
+    "leaky_relu": activation("leaky_relu", negative_slope=0.3),
+    "elu": activation("elu", alpha=0.7),
+    **{
+        kind: two(kind)
+        for kind in ("add", "subtract", "multiply", "average", "maximum", "minimum", "concatenate")
+    },
+    "permute": moved("permute", 40, 10, 3, dims=[2, 1]),
+    "reshape": moved("reshape", 40, 10, 3, target_shape=[5, 8]),
+    "max_pool1d": moved("max_pool1d", 20, 10, 3, **POOL),
+    "max_pool2d": moved("max_pool2d", 16, 6, 6, 2, **POOL2),
+    "average_pool1d": moved("average_pool1d", 8, 10, 3, **{**POOL, "pool_size": [5], "strides": [5]}),
+    "average_pool2d": moved("average_pool2d", 16, 6, 6, 2, **POOL2),
+    "zero_padding1d": moved("zero_padding1d", 52, 10, 3, padding=[1, 2]),
+    "zero_padding2d": moved("zero_padding2d", 224, 6, 6, 2, padding=[[1, 0], [2, 0]]),
+    "dense per step": Network(
+        (
+            given(5, 4),
+            dense("first", "x", 4, 6),
+            LayerSpec("relu", "relu", ("first",)),
+            LayerSpec("flat", "flatten", ("relu",)),
+            dense("out", "flat", 30, 3),
+        )
+    ),
+    "depthwise_conv1d": Network(
+        (
+            given(10, 3),
+            conv("first", "depthwise_conv1d", "x", 3, 3, 1, padding="same", bias=3),
+            LayerSpec("relu", "relu", ("first",)),
+            LayerSpec("flat", "flatten", ("relu",)),
+            dense("out", "flat", 30, 3),
+        )
+    ),
+    "depthwise_conv2d": Network(
+        (
+            given(5, 5, 2),
+            conv("first", "depthwise_conv2d", "x", 3, 3, 2, 1),
+            LayerSpec("relu", "relu", ("first",)),
+            LayerSpec("flat", "flatten", ("relu",)),
+            dense("out", "flat", 18, 3),
+        )
+    ),
+    "scale": Network(
+        (
+            given(8),
+            dense("first", "x", 8, 6),
+            LayerSpec("relu", "relu", ("first",)),
+            norm("relu", 6),
+            LayerSpec("again", "relu", ("norm",)),
+            dense("out", "again", 6, 3),
+        )
+    ),
+    "average before relu": Network(
+        (
+            given(6, 6, 2),
+            conv("first", "conv2d", "x", 3, 3, 2, 3, bias=3),
+            LayerSpec("point", "linear", ("first",)),
+            LayerSpec(
+                "mean", "average_pool2d", ("point",), {**POOL2, "pool_size": [2, 2], "strides": [2, 2]}
+            ),
+            LayerSpec("relu", "relu", ("mean",)),
+            LayerSpec("flat", "flatten", ("relu",)),
+            dense("out", "flat", 12, 3),
+        )
+    ),
+    "concatenate another axis": Network(
+        (
+            given(4, 3),
+            conv("one", "conv1d", "x", 1, 3, 2),
+            conv("two", "conv1d", "x", 1, 3, 2),
+            LayerSpec("merged", "concatenate", ("one", "two"), {"axis": 1}),
+            LayerSpec("flat", "flatten", ("merged",)),
+            dense("out", "flat", 16, 3),
+        )
+    ),
+}
+NOT_EMULATED = {"cropping1d", "cropping2d", "upsampling1d", "upsampling2d"}
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    networks = [
+        each for network in NETWORKS.values() for each in (network, prepare_for_quantization(network))
+    ]
+    tried = {layer.kind for network in networks for layer in network.layers}
+    assert tried | NOT_EMULATED == {row.kind for row in LAYERS}
+
+
+def random_formats(network: Network, rng: np.random.Generator) -> PrecisionMap:
+    def fixed(least: int, most: int, integer: int, signed: bool = True) -> FixedPoint:
+        width = int(rng.integers(least, most, endpoint=True))
+        return FixedPoint(width, integer + signed, signed, "RND_CONV", "SAT")
+
+    formats = {}
+    for layer in network.layers:
+        if layer.row.role == "product":
+            bias = fixed(4, 6, 1) if "bias" in layer.weights else None
+            formats[layer.name] = LayerPrecision(fixed(4, 6, 1), bias)
+        elif layer.row.role == "point":
+            slope = fixed(6, 8, 1) if layer.row.parameter else None
+            result = fixed(4, 7, int(rng.integers(1, 3)), layer.row.signed)
+            formats[layer.name] = LayerPrecision(weight=slope, result=result)
+    return PrecisionMap(fixed(5, 7, 2), formats)
+
+
+def graph_of(network: Network, precision: PrecisionMap, io_type: str, folder: Path):
+    target = Target(io_type=io_type)  # type: ignore[arg-type]
+    network, precision = hardware_form(network, precision)
+    return convert_graph(build_float(network), precision, target, HardwareChoices(), folder), target
+
+
+def on_grid(precision: PrecisionMap, network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
+    low, high = precision.input.code_limits
+    codes = rng.integers(low, high, (n, *network.input_shape), endpoint=True)
+    return (codes * precision.input.step).astype(np.float32)
+
+
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_student_is_the_hardware(name: str, io_type: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(len(name))
+    network = NETWORKS[name]
+    prepared = prepare_for_quantization(network)
+    x = rng.normal(size=(20, *network.input_shape)).astype(np.float32)
+    before, after = (predict_logits(build_float(each), x) for each in (network, prepared))
+    np.testing.assert_allclose(after, before, atol=1e-4 * np.abs(before).max())
+    precision = random_formats(prepared, rng)
+    student = build_quantized(prepared, precision)
+    if name == "selu" and io_type == "io_stream":
+        with pytest.raises(ConversionError, match="use io_parallel, or another activation"):
+            graph_of(prepared, precision, io_type, tmp_path)
+        return
+    graph, _ = graph_of(prepared, precision, io_type, tmp_path)
+    x = on_grid(precision, prepared, 300, rng)
+    outputs = predict_logits(student, x)
+    assert len(np.unique(outputs)) > 20
+    np.testing.assert_array_equal(
+        outputs, np.asarray(Emulator.of(read_graph(graph)).run(x.astype(np.float64)))
+    )
+
+
+@pytest.mark.parametrize("name", ["elu", "prelu", "average_pool2d", "scale"])
+def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    prepared = prepare_for_quantization(NETWORKS[name])
+    precision = random_formats(prepared, rng)
+    student = build_quantized(prepared, precision)
+    x = on_grid(precision, prepared, 64, rng)
+    outputs = predict_logits(student, x)
+    student.save(tmp_path / "student.keras")
+    np.testing.assert_array_equal(
+        predict_logits(keras.models.load_model(tmp_path / "student.keras"), x), outputs
+    )
+    student.compile("sgd", "mse")
+    before = [np.array(weight) for weight in student.trainable_weights]
+    student.fit(x, outputs + 1, epochs=1, verbose=0)
+    changed = [not np.array_equal(a, b) for a, b in zip(before, student.trainable_weights, strict=True)]
+    assert all(changed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cpp_and_the_rtl_agree(name: str, io_type: str, seed: int, tmp_path: Path) -> None:
+    if name == "selu" and io_type == "io_stream":
+        pytest.skip("hls4ml's SELU is another one with io_stream")
+    rng = np.random.default_rng(100 * seed + len(name))
+    prepared = prepare_for_quantization(NETWORKS[name])
+    precision = random_formats(prepared, rng)
+    graph, target = graph_of(prepared, precision, io_type, tmp_path / "hls")
+    x = on_grid(precision, prepared, 1000, rng)
+    golden = predict_logits(build_quantized(prepared, precision), x)
+    project = write_project(graph, tmp_path / "hls", target, vectors=x[:20], golden=golden[:20])
+    rungs = ["emulation", "csim", *(["interpreter"] if io_type == "io_parallel" else [])]
+    table = compare(project, x, golden, rungs=ladder_rungs(rungs))
+    table.require_agreement()
+    table.require_run([rung.name for rung in table.rungs])
