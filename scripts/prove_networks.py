@@ -80,16 +80,17 @@ def random_formats(network: Network, rng: np.random.Generator, weights: Weights 
     two_bits = FixedPoint(2, 2, True, "RND_CONV", "SAT")
     formats = {}
     for layer in network.layers:
-        if "kernel" in layer.weights:
+        if layer.row.role == "product":
             kernel = (
                 two_bits
                 if weights in (binary, ternary)
                 else fixed(4, 7, int(rng.integers(0, 1, endpoint=True)))
             )
             formats[layer.name] = LayerPrecision(kernel, fixed(4, 7, 1) if "bias" in layer.weights else None)
-        elif layer.kind in ("relu", "linear"):
-            result = fixed(4, 7, int(rng.integers(1, 3, endpoint=True)), signed=layer.kind == "linear")
-            formats[layer.name] = LayerPrecision(result=result)
+        elif layer.row.role == "point":
+            result = fixed(4, 7, int(rng.integers(1, 3, endpoint=True)), signed=layer.row.signed)
+            slope = fixed(6, 8, 1) if layer.row.parameter else None
+            formats[layer.name] = LayerPrecision(weight=slope, result=result)
     return PrecisionMap(fixed(5, 8, int(rng.integers(1, 3, endpoint=True))), formats)
 
 

@@ -15,7 +15,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
-from codesign.networks.description import ACTIVATION_KINDS, Network
+from codesign.networks.description import ACTIVATION_KINDS, LayerSpec, Network
 
 INPUT = "input"
 """The name of the network's input among the tensors."""
@@ -188,8 +188,19 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             if layer.kind == "relu" and result.integer_bits < 0:
                 # QKeras' quantized_relu raises a whole 2 to its integer bits
                 result = replace(result, integer_bits=0)
-            layers[layer.name] = LayerPrecision(result=result)
+            slopes = _slopes_format(layer, result) if layer.row.parameter else None
+            layers[layer.name] = LayerPrecision(weight=slopes, result=result)
     return PrecisionMap(fit_format(ranges.input, widths.input, margin_bits), layers)
+
+
+_SLOPE_BITS = 8
+
+
+def _slopes_format(layer: LayerSpec, result: FixedPoint) -> FixedPoint:
+    """The format of what an activation multiplies by: as fine as its result, and a slope of 0.1 has three digits."""
+    names = {"leaky_relu": "negative_slope", "elu": "alpha"}
+    slopes = layer.weights["alpha"] if layer.weights else np.array(layer.config[names[layer.kind]])
+    return fit_format(_extremes(slopes), max(result.width, _SLOPE_BITS), signed=True)
 
 
 def nominal_precision(network: Network, bits: int = 8) -> PrecisionMap:
@@ -197,7 +208,7 @@ def nominal_precision(network: Network, bits: int = 8) -> PrecisionMap:
     unit, positive = Extremes(-1.0, 1.0), Extremes(0.0, 1.0)
     ranges = Ranges(
         unit,
-        {layer.name: positive if layer.kind == "relu" else unit for layer in network.activations},
+        {layer.name: unit if layer.row.signed else positive for layer in network.activations},
         {layer.name: unit for layer in network.weight_layers},
         {layer.name: unit for layer in network.weight_layers if "bias" in layer.weights},
     )

@@ -295,7 +295,7 @@ class _Descent:
     open: list[TensorName]
 
 
-def with_widths(widths: Widths, chosen: Mapping[TensorName, int]) -> Widths:
+def with_widths(widths: Widths, chosen: Mapping[Any, int]) -> Widths:
     """The widths with those of some tensors replaced."""
     weights, results, of_input = dict(widths.weights), dict(widths.results), widths.input
     for (layer, tensor), bits in chosen.items():
