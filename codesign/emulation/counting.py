@@ -16,7 +16,14 @@ from codesign.emulation.layers.softmax import LEGACY_TABLE
 from codesign.emulation.layers.step import Tallies
 from codesign.hls.graph import Node
 
-_WEIGHTS: Mapping[str, Tensor] = {"weight": "weight", "scale": "weight", "param": "weight", "bias": "bias"}
+_WEIGHTS: Mapping[str, Tensor] = {
+    "weight": "weight",
+    "recurrent_weight": "weight",
+    "scale": "weight",
+    "param": "weight",
+    "bias": "bias",
+    "recurrent_bias": "bias",
+}
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def _inferred(node: Node, nodes: Mapping[str, Node]) -> dict[str, FixedPoint]:
         raise ConversionError(
             f"the types inferred for {node.name} are too wide ({error}); give it explicit ones"
         ) from error
-    if kind in ("clone", "reshape", "transpose", "zero_padding_1d", "zero_padding_2d"):
+    if kind in ("clone", "reshape", "transpose", "resize") or kind.startswith(("zero_padding", "cropping")):
         return {"result": sources[0]}
     if kind == "prelu" or node.attributes.get("activation") == "thresholdedrelu":
         return {"param": sources[0]}

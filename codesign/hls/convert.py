@@ -177,6 +177,7 @@ def convert_graph(
             f"the strategy {DISTRIBUTED!r} of {', '.join(distributed)} needs the package da4ml; "
             "pip install 'da4ml>=0.5.2,<0.6', or choose another strategy"
         )
+    _refuse_what_changes(model)
     graph = _converted(model, config, target, folder)
     _check_reuse(graph, config, target)
     for note in unrolling_notes(graph, target):
@@ -187,6 +188,16 @@ def convert_graph(
             config["LayerName"][name]["Strategy"] = "latency"
         graph.codesign_with_weights = _converted(model, config, target, folder)
     return graph
+
+
+def _refuse_what_changes(model: keras.Model) -> None:
+    """Refuse what hls4ml converts into another computation without a word."""
+    for layer in model.layers:
+        if getattr(layer, "interpolation", "nearest") != "nearest":
+            raise ConversionError(
+                f"layer {layer.name!r} interpolates ({layer.interpolation}), and hls4ml would silently repeat the nearest "
+                "pixel; use interpolation='nearest'"
+            )
 
 
 def unrolling_notes(graph: ModelGraph, target: Target) -> tuple[str, ...]:

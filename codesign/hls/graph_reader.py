@@ -46,6 +46,9 @@ KINDS: Mapping[str, str] = {
     "GlobalPooling2D": "global_pooling_2d",
     "ZeroPadding1D": "zero_padding_1d",
     "ZeroPadding2D": "zero_padding_2d",
+    "Cropping1D": "cropping_1d",
+    "Cropping2D": "cropping_2d",
+    "Resize": "resize",
     "Merge": "merge",
     "Concatenate": "concatenate",
     "Reshape": "reshape",
@@ -53,12 +56,15 @@ KINDS: Mapping[str, str] = {
     "Clone": "clone",
     "Broadcast": "broadcast",
     "Transpose": "transpose",
+    "LSTM": "lstm",
+    "GRU": "gru",
 }
 """The supported hls4ml layer classes and the kind of node that each becomes."""
 
 ACTIVATIONS = (
     "linear",
     "relu",
+    "relu6",
     "sigmoid",
     "tanh",
     "softplus",
@@ -68,10 +74,16 @@ ACTIVATIONS = (
     "binary_tanh",
     "ternary_tanh",
 )
+RECURRENT_ACTIVATIONS = ("relu", "sigmoid", "tanh")
+_REASONS: Mapping[str, str] = {
+    "SimpleRNN": "hls4ml reads it, but has no C++ for it; use GRU or LSTM",
+    "TimeDistributed": "hls4ml's Keras 3 reader does not read its inner layer; put the layer there itself",
+}
 PRODUCTS = ("mult", "weight_binary", "weight_ternary")
 STRATEGIES = ("latency", "resource", "resource_unrolled")
 
 _CONVOLUTIONS = tuple(kind for kind in dict.fromkeys(KINDS.values()) if "conv" in kind)
+_RECURRENT = ("lstm", "gru")
 _COMMON = ("strategy", "reuse_factor")
 _WINDOW = (
     "data_format",
@@ -90,6 +102,9 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "pooling": (*_WINDOW, *_PADS, "n_in", "n_out", "n_filt", "pool_height", "pool_width", "pool_op",
                 "count_pad", "implementation"),
     "zero_padding": ("data_format", *_PADS, "in_height", "in_width", "out_height", "out_width", "n_chan"),
+    "cropping": ("data_format", "crop_top", "crop_left"),
+    "resize": ("data_format",),
+    "recurrent": (*_COMMON, "recurrent_reuse_factor", "activation", "recurrent_activation", "return_sequences", "table_size"),
     "merge": ("op",),
     "concatenate": ("op", "axis"),
     "transpose": ("perm",),
@@ -101,6 +116,7 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
     "activation": ("table",),
     "parametrized_activation": ("param", "table"),
     "hard_activation": ("slope", "shift"),
+    "recurrent": ("accum", "table"),
 }
 _SOFTMAX_TYPES = ("exp_table", "inv_table", "accum", "inv_inp", "inp_norm")
 _SOFTMAX_SIZES = (
@@ -157,11 +173,13 @@ def _faults(layer: Layer) -> Iterable[str]:
     kind = KINDS.get(layer.class_name)
     where = f"{layer.name} ({layer.class_name})"
     if kind is None:
-        yield f"{where}: the layer is not supported"
+        yield f"{where}: {_REASONS.get(layer.class_name, 'the layer is not supported')}"
         return
     activation = layer.get_attr("activation")
     if kind == "activation" and activation not in ACTIVATIONS:
-        yield f"{where}: activation {activation!r} is not supported"
+        yield f"{where}: activation {activation!r} is read by hls4ml, but its C++ has no such function"
+    if activation == "relu6" and layer.model.config.get_config_value("IOType") == "io_stream":
+        yield f"{where}: hls4ml's C++ has relu6 for io_parallel only"
     strategy = layer.get_attr("strategy")
     if strategy is not None and strategy not in STRATEGIES:
         yield f"{where}: strategy {strategy!r} is not supported; use one of {', '.join(STRATEGIES)}"
@@ -172,6 +190,10 @@ def _faults(layer: Layer) -> Iterable[str]:
         yield f"{where}: products of kind {product!r} are not supported; use fixed-point weights and inputs"
     if kind in _CONVOLUTIONS:
         yield from (f"{where}: {fault}" for fault in _convolution_faults(layer, kind))
+    if kind in _RECURRENT:
+        yield from (f"{where}: {fault}" for fault in _recurrent_faults(layer))
+    if kind == "resize":
+        yield from (f"{where}: {fault}" for fault in _resize_faults(layer))
     if kind in ("pooling_1d", "pooling_2d") and layer.model.config.get_config_value("IOType") == "io_stream":
         yield from (f"{where}: {fault}" for fault in _stream_pooling_faults(layer))
 
@@ -192,13 +214,46 @@ def _convolution_faults(layer: Layer, kind: str) -> Iterable[str]:
             yield f"its output {side} is {out}, not {places}; dilated convolutions are not supported"
     if "depthwise" in kind:
         if filters != channels:
-            yield f"a depth multiplier of {filters // channels} is not supported; use 1"
+            yield f"hls4ml's C++ computes a depth multiplier of 1 only, not {filters // channels}"
         elif parallel and layer.get_attr("strategy") != "latency":
             yield "hls4ml has no depthwise convolution of resource strategy for io_parallel; use latency"
         return
     shape = _kernel(layer, "weight").shape
     if shape != (*window, channels, filters):
         yield f"its kernel is {shape}, not {(*window, channels, filters)}; grouped convolutions are not supported"
+
+
+def _recurrent_faults(layer: Layer) -> Iterable[str]:
+    """Name what hls4ml's C++ of recurrent layers does not compute, or does not compile."""
+    if len(layer.inputs) > 1:
+        yield "initial states are not supported; let the layer start from zero"
+    for name in ("activation", "recurrent_activation"):
+        if layer.get_attr(name) not in RECURRENT_ACTIVATIONS:
+            yield (
+                f"{name} {layer.get_attr(name)!r} has no C++ in hls4ml; use one of {', '.join(RECURRENT_ACTIVATIONS)}"
+            )
+    if layer.class_name == "GRU" and layer.get_attr("apply_reset_gate") == "before":
+        yield "hls4ml's C++ applies the reset gate after the product; set reset_after=True"
+    types = {
+        "input": layer.get_input_variable().type.precision,
+        "accum": layer.get_attr("accum_t").precision,
+        "result": layer.get_output_variable().type.precision,
+    }
+    if layer.class_name == "LSTM" and len({str(precision) for precision in types.values()}) > 1:
+        listed = ", ".join(f"{name} {precision}" for name, precision in types.items())
+        yield f"hls4ml's LSTM compiles only where input, accumulator and result have one type, not {listed}; use GRU or one type"
+    products = set(
+        re.findall(r"using product = nnet::product::(\w+)<", str(layer.get_attr("config_cpp", "")))
+    )
+    if products - {"mult"}:
+        yield f"products of kind {', '.join(sorted(products - {'mult'}))} are not supported in recurrent layers"
+    if layer.get_attr("strategy") == "resource_unrolled":
+        yield "the strategy resource_unrolled is not supported for recurrent layers; use latency or resource"
+
+
+def _resize_faults(layer: Layer) -> Iterable[str]:
+    if layer.get_attr("algorithm", "nearest") != "nearest":
+        yield f"resizing by {layer.get_attr('algorithm')!r} has no C++ in hls4ml; use nearest"
 
 
 def _stream_pooling_faults(layer: Layer) -> Iterable[str]:
@@ -293,10 +348,10 @@ def _inferred_types(layer: Layer, kind: str, named: Mapping[str, str]) -> list[s
 
 
 def _family(kind: str) -> str:
-    for family in ("conv", "pooling", "zero_padding"):
+    for family in ("conv", "pooling", "zero_padding", "cropping"):
         if family in kind:
             return family
-    return kind
+    return "recurrent" if kind in _RECURRENT else kind
 
 
 def _product(layer: Layer) -> str:
@@ -320,7 +375,7 @@ def _softmax_configuration(layer: Layer) -> tuple[dict[str, Any], dict[str, str]
 def _kernel(layer: Layer, name: str) -> np.ndarray:
     """Return a weight as hls4ml prints it, in Keras' layout."""
     values = np.asarray(layer.weights[name].data, dtype=np.float64)
-    if name == "weight" and layer.get_attr("_weights_transposed", False):
+    if name in ("weight", "recurrent_weight") and layer.get_attr("_weights_transposed", False):
         # the resource strategy stores (F, ...) for its matrix product
         values = np.moveaxis(values, 0, -1)
     return values

@@ -169,3 +169,15 @@ def test_a_layer_above_the_unrolling_limit_is_said_with_the_choice_that_fits(
     assert said in caplog.text
     fitting = HardwareChoices(layers={"wide": LayerHardware(2, "resource")})
     assert unrolling_notes(convert_graph(model, precision, Target(), fitting, tmp_path), Target()) == ()
+
+
+def test_an_interpolation_that_hls4ml_would_drop_is_refused(tmp_path: Path) -> None:
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((4, 4, 1)), keras.layers.UpSampling2D(interpolation="bilinear", name="up")]
+    )
+    with pytest.raises(
+        ConversionError, match=r"^layer 'up' interpolates \(bilinear\), and hls4ml would silently repeat"
+    ):
+        convert_graph(model, PrecisionMap(FixedPoint(8, 3), {}), Target(), HardwareChoices(), tmp_path)

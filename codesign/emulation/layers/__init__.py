@@ -13,12 +13,15 @@ from codesign.emulation.layers.linear import (
     plan_depthwise,
 )
 from codesign.emulation.layers.pooling import plan_global_pooling, plan_pooling
+from codesign.emulation.layers.recurrent import plan_recurrent
 from codesign.emulation.layers.shapes import (
     plan_broadcast,
     plan_concatenate,
     plan_copy,
+    plan_cropping,
     plan_input,
     plan_merge,
+    plan_resize,
     plan_transpose,
     plan_zero_padding,
 )
@@ -47,11 +50,16 @@ PLANNERS: Mapping[str, Planner] = {
     "global_pooling_2d": plan_global_pooling,
     "zero_padding_1d": plan_zero_padding,
     "zero_padding_2d": plan_zero_padding,
+    "cropping_1d": plan_cropping,
+    "cropping_2d": plan_cropping,
+    "resize": plan_resize,
     "merge": plan_merge,
     "concatenate": plan_concatenate,
     "reshape": plan_copy,
     "clone": plan_copy,
     "broadcast": plan_broadcast,
     "transpose": plan_transpose,
+    "lstm": plan_recurrent,
+    "gru": plan_recurrent,
 }
 """Every kind of node that `codesign.hls.graph` makes."""

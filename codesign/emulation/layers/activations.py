@@ -81,7 +81,7 @@ class ThresholdStep(Step):
 
 @dataclass(frozen=True, eq=False)
 class HardStep(Step):
-    """A straight line between 0 and 1 (sigmoid) or -1 and 1 (tanh)."""
+    """A straight line between 0 and a limit `one`: 1 (sigmoid), 6 (relu6), or -1 and 1 (tanh)."""
 
     slope: Array
     offset: Array
@@ -129,6 +129,8 @@ def plan_activation(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
         signal = inputs[0]
         result = plan_cast(signal.fraction, signal.low, signal.high, node.result, relu=True)
         return ReluStep(node, result_signal(node, result), result.work, result)
+    if name == "relu6":
+        return _plan_limited(node, inputs[0], 6.0)
     if name in ("elu", "selu"):
         return plan_elu(node, inputs, graph)
     if name in ("binary_tanh", "ternary_tanh"):
@@ -195,6 +197,18 @@ def plan_hard(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
         tanh,
         result,
     )
+
+
+def _plan_limited(node: Node, signal: Signal, most: float) -> Step:
+    """Plan a rectifier with a limit, a whole number."""
+    unit = max(signal.fraction, 0)
+    limit, factor = most * 2.0**unit, 2.0 ** (unit - signal.fraction)
+    low, high = (np.clip(end * factor, 0.0, limit) for end in (signal.low, signal.high))
+    result = plan_cast(unit, low, high, node.result)
+    arithmetic = widest(arithmetic_for(max(signal.bound * factor, limit)), result.work)
+    one, zero = (constant_codes(np.array(number), 0, arithmetic) for number in (1, 0))
+    slope = one * like(one, factor)
+    return HardStep(node, result_signal(node, result), arithmetic, slope, zero, limit, False, result)
 
 
 def _plan_slope(node: Node, signal: Signal, slope: Array, fraction: int) -> Step:

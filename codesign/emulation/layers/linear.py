@@ -123,7 +123,9 @@ def _plan_products(
     bias, bias_fraction = whole_codes(node.weights["bias"].ravel(), accumulator)
     low, high = (_terms(end[None], windows, by_channel) for end in (signal.low, signal.high))
     weights = Weights(kernel, fraction, bias, bias_fraction, by_channel)
-    sums = plan_sum(signal.fraction, low, high, weights, accumulator, _order(node, kernel, by_channel))
+    strategy, reuse = str(node.attributes["strategy"]), int(node.attributes.get("reuse_factor", 1))
+    order = order_of_terms(strategy, reuse, kernel, by_channel=by_channel)
+    sums = plan_sum(signal.fraction, low, high, weights, accumulator, order)
     shape = node.output_shape
     result = plan_cast(sums.fraction, sums.low.reshape(shape), sums.high.reshape(shape), node.result)
     arithmetic = widest(sums.arithmetic, result.work)
@@ -152,17 +154,15 @@ def _kernel(node: Node) -> tuple[Array, int]:
     return np.where(values == 0, 0, np.where(values == -1, -1, 1)).astype(np.int64), 0
 
 
-def _order(node: Node, kernel: Array, by_channel: bool) -> Array | None:
+def order_of_terms(strategy: str, reuse: int, kernel: Array, *, by_channel: bool = False) -> Array | None:
     """Return the order in which the C++ adds the products, if it is not that of the kernel.
 
     The resource strategies go through the flat weights with a stride of the reuse factor.
     """
-    reuse = int(node.attributes.get("reuse_factor", 1))
-    if node.attributes["strategy"] == "latency" or reuse <= 1:
+    if strategy == "latency" or reuse <= 1:
         return None
-    n_terms = len(kernel)
     if not by_channel:
-        place = np.arange(n_terms)
+        place = np.arange(len(kernel))
         return np.lexsort((place, place % reuse))
     place = np.arange(kernel.size).reshape(kernel.shape)
     return np.lexsort((place, place % min(reuse, kernel.size)), axis=0)

@@ -21,6 +21,7 @@ from codesign.emulation.codes import (
     widest,
 )
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.windows import nearest_places
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 
@@ -137,6 +138,25 @@ def plan_zero_padding(node: Node, inputs: Sequence[Signal], graph: Graph) -> Ste
     integer = "result" in node.attributes["integer_types"]
     signal = Signal(result.fraction, low, high, node.result, integer)
     return PadStep(node, signal, result.work, result, widths)
+
+
+def plan_cropping(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a cut out of an image or a sequence."""
+    places = np.arange(inputs[0].low.size).reshape(inputs[0].shape)
+    starts = [int(node.attributes.get(f"crop_{side}", 0)) for side in ("top", "left")][-places.ndim + 1 :]
+    cut = tuple(
+        slice(start, start + size) for start, size in zip(starts, node.output_shape[:-1], strict=True)
+    )
+    return _plan_move(node, inputs[0], places[cut].ravel())
+
+
+def plan_resize(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a resizing that repeats the nearest pixel."""
+    places = np.arange(inputs[0].low.size).reshape(inputs[0].shape)
+    for axis, size in enumerate(node.output_shape[:-1]):
+        stream = graph.io_type == "io_stream"
+        places = places.take(nearest_places(places.shape[axis], size, stream=stream), axis=axis)
+    return _plan_move(node, inputs[0], places.ravel())
 
 
 def plan_concatenate(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:

@@ -86,3 +86,12 @@ def windows_of(node: Node, shape: tuple[int, ...], prefix: Literal["filt", "pool
     if flat:
         pads = (0, 0, *pads[2:])
     return Windows(both(prefix), both("stride"), tuple(places), pads)  # type: ignore[arg-type]
+
+
+def nearest_places(size: int, new_size: int, *, stream: bool) -> Array:
+    """Return which pixel each one of a resized axis repeats, intp `(new_size,)`.
+
+    Parallel code computes a ratio in fixed point, streams repeat each pixel the same number of times.
+    """
+    places = np.arange(new_size)
+    return places // (new_size // size) if stream else places * ((size << 16) // new_size + 1) >> 16

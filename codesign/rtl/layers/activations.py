@@ -44,6 +44,8 @@ def trace_activation(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires
         return result_of(node, wires)
     if name == "relu":
         return result_of(node, each(lambda wire: larger(wire, constant(_ZERO)), wires))
+    if name == "relu6":
+        return result_of(node, each(lambda wire: limited(wire, _ZERO, 6.0), wires))
     if name in ("binary_tanh", "ternary_tanh"):
         return _levels(node, wires, graph)
     if name in ("elu", "selu"):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 # how windows lie over an image, and what hls4ml's tables hold, is told once, by the emulation
-from codesign.emulation.layers.windows import Windows, windows_of
+from codesign.emulation.layers.windows import Windows, nearest_places, windows_of
 from codesign.emulation.tables import activation_table, addressed_values, assigned, exponentials
 from codesign.hls.graph import Node
 from codesign.rtl.cast import cast
@@ -25,6 +25,7 @@ __all__ = [
     "exponentials",
     "gathered",
     "integer_type",
+    "nearest_places",
     "power_of_two_tree",
     "result_of",
     "windows_of",

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast
-from codesign.rtl.layers.common import integer_type, result_of
+from codesign.rtl.layers.common import integer_type, nearest_places, result_of
 from codesign.rtl.wires import Wires, add, choose, constant, each, is_negative, multiplied, negated, scaled
 
 if TYPE_CHECKING:
@@ -40,6 +40,23 @@ def trace_zero_padding(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wir
     down = (slice(pads["top"], pads["top"] + inputs[0].shape[0]),) if inputs[0].ndim == 3 else ()
     result[(*down, across)] = cast(inputs[0], node.result, integer=integer_type(node, "result"))
     return result
+
+
+def trace_cropping(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a cut out of an image or a sequence."""
+    top, left = (int(node.attributes.get(f"crop_{side}", 0)) for side in ("top", "left"))
+    *down, across, _ = node.output_shape
+    rows = (slice(top, top + down[0]),) if down else ()
+    return result_of(node, inputs[0][(*rows, slice(left, left + across))])
+
+
+def trace_resize(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace a resizing that repeats the nearest pixel."""
+    wires = inputs[0]
+    for axis, size in enumerate(node.output_shape[:-1]):
+        places = nearest_places(wires.shape[axis], size, stream=graph.io_type == "io_stream")
+        wires = wires.take(places, axis=axis)
+    return result_of(node, wires)
 
 
 def trace_concatenate(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
