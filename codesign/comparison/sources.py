@@ -44,6 +44,9 @@ PROJECT = Path("project") / "hls"
 STAGE = "stage.json"
 """What every finished stage of a run leaves in its folder."""
 
+_LOCK = ".codesign-lock"
+"""What a run makes first."""
+
 _ALWAYS = ("project", "verification")
 """Stages that a finished run has in any case."""
 
@@ -115,6 +118,8 @@ def read_run(folder: Path, name: str) -> Entry:
     stages, damaged = read_stages(folder)
     is_finished = path.is_file()
     summary = read_summary(folder) if is_finished else None
+    if summary is None:  # what a stage that is made again leaves for later is no longer of this run
+        stages = in_order(stages)
     try:
         settings = run.get("settings", {})
         told = _so_far(settings, stages) if summary is None else summary
@@ -352,6 +357,11 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
         return _read_project(path, name, top)
+    if (path / _LOCK).exists() and not any(
+        path.glob("[!.]*")
+    ):  # a run that was refused before its first stage leaves its lock
+        notes = ("nothing is in it yet",)
+        return Entry(name=name, kind="unfinished", source=str(path), notes=notes)
     build = read_build(path, top=top)
     entry = Entry(name=name, kind="build", source=str(path), part=build.part)
     return _with_build(entry, build)
@@ -461,6 +471,22 @@ def read_stages(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...
         else:
             found[name] = stage
     return found, tuple(faults)
+
+
+def in_order(stages: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The stages that were made of each other, parents first; those made of what is no longer there are left out."""
+    done: dict[str, dict[str, Any]] = {}
+
+    def is_ready(name: str) -> bool:
+        depends = stages[name]["depends"]
+        return all(
+            parent in done and done[parent]["record"]["digest"] == depends[f"stage {parent}"]
+            for parent in _parents({name: stages[name]})
+        )
+
+    while ready := [name for name in stages if name not in done and is_ready(name)]:
+        done |= {name: stages[name] for name in ready}
+    return done
 
 
 def run_faults(

@@ -230,13 +230,33 @@ def test_a_run_that_has_not_ended_is_a_row_that_says_so(make_run):
     assert (entry.kind, entry.is_trustworthy) == ("unfinished", True)
     assert entry.number("test_accuracy", "quantized").value == 0.96
     assert entry.notes == (
-        "the run has not ended: quantization, student, teacher so far; codesign run goes on with it",
+        "the run has not ended: teacher, student, quantization so far; codesign run goes on with it",
     )
     for name in ("quantization", "student", "teacher"):
         shutil.rmtree(folder / name)
     assert read_entry(folder).notes == (
         "the run has not ended: no stage so far; codesign run goes on with it",
     )
+
+
+def test_stages_that_a_run_is_about_to_make_again_are_not_its_own(make_run):
+    folder = make_run("a")
+    (folder / "summary.json").unlink()
+    edit(folder / "student" / "stage.json", "digest of student", "of other settings")
+    entry = read_entry(folder)
+    assert entry.notes == ("the run has not ended: teacher, student so far; codesign run goes on with it",)
+    assert entry.is_trustworthy
+    assert entry.number("test_accuracy", "quantized") is None
+    damage_file(folder / "student" / "value.txt")
+    assert not read_entry(folder).is_trustworthy
+
+
+def test_a_run_that_was_refused_before_its_first_stage_is_a_row_too(tmp_path, make_run):
+    (tmp_path / "refused").mkdir()
+    (tmp_path / "refused" / ".codesign-lock").touch()
+    comparison = compare([tmp_path / "refused", make_run("b")])
+    assert comparison.reference == "b"
+    assert comparison.notes == ("refused: nothing is in it yet",)
 
 
 def test_unfinished_runs_stand_beside_finished_ones_and_are_no_reference(make_run, tmp_path):
