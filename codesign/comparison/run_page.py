@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +26,7 @@ from codesign.comparison.run_charts import (
     stage_chart,
     training_charts,
 )
-from codesign.comparison.sources import RUN, read_arrays, read_entry, read_summary
+from codesign.comparison.sources import PROJECT, RUN, read_arrays, read_entry, read_summary
 from codesign.comparison.summary import summarise
 from codesign.core.files import read_json, write_text
 from codesign.core.metrics import METRICS
@@ -60,7 +61,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Box:
-    """A layer as it is drawn: its name, its types and widths by tensor, and what goes in."""
+    """A layer as it is drawn: its name, its kind, shape and types, and the types that come in, a line each."""
 
     name: str
     lines: tuple[str, ...]
@@ -131,7 +132,7 @@ def render_run(folder: str | Path, made: datetime | None = None) -> str:
             verdict=_verdict(summary, description.is_trustworthy),
             cards=tuple(_cards(entry)),
             asked=tuple(_asked(folder, summary)),
-            boxes=tuple(_boxes(summary)),
+            boxes=tuple(_boxes(folder, summary)),
             sections=sections,
             warnings=description.notes,
         )
@@ -182,18 +183,37 @@ def _asked(folder: Path, summary: Mapping[str, Any]) -> Iterator[tuple[str, tupl
             yield name, tuple((key, str(value)) for key, value in values.items())
 
 
-def _boxes(summary: Mapping[str, Any]) -> Iterator[Box]:
-    """The layers in the order of the hardware, each with the type that comes in along its edge."""
-    edge = ""
-    for name, types in summary["layers"].items():
-        lines = []
-        for tensor in ("weight", "bias", "accum"):
-            if tensor in types:
-                lines.append(f"{tensor} {short_type(types[tensor])}")
-        yield Box(name, tuple(lines), edge)
-        edge = short_type(types.get("result", ""))
-    if edge:
-        yield Box("output", (), edge)
+def _boxes(folder: Path, summary: Mapping[str, Any]) -> Iterator[Box]:
+    """The layers in the order of the hardware, each with the types that come in along its edges."""
+    previous, types = "", dict(summary["layers"])
+    nodes = _nodes(folder) or [{"name": name, "inputs": None} for name in types]
+    for node in nodes:
+        name = node["name"]
+        inputs = [previous] if node["inputs"] is None else node["inputs"]
+        known = [source for source in inputs if source in types]
+        arriving = [short_type(types[source].get("result", "")) for source in known]
+        if known != [previous]:  # a branch: the edge says where it comes from
+            arriving = [f"{source}: {kind}" for source, kind in zip(known, arriving, strict=True)]
+        own = types.get(name, {})
+        lines = [
+            f"{tensor} {short_type(own[tensor])}" for tensor in ("weight", "bias", "accum") if tensor in own
+        ]
+        if "kind" in node:
+            shape = " x ".join(str(size) for size in node["output_shape"])
+            lines.insert(0, f"{node['kind'].replace('_', ' ')}, {shape}")
+        yield Box(name, tuple(lines), "\n".join(arriving))
+        previous = name
+    if previous in types:
+        yield Box("output", (), short_type(types[previous].get("result", "")))
+
+
+def _nodes(folder: Path) -> list[dict[str, Any]]:
+    """The layers of the project's graph with kind, shape and inputs; none where the project has no graph to read."""
+    graph = read_arrays(folder / PROJECT / "codesign_graph.npz").get("graph")
+    try:
+        return list(json.loads(bytes(graph))["nodes"]) if graph is not None else []
+    except (ValueError, KeyError, TypeError):
+        return []
 
 
 def short_type(kind: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 
@@ -108,6 +110,37 @@ def test_the_page_tells_the_story_in_order_and_refers_to_nothing_outside(run):
     assert len(names) == len(set(names))
 
 
+def edges_of(text):
+    found = re.findall(r'<div class="edge">(.*?)</div>', text)
+    return [[html.unescape(line) for line in re.findall("<span>(.*?)</span>", edge)] for edge in found]
+
+
+def test_a_network_with_branches_says_on_its_edges_where_they_come_from(run):
+    summary = json.loads((run / "summary.json").read_text())
+    for name in ("fc2", "add"):
+        summary["layers"][name] = {"result": "fixed<9,4>"}
+    write(run / "summary.json", summary)
+    nodes = [
+        {"name": "features", "kind": "input", "inputs": [], "output_shape": [64]},
+        {"name": "fc1", "kind": "dense", "inputs": ["features"], "output_shape": [8]},
+        {"name": "fc2", "kind": "dense", "inputs": ["features"], "output_shape": [8]},
+        {"name": "add", "kind": "merge_add", "inputs": ["fc1", "fc2"], "output_shape": [4, 2]},
+    ]
+    graph = np.frombuffer(json.dumps({"nodes": nodes}).encode(), dtype=np.uint8)
+    np.savez(run / "project" / "hls" / "codesign_graph.npz", graph=graph)
+    text = render_run(run)
+    assert edges_of(text) == [
+        ["ufixed<3,1>"],
+        ["features: ufixed<3,1>"],
+        ["fc1: fixed<17,12>", "fc2: fixed<9,4>"],
+        ["fixed<9,4>"],
+    ]
+    assert "merge add, 4 x 2" in Page(text).words
+    # a graph that cannot be read leaves the layers in their order
+    (run / "project" / "hls" / "codesign_graph.npz").write_bytes(b"PK")
+    assert len(edges_of(render_run(run))) == 4
+
+
 def test_the_page_has_the_numbers_with_their_errors_and_the_types_on_the_edges(run):
     text = render_run(run)
     words = " ".join(Page(text).words)
@@ -116,8 +149,7 @@ def test_the_page_has_the_numbers_with_their_errors_and_the_types_on_the_edges(r
     assert re.search(r"0\.9610\s+± 0\.0206", words)
     assert "4,000" in words
     assert "0.34 % of the VU9P · Yosys" in words
-    edges = re.findall(r'<div class="edge">(.*?)</div>', text)
-    assert edges == ["ufixed&lt;3,1&gt;", "fixed&lt;17,12&gt;"]
+    assert edges_of(text) == [["ufixed<3,1>"], ["fixed<17,12>"]]
     assert text.count("<figure") == text.count('data-form="svg"') == text.count('data-form="png"') >= 9
 
 
