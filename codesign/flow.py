@@ -15,7 +15,7 @@ from codesign.comparison.summary import make_summary, write_summary
 from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
-from codesign.errors import OutputFolderError, SettingsError
+from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 from codesign.hls.toolchain import vendor_tool
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import read_design
@@ -91,8 +91,16 @@ def run_design(
         if redone or not (folder.path / SUMMARY).is_file():
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
-            write_run_page(folder.path, folder.path / PAGE)
+            _write_page(folder.path)
         return RunResult(folder.path, read_summary(folder.path), tuple(redone))
+
+
+def _write_page(folder: Path) -> None:
+    """Write the run's page; what is wrong with it does not undo a verified run."""
+    try:
+        write_run_page(folder, folder / PAGE)
+    except ReportFormatError as error:
+        _log.warning("the run has ended, but its page was not written: %s", error)
 
 
 def _summary(context: Context) -> dict[str, Any]:

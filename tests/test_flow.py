@@ -20,7 +20,7 @@ from tiny_design import NETWORKS, environment, write_design
 
 import codesign.flow
 from codesign.core.files import tree_digests
-from codesign.errors import CodesignError, DataError, OutputFolderError, SettingsError
+from codesign.errors import CodesignError, DataError, OutputFolderError, ReportFormatError, SettingsError
 from codesign.flow import run_design, stage_names
 from codesign.stages import STAGES, open_run
 
@@ -391,6 +391,18 @@ def test_ended_at_random_moments_a_run_comes_out_as_if_it_had_not_been(
     times = {"run.html", "summary.json", "summary.md", *(f"{name}/stage.json" for name in ALL)}
     assert {name for name in final if final[name] != whole.get(name)} <= times
     assert set(final) == set(whole)
+
+
+def test_a_page_that_cannot_be_drawn_does_not_undo_the_run(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(folder: Path, path: Path) -> None:
+        raise ReportFormatError(folder, "run", "damaged")
+
+    monkeypatch.setattr(codesign.flow, "write_run_page", fail)
+    assert chain.run() == ALL
+    assert (chain.output / "summary.json").is_file()
+    assert "the run has ended, but its page was not written: " in caplog.text
 
 
 def test_the_second_of_two_runs_in_a_folder_is_refused(chain: Chain) -> None:

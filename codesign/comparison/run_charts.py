@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _TRAINED = ("teacher", "student", "pruning", "quantization")
 _MOST_CLASSES = 12
-"""More classes have no curves of their own."""
+"""More classes have no curves, and more outputs no points, of their own."""
 
 _MOST_POINTS = 300
 """Of a curve; a page must not grow with the test part."""
@@ -433,7 +433,7 @@ def residual_charts(outputs: np.ndarray, targets: np.ndarray) -> tuple[Chart, Ch
     step = max(1, len(outputs) // 2000)
 
     def against(axes: Any) -> list[Label]:
-        for number in range(outputs.shape[1]):
+        for number in range(min(outputs.shape[1], _MOST_CLASSES)):
             axes.plot(
                 targets[::step, number],
                 outputs[::step, number],
@@ -450,7 +450,7 @@ def residual_charts(outputs: np.ndarray, targets: np.ndarray) -> tuple[Chart, Ch
         return []
 
     def differences(axes: Any) -> list[Label]:
-        for number in range(outputs.shape[1]):
+        for number in range(min(outputs.shape[1], _MOST_CLASSES)):
             rest = outputs[:, number] - targets[:, number]
             label = f"output {number}: {rest.mean():.4g} ± {rest.std():.4g}"
             axes.hist(rest, bins=60, histtype="step", color=COLOURS[number % len(COLOURS)], label=label)

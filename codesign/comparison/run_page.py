@@ -257,14 +257,14 @@ def _samples(folder: Path) -> Iterator[Chart]:
     if "outputs" not in test or "targets" not in test:
         return
     outputs, targets = test["outputs"], test["targets"]
-    if targets.dtype.kind in "iu" and targets.ndim == 1:
-        names: Sequence[str] = [str(name) for name in test.get("class_names", ())]
+    names: Sequence[str] = [str(name) for name in test.get("class_names", ())]
+    if targets.dtype.kind in "iu" and targets.ndim == 1 and names and targets.max(initial=0) < len(names):
         if len(names) <= _MOST_CONFUSED:
             yield confusion_chart(outputs, targets, names)
         chart = roc_chart(outputs, targets, names)
         if chart is not None:
             yield chart
-    elif targets.dtype.kind == "f" and np.size(targets) == np.size(outputs):
+    elif targets.dtype.kind == "f" and np.size(targets) == np.size(outputs) and np.isfinite(outputs).all():
         yield from residual_charts(outputs, targets)
 
 

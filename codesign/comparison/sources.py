@@ -204,6 +204,8 @@ def right_samples(folder: Path, summary: Mapping[str, Any]) -> tuple[np.ndarray 
     outputs, targets = test.get("outputs"), test.get("targets")
     if outputs is None or targets is None or targets.dtype.kind not in "iu" or targets.ndim != 1:
         return None, counts
+    if outputs.ndim != 2 or len(outputs) != len(targets):
+        return None, counts
     return predicted_classes(outputs) == targets, counts
 
 

@@ -284,3 +284,29 @@ def test_the_error_bar_of_a_fraction_ends_at_one():
     stage_chart(["a", "b"], [0.99, 0.5], [0.05, 0.05], "t", "u").draw(axes)
     ends = [segment[:, 1].tolist() for line in axes.collections for segment in line.get_segments()]
     assert ends == [pytest.approx([0.94, 1.0]), pytest.approx([0.45, 0.55])]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "titles"),
+    [
+        (
+            {"outputs": np.ones((5, 20)), "targets": np.zeros((5, 20))},
+            ["Outputs against targets", "Residuals"],
+        ),
+        ({"outputs": np.ones((5, 1)), "targets": np.zeros(5)}, ["Outputs against targets", "Residuals"]),
+        ({"outputs": np.full((5, 1), np.nan), "targets": np.zeros(5)}, []),
+        ({"outputs": np.eye(3), "targets": np.arange(3)}, []),  # classes without names
+        ({"outputs": np.eye(3), "targets": np.eye(3, dtype=int), "class_names": ["a", "b", "c"]}, []),
+        ({"outputs": np.eye(3), "targets": np.arange(3), "class_names": ["a", "b"]}, []),
+        ({"outputs": np.eye(40), "targets": np.arange(40), "class_names": [str(n) for n in range(40)]}, []),
+        (
+            {"outputs": np.eye(3), "targets": np.arange(3), "class_names": ["a", "b", "c"]},
+            ["Confusion matrix", "Signal and background"],
+        ),
+    ],
+)
+def test_a_page_shows_of_the_test_samples_what_its_task_has(run, arrays, titles):
+    np.savez(run / "verification" / "test.npz", **arrays)
+    found = re.findall(r"<h3>(.*?)</h3>", render_run(run))
+    samples = {"Outputs against targets", "Residuals", "Confusion matrix", "Signal and background"}
+    assert [title for title in found if title in samples] == titles
