@@ -21,6 +21,7 @@ _WEIGHTS: Mapping[str, Tensor] = {
     "recurrent_weight": "weight",
     "scale": "weight",
     "param": "weight",
+    "embeddings": "weight",
     "bias": "bias",
     "recurrent_bias": "bias",
 }

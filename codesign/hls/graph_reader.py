@@ -56,6 +56,8 @@ KINDS: Mapping[str, str] = {
     "Clone": "clone",
     "Broadcast": "broadcast",
     "Transpose": "transpose",
+    "EinsumDense": "einsum_dense",
+    "Embedding": "embedding",
     "LSTM": "lstm",
     "GRU": "gru",
 }
@@ -105,6 +107,7 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "cropping": ("data_format", "crop_top", "crop_left"),
     "resize": ("data_format",),
     "recurrent": (*_COMMON, "recurrent_reuse_factor", "activation", "recurrent_activation", "return_sequences", "table_size"),
+    "einsum_dense": (*_COMMON, "n_free_data", "inp_shape", "out_interpert_shape", "inp_tpose_idxs", "out_tpose_idxs"),
     "merge": ("op",),
     "concatenate": ("op", "axis"),
     "transpose": ("perm",),
@@ -117,6 +120,7 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
     "parametrized_activation": ("param", "table"),
     "hard_activation": ("slope", "shift"),
     "recurrent": ("accum", "table"),
+    "einsum_dense": ("accum",),
 }
 _SOFTMAX_TYPES = ("exp_table", "inv_table", "accum", "inv_inp", "inp_norm")
 _SOFTMAX_SIZES = (

@@ -110,8 +110,12 @@ def _layer(node: Node, graph: Graph) -> LayerEstimate:
     precision = node.types["weight"]
     codes = np.abs(precision.to_integers(weights))
     digits = sum(int(np.count_nonzero(codes >> bit & 1)) for bit in range(min(precision.width, 62)))
-    places = 1 if node.kind == "dense" else int(np.prod(node.output_shape[:-1]))
-    matrices = weights.shape[-2] if "depthwise" in node.kind else 1  # each channel has one of its own
+    places, matrices = 1, 1
+    if "conv" in node.kind:
+        places = int(np.prod(node.output_shape[:-1]))
+        matrices = weights.shape[-2] if "depthwise" in node.kind else 1  # each channel has one of its own
+    elif node.kind == "einsum_dense":
+        places, matrices = int(node.attributes["n_free_data"]), len(weights)
     seconds = _SECONDS_A_DIGIT * digits + _SECONDS_A_PAIR * digits**2 / matrices
     bits = graph[node.inputs[0]].result.width + precision.width
     return LayerEstimate(

@@ -7,6 +7,7 @@ import pytest
 from csim_harness import assert_equal_to_csim, convert, layer_config
 from random_networks import Builder
 
+from codesign.errors import DataError
 from codesign.hls.graph import read_graph
 from codesign.rtl import trace_graph
 from codesign.rtl.packing import Port, flat_inputs
@@ -104,3 +105,50 @@ def test_a_rectifier_with_a_limit_equals_the_cpp_in_every_mode(tmp_path):
     hls_model = convert(model, tmp_path, config, backend=build.backend)
     x = build.rng.normal(0, 6, (150, 6))
     assert_rtl_equals(assert_equal_to_csim(hls_model, x), x)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shape", "output", "bias"),
+    [
+        ("abc,cd->abd", (4, 3), (None, 5), "d"),
+        ("abc,bcd->abd", (4, 3), (None, 2), "bd"),
+        pytest.param("abcd,dec->abe", (3, 2, 4), (None, 5), None, marks=pytest.mark.slow),
+        pytest.param("abc,cd->adb", (4, 3), (5, None), "d", marks=pytest.mark.slow),
+    ],
+)
+def test_an_einsum_equals_the_cpp(equation, shape, output, bias, tmp_path):
+    import keras
+
+    build = Builder([31, *equation.encode()], io_type="io_parallel")
+    inputs = keras.Input(shape, name="inp")
+    layer = keras.layers.EinsumDense(
+        equation, tuple(size or shape[0] for size in output), bias_axes=bias, name="sums",
+        kernel_initializer=build.initializer(), bias_initializer=build.initializer(),
+    )  # fmt: skip
+    model = keras.Model(inputs, layer(inputs))
+    config = layer_config(model, build.backend, "fixed<14,6>")
+    config["LayerName"]["sums"]["Precision"].update(weight="fixed<6,2>", bias="fixed<7,3>", accum="fixed<14,6,RND,SAT>",
+                                                    result=str(build.format(4, 10)))  # fmt: skip
+    hls_model = convert(model, tmp_path, config, backend=build.backend)
+    x = build.rng.normal(0, 2, (80, *shape))
+    assert_rtl_equals(assert_equal_to_csim(hls_model, x), x)
+
+
+@pytest.mark.parametrize("io_type", ["io_parallel", pytest.param("io_stream", marks=pytest.mark.slow)])
+def test_an_embedding_equals_the_cpp_and_refuses_an_index_without_a_row(io_type, tmp_path):
+    import keras
+
+    build = Builder(41, io_type=io_type)
+    inputs = keras.Input((4,), name="inp")
+    model = keras.Model(
+        inputs, keras.layers.Embedding(9, 3, name="rows", embeddings_initializer="normal")(inputs)
+    )
+    config = layer_config(model, build.backend, "fixed<12,4>")
+    config["LayerName"]["inp"]["Precision"]["result"] = "ufixed<5,5>"
+    config["LayerName"]["rows"]["Precision"]["result"] = "fixed<7,1,RND,SAT>"
+    hls_model = convert(model, tmp_path, config, io_type=io_type, backend=build.backend)
+    x = build.rng.integers(0, 9, (60, 4)).astype(float)
+    emulator = assert_equal_to_csim(hls_model, x)
+    assert_rtl_equals(emulator, x)
+    with pytest.raises(DataError, match=r"^rows has rows 0 to 8, and its input holds 11$"):
+        emulator.run(np.full((1, 4), 11.0))

@@ -27,7 +27,10 @@ def refused(node, message):
 
 def test_unknown_kinds_are_named():
     node = Node("odd", "attention", ("x",), (4,), PLAIN, {"result": FixedPoint(8, 4)})
-    refused(node, "odd: a layer of kind 'attention' cannot be emulated; these can: input, dense, conv_1d, ")
+    refused(
+        node,
+        "odd: a layer of kind 'attention' cannot be emulated; these can: input, dense, einsum_dense, conv_1d, ",
+    )
 
 
 def test_unknown_merges_are_named():

@@ -95,7 +95,7 @@ def test_all_layers_that_cannot_become_rtl_are_named_together():
     graph = chain({"x": ((6,), NARROW)}, first, *unknown)
     with pytest.raises(
         ConversionError,
-        match=r"^the network has layers that cannot become RTL:\n  - g1: garnet\n  - g2: garnet\nthese can: dense, conv_1d",
+        match=r"^the network has layers that cannot become RTL:\n  - g1: garnet\n  - g2: garnet\nthese can: dense, einsum_dense",
     ):
         trace_graph(graph)
 

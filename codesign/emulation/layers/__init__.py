@@ -11,6 +11,7 @@ from codesign.emulation.layers.linear import (
     plan_convolution,
     plan_dense,
     plan_depthwise,
+    plan_einsum_dense,
 )
 from codesign.emulation.layers.pooling import plan_global_pooling, plan_pooling
 from codesign.emulation.layers.recurrent import plan_recurrent
@@ -19,6 +20,7 @@ from codesign.emulation.layers.shapes import (
     plan_concatenate,
     plan_copy,
     plan_cropping,
+    plan_embedding,
     plan_input,
     plan_merge,
     plan_resize,
@@ -34,6 +36,7 @@ Planner = Callable[[Node, Sequence[Signal], Graph], Step]
 PLANNERS: Mapping[str, Planner] = {
     "input": plan_input,
     "dense": plan_dense,
+    "einsum_dense": plan_einsum_dense,
     "conv_1d": plan_convolution,
     "conv_2d": plan_convolution,
     "depthwise_conv_1d": plan_depthwise,
@@ -59,6 +62,7 @@ PLANNERS: Mapping[str, Planner] = {
     "clone": plan_copy,
     "broadcast": plan_broadcast,
     "transpose": plan_transpose,
+    "embedding": plan_embedding,
     "lstm": plan_recurrent,
     "gru": plan_recurrent,
 }

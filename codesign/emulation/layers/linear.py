@@ -1,4 +1,4 @@
-"""Dense, convolution and batch normalisation layers."""
+"""Dense, einsum, convolution and batch normalisation layers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from codesign.emulation.batches import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, Signal, arithmetic_for, constant_codes, convert, magnitude, widest
+from codesign.emulation.layers.reduce import in_own_unit
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import Windows, windows_of
 from codesign.emulation.products import SumOfProducts, Weights, plan_sum, whole_codes
@@ -60,6 +61,31 @@ class ScaleStep(Step):
         return self.result.apply(total, tally_of(tallies, "result"), own=True)
 
 
+@dataclass(frozen=True, eq=False)
+class EinsumStep(Step):
+    """An einsum with a constant kernel, as its C++ does it: axes moved, products place by place, axes moved back."""
+
+    places: tuple[tuple[SumOfProducts, Cast], ...]
+
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
+        """Compute codes of the result."""
+        n, attributes = len(inputs[0]), self.node.attributes
+        x = inputs[0].reshape(n, *attributes["inp_shape"])
+        x = x.transpose(0, *(axis + 1 for axis in attributes["inp_tpose_idxs"])).reshape(
+            n, len(self.places), -1
+        )
+        results = []
+        for place, (sums, result) in enumerate(self.places):
+            total = sums.run(np.ascontiguousarray(x[:, place]), tally_of(tallies, "accumulator"))
+            codes = in_own_unit(result, result.apply(total, tally_of(tallies, "result"), own=True))
+            results.append(convert(codes, self.signal.arithmetic))
+        y = np.stack(results, axis=1).reshape(n, *attributes["out_interpert_shape"])
+        y = y.transpose(0, *(axis + 1 for axis in attributes["out_tpose_idxs"]))
+        return y.reshape(n, *self.node.output_shape)
+
+
 def plan_dense(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
     """Plan a dense layer."""
     kernel, fraction = _kernel(node)
@@ -80,6 +106,36 @@ def plan_depthwise(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
     return _plan_products(
         node, inputs[0], kernel.reshape(-1, kernel.shape[-2]), fraction, windows, by_channel=True
     )
+
+
+def plan_einsum_dense(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan an einsum with a constant kernel: a matrix product for each place, each with a bias of its own."""
+    kernel, fraction = _kernel(node)  # (in place, contracted, free)
+    accumulator, n_free = node.types["accum"], int(node.attributes["n_free_data"])
+    bias, bias_fraction = whole_codes(node.weights["bias"].ravel(), accumulator)
+    bias = bias.reshape(len(kernel), n_free, -1)
+    into, out = (tuple(node.attributes[f"{side}_tpose_idxs"]) for side in ("inp", "out"))
+    low, high = (
+        end.reshape(node.attributes["inp_shape"]).transpose(into).reshape(len(kernel), n_free, -1)
+        for end in (inputs[0].low, inputs[0].high)
+    )
+    places, ends = [], []
+    for i, j in np.ndindex(low.shape[:2]):
+        weights = Weights(kernel[i], fraction, bias[i, j], bias_fraction)
+        sums = plan_sum(inputs[0].fraction, low[i, j][None], high[i, j][None], weights, accumulator)
+        result = plan_cast(sums.fraction, sums.low[0], sums.high[0], node.result)
+        places.append((sums, result))
+        factor = 2.0 ** (node.result.fractional_bits - result.fraction)
+        ends.append((result.low * factor, result.high * factor))
+    shape = tuple(node.attributes["out_interpert_shape"])
+    bounds = [
+        np.stack(end).reshape(shape).transpose(out).reshape(node.output_shape)
+        for end in zip(*ends, strict=True)
+    ]
+    integer = "result" in node.attributes["integer_types"]
+    signal = Signal(node.result.fractional_bits, bounds[0], bounds[1], node.result, integer)
+    widths = (kind for sums, result in places for kind in (sums.arithmetic, result.work))
+    return EinsumStep(node, signal, widest(signal.arithmetic, *widths), tuple(places))
 
 
 def plan_batch_normalization(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:

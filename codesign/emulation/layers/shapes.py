@@ -22,7 +22,8 @@ from codesign.emulation.codes import (
 )
 from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import nearest_places
-from codesign.errors import ConversionError
+from codesign.emulation.products import whole_codes
+from codesign.errors import ConversionError, DataError
 from codesign.hls.graph import Graph, Node
 
 
@@ -99,6 +100,39 @@ class ConcatenateStep(Step):
             for x, cast in zip(inputs, self.results, strict=True)
         ]
         return convert(np.concatenate(parts, axis=self.axis + 1), self.signal.arithmetic)
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingStep(Step):
+    """Rows of a table, chosen by whole numbers."""
+
+    source: int
+    table: Array
+
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
+        """Compute codes of the result; an index without a row is memory that is not the table's in the C++."""
+        index = inputs[0].astype(np.float64) * 2.0**-self.source
+        bad = np.flatnonzero((index < 0) | (index >= len(self.table)) | (index % 1 != 0))
+        if bad.size:
+            raise DataError(
+                f"{self.node.name} has rows 0 to {len(self.table) - 1}, and its input holds {index.ravel()[bad[0]]:g}"
+            )
+        return self.table[index.astype(np.intp)]
+
+
+def plan_embedding(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan an embedding; its table is assigned to the result's type once."""
+    types = node.types
+    codes, fraction = whole_codes(node.weights["embeddings"], types["embeddings"])
+    low, high = (
+        np.broadcast_to(end.astype(np.float64), node.output_shape)
+        for end in (codes.min(axis=0), codes.max(axis=0))
+    )
+    result = plan_cast(fraction, low, high, node.result)
+    table = result.apply(convert(codes, result.work))
+    return EmbeddingStep(node, result_signal(node, result), result.work, inputs[0].fraction, table)
 
 
 def plan_input(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:

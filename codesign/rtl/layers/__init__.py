@@ -11,6 +11,7 @@ from codesign.rtl.layers.linear import (
     trace_convolution,
     trace_dense,
     trace_depthwise,
+    trace_einsum_dense,
 )
 from codesign.rtl.layers.pooling import trace_global_pooling, trace_pooling
 from codesign.rtl.layers.shapes import (
@@ -18,6 +19,7 @@ from codesign.rtl.layers.shapes import (
     trace_concatenate,
     trace_copy,
     trace_cropping,
+    trace_embedding,
     trace_merge,
     trace_resize,
     trace_transpose,
@@ -30,6 +32,7 @@ Tracer = Callable[[Node, Sequence[Wires], Graph], Wires]
 
 TRACERS: Mapping[str, Tracer] = {
     "dense": trace_dense,
+    "einsum_dense": trace_einsum_dense,
     "conv_1d": trace_convolution,
     "conv_2d": trace_convolution,
     "depthwise_conv_1d": trace_depthwise,
@@ -46,6 +49,7 @@ TRACERS: Mapping[str, Tracer] = {
     "global_pooling_2d": trace_global_pooling,
     "zero_padding_1d": trace_zero_padding,
     "zero_padding_2d": trace_zero_padding,
+    "embedding": trace_embedding,
     "cropping_1d": trace_cropping,
     "cropping_2d": trace_cropping,
     "resize": trace_resize,

@@ -1,4 +1,4 @@
-"""Dense, convolution and batch normalisation layers: constant matrices as shared adders."""
+"""Dense, einsum, convolution and batch normalisation layers: constant matrices as shared adders."""
 
 from __future__ import annotations
 
@@ -52,6 +52,18 @@ def trace_depthwise(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
         for channel in range(channels)
     ]
     return result_of(node, np.concatenate(columns, axis=1))
+
+
+def trace_einsum_dense(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace an einsum with a constant kernel: a matrix product for each place."""
+    attributes, kernel, accumulator = node.attributes, _kernel(node), node.types["accum"]
+    n_free = int(attributes["n_free_data"])
+    bias = accumulator.quantize(node.weights["bias"]).reshape(len(kernel), n_free, -1)
+    terms = inputs[0].reshape(attributes["inp_shape"]).transpose(attributes["inp_tpose_idxs"])
+    terms = terms.reshape(len(kernel), n_free, -1)
+    rows = [_row(terms[i, j], kernel[i], bias[i, j], accumulator) for i, j in np.ndindex(len(kernel), n_free)]
+    moved = np.stack(rows).reshape(attributes["out_interpert_shape"]).transpose(attributes["out_tpose_idxs"])
+    return result_of(node, moved)
 
 
 def trace_batch_normalization(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:

@@ -11,7 +11,18 @@ from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast
 from codesign.rtl.layers.common import integer_type, nearest_places, result_of
-from codesign.rtl.wires import Wires, add, choose, constant, each, is_negative, multiplied, negated, scaled
+from codesign.rtl.wires import (
+    Wires,
+    add,
+    choose,
+    constant,
+    each,
+    is_negative,
+    looked_up,
+    multiplied,
+    negated,
+    scaled,
+)
 
 if TYPE_CHECKING:
     from alkaid.trace import FVariable
@@ -57,6 +68,20 @@ def trace_resize(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
         places = nearest_places(wires.shape[axis], size, stream=graph.io_type == "io_stream")
         wires = wires.take(places, axis=axis)
     return result_of(node, wires)
+
+
+def trace_embedding(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace an embedding: a table for each of its columns; an index without a row gives the nearest one."""
+    table = node.result.quantize(node.weights["embeddings"])
+
+    def column(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda x: np.asarray(values[np.clip(np.trunc(x), 0, len(values) - 1).astype(np.int64)])
+
+    return each(
+        lambda wire, index: looked_up(wire, column(table[:, index])),
+        inputs[0][:, None],
+        np.arange(table.shape[1]),
+    )
 
 
 def trace_concatenate(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
