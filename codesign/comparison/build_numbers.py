@@ -170,7 +170,7 @@ def _cycles(latency: int | None, interval: int | None, clock_ns: float | None) -
 
 def _remarks(report: Report) -> Iterator[str]:
     """What the numbers of one report do not say of themselves."""
-    if isinstance(report, CsimReport) and not report.passed:
+    if isinstance(report, CsimReport) and report.passed is False:
         yield f"C simulation failed: {report.failure} ({report.path})"
     if isinstance(report, CosimReport) and not report.passed:
         yield f"co-simulation did not pass, its cycles are left out ({report.path})"

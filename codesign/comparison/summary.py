@@ -367,7 +367,8 @@ def _facts(build: BuildReport) -> Iterator[tuple[str, str]]:
     yield "top", build.top or "unknown"
     yield "part", build.part or "unknown"
     if build.csim is not None:
-        yield "C simulation", "passed" if build.csim.passed else f"failed: {build.csim.failure}"
+        failed = f"failed: {build.csim.failure}"
+        yield "C simulation", {True: "passed", False: failed, None: "compiled, not run"}[build.csim.passed]
     if build.cosim is not None:
         for name, result in (("Verilog", build.cosim.verilog), ("VHDL", build.cosim.vhdl)):
             if result.status != "NA":

@@ -11,6 +11,9 @@ A report is *stale*, and left out with a finding that says so, if
 
 A report is *unfinished* if the step that wrote it did not end well, *damaged* if its reader refuses it, and
 *foreign* if it is of another part or another design. All of these are left out, each with its finding.
+
+A simulation that *failed* and a *timing* that is not met are read, and their findings say that the build is not to be
+trusted.
 """
 
 from __future__ import annotations
@@ -106,6 +109,8 @@ def read_build(
             f"{directory}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"
         )
     marker = reading.evidence.marker
+    timing = reading.by_stage(vivado, TimingReport)
+    reading.judge_results(_of(csim, CsimReport), _of(cosim, CosimReport), timing, _of(export, ExportReport))
     known = [report for report in (csynth, export, *vivado) if report is not None]
     return BuildReport(
         directory=directory,
@@ -120,7 +125,7 @@ def read_build(
         export=_of(export, ExportReport),
         utilization=reading.by_stage((r for r in vivado if not _is_tree(r)), UtilizationReport),
         hierarchy=reading.by_stage((r for r in vivado if _is_tree(r)), UtilizationReport),
-        timing=reading.by_stage(vivado, TimingReport),
+        timing=timing,
         power=reading.by_stage(vivado, PowerReport),
         also_found=tuple(reading.also),
         findings=(*reading.findings, *reading.evidence.of_run()),

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from codesign.errors import ReportError
 from codesign.reports.build_record import Finding
 from codesign.reports.csynth_record import CsynthReport
 
+_TOGETHER = timedelta(seconds=2)
+"""A run prints its forms this close; no synthesis is as short."""
+_FEW, _FEW_OF = 64, 0.05
+"""How many look-up tables or flip-flops two forms of one run may differ by, or which part of them."""
 _PREFERENCE = {"xml": 0, "rpt": 1, "summary": 2}
 
 
@@ -62,7 +66,7 @@ def choose_csynth(reports: Sequence[CsynthReport]) -> tuple[CsynthReport | None,
         return None, [], []
     undated = datetime.min
     newest = max(reports, key=lambda report: (report.date or undated, -_PREFERENCE[report.form]))
-    same = [report for report in reports if report.agrees_with(newest)]
+    same = [report for report in reports if report.agrees_with(newest) or _is_one_run(report, newest)]
     # csynth.xml before <top>_csynth.xml: it knows the modules
     best = min(same, key=lambda report: (_PREFERENCE[report.form], report.path.name != "csynth.xml"))
     findings = [
@@ -70,7 +74,34 @@ def choose_csynth(reports: Sequence[CsynthReport]) -> tuple[CsynthReport | None,
         for report in reports
         if report not in same
     ]
+    findings += [
+        Finding(
+            reason="note",
+            path=report.path,
+            message=f"{report.path} counts a few LUTs or FFs more or less than {best.path}, printed with it: one run; "
+            f"{best.path.name} is taken",
+        )
+        for report in same
+        if not report.agrees_with(best)
+    ]
     return best, [report.path for report in same if report is not best], findings
+
+
+def _is_one_run(first: CsynthReport, second: CsynthReport) -> bool:
+    """Whether two forms were printed together and differ by a few look-up tables and flip-flops only.
+
+    The summary counts some logic of the top that the XML leaves out. The XML's date is that of the text beside it,
+    so that the date alone proves nothing.
+    """
+    if first.date is None or second.date is None or first.form == second.form:
+        return False
+    if abs(first.date - second.date) > _TOGETHER:
+        return False
+    pairs = [(getattr(first.used, name), getattr(second.used, name)) for name in ("lut", "ff")]
+    if any(a is not None and b is not None and abs(a - b) > max(_FEW, _FEW_OF * a) for a, b in pairs):
+        return False
+    alike = replace(first.used, lut=second.used.lut, ff=second.used.ff)
+    return replace(first, used=alike).agrees_with(second)
 
 
 def _disagreement(report: CsynthReport, newest: CsynthReport) -> str:

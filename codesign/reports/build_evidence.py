@@ -21,6 +21,12 @@ COPIED_AFTER_S = 26 * 3600.0
 """A file this much younger than the date printed in it was copied (two machines' local times differ by 26 h at
 most), so that its time tells nothing of its age."""
 
+BURST_S = 60.0
+"""A clone, copy or unpacking gives all files it writes times as close as this."""
+
+SAME_COPY_S = 600.0
+"""An undated file written this close to one that was copied came with it."""
+
 _STEP_OF_KIND: Mapping[str, tuple[str, ...]] = {
     "csim": ("csim",), "csynth": ("csynth",), "cosim": ("cosim",), "transactions": ("cosim",),
     "export": ("export",), "utilization": ("vsynth", "impl"), "timing": ("vsynth", "impl"),
@@ -40,6 +46,7 @@ class Evidence:
     def __init__(self, files: BuildFiles) -> None:
         self.home = files.home
         self.marker = read_marker(files.home)
+        self._copied: list[float] = []
         self._newest_source = _newest(_sources(files, is_marked=self.marker is not None))
 
     def judge(self, path: Path, kind: str, printed: datetime | None) -> Finding | None:
@@ -77,9 +84,15 @@ class Evidence:
         source, changed = self._newest_source
         modified = path.stat().st_mtime
         if printed is not None and modified - printed.timestamp() > COPIED_AFTER_S:
+            self._copied.append(modified)
             rest = f" was copied since it was written, so nothing tells whether it is older than {source}"
             return _finding("unverified", path, rest)
         if modified < changed - CLOCK_SLACK_S:
+            if changed - modified < BURST_S or (
+                printed is None and any(abs(modified - when) < SAME_COPY_S for when in self._copied)
+            ):
+                rest = f" was written within the copying of {source}, so nothing tells which of them is older"
+                return _finding("unverified", path, rest)
             age = _span(changed - modified)
             return _finding("stale", path, f" is {age} older than the source {source}; run the tool again")
         return None

@@ -13,13 +13,15 @@ from codesign.reports.text import read_kind
 
 _START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
 _FINISH = re.compile(r"INFO: \[SIM (?:211-)?3\] \*+ CSIM finish \*+")
-_DONE = re.compile(r"INFO: \[SIM (?:211-)?1\] CSim done with (\d+) errors?\.")
+_DONE = re.compile(r"INFO: \[SIM (?:211-)?1\] CSim done with ([0-9]+) errors?\.")
 _FAILED = re.compile(r"ERR(?:OR)?: \[SIM (?:211-)?\d+\] (.+)")
 _BANNER = re.compile(r"\*{6} (Vivado|Vitis)(?:\(TM\))? HLS - .* v(\d{4}\.\d+(?:\.\d+)*) \(64-bit\)")
 _PART = re.compile(r"INFO: \[HLS 200-\d+\] Setting target device to '(.+)'")
 _TOOL_LINE = re.compile(r"(?:INFO|WARNING|ERROR|ERR): \[[\w-]+ [\w-]+\] .*")
 _OWN_START = "codesign: C simulation by g++ "
-_OWN_TOTAL = re.compile(r"codesign: in all (\d+) samples, (\d+) compared, (\d+) differ, first (-?\d+)")
+_OWN_TOTAL = re.compile(
+    r"codesign: in all ([0-9]+) samples, ([0-9]+) compared, ([0-9]+) differ, first (-?[0-9]+)"
+)
 _COMPILED = re.compile(r"   Generating csim\.exe|make: .csim\.exe. is up to date\.")
 
 
@@ -30,7 +32,8 @@ class CsimReport(Report):
     Parameters
     ----------
     passed
-        Whether the tool reports that it ended without errors.
+        Whether the tool reports that it ended without errors; ``None`` after `csim_design -setup`, which compiles
+        the test bench and does not run it.
     errors
         The errors it counts; ``None`` if it failed without counting.
     failure
@@ -41,7 +44,7 @@ class CsimReport(Report):
 
     kind: ClassVar[ReportKind] = "csim"
 
-    passed: bool
+    passed: bool | None
     errors: int | None
     failure: str | None
     output: tuple[str, ...]
@@ -74,9 +77,12 @@ def read_csim_log(path: str | Path) -> CsimReport:
     if not ends:
         raise fields.error("CSIM finish", "the line is missing: the simulation is running still, or died")
     body = [line.rstrip() for line in lines[starts[-1] + 1 : ends[0]]]
-    done = [int(found[1]) for line in body if (found := _DONE.fullmatch(line))]
+    done = [fields.known_integer("errors", found[1]) for line in body if (found := _DONE.fullmatch(line))]
     failed = [found[1] for line in body if (found := _FAILED.fullmatch(line))]
-    if not done and not failed:
+    is_setup = (
+        not done and not failed and any(_COMPILED.fullmatch(line) for line in body) and not _output(body)
+    )
+    if not done and not failed and not is_setup:
         raise fields.error("errors", "neither success nor failure is printed; the log is damaged")
     tool, version = _tool(lines[: starts[-1]], fields)
     parts = [found[1] for line in lines[: starts[-1]] if (found := _PART.fullmatch(line.rstrip()))]
@@ -89,7 +95,7 @@ def read_csim_log(path: str | Path) -> CsimReport:
         part=parts[-1] if parts else None,
         top=None,
         date=None,
-        passed=not failed and errors == 0,
+        passed=None if is_setup else not failed and errors == 0,
         errors=errors,
         failure=failed[0] if failed else f"{errors} errors" if errors else None,
         output=_output(body),
@@ -101,7 +107,9 @@ def _read_own(path: Path, lines: list[str], fields: FieldReader) -> CsimReport:
     total = next((found for line in reversed(lines) if (found := _OWN_TOTAL.fullmatch(line))), None)
     if total is None:
         raise fields.error("in all", "the line is missing: the simulation is running still, or died")
-    _, compared, differ, first = (int(number) for number in total.groups())
+    _, compared, differ, first = (
+        fields.known_integer("in all", number, signed=True) for number in total.groups()
+    )
     failure = f"{differ} of {compared} compared samples differ, first {first}" if differ else None
     return CsimReport(
         path=path,

@@ -12,7 +12,7 @@ from codesign.reports.records import Resources
 from codesign.reports.tables import Table
 
 _UNIT = re.compile(r".*\((ns)\)")
-_LOOP = re.compile(r"(\s*)[-+o] (.+)")
+_LOOP = re.compile(r"(\s*)([-o]|\++) (.+)")
 _Labelled = dict[str, tuple[str, Table | None]]
 
 
@@ -154,7 +154,7 @@ def _loops(performance: _Labelled, fields: FieldReader) -> tuple[LoopEstimate, .
             raise fields.error(
                 "loops", f"{cells[0]!r} is no loop of the table at line {table.line if table else 0}"
             )
-        field = f"loops.{name[2]}"
+        field = f"loops.{name[3]}"
         head = "Latency (cycles)" if "Latency (cycles) min" in row else "Latency"
         iteration = fields.bounds(f"{field}.iteration_latency_cycles", row.get("Iteration Latency"))
         trips = fields.bounds(f"{field}.trip_count", row.get("Trip Count"))
@@ -164,7 +164,7 @@ def _loops(performance: _Labelled, fields: FieldReader) -> tuple[LoopEstimate, .
             for end, label in (("ii_cycles", "achieved"), ("target_ii_cycles", "target"))
         ]
         loops.append(LoopEstimate(
-            name=name[2].strip(), depth=len(name[1]),
+            name=name[3].strip(), depth=len(name[2]) if name[2].startswith("+") else len(name[1]),
             latency_cycles_min=fields.integer(f"{field}.latency_cycles_min", row.get(f"{head} min")),
             latency_cycles_max=fields.integer(f"{field}.latency_cycles_max", row.get(f"{head} max")),
             iteration_latency_cycles_min=iteration[0], iteration_latency_cycles_max=iteration[1],

@@ -12,7 +12,7 @@ from codesign.reports.records import Resources
 from codesign.reports.tables import drawn_tables
 
 _NAME = re.compile(r"(\s*)([+o]) (.+?)(\*?)")
-_COUNT = re.compile(r"(\d+) \(~?\d+%\)")
+_COUNT = re.compile(r"([0-9]+) \(~?[0-9]+%\)")
 _NEEDED = ("Modules & Loops", "Latency (cycles)", "Interval", "Pipelined", "BRAM", "DSP", "FF", "LUT", "URAM")
 
 
@@ -31,7 +31,8 @@ def parse_csynth_summary(path: Path, text: str) -> CsynthReport:
     found = sections(text, fields)
     first = next(iter(found.values()))
     head = header(first, fields)
-    section(found, "HW Interfaces", fields)
+    if head.version >= "2021.1":  # before, there was none
+        section(found, "HW Interfaces", fields)
     if head.version >= "2021.2" and not any(
         name.endswith("Pragma Report") and any(line.strip() for line in part.lines)
         for name, part in found.items()
@@ -60,7 +61,7 @@ def parse_csynth_summary(path: Path, text: str) -> CsynthReport:
         part=head.part, top=head.top, date=fields.date(head.date_text), family=head.family, project=head.project,
         solution=head.solution, flow_target=head.flow_target,
         target_clock_ns=None, clock_uncertainty_ns=None, estimated_clock_ns=None,
-        slack_ns=fields.decimal("slack_ns", row["Slack"]) if "Slack" in row else None,
+        slack_ns=fields.decimal("slack_ns", row["Slack"], signed=True) if "Slack" in row else None,
         latency_cycles_min=None, latency_cycles_avg=None, latency_cycles_max=top.latency_cycles_max,
         interval_cycles_min=None, interval_cycles_max=top.interval_cycles_max,
         latency_ns_min=None, latency_ns_max=fields.decimal("latency_ns_max", row.get("Latency (ns)")),

@@ -12,10 +12,8 @@ from codesign.reports.csynth_record import CsynthReport, LoopEstimate, ModuleEst
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Resources
 
-# what stands in a loop's element and may have children without being a loop inside it
-_NOT_LOOPS = frozenset(
-    {"TripCount", "Latency", "IterationLatency", "InstanceList", "DataflowPipelineThroughput"}
-)
+_INSTANCES = "InstanceList"
+_DEEPEST = 100
 
 
 def parse_csynth_xml(path: Path, text: str) -> CsynthReport:
@@ -138,8 +136,11 @@ def _module(fields: FieldReader, module: ET.Element) -> ModuleEstimate:
 
 def _loops(fields: FieldReader, parent: ET.Element | None, depth: int) -> Iterator[LoopEstimate]:
     for loop in () if parent is None else parent:
-        if loop.tag in _NOT_LOOPS or len(loop) == 0:
+        # a value may have children too: its range
+        if len(loop) == 0 or loop.tag == _INSTANCES or {child.tag for child in loop} == {"range"}:
             continue
+        if depth > _DEEPEST:
+            raise fields.error("loops", f"{loop.tag!r} is nested more than {_DEEPEST} deep")
         field = f"loops.{loop.tag}"
         ii = loop.find("PipelineII")
         iteration = loop.find("IterationLatency" if ii is None else "PipelineDepth")
@@ -164,6 +165,5 @@ def _bounds(fields: FieldReader, field: str, element: ET.Element | None) -> tupl
     """A count, or its range as the tool nests it: ``<range><min>1</min><max>4</max></range>``."""
     span = None if element is None else element.find("range")
     if span is not None:
-        smallest = fields.integer(f"{field}_min", span.findtext("min"))
-        return smallest, fields.integer(f"{field}_max", span.findtext("max"))
+        return fields.span(field, span.findtext("min"), span.findtext("max"))
     return fields.bounds(field, None if element is None else element.text)

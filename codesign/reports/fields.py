@@ -28,12 +28,15 @@ _UNITS_NS = {
     "s": Decimal("1e9"),
     "sec": Decimal("1e9"),
 }
-_INTEGER = re.compile(r"[0-9]+")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_RANGE = re.compile(r"([0-9]+)\s*~\s*(-1|[0-9]+)")
-_VERSION = re.compile(r"\d{4}\.\d+(?:\.\d+)*")
+_DIGITS = 15
+_LONGEST = 40
+_RANGE = re.compile(r"(\S+)\s*~\s*(\S+)")
+_VERSION = re.compile(r"[0-9]{4}\.[0-9]{1,3}(?:\.[0-9]{1,6})*")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_CLOCK = re.compile(r"\b(\d{1,2}):(\d\d):(\d\d)\b(?:\s+([AP]M))?")
+_CLOCK = re.compile(r"\b([0-9]{1,2}):([0-9]{2}):([0-9]{2})\b(?:\s+([AP]M))?")
+_DAY, _YEAR = re.compile(r"[0-9]{1,2}"), re.compile(r"[0-9]{4}")
 
 
 class FieldReader:
@@ -72,19 +75,19 @@ class FieldReader:
             raise self.error(field, "is missing; the report is damaged or of an unknown form")
         return cell.strip()
 
-    def integer(self, field: str, cell: str | None) -> int | None:
-        """A count; ``None`` (and remembered) where an unknown mark is printed."""
-        text = self._known(field, cell, _INTEGER, "a whole number")
-        return None if text is None else int(text)
+    def integer(self, field: str, cell: str | None, signed: bool = False) -> int | None:
+        """A count; ``None`` (and remembered) where an unknown mark is printed. `signed` allows one below 0."""
+        value = self._number(field, cell, _INTEGER, "a whole number", signed)
+        return None if value is None else int(value)
 
-    def decimal(self, field: str, cell: str | None) -> float | None:
-        """A number; ``None`` (and remembered) where an unknown mark is printed."""
-        text = self._known(field, cell, _DECIMAL, "a number")
-        return None if text is None else float(text)
+    def decimal(self, field: str, cell: str | None, signed: bool = False) -> float | None:
+        """A number; ``None`` (and remembered) where an unknown mark is printed. `signed` allows one below 0."""
+        value = self._number(field, cell, _DECIMAL, "a number", signed)
+        return None if value is None else float(value)
 
-    def known_integer(self, field: str, cell: str | None) -> int:
+    def known_integer(self, field: str, cell: str | None, signed: bool = False) -> int:
         """A count that every tool version prints."""
-        value = self.integer(field, cell)
+        value = self.integer(field, cell, signed)
         if value is None:
             raise self.error(field, f"is {cell!r} where every tool version prints a number")
         return value
@@ -97,17 +100,24 @@ class FieldReader:
         return value
 
     def bounds(self, field: str, cell: str | None) -> tuple[int | None, int | None]:
-        """A count or a range ``2 ~ 5`` of counts as (smallest, largest); a range up to ``-1`` has no known end."""
+        """A count or a range ``2 ~ 5`` of counts as (smallest, largest)."""
         if found := _RANGE.fullmatch((cell or "").strip()):
-            if found[2] == "-1":
-                self.unknown.append(f"{field}_max")
-                return int(found[1]), None
-            return int(found[1]), int(found[2])
+            return self.span(field, found[1], found[2])
         if (cell or "").strip() in UNKNOWN_MARKS:
             self.unknown += [f"{field}_min", f"{field}_max"]
             return None, None
         value = self.known_integer(field, cell)
         return value, value
+
+    def span(self, field: str, smallest: str | None, largest: str | None) -> tuple[int | None, int | None]:
+        """The two ends of a range of counts; the tools print an end that they do not know as ``-1`` or as a mark."""
+        first, last = (
+            self.integer(f"{field}_{end}", "?" if (cell or "").strip() == "-1" else cell)
+            for end, cell in (("min", smallest), ("max", largest))
+        )
+        if first is not None and last is not None and first > last:
+            raise self.error(field, f"the range {first} to {last} ends before it begins")
+        return first, last
 
     def nanoseconds(self, field: str, cell: str | None, unit: str | None = None) -> float | None:
         """A time such as ``0.576 us`` in ns; `unit` is that of a bare number, where the form has one."""
@@ -117,16 +127,17 @@ class FieldReader:
             return None
         number, _, printed = text.partition(" ")
         scale = _UNITS_NS.get(printed.strip() or unit or "")
-        if scale is None or not _DECIMAL.fullmatch(number):
-            raise self.error(field, f"{text!r} is no time with a unit")
-        return float(Decimal(number) * scale)
+        value = self._number(field, number, _DECIMAL, "a time", signed=False)
+        if scale is None or value is None:
+            raise self.error(field, f"{text[:_LONGEST]!r} is no time with a unit")
+        return float(value * scale)
 
-    def tiles(self, field: str, cell: str | None) -> int | None:
+    def tiles(self, field: str, cell: str | None, signed: bool = False) -> int | None:
         """Block-RAM tiles of 36 Kb, in halves (``29.5``), as a count of 18 Kb blocks."""
-        value = self.decimal(field, cell)
+        value = self.decimal(field, cell, signed)
         if value is None:
             return None
-        if value < 0 or value * 2 != int(value * 2):
+        if value * 2 != int(value * 2):
             raise self.error(field, f"{cell!r} is no count of 36 Kb tiles in halves")
         return int(value * 2)
 
@@ -136,8 +147,8 @@ class FieldReader:
         clock = _CLOCK.search(text)
         words = [word.strip(".,") for word in _CLOCK.sub(" ", text).split()]
         month = next((_MONTHS.index(word) + 1 for word in words if word in _MONTHS), None)
-        day = next((int(word) for word in words if word.isdigit() and len(word) <= 2), None)
-        year = next((int(word) for word in words if word.isdigit() and len(word) == 4), None)
+        day = next((int(word) for word in words if _DAY.fullmatch(word)), None)
+        year = next((int(word) for word in words if _YEAR.fullmatch(word)), None)
         if clock is None or month is None or day is None or year is None:
             return None
         hour = int(clock[1])
@@ -148,14 +159,23 @@ class FieldReader:
         except ValueError:
             raise self.error("date", f"{text!r} is no date") from None
 
-    def _known(self, field: str, cell: str | None, form: re.Pattern[str], what: str) -> str | None:
+    def _number(
+        self, field: str, cell: str | None, form: re.Pattern[str], what: str, signed: bool
+    ) -> Decimal | None:
+        """The one place where printed digits become a number: finite, of a size that a tool can mean, of a sign."""
         text = self.text(field, cell)
         if text in UNKNOWN_MARKS:
             self.unknown.append(field)
             return None
+        shown = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
         if not form.fullmatch(text):
-            raise self.error(field, f"{text!r} is not {what}")
-        return text
+            raise self.error(field, f"{shown!r} is not {what}")
+        value = Decimal(text) if len(text) <= _LONGEST else None
+        if value is None or (value and abs(value.adjusted()) >= _DIGITS):
+            raise self.error(field, f"{shown!r} is of a size that no tool prints; the file is damaged")
+        if value < 0 and not signed:
+            raise self.error(field, f"{shown!r} is below 0, which it cannot be; the file is damaged")
+        return value
 
 
 def _dotted(version: tuple[int, ...]) -> str:

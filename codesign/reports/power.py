@@ -77,7 +77,7 @@ class _Summary:
 
     def number(self, field: str, name: str) -> float | None:
         cell = self._value(name)
-        return self.fields.decimal(field, "-" if cell in _UNSET else cell)
+        return self.fields.decimal(field, "-" if cell in _UNSET else cell, signed=True)
 
     def choice(self, field: str, name: str) -> str | None:
         cell = self.fields.text(field, self.rows.get(name))

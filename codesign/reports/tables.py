@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from codesign.reports.fields import FieldReader
 
@@ -101,6 +102,8 @@ def _table(block: list[str], fields: FieldReader, line: int, headed: bool) -> Ta
         if at in rules:
             continue
         cells = _cells(block[at])
+        if cells is not None and columns is not None and len(cells) != len(columns):
+            cells = _cells_under(block[at], block[0])
         if cells is None or (columns is not None and len(cells) != len(columns)):
             raise fields.error(
                 where, f"line {line + at} does not have the cells of its head: {block[at][:60]!r}"
@@ -113,6 +116,14 @@ def _cells(text: str) -> tuple[str, ...] | None:
     if len(text) < 2 or not text.startswith("|") or not text.endswith("|"):
         return None
     return tuple(cell.rstrip() for cell in text[1:-1].split("|"))
+
+
+def _cells_under(text: str, rule: str) -> tuple[str, ...] | None:
+    """Cells of a row that has bars in its texts, as the arrows ``||||||->`` between SLRs: those under the rule's."""
+    bars = [at for at, sign in enumerate(rule) if sign == "+"]
+    if len(text) != len(rule) or any(text[at] != "|" for at in bars):
+        return None
+    return tuple(text[left + 1 : right].rstrip() for left, right in pairwise(bars))
 
 
 def _heads(lines: list[str], fields: FieldReader, where: str) -> tuple[str, ...]:

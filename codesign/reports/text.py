@@ -34,13 +34,17 @@ _WHAT = {
 }
 
 
+# what could steer a terminal that shows a name or a line of the report
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def identify(text: str) -> ReportKind | None:
     """The kind of a report by its contents, ``None`` if it is none that this package reads."""
     return next((kind for kind, mark in _MARKS if mark.search(text)), None)
 
 
 def read_text(path: str | Path) -> str:
-    """Read a whole report; lines end with a line feed, whatever system wrote it.
+    """Read a whole report; lines end with a line feed, whatever system wrote it, and no sign steers a terminal.
 
     Parameters
     ----------
@@ -66,11 +70,11 @@ def read_text(path: str | Path) -> str:
     if (at := data.find(b"\0")) >= 0:
         raise ReportFormatError(path, "contents", f"byte {at} is zero: half written, or no text")
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         # paths with accents on Windows; the fields themselves are ASCII
         text = data.decode("latin-1")
-    return text.replace("\r\n", "\n")
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text.replace("\r\n", "\n"))
 
 
 def read_kind(path: str | Path, kind: ReportKind) -> str:

@@ -12,7 +12,7 @@ from codesign.reports.records import Stage
 from codesign.reports.tables import underlined_table
 from codesign.reports.text import read_kind
 from codesign.reports.timing_record import ClockTiming, TimingReport
-from codesign.reports.vivado import VivadoHeader, header, stage_of
+from codesign.reports.vivado import VivadoHeader, header, stage_of, stage_of_command
 
 _VERDICTS: Mapping[str, bool | None] = {
     "All user specified timing constraints are met.": True,
@@ -33,8 +33,9 @@ def read_timing(path: str | Path) -> TimingReport:
     Returns
     -------
     TimingReport
-        The record. Vivado before 2020 prints no `Design State`; then the nets of the printed paths tell the stage
-        (routed, estimated after placement, or unplaced), and without printed paths it is ``None``.
+        The record. The nets of the printed paths tell the stage (routed, estimated after placement, or unplaced)
+        where no `Design State` is printed or it contradicts them; without either the name that the command gave to
+        the report does (``*_routed.rpt``), and without all of these it is ``None``.
 
     Raises
     ------
@@ -90,8 +91,8 @@ def _slack(totals: Mapping[str, str], kind: str, worst: str, fields: FieldReader
     if kind != "setup" and f"{worst}(ns)" not in totals:
         return _Slack()
     return _Slack(
-        worst=fields.decimal(f"{worst.lower()}_ns", totals.get(f"{worst}(ns)")),
-        total=fields.decimal(f"{total.lower()}_ns", totals.get(f"{total}(ns)")),
+        worst=fields.decimal(f"{worst.lower()}_ns", totals.get(f"{worst}(ns)"), signed=True),
+        total=fields.decimal(f"{total.lower()}_ns", totals.get(f"{total}(ns)"), signed=True),
         failing=fields.integer(f"{kind}_failing", totals.get(f"{total} Failing Endpoints")),
         endpoints=fields.integer(f"{kind}_endpoints", totals.get(f"{total} Total Endpoints")),
     )
@@ -140,21 +141,30 @@ def _clocks(
             name=name, waveform=fields.text(f"clocks.{name}.waveform", row.get("Waveform(ns)")),
             period_ns=fields.known_decimal(f"clocks.{name}.period_ns", row.get("Period(ns)")),
             frequency_mhz=fields.known_decimal(f"clocks.{name}.frequency_mhz", row.get("Frequency(MHz)")),
-            wns_ns=fields.decimal(f"clocks.{name}.wns_ns", own["WNS(ns)"]) if "WNS(ns)" in own else None,
-            whs_ns=fields.decimal(f"clocks.{name}.whs_ns", own["WHS(ns)"]) if "WHS(ns)" in own else None,
+            wns_ns=fields.decimal(f"clocks.{name}.wns_ns", own["WNS(ns)"], signed=True) if "WNS(ns)" in own else None,
+            whs_ns=fields.decimal(f"clocks.{name}.whs_ns", own["WHS(ns)"], signed=True) if "WHS(ns)" in own else None,
         ))  # fmt: skip
     return tuple(clocks)
 
 
 def _stage(head: VivadoHeader, text: str, fields: FieldReader) -> Stage | None:
-    if head.state is not None:
-        return stage_of(head.state, fields)
     nets = set(_NET.findall(text))
-    if nets & {"unplaced", "unset"}:
-        return "synthesis"
-    if "estimated" in nets:
-        return "post-place"
-    return "post-route" if nets else None
+    # out of context the net of a clock port stays `unset` to the end, so that it tells nothing
+    seen: Stage | None = None
+    if "unplaced" in nets:
+        seen = "synthesis"
+    elif "estimated" in nets:
+        seen = "post-place"
+    elif "routed" in nets:
+        seen = "post-route"
+    if head.state is None:
+        return seen or stage_of_command(head.command)
+    stage = stage_of(head.state, fields)
+    is_beyond = stage in (
+        "post-place",
+        "post-route",
+    )  # the state may be that of a static platform around the design
+    return seen if seen == ("synthesis" if is_beyond else "post-route") else stage
 
 
 def _check_whole(

@@ -14,7 +14,7 @@ from codesign.reports.fields import FieldReader
 from codesign.reports.records import Report, ReportKind
 from codesign.reports.text import read_kind
 
-_ROW = re.compile(r"transaction\s+(\d+):\s*(\d+)(?:\s+(\d+|x)|(x))")
+_ROW = re.compile(r"transaction\s+([0-9]+)(:\s*|\s+)([0-9]+)(?:\s+([0-9]+|x)|(x))")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +81,21 @@ def read_transactions(path: str | Path) -> TransactionReport:
         raise fields.error("end of file", "the last line breaks off; the file is half written or was cut")
     latencies: list[int] = []
     intervals: list[int | None] = []
+    has_colon = True
     for line in text.split("\n")[1:]:
         if not line.strip():
             continue
         found = _ROW.fullmatch(line.strip())
-        if found is None or int(found[1]) != len(latencies):
-            raise fields.error(f"transaction {len(latencies)}", f"{line.strip()!r} is no row of it")
-        latencies.append(int(found[2]))
-        intervals.append(int(found[3]) if found[3] and found[3] != "x" else None)
+        field = f"transaction {len(latencies)}"
+        if found is None or found[1] != str(len(latencies)):
+            raise fields.error(field, f"{line.strip()[:80]!r} is no row of it")
+        has_colon = ":" in found[2]
+        latencies.append(fields.known_integer(field, found[3]))
+        intervals.append(fields.known_integer(field, found[4]) if found[4] and found[4] != "x" else None)
     if not latencies:
         raise fields.error("transaction 0", "is missing; the simulation counted nothing")
-    if intervals[-1]:
+    # the list of a VHDL simulation, which has no colons, repeats the latency there
+    if intervals[-1] and has_colon:
         raise fields.error(
             f"transaction {len(latencies)}", "is missing though the one before has an interval up to it"
         )

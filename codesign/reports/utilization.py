@@ -11,7 +11,14 @@ from codesign.reports.text import read_kind
 from codesign.reports.utilization_record import UtilizationForm, UtilizationReport
 from codesign.reports.utilization_site import cell_counts, regions, site_rows, total_of, totals
 from codesign.reports.utilization_tree import instances, kernel_row, kernels
-from codesign.reports.vivado import VivadoHeader, VivadoSection, header, numbered_sections, stage_of
+from codesign.reports.vivado import (
+    VivadoHeader,
+    VivadoSection,
+    header,
+    numbered_sections,
+    stage_of,
+    stage_of_command,
+)
 
 
 def read_utilization(path: str | Path) -> UtilizationReport:
@@ -80,11 +87,11 @@ def _report(
     path: Path, head: VivadoHeader, sections: list[VivadoSection], fields: FieldReader, form: UtilizationForm,
     used: Resources, available: Resources | None,
 ) -> UtilizationReport:  # fmt: skip
-    state = fields.text("stage", head.state)
+    stage = stage_of(head.state, fields) if head.state else stage_of_command(head.command)
     return UtilizationReport(
-        path=path, stage=stage_of(state, fields), tool="Vivado", version=head.version, build=head.build,
+        path=path, stage=stage, tool="Vivado", version=head.version, build=head.build,
         part=head.device, top=head.design, date=fields.date(head.date_text), form=form, command=head.command,
-        speed_file=head.speed_file, design_state=state, used=used, available=available,
+        speed_file=head.speed_file, design_state=head.state, used=used, available=available,
         sections=tuple(f"{section.number} {section.title}" for section in sections),
         unknown_fields=tuple(fields.unknown),
     )  # fmt: skip

@@ -104,7 +104,7 @@ class UtilizationReport(Report):
     speed_file
         The speed grade; printed from 2022 on.
     design_state
-        As printed; see `stage` for its meaning.
+        As printed, ``None`` where it is not; see `stage` for its meaning.
     used
         Resources in use.
     available
@@ -124,7 +124,7 @@ class UtilizationReport(Report):
     build: str
     command: str
     speed_file: str | None
-    design_state: str
+    design_state: str | None
     used: Resources
     available: Resources | None
     sections: tuple[str, ...]

@@ -11,7 +11,7 @@ from codesign.reports.tables import Table
 from codesign.reports.utilization_record import InstanceUse, KernelUse
 from codesign.reports.vivado import VivadoSection
 
-_PERCENT = re.compile(r"\s*\[\s*<?[\d.]+%\]")
+_PERCENT = re.compile(r"\s*\[\s*[<~]?-?[0-9.]+%\]")
 
 
 def instances(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[InstanceUse, ...]:
@@ -48,16 +48,18 @@ def kernels(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[Ker
     result = []
     for cells, row in zip(table.rows, table.records(), strict=True):
         field = f"kernels.{row['Name']}"
+        # kernels may need more than their budget: what is left of it is then below 0
+        below = row["Name"] == "Unused Resources"
         plain = {name: _PERCENT.sub("", cell) for name, cell in row.items()}
         result.append(KernelUse(
             name=row["Name"], depth=_depth(cells[0], step=3),
             used=Resources(
-                lut=fields.known_integer(f"{field}.LUT", plain.get("LUT")),
-                ff=fields.known_integer(f"{field}.REG", plain.get("REG")),
-                dsp=fields.known_integer(f"{field}.DSP", plain.get("DSP")),
+                lut=fields.known_integer(f"{field}.LUT", plain.get("LUT"), below),
+                ff=fields.known_integer(f"{field}.REG", plain.get("REG"), below),
+                dsp=fields.known_integer(f"{field}.DSP", plain.get("DSP"), below),
                 # this table counts tiles of 36 Kb, as the site tables do
-                bram_18k=fields.tiles(f"{field}.BRAM", plain.get("BRAM")),
-                uram=fields.known_integer(f"{field}.URAM", plain["URAM"]) if "URAM" in plain else None,
+                bram_18k=fields.tiles(f"{field}.BRAM", plain.get("BRAM"), below),
+                uram=fields.known_integer(f"{field}.URAM", plain["URAM"], below) if "URAM" in plain else None,
             ),
         ))  # fmt: skip
     return tuple(result)

@@ -24,6 +24,15 @@ _STAGES: dict[str, Stage] = {
     "physopt postroute": "post-route",
 }
 
+_NAMES: tuple[tuple[str, Stage], ...] = (
+    ("routed", "post-route"),
+    ("postroute", "post-route"),
+    ("placed", "post-place"),
+    ("postplace", "post-place"),
+    ("_opted", "post-opt"),
+    ("synth", "synthesis"),
+)
+
 
 @dataclass(frozen=True)
 class VivadoHeader:
@@ -109,6 +118,13 @@ def stage_of(state: str, fields: FieldReader) -> Stage:
             "stage", f"the Design State {state!r} is not known; known are {', '.join(_STAGES)}"
         )
     return stage
+
+
+def stage_of_command(command: str) -> Stage | None:
+    """The stage in the name that a command gives to its report, as Vivado's own runs do: ``-file x_routed.rpt``."""
+    found = re.search(r"-file\s+(\S+)", command)
+    name = found[1].rpartition("/")[2].lower() if found else ""
+    return next((stage for mark, stage in _NAMES if mark in name), None)
 
 
 def numbered_sections(
