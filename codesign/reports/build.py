@@ -103,7 +103,7 @@ def read_build(
     # the list of transactions has no date: it is as old as the table beside it
     transactions = None if found_cosim is not None and cosim is None else counted
     vivado = [report for report in reading.vivado() if reading.keep(report, csynth, top)]
-    reading.check_one_design(vivado)
+    vivado = reading.of_one_design(vivado, top)
     if not reading.has_files:
         raise ReportMissingError(
             f"{directory}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"

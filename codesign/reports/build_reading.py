@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -43,7 +43,7 @@ _NAMES: Mapping[ReportKind, tuple[str, ...]] = {
 }
 _VIVADO: tuple[ReportKind, ...] = ("utilization", "timing", "power")
 _OTHER_COMMAND = re.compile(r"^\| Command\s*: \S", re.MULTILINE)
-_ORDER = {stage: at for at, stage in enumerate(STAGES)}
+_ORDER: Mapping[str, int] = {stage: at for at, stage in enumerate(STAGES)}
 _FORMS = ("site", "kernel", "slr", "hierarchical")
 
 
@@ -143,17 +143,41 @@ class Reading:
         exported = {file.stem.removesuffix("_export") for file in self.files.by_kind.get("export", [])}
         return not exported or top in exported
 
-    def check_one_design(self, reports: Iterable[Report]) -> None:
-        """Refuse a folder of Vivado reports, without a solution around them, that are about several designs."""
-        if self.files.solution is not None:
-            return
-        mine = [report for report in reports if report.part is not None]
-        for other in mine[1:]:
-            if not same_part(mine[0].part or "", other.part or "") or mine[0].top != other.top:
+    def of_one_design(self, reports: Sequence[Report], top: str | None) -> list[Report]:
+        """Of a folder of Vivado reports, without a solution around them, those about `top` or its block design.
+
+        Raises
+        ------
+        ReportError
+            They are about several designs and none of them is `top`, or about one design for several parts.
+        """
+        designs = {
+            name: report for report in reports if (name := report.top or "") and report.part is not None
+        }
+        if self.files.solution is not None or not designs:
+            return list(reports)
+        wanted = next((name for name in (top, f"{top}_wrapper") if name in designs), None)
+        if len(designs) > 1 and wanted is None:
+            names = ", ".join(
+                f"{name} for {report.part} in {report.path}" for name, report in sorted(designs.items())
+            )
+            found = f"none is of {top}" if top else "nothing tells which is meant"
+            raise ReportError(
+                f"{self.files.directory} holds reports of several designs: {names}; {found}: name one with --top, "
+                "or read its folder"
+            )
+        mine = [report for report in reports if report.top in (None, wanted) or len(designs) == 1]
+        others = ", ".join(sorted(designs.keys() - {wanted})) if wanted else ""
+        if others:
+            self._refuse("note", self.files.directory, f"holds reports of other designs too: {others}")
+        parts = [report for report in mine if report.part is not None]
+        for other in parts[1:]:
+            if not same_part(parts[0].part or "", other.part or ""):
                 raise ReportError(
-                    f"{self.files.directory} holds reports of several designs: {mine[0].top} for {mine[0].part} in "
-                    f"{mine[0].path} and {other.top} for {other.part} in {other.path}; read the folder of one of them"
+                    f"{self.files.directory} holds reports of several designs: {parts[0].top} for {parts[0].part} in "
+                    f"{parts[0].path} and for {other.part} in {other.path}; read the folder of one of them"
                 )
+        return mine
 
     def by_stage(self, reports: Iterable[Report], kind: type[AnyReport]) -> Mapping[str, AnyReport]:
         """One report a stage: of a whole netlist, with totals, in the design's own folder, and the newest."""

@@ -9,11 +9,11 @@ from codesign.reports.csynth_record import CsynthReport, LoopEstimate, ModuleEst
 from codesign.reports.fields import FieldReader
 from codesign.reports.hls_sections import header, labelled_tables, section, sections
 from codesign.reports.records import Resources
-from codesign.reports.tables import Table
+from codesign.reports.tables import ReportTable
 
 _UNIT = re.compile(r".*\((ns)\)")
 _LOOP = re.compile(r"(\s*)([-o]|\++) (.+)")
-_Labelled = dict[str, tuple[str, Table | None]]
+_Labelled = dict[str, tuple[str, ReportTable | None]]
 
 
 def parse_csynth_rpt(path: Path, text: str) -> CsynthReport:
@@ -62,7 +62,7 @@ def parse_csynth_rpt(path: Path, text: str) -> CsynthReport:
     )  # fmt: skip
 
 
-def _table(labelled: _Labelled, label: str, field: str, fields: FieldReader) -> Table:
+def _table(labelled: _Labelled, label: str, field: str, fields: FieldReader) -> ReportTable:
     table = labelled.get(label, ("", None))[1]
     if table is None:
         raise fields.error(

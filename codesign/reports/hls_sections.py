@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from codesign.reports.fields import FieldReader
-from codesign.reports.tables import Table, drawn_tables, is_rule
+from codesign.reports.tables import ReportTable, drawn_tables, is_rule
 
 _BANNER = re.compile(r"={8,}")
 _LABEL = re.compile(r"(\s*)[+*] ([^|:]+?)\s*:\s*")
@@ -108,7 +108,7 @@ def header(first: Section, fields: FieldReader) -> HlsHeader:
     )
 
 
-def labelled_tables(part: Section, fields: FieldReader) -> dict[str, tuple[str, Table | None]]:
+def labelled_tables(part: Section, fields: FieldReader) -> dict[str, tuple[str, ReportTable | None]]:
     """Tables by the path of their labels.
 
     Returns
@@ -117,7 +117,7 @@ def labelled_tables(part: Section, fields: FieldReader) -> dict[str, tuple[str, 
         ``Latency/Detail/Loop`` to (the outermost label as printed, with its unit, and the table; ``None`` where the
         tool printed `N/A` or nothing).
     """
-    found: dict[str, tuple[str, Table | None]] = {}
+    found: dict[str, tuple[str, ReportTable | None]] = {}
     stack: list[tuple[int, str]] = []
     lines = part.lines
     for at, line in enumerate(lines):

@@ -14,7 +14,7 @@ _DASHES = re.compile(r"-+")
 
 
 @dataclass(frozen=True)
-class Table:
+class ReportTable:
     """A table of printed cells.
 
     Parameters
@@ -51,7 +51,7 @@ class Table:
 
 def drawn_tables(
     lines: Sequence[str], fields: FieldReader, first_line: int = 1, headed: bool = True
-) -> list[Table]:
+) -> list[ReportTable]:
     """Read every drawn table in `lines`.
 
     Parameters
@@ -89,7 +89,7 @@ def is_rule(line: str) -> bool:
     return bool(_RULE.fullmatch(line.strip()))
 
 
-def _table(block: list[str], fields: FieldReader, line: int, headed: bool) -> Table:
+def _table(block: list[str], fields: FieldReader, line: int, headed: bool) -> ReportTable:
     where = f"the table at line {line}"
     rules = [i for i, text in enumerate(block) if _RULE.fullmatch(text)]
     if len(rules) < 2 or rules[-1] != len(block) - 1 or len(block[-1]) != len(block[0]):
@@ -109,7 +109,7 @@ def _table(block: list[str], fields: FieldReader, line: int, headed: bool) -> Ta
                 where, f"line {line + at} does not have the cells of its head: {block[at][:60]!r}"
             )
         rows.append(cells)
-    return Table(columns or (), tuple(rows), line)
+    return ReportTable(columns or (), tuple(rows), line)
 
 
 def _cells(text: str) -> tuple[str, ...] | None:

@@ -8,7 +8,7 @@ from dataclasses import fields as dataclass_fields
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Resources
-from codesign.reports.tables import Table
+from codesign.reports.tables import ReportTable
 from codesign.reports.utilization_record import CellCount, RegionUse, SiteRow
 from codesign.reports.vivado import VivadoSection
 
@@ -36,7 +36,7 @@ def site_rows(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[S
     return tuple(rows)
 
 
-def _pairs(table: Table) -> list[tuple[tuple[str, ...], dict[str, str]]]:
+def _pairs(table: ReportTable) -> list[tuple[tuple[str, ...], dict[str, str]]]:
     return list(zip(table.rows, table.records(), strict=True))
 
 

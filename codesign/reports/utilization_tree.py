@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Resources
-from codesign.reports.tables import Table
+from codesign.reports.tables import ReportTable
 from codesign.reports.utilization_record import InstanceUse, KernelUse
 from codesign.reports.vivado import VivadoSection
 
@@ -73,7 +73,7 @@ def kernel_row(rows: Sequence[KernelUse], name: str, field: str, fields: FieldRe
     raise fields.error(field, f"the table has no row {name!r}")
 
 
-def _table(sections: Sequence[VivadoSection], title: str, first: str, fields: FieldReader) -> Table:
+def _table(sections: Sequence[VivadoSection], title: str, first: str, fields: FieldReader) -> ReportTable:
     for section in sections:
         if section.title == title:
             for table in section.tables:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Stage
-from codesign.reports.tables import Table, drawn_tables
+from codesign.reports.tables import ReportTable, drawn_tables
 
 _ENTRY = re.compile(r"\| ([A-Z][A-Za-z ]*?)\s*:(?: (.*))?")
 _NUMBERED = re.compile(r"(\d+(?:\.\d+)*)\.? (\S.*)")
@@ -72,7 +72,7 @@ class VivadoSection:
 
     number: str
     title: str
-    tables: tuple[Table, ...]
+    tables: tuple[ReportTable, ...]
     is_empty: bool
 
 

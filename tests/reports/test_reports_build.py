@@ -191,3 +191,32 @@ def test_nothing_to_read_is_an_error_and_nothing_usable_is_a_report_of_it(tmp_pa
     build = read_build(tmp_path)
     assert (build.csynth, build.top, build.part) == (None, None, None)
     assert findings(build) == [("damaged", "jet_tagger_csynth.xml")]
+
+
+def test_of_several_designs_of_a_project_the_named_one_is_read_and_the_others_are_said(tmp_path):
+    text = (FIXTURES / "vivado_timing_2018_ooc.rpt").read_text()
+    runs = tmp_path / "board.runs"
+    for name in ("board_wrapper", "axi_dma", "hls_ip"):
+        put(runs / name / f"{name}_timing_summary_routed.rpt", text.replace("bd_0_wrapper", name))
+    with pytest.raises(ReportError) as caught:
+        read_build(tmp_path)
+    assert all(
+        f"{name} for 7a75tl-ftg256 in" in str(caught.value) for name in ("board_wrapper", "axi_dma", "hls_ip")
+    )
+    assert str(caught.value).endswith("nothing tells which is meant: name one with --top, or read its folder")
+    with pytest.raises(ReportError, match="none is of nothing: name one with --top"):
+        read_build(tmp_path, top="nothing")
+    for top, design in (("board", "board_wrapper"), ("board_wrapper", "board_wrapper"), ("hls_ip", "hls_ip")):
+        build = read_build(tmp_path, top=top)
+        assert build.timing["post-route"].top == design
+        notes = [finding.message for finding in build.findings if finding.reason == "note"]
+        others = sorted({"board_wrapper", "axi_dma", "hls_ip"} - {design})
+        assert notes == [f"{tmp_path} holds reports of other designs too: {', '.join(others)}"]
+
+
+def test_one_design_for_two_parts_is_refused(tmp_path):
+    text = (FIXTURES / "vivado_timing_2018_ooc.rpt").read_text()
+    put(tmp_path / "a" / "timing.rpt", text)
+    put(tmp_path / "b" / "timing.rpt", text.replace("7a75tl-ftg256", "7z020-clg400"))
+    with pytest.raises(ReportError, match=r"bd_0_wrapper for 7a75tl-ftg256 in .* and for 7z020-clg400 in"):
+        read_build(tmp_path)
