@@ -16,14 +16,15 @@ from codesign.emulation.layers.softmax import LEGACY_TABLE
 from codesign.emulation.layers.step import Tallies
 from codesign.hls.graph import Node
 
+_TENSORS_OF: Mapping[Tensor, tuple[str, ...]] = {
+    "weight": ("weight", "recurrent_weight", "scale", "param", "embeddings"),
+    "bias": ("bias", "recurrent_bias"),
+}
 _WEIGHTS: Mapping[str, Tensor] = {
-    "weight": "weight",
-    "recurrent_weight": "weight",
-    "scale": "weight",
-    "param": "weight",
-    "embeddings": "weight",
-    "bias": "bias",
-    "recurrent_bias": "bias",
+    f"{direction}{name}": tensor
+    for direction in ("", "forward_", "backward_")
+    for tensor, names in _TENSORS_OF.items()
+    for name in names
 }
 
 

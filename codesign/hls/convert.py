@@ -191,8 +191,18 @@ def convert_graph(
 
 
 def _refuse_what_changes(model: keras.Model) -> None:
-    """Refuse what hls4ml converts into another computation without a word."""
+    """Refuse what hls4ml converts into another computation without a word, or fails on without a reason."""
     for layer in model.layers:
+        if type(getattr(layer, "forward_layer", None)).__name__ == "GRU":
+            raise ConversionError(
+                f"layer {layer.name!r} is a Bidirectional of GRU, whose second bias hls4ml's reader loses; use "
+                "Bidirectional of LSTM"
+            )
+        if getattr(layer, "merge_mode", "concat") != "concat":
+            raise ConversionError(
+                f"layer {layer.name!r} merges its directions by {layer.merge_mode!r}, and hls4ml would silently set them side by "
+                "side; use merge_mode='concat'"
+            )
         if getattr(layer, "interpolation", "nearest") != "nearest":
             raise ConversionError(
                 f"layer {layer.name!r} interpolates ({layer.interpolation}), and hls4ml would silently repeat the nearest "

@@ -60,6 +60,7 @@ KINDS: Mapping[str, str] = {
     "Embedding": "embedding",
     "LSTM": "lstm",
     "GRU": "gru",
+    "Bidirectional": "bidirectional",
 }
 """The supported hls4ml layer classes and the kind of node that each becomes."""
 
@@ -86,6 +87,7 @@ STRATEGIES = ("latency", "resource", "resource_unrolled")
 
 _CONVOLUTIONS = tuple(kind for kind in dict.fromkeys(KINDS.values()) if "conv" in kind)
 _RECURRENT = ("lstm", "gru")
+_DIRECTIONS = ("forward", "backward")
 _COMMON = ("strategy", "reuse_factor")
 _WINDOW = (
     "data_format",
@@ -107,6 +109,12 @@ _ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "cropping": ("data_format", "crop_top", "crop_left"),
     "resize": ("data_format",),
     "recurrent": (*_COMMON, "recurrent_reuse_factor", "activation", "recurrent_activation", "return_sequences", "table_size"),
+    "bidirectional": (
+        *_COMMON, "return_sequences", "table_size",
+        *(f"{direction}_{name}" for direction in _DIRECTIONS
+          for name in ("class_name", "n_states", "activation", "recurrent_activation", "reuse_factor",
+                       "recurrent_reuse_factor")),
+    ),
     "einsum_dense": (*_COMMON, "n_free_data", "inp_shape", "out_interpert_shape", "inp_tpose_idxs", "out_tpose_idxs"),
     "merge": ("op",),
     "concatenate": ("op", "axis"),
@@ -120,6 +128,7 @@ _TYPES: Mapping[str, tuple[str, ...]] = {
     "parametrized_activation": ("param", "table"),
     "hard_activation": ("slope", "shift"),
     "recurrent": ("accum", "table"),
+    "bidirectional": ("accum", "table"),
     "einsum_dense": ("accum",),
 }
 _SOFTMAX_TYPES = ("exp_table", "inv_table", "accum", "inv_inp", "inp_norm")
@@ -196,6 +205,8 @@ def _faults(layer: Layer) -> Iterable[str]:
         yield from (f"{where}: {fault}" for fault in _convolution_faults(layer, kind))
     if kind in _RECURRENT:
         yield from (f"{where}: {fault}" for fault in _recurrent_faults(layer))
+    if kind == "bidirectional":
+        yield from (f"{where}: {fault}" for fault in _bidirectional_faults(layer))
     if kind == "resize":
         yield from (f"{where}: {fault}" for fault in _resize_faults(layer))
     if kind in ("pooling_1d", "pooling_2d") and layer.model.config.get_config_value("IOType") == "io_stream":
@@ -227,17 +238,42 @@ def _convolution_faults(layer: Layer, kind: str) -> Iterable[str]:
         yield f"its kernel is {shape}, not {(*window, channels, filters)}; grouped convolutions are not supported"
 
 
-def _recurrent_faults(layer: Layer) -> Iterable[str]:
-    """Name what hls4ml's C++ of recurrent layers does not compute, or does not compile."""
-    if len(layer.inputs) > 1:
-        yield "initial states are not supported; let the layer start from zero"
-    for name in ("activation", "recurrent_activation"):
+def _gate_faults(layer: Layer, prefix: str) -> Iterable[str]:
+    for name in (f"{prefix}activation", f"{prefix}recurrent_activation"):
         if layer.get_attr(name) not in RECURRENT_ACTIVATIONS:
             yield (
                 f"{name} {layer.get_attr(name)!r} has no C++ in hls4ml; use one of {', '.join(RECURRENT_ACTIVATIONS)}"
             )
-    if layer.class_name == "GRU" and layer.get_attr("apply_reset_gate") == "before":
+    if layer.get_attr(f"{prefix}apply_reset_gate", "after") == "before":
         yield "hls4ml's C++ applies the reset gate after the product; set reset_after=True"
+    products = set(
+        re.findall(r"using product = nnet::product::(\w+)<", str(layer.get_attr("config_cpp", "")))
+    )
+    if products - {"mult"}:
+        yield f"products of kind {', '.join(sorted(products - {'mult'}))} are not supported in recurrent layers"
+
+
+def _bidirectional_faults(layer: Layer) -> Iterable[str]:
+    if layer.model.config.get_config_value("IOType") == "io_stream":
+        yield "hls4ml has C++ of it for io_parallel only"
+    if layer.get_attr("merge_mode") != "concat":
+        yield f"hls4ml's C++ sets both directions side by side; use merge_mode='concat', not {layer.get_attr('merge_mode')!r}"
+    if not layer.get_attr("static"):
+        yield "only the static form is supported"
+    if layer.get_attr("strategy") != "latency":
+        yield "hls4ml gives its matrices reuse factors of other ones; use the strategy latency"
+    for direction in _DIRECTIONS:
+        if layer.get_attr(f"{direction}_class_name") not in ("LSTM", "GRU"):
+            yield f"{layer.get_attr(f'{direction}_class_name')} has no C++ in hls4ml; use GRU or LSTM"
+            continue
+        yield from _gate_faults(layer, f"{direction}_")
+
+
+def _recurrent_faults(layer: Layer) -> Iterable[str]:
+    """Name what hls4ml's C++ of recurrent layers does not compute, or does not compile."""
+    if len(layer.inputs) > 1:
+        yield "initial states are not supported; let the layer start from zero"
+    yield from _gate_faults(layer, "")
     types = {
         "input": layer.get_input_variable().type.precision,
         "accum": layer.get_attr("accum_t").precision,
@@ -246,11 +282,6 @@ def _recurrent_faults(layer: Layer) -> Iterable[str]:
     if layer.class_name == "LSTM" and len({str(precision) for precision in types.values()}) > 1:
         listed = ", ".join(f"{name} {precision}" for name, precision in types.items())
         yield f"hls4ml's LSTM compiles only where input, accumulator and result have one type, not {listed}; use GRU or one type"
-    products = set(
-        re.findall(r"using product = nnet::product::(\w+)<", str(layer.get_attr("config_cpp", "")))
-    )
-    if products - {"mult"}:
-        yield f"products of kind {', '.join(sorted(products - {'mult'}))} are not supported in recurrent layers"
     if layer.get_attr("strategy") == "resource_unrolled":
         yield "the strategy resource_unrolled is not supported for recurrent layers; use latency or resource"
 

@@ -59,6 +59,31 @@ def test_recurrent_layers_equal_the_cpp(kind, seed, tmp_path):
     assert_equal_to_csim(hls_model, build.rng.normal(0, 2, (150, *shape)))
 
 
+@pytest.mark.parametrize("sequences", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_both_directions_equal_the_cpp(sequences, tmp_path):
+    import keras
+
+    build = Builder([51, sequences], io_type="io_parallel")
+    inputs = keras.Input((4, 3), name="inp")
+    cell = keras.layers.LSTM(
+        2, return_sequences=sequences, kernel_initializer=build.initializer(),
+        recurrent_initializer=build.initializer(), bias_initializer=build.initializer(), name="cell",
+    )  # fmt: skip
+    model = keras.Model(inputs, keras.layers.Bidirectional(cell, name="rnn")(inputs))
+    config = layer_config(model, build.backend, "fixed<16,6>")
+    config["LayerName"]["inp"]["Precision"]["result"] = "fixed<8,3>"
+    weights = {
+        f"{direction}_{name}": str(build.format(4, 9, plain=1.0))
+        for direction in ("forward", "backward")
+        for name in ("weight", "recurrent_weight", "bias", "recurrent_bias")
+    }
+    config["LayerName"]["rnn"]["Precision"].update(
+        weights, accum="fixed<18,7>", result=str(build.format(6, 12))
+    )
+    hls_model = convert(model, tmp_path, config, backend=build.backend)
+    assert_equal_to_csim(hls_model, build.rng.normal(0, 2, (120, 4, 3)))
+
+
 def faults(kind, tmp_path, *, types=None, **options):
     import keras
 
@@ -69,6 +94,27 @@ def faults(kind, tmp_path, *, types=None, **options):
     with pytest.raises(ConversionError) as caught:
         read_graph(convert(model, tmp_path, config))
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("io_type", "options", "said"),
+    [
+        ("io_stream", {}, "hls4ml has C++ of it for io_parallel only"),
+        ("io_parallel", {"merge_mode": "sum"}, "use merge_mode='concat', not 'sum'"),
+    ],
+)
+def test_both_directions_are_refused_where_hls4ml_has_no_cpp(io_type, options, said, tmp_path):
+    import keras
+
+    inputs = keras.Input((3, 2), name="inp")
+    model = keras.Model(
+        inputs, keras.layers.Bidirectional(keras.layers.LSTM(2), name="rnn", **options)(inputs)
+    )
+    config = layer_config(model, "Vivado", "fixed<12,4>")
+    hls_model = convert(model, tmp_path, config, io_type=io_type, backend="Vivado")
+    with pytest.raises(ConversionError) as caught:
+        read_graph(hls_model)
+    assert said in str(caught.value)
 
 
 @pytest.mark.parametrize(

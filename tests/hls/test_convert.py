@@ -171,13 +171,25 @@ def test_a_layer_above_the_unrolling_limit_is_said_with_the_choice_that_fits(
     assert unrolling_notes(convert_graph(model, precision, Target(), fitting, tmp_path), Target()) == ()
 
 
-def test_an_interpolation_that_hls4ml_would_drop_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("bilinear", r"^layer 'odd' interpolates \(bilinear\), and hls4ml would silently repeat"),
+        (
+            "bidirectional",
+            r"^layer 'odd' is a Bidirectional of GRU, whose second bias hls4ml's reader loses; use",
+        ),
+    ],
+)
+def test_what_hls4ml_would_drop_is_refused(kind: str, message: str, tmp_path: Path) -> None:
     import keras
 
-    model = keras.Sequential(
-        [keras.Input((4, 4, 1)), keras.layers.UpSampling2D(interpolation="bilinear", name="up")]
-    )
-    with pytest.raises(
-        ConversionError, match=r"^layer 'up' interpolates \(bilinear\), and hls4ml would silently repeat"
-    ):
+    if kind == "bilinear":
+        shape, layer = (4, 4, 1), keras.layers.UpSampling2D(interpolation="bilinear", name="odd")
+    elif kind == "merged":
+        shape, layer = (4, 2), keras.layers.Bidirectional(keras.layers.LSTM(2), merge_mode="sum", name="odd")
+    else:
+        shape, layer = (4, 2), keras.layers.Bidirectional(keras.layers.GRU(2), name="odd")
+    model = keras.Sequential([keras.Input(shape), layer])
+    with pytest.raises(ConversionError, match=message):
         convert_graph(model, PrecisionMap(FixedPoint(8, 3), {}), Target(), HardwareChoices(), tmp_path)

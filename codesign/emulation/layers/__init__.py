@@ -14,7 +14,7 @@ from codesign.emulation.layers.linear import (
     plan_einsum_dense,
 )
 from codesign.emulation.layers.pooling import plan_global_pooling, plan_pooling
-from codesign.emulation.layers.recurrent import plan_recurrent
+from codesign.emulation.layers.recurrent import plan_bidirectional, plan_recurrent
 from codesign.emulation.layers.shapes import (
     plan_broadcast,
     plan_concatenate,
@@ -65,5 +65,6 @@ PLANNERS: Mapping[str, Planner] = {
     "embedding": plan_embedding,
     "lstm": plan_recurrent,
     "gru": plan_recurrent,
+    "bidirectional": plan_bidirectional,
 }
 """Every kind of node that `codesign.hls.graph` makes."""

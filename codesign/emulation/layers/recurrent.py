@@ -5,8 +5,9 @@ The static and the other form of hls4ml compute the same numbers, and so do para
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -159,6 +160,49 @@ class GruStep(RecurrentStep):
         rest = like(finer, 2.0**self.complement.fraction) - finer
         state = self.state.run((proposed, rest), (states[0], z), tally=tally_of(tallies, "result"))
         return [self.own_unit(self.state, state), states[1]]
+
+
+@dataclass(frozen=True, eq=False)
+class BidirectionalStep(Step):
+    """Two recurrent layers side by side, the second one from the last step to the first."""
+
+    forward: Step
+    backward: Step
+
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
+        """Compute codes of the result, both layers' values one after the other."""
+        first, second = self.forward.run(inputs, tallies), self.backward.run([inputs[0][:, ::-1]], tallies)
+        if len(self.node.output_shape) == 2:
+            second = second[:, ::-1]
+        return np.concatenate([convert(part, self.signal.arithmetic) for part in (first, second)], axis=-1)
+
+
+def plan_bidirectional(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a GRU or an LSTM in both directions."""
+    steps = []
+    for direction in ("forward", "backward"):
+        prefix = f"{direction}_"
+
+        def own(values: Mapping[str, Any], prefix: str = prefix) -> dict[str, Any]:
+            return {
+                name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)
+            }
+
+        attributes = {**node.attributes, **own(node.attributes)}
+        shape = (*node.output_shape[:-1], int(attributes["n_states"]))
+        types = {**node.types, **own(node.types)}
+        part = Node(
+            node.name, str(attributes["class_name"]).lower(), (), shape, attributes, types, own(node.weights)
+        )
+        steps.append(plan_recurrent(part, inputs, graph))
+    low, high = (
+        np.concatenate([getattr(step.signal, end) for step in steps], axis=-1) for end in ("low", "high")
+    )
+    signal = Signal(steps[0].signal.fraction, low, high, node.result, steps[0].signal.integer)
+    arithmetic = widest(signal.arithmetic, *(step.arithmetic for step in steps))
+    return BidirectionalStep(node, signal, arithmetic, *steps)
 
 
 def plan_recurrent(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
