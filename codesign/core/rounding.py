@@ -150,14 +150,15 @@ def wrap(codes: Codes, width: int, signed: bool, out: Codes = None, ops: Any = n
             return codes  # int64 has wrapped by itself
         low = codes & ((1 << width) - 1)
         return low - (low >> (width - 1) << width) if signed else low
-    for bits in (width, width - 1)[: 1 + signed]:  # scaling by powers of two and subtracting them is exact
-        turns = codes * 2.0**-bits
-        if ops is np:
-            np.multiply(np.floor(turns, out=turns), 2.0**width, out=turns)
-            codes = out = np.subtract(codes, turns, out=out)
-        else:
-            codes = codes - ops.floor(turns) * 2.0**width
-    return codes
+    # scaling by powers of two is exact, and so is the one difference: it is no larger than the code, or has all its bits
+    turns = codes * 2.0 ** (signed - width)
+    if ops is not np:
+        turns = ops.ceil(ops.floor(turns) * 0.5) if signed else ops.floor(turns)
+        return codes - turns * 2.0**width
+    np.floor(turns, out=turns)
+    if signed:
+        np.ceil(np.multiply(turns, 0.5, out=turns), out=turns)
+    return np.subtract(codes, np.multiply(turns, 2.0**width, out=turns), out=out)
 
 
 def overflow_codes(

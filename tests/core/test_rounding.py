@@ -72,6 +72,26 @@ def test_limits_past_int64_do_not_stop_it():
     assert overflow_codes(codes, "SAT", precision.kept_codes, 64, False).tolist() == [0, 2**61]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_wide_type_holds_stays_as_it_is_in_a_narrow_kind_of_number(kind):
+    # a detour by the unsigned number, 2**29 - 1 for -1, does not fit into float32
+    codes = np.array([-1, 1, -(2**23) - 1, 2**23 + 1]).astype(kind)
+    assert wrap(codes, 29, True).tolist() == codes.tolist()
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 24, 53])
+def test_wrapping_is_exact_however_large_the_number(width):
+    codes = [sign * (2**52 + 2**width + k) * 2**n for sign in (1, -1) for k in (0, 1, 3) for n in (0, 1, 7)]
+    codes = [float(code) for code in codes] + [
+        2.0 ** (width - 1),
+        -(2.0 ** (width - 1)),
+        -(2.0 ** (width - 1)) - 1,
+    ]
+    for signed in (True, False):
+        expected = [wrap(int(code), width, signed) for code in codes]
+        assert wrap(np.array(codes), width, signed).tolist() == expected
+
+
 def test_no_bits_hold_nothing():
     assert wrap(CODES.astype(float), 0, True).tolist() == [0.0] * CODES.size
 
