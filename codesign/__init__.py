@@ -31,6 +31,7 @@ _HOMES = {
     "prune_student": "codesign.compression.prune",
     "scan_bit_widths": "codesign.compression.scan",
     "quantize_student": "codesign.compression.quantize",
+    "polish_student": "codesign.compression.polish",
     "convert": "codesign.hardware",
     "verify": "codesign.hardware",
     "report": "codesign.comparison",

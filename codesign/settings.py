@@ -22,6 +22,7 @@ from codesign.settings_learning import (
     QuantizationSettings,
     TeacherSettings,
 )
+from codesign.settings_learning import PolishSettings as PolishSettings
 from codesign.settings_learning import TermSettings as TermSettings
 from codesign.settings_learning import TrainingSettings as TrainingSettings
 

@@ -206,17 +206,42 @@ class PruningSettings(TrainingSettings):
         return self
 
 
+class PolishSettings(TrainingSettings):
+    """Dropping signed digits of the weights after quantization, those that cost least quality for what they save first.
+
+    Up to `rounds` times the part `step` of the estimated LUTs goes, and the student trains on for `epochs`. A round whose
+    validation accuracy is more than `tolerance` below that of the quantized student is undone and tried again with half
+    the step. How much a digit matters is the diagonal of the Hessian on `saliency_samples`, with predictions softened by
+    `temperature`: those of a student that has converged are too sure to tell weights apart.
+    """
+
+    epochs: Count = 8
+    learning_rate: Positive = 2e-3
+    tolerance: Fraction = 0.005
+    rounds: Count = 40
+    step: Annotated[float, Field(gt=0.0, le=0.5)] = 0.1
+    saliency_samples: Count = 1024
+    temperature: Positive = 4.0
+
+
 class QuantizationSettings(TrainingSettings):
     """Quantization-aware training with QKeras, distilling on.
 
     Before the `epochs` of learning from the teacher (tutoring), `self_study_epochs` train on the labels alone and
-    `co_study_epochs` train a copy of the teacher together with the student (QKD, arXiv:1911.12491).
+    `co_study_epochs` train a copy of the teacher together with the student (QKD, arXiv:1911.12491). With `polish`
+    (``true``, or its settings) signed digits of the weights are dropped afterwards.
     """
 
     epochs: Count = 30
     learning_rate: Positive = 5e-4
     self_study_epochs: CountOrNone = 0
     co_study_epochs: CountOrNone = 0
+    polish: PolishSettings | None = None
+
+    @field_validator("polish", mode="before")
+    @classmethod
+    def _polish_alone(cls, value: Any) -> Any:
+        return ({} if value else None) if isinstance(value, bool) else value
 
 
 def _tuples(value: Any) -> Any:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 
 from codesign.compression.phases import Phases, budget, check_rounds
+from codesign.compression.polish import polish_student
 from codesign.compression.prune import check_pruning, rewound
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
@@ -102,7 +104,8 @@ def quantize_student(
 
     With `pruning` that is `inside` quantization, weights are removed in rounds of this training: quantization-aware
     pruning, by fine-tuning or to a lottery ticket (Hawks et al., arXiv:2102.11289, section 4). With epochs of
-    self-study and co-study it is QKD (Kim et al., arXiv:1911.12491).
+    self-study and co-study it is QKD (Kim et al., arXiv:1911.12491). With `settings.polish` signed digits of the weights
+    are dropped afterwards (`codesign.compression.polish.polish_student`).
 
     Parameters
     ----------
@@ -169,7 +172,34 @@ def quantize_student(
     record = student_record(
         "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
     )
-    return QuantizedStudent(trained, precision, concatenate_histories(phases.histories), record)
+    student = QuantizedStudent(trained, precision, concatenate_histories(phases.histories), record)
+    if settings.polish is None:
+        return student
+    polished = polish_student(
+        student,
+        teacher,
+        dataset,
+        settings.polish,
+        distillation,
+        renamed=renamed,
+        seed=seed,
+        progress=progress,
+    )
+    return _one_stage(student, polished, prepared)
+
+
+def _one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: Network) -> QuantizedStudent:
+    """The polished student with the record of the stage that quantized it, its own figures in it."""
+    first, second = student.record, polished.record
+    dead = Counter(first.metrics["dead_units_removed"]) + Counter(second.metrics["dead_units_removed"])
+    metrics = {
+        **first.metrics,
+        **second.metrics,
+        "dead_units_removed": dict(dead),
+        "weights_removed": polished.hardware()[0].weights_removed(prepared),
+    }
+    seconds = first.seconds + second.seconds
+    return replace(polished, record=replace(first, digest=second.digest, metrics=metrics, seconds=seconds))
 
 
 def _checked_rewind(

@@ -10,7 +10,7 @@ import numpy as np
 
 from codesign.compression.pruning.scores import HessianScores, Masks, Scores, TaylorScores, magnitudes
 from codesign.core.progress import SILENT, Progress
-from codesign.networks.build import write_weights
+from codesign.networks.build import kernel_variable, write_weights
 from codesign.networks.description import Network
 from codesign.settings import PruningSettings, TrainingSettings
 from codesign.training.fit import History
@@ -56,7 +56,7 @@ def shrink_magnitudes(model: keras.Model, names: Sequence[str], l1: float) -> No
     if l1 > 0:
         for name in names:
             # on the variable, not in the layer's configuration: a saved model needs nothing of ours
-            model.get_layer(name).kernel.regularizer = keras.regularizers.L1(l1)
+            kernel_variable(model.get_layer(name)).regularizer = keras.regularizers.L1(l1)
 
 
 def train_masked(
@@ -159,7 +159,7 @@ class _Masks:
     def apply(self) -> None:
         for name, mask in self.held.items():
             self.variables[name].assign(mask)
-            kernel = self.model.get_layer(name).kernel
+            kernel = kernel_variable(self.model.get_layer(name))
             kernel.assign(keras.ops.convert_to_numpy(kernel) * mask)
 
 

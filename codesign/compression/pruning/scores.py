@@ -9,6 +9,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from codesign.networks.build import kernel_variable
+
 Scores = dict[str, np.ndarray]
 """By layer, in the kernel's shape: how much each weight matters, 0 or more."""
 
@@ -29,7 +31,7 @@ def magnitudes(model: keras.Model, names: Sequence[str]) -> dict[str, np.ndarray
 
 def kernels_of(model: keras.Model, names: Sequence[str]) -> dict[str, np.ndarray]:
     """The named layers' kernels, float32."""
-    return {name: ops.convert_to_numpy(model.get_layer(name).kernel) for name in names}
+    return {name: ops.convert_to_numpy(kernel_variable(model.get_layer(name))) for name in names}
 
 
 class TaylorScores:
@@ -59,7 +61,7 @@ class TaylorScores:
         self.model, self.names = model, list(names)
         size = min(_BATCH, len(x))
         self.batches = [(x[i : i + size], targets[i : i + size]) for i in range(0, len(x) - size + 1, size)]
-        kernels = [model.get_layer(name).kernel.value for name in self.names]
+        kernels = [kernel_variable(model.get_layer(name)).value for name in self.names]
 
         @tf.function
         def gradients(inputs: Any, wanted: Any) -> Any:
@@ -103,13 +105,23 @@ class HessianScores:
         Samples.
     n_outputs
         The logits among the model's outputs, which come first.
+    temperature
+        Of the predictions: `p` and `log p` are those of the logits divided by it. A network that is sure of every
+        sample has no curvature at 1.
     """
 
-    def __init__(self, model: keras.Model, names: Sequence[str], x: np.ndarray, n_outputs: int) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        names: Sequence[str],
+        x: np.ndarray,
+        n_outputs: int,
+        temperature: float = 1.0,
+    ) -> None:
         import tensorflow as tf
 
         self.model, self.names, self.x = model, list(names), x
-        kernels = [model.get_layer(name).kernel.value for name in self.names]
+        kernels = [kernel_variable(model.get_layer(name)).value for name in self.names]
 
         @tf.function(reduce_retracing=True)
         def squares(inputs: Any) -> Any:
@@ -118,7 +130,7 @@ class HessianScores:
                 logits = model(inputs, training=False)[:, :n_outputs]
                 if n_outputs == 1:
                     logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
-                log_p = tf.nn.log_softmax(logits)
+                log_p = tf.nn.log_softmax(logits / temperature)
             p = tf.exp(log_p)
             found = []
             for jacobian in tape.jacobian(log_p, kernels):
