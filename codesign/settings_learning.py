@@ -209,14 +209,15 @@ class PruningSettings(TrainingSettings):
 class PolishSettings(TrainingSettings):
     """Dropping signed digits of the weights after quantization, those that cost least quality for what they save first.
 
-    Up to `rounds` times the part `step` of the estimated LUTs goes, and the student trains on for `epochs`. A round whose
-    validation accuracy is more than `tolerance` below that of the quantized student is undone and tried again with half
-    the step. How much a digit matters is the diagonal of the Hessian on `saliency_samples`, with predictions softened by
-    `temperature`: those of a student that has converged are too sure to tell weights apart.
+    Up to `rounds` times the part `step` of the estimated LUTs goes, and the student trains on for `epochs`, again and
+    again if its validation accuracy is more than `tolerance` below that of the quantized student. A round that three
+    trainings do not bring back is undone and tried with half the step. How much a digit matters is the diagonal of the
+    Hessian on `saliency_samples`, with predictions softened by `temperature`: those of a student that has converged are
+    too sure to tell weights apart.
     """
 
-    epochs: Count = 8
-    learning_rate: Positive = 2e-3
+    epochs: Count = 16
+    learning_rate: Positive = 5e-3
     tolerance: Fraction = 0.005
     rounds: Count = 40
     step: Annotated[float, Field(gt=0.0, le=0.5)] = 0.1

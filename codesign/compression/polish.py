@@ -45,6 +45,9 @@ Codes = NDArray[np.int64]
 _WIDEST = 24
 """Bits of a whole number in float32."""
 
+_CHANCES = 3
+"""Trainings of a round before it is undone: what a first one does not recover, a second often does."""
+
 _SMALLEST_STEP = 0.1
 """Of the step that the settings name: below it no further round is tried."""
 
@@ -109,16 +112,20 @@ def polish_student(
         undo = polisher.state()
         if not polisher.drop(step):
             break
-        history = lesson.fit(settings, what=f"polish {number}")
-        form = polisher.form()
-        now = _measured(*form, dataset)
-        holds = now.quality >= least
+        trainings: list[History] = []
+        for _ in range(_CHANCES):
+            trainings.append(lesson.fit(settings, what=f"polish {number}"))
+            form = polisher.form()
+            now = _measured(*form, dataset)
+            holds = now.quality >= least
+            if holds:
+                break
         rows.append({"luts": now.luts, "validation_accuracy": now.quality, "step": step, "kept": holds})
         note = f"{now.luts:,.0f} LUTs, validation {now.quality:.4f}{'' if holds else ': undone'}"
         progress.step("polish", number, settings.rounds, note)
         if holds:
             best, kept = now, form
-            histories.append(history)
+            histories += trainings
             continue
         polisher.restore(undo)
         step /= 2

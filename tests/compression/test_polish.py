@@ -39,7 +39,7 @@ from codesign.training.evaluate import accuracy
 from codesign.training.teacher import train_teacher
 
 DISTILLATION = DistillationSettings(epochs=1, learning_rate=0.01)
-POLISH = PolishSettings(tolerance=0.05, rounds=4, step=0.2, epochs=4, learning_rate=0.01, saliency_samples=64)
+POLISH = PolishSettings(tolerance=0.05, rounds=3, step=0.2, epochs=4, learning_rate=0.01, saliency_samples=64)
 
 
 def taught(dataset, student: keras.Model, **settings):
@@ -181,6 +181,7 @@ def test_a_polished_student_can_be_polished_again(polished):
 def test_rounds_that_lose_are_undone_in_smaller_and_smaller_steps(polished, monkeypatch):
     dataset, teacher, student, _ = polished
     measured = iter([0.9])
+    monkeypatch.setattr("codesign.compression.polish._CHANCES", 1)
     monkeypatch.setattr("codesign.compression.polish.accuracy", lambda *_: next(measured, 0.1))
     after = polish_student(student, teacher, dataset, POLISH.model_copy(update={"rounds": 9}), DISTILLATION)
     rows = after.record.metrics["polish"]["rounds"]
