@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +14,17 @@ from codesign.comparison.run_charts import plot_run
 from codesign.comparison.run_page import PAGE, write_run_page
 from codesign.comparison.sources import SUMMARY, read_summary
 from codesign.comparison.summary import make_summary, write_summary
-from codesign.core.files import file_digest, json_digest, read_json, write_json
+from codesign.core.files import json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
-from codesign.hls.toolchain import vendor_tool
 from codesign.run_folder import RunFolder, StageEvidence
-from codesign.settings import read_design
+from codesign.settings import DesignSettings, read_design
 from codesign.stages import RUN, STAGES, Context, Stage, new_context
 
 _log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,44 @@ class RunResult:
     folder
         Its folder.
     summary
-        The content of its `summary.json`.
+        The content of its `summary.json`; ``None`` if it was to end before its last stage.
     redone
         The names of the stages that this call ran; the others stood already.
+    not_done
+        What was left out, each with its reason, by what it is called.
     """
 
     folder: Path
-    summary: Mapping[str, Any]
+    summary: Mapping[str, Any] | None
     redone: tuple[str, ...]
+    not_done: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What is asked of a run."""
+
+    start_from: str | None
+    until: str | None
+    overwrite: bool
+
+    def check(self) -> None:
+        names = stage_names()
+        for option, name in (("--from", self.start_from), ("--until", self.until)):
+            if name is not None and name not in names:
+                raise SettingsError(
+                    f"{option}: there is no stage {name!r}; the stages are {', '.join(names)}"
+                )
+        if self.start_from is not None and names.index(self.start_from) > names.index(self.last):
+            raise SettingsError(f"--from {self.start_from} comes after --until {self.until}; swap them")
+
+    @property
+    def last(self) -> str:
+        return STAGES[-1].name if self.until is None else self.until
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        return STAGES[: stage_names().index(self.last) + 1]
 
 
 def run_design(
@@ -50,6 +83,7 @@ def run_design(
     name: str = "run",
     overrides: Mapping[str, Any] | None = None,
     start_from: str | None = None,
+    until: str | None = None,
     overwrite: bool = False,
     progress: Progress = SILENT,
 ) -> RunResult:
@@ -70,6 +104,8 @@ def run_design(
         Settings by dotted path that replace those of the `design.yaml`.
     start_from
         Redo this stage and all after it.
+    until
+        End after this stage; a later call without it goes on.
     overwrite
         Allow stages of a finished run to be redone.
     progress
@@ -80,19 +116,94 @@ def run_design(
     CodesignError
         For anything that the user can mend; before long work wherever it can be known.
     """
-    settings = read_design(design, overrides)
-    design = Path(design)
-    _check_start(start_from)
-    folder = RunFolder(output if output is not None else Path("hls_projects") / settings.name / name)
+    request = _Request(start_from, until, overwrite)
+    settings, home, folder = _place(design, output, name, overrides, request)
     with folder.locked():
-        context = new_context(design if design.is_dir() else design.parent, settings, folder.path, progress)
-        allowed = overwrite or start_from is not None
-        redone = _run(context, folder, start_from, allowed)
-        if redone or not (folder.path / SUMMARY).is_file():
+        _refuse_other_design(folder, home, overwrite)
+        context = new_context(home, settings, folder.path, progress)
+        redone = _run(context, folder, request)
+        is_whole = request.last == STAGES[-1].name
+        not_done = {what: why for stage in request.stages for what, why in stage.not_done(context).items()}
+        if is_whole and (redone or not (folder.path / SUMMARY).is_file()):
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
             _write_page(folder.path)
-        return RunResult(folder.path, read_summary(folder.path), tuple(redone))
+        summary = read_summary(folder.path) if is_whole else None
+        return RunResult(folder.path, summary, tuple(redone), not_done)
+
+
+def plan_run(
+    design: str | Path,
+    *,
+    output: str | Path | None = None,
+    name: str = "run",
+    overrides: Mapping[str, Any] | None = None,
+    start_from: str | None = None,
+    until: str | None = None,
+) -> tuple[Path, dict[str, str | None]]:
+    """What `run_design` would do; nothing is made, checked or written.
+
+    Returns
+    -------
+    tuple
+        The run's folder, and for each stage why it would be made, ``None`` if it stands. A stage behind one that
+        is made again stands after all if that comes out the same.
+    """
+    request = _Request(start_from, until, overwrite=False)
+    settings, home, folder = _place(design, output, name, overrides, request)
+    context = new_context(home, settings, folder.path)
+    forced = None if _goes_on(folder, start_from) else start_from
+    planned: dict[str, str | None] = {}
+    for stage in request.stages:
+        behind = [parent for parent in stage.parents if planned[parent] is not None]
+        if stage.name == forced:
+            planned[stage.name] = "--from"
+        elif forced in planned:
+            planned[stage.name] = f"--from {forced} redoes all that follows"
+        elif behind:
+            planned[stage.name] = f"made of {', '.join(behind)}"
+        else:
+            found, depends = _evidence(folder, stage), _depends(stage, context)
+            planned[stage.name] = _why(folder, stage, found, depends)
+            if found is not None:
+                context.records[stage.name] = found.record
+    return folder.path, planned
+
+
+def _place(
+    design: str | Path,
+    output: str | Path | None,
+    name: str,
+    overrides: Mapping[str, Any] | None,
+    request: _Request,
+) -> tuple[DesignSettings, Path, RunFolder]:
+    """The settings, the design's folder and the run's folder, after checking that the request makes sense."""
+    settings = read_design(design, overrides)
+    request.check()
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"--name: must be letters, digits, '.', '_' and '-', not {name!r}; give any other folder with --output"
+        )
+    home = Path(design)
+    folder = RunFolder(output if output is not None else Path("hls_projects") / settings.name / name)
+    if request.start_from not in (None, STAGES[0].name) and not (folder.path / RUN).is_file():
+        raise SettingsError(
+            f"--from {request.start_from}: {folder.path} holds no run whose earlier stages could stand; leave out --from, "
+            "or name a run that is there"
+        )
+    return settings, home if home.is_dir() else home.parent, folder
+
+
+def _refuse_other_design(folder: RunFolder, design: Path, overwrite: bool) -> None:
+    """Refuse a folder that another design runs in; a design that was moved is still the same."""
+    path = folder.path / RUN
+    before = Path(read_json(path)["design"]) if path.is_file() else design
+    if overwrite or before.resolve() == design.resolve() or not (before / "design.yaml").is_file():
+        return
+    raise OutputFolderError(
+        f"{folder.path} holds a run of {before}, not of {design.resolve()}: both designs have one name; choose another "
+        "folder with --name or --output, or --overwrite to replace that run"
+    )
 
 
 def _write_page(folder: Path) -> None:
@@ -105,19 +216,11 @@ def _write_page(folder: Path) -> None:
 
 def _summary(context: Context) -> dict[str, Any]:
     settings = context.settings
-    reasons = {
-        "open RTL": context.records["rtl"].metrics.get("skipped"),
-        "vendor synthesis": context.records["synthesis"].metrics.get("skipped"),
-    }
-    notes = [f"{what} was not run: {reason}" for what, reason in reasons.items() if reason is not None]
-    notes += context.records["project"].metrics.get("notes", ())
+    notes: list[str] = []
+    for stage in STAGES:
+        notes += [f"{what} was not run: {why}" for what, why in stage.not_done(context).items()]
+        notes += context.records[stage.name].metrics.get("notes", ())
     return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, notes)
-
-
-def _check_start(start_from: str | None) -> None:
-    names = stage_names()
-    if start_from is not None and start_from not in names:
-        raise SettingsError(f"--from: there is no stage {start_from!r}; the stages are {', '.join(names)}")
 
 
 def _goes_on(folder: RunFolder, start_from: str | None) -> bool:
@@ -126,100 +229,114 @@ def _goes_on(folder: RunFolder, start_from: str | None) -> bool:
     return unfinished and read_json(folder.path / RUN).get("from") == start_from
 
 
-def _run(context: Context, folder: RunFolder, start_from: str | None, allowed: bool) -> list[str]:
+def _evidence(folder: RunFolder, stage: Stage) -> StageEvidence | None:
+    """What a stage left, under its name or the one that older versions gave it."""
+    found = folder.evidence(stage.name)
+    if found is None and stage.formerly is not None:
+        found = folder.evidence(stage.formerly)
+        if found is not None and found.key == json_digest([stage.formerly, found.depends]):
+            found = replace(found, key=json_digest([stage.name, found.depends]))
+    return found
+
+
+def _run(context: Context, folder: RunFolder, request: _Request) -> list[str]:
     redone: list[str] = []
-    forced = None if _goes_on(folder, start_from) else start_from
-    for index, stage in enumerate(STAGES):
+    forced = None if _goes_on(folder, request.start_from) else request.start_from
+    for index, stage in enumerate(request.stages):
         depends = _depends(stage, context)
         key = json_digest([stage.name, depends])
-        found = folder.evidence(stage.name)
+        found = _evidence(folder, stage)
         if found is not None and found.key == key and stage.name != forced:
             context.records[stage.name] = found.record
             continue
         if not redone:
-            _refuse_finished(folder, stage.name, found, depends, allowed)
-            _begin(context, folder, start_from, forced)
-        context.progress.step("flow", index, len(STAGES), stage.name)
+            _refuse_finished(folder, stage, found, depends, request)
+            _begin(context, folder, request, forced)
+        context.progress.step("flow", index, len(request.stages), stage.name)
         _log.info("stage %s", stage.name)
         with folder.writing(stage.name) as temporary:
-            value = stage.make(context, temporary)
+            value = _made(stage, context, temporary)
             stage.save(value, temporary)
             folder.commit(stage.name, temporary, StageEvidence(key, depends, value.record))
+        if stage.formerly is not None:
+            folder.remove(stage.formerly)
         context.values[stage.name] = value
         context.records[stage.name] = value.record
         redone.append(stage.name)
-    context.progress.step("flow", len(STAGES), len(STAGES))
+    context.progress.step("flow", len(request.stages), len(request.stages))
     return redone
 
 
+def _made(stage: Stage, context: Context, folder: Path) -> Any:
+    """What a stage makes, with the record of this run."""
+    started = time.monotonic()
+    value = stage.make(context, folder)
+    settings = {name: context.settings.section(name) for name in stage.sections}
+    parents = {"dataset": context.dataset.digest}
+    parents |= {name: context.records[name].digest for name in stage.parents}
+    seconds = time.monotonic() - started
+    record = value.record.in_run(stage.name, settings, context.settings.seed, parents, seconds)
+    return replace(value, record=record)
+
+
 def _depends(stage: Stage, context: Context) -> dict[str, str]:
-    """What a stage's result depends on, as digests by name."""
-    settings = context.settings
-    depends = {f"settings {name}": json_digest(settings.section(name)) for name in stage.sections}
-    depends["settings seed"] = json_digest(settings.seed)
-    depends["the data"] = context.dataset.digest
-    if stage.uses_networks:
-        depends["networks.py"] = context.networks_digest
-    if stage.name == "synthesis":
-        depends["the vendor's HLS tool"] = json_digest(vendor_tool(settings.hardware.backend))
-    if "teacher" in stage.sections:
-        depends |= {f"the teacher's file {name}": digest for name, digest in _teacher_files(context).items()}
-    if stage.name == "pruning" and settings.pruning.method == "hardware":
-        depends["settings hardware"] = json_digest(settings.section("hardware"))
-    if stage.name == "quantization" and settings.pruning.inside == "quantization":
-        depends["settings pruning"] = json_digest(settings.section("pruning"))
-    depends |= {f"stage {parent}": context.records[parent].digest for parent in stage.parents}
-    return depends
+    """All that a stage's result depends on, as digests by name."""
+    return stage.depends(context) | {
+        f"stage {parent}": context.records[parent].digest for parent in stage.parents
+    }
 
 
-def _teacher_files(context: Context) -> dict[str, str]:
-    teacher = context.settings.teacher
-    digests = {}
-    for name in (*teacher.files, *([teacher.file] if teacher.file is not None else [])):
-        path = context.design / name
-        if not path.is_file():
-            raise SettingsError(
-                f"teacher: the file {path} does not exist; give the path of a trained teacher"
-            )
-        digests[name] = file_digest(path)
-    return digests
+def _why(
+    folder: RunFolder, stage: Stage, found: StageEvidence | None, depends: Mapping[str, str]
+) -> str | None:
+    """Why a stage is to be made, ``None`` if it stands."""
+    if found is None:
+        there = (folder.path / stage.name).is_dir()
+        return (
+            "its files are missing or damaged"
+            if there or (folder.path / SUMMARY).is_file()
+            else "not made yet"
+        )
+    if found.key == json_digest([stage.name, depends]):
+        return None
+    before = found.depends
+    changed = [name for name in {**before, **depends} if before.get(name) != depends.get(name)]
+    return f"changed: {', '.join(changed)}" if changed else "its files are missing or damaged"
 
 
 def _refuse_finished(
     folder: RunFolder,
-    stage: str,
+    stage: Stage,
     found: StageEvidence | None,
     depends: Mapping[str, str],
-    allowed: bool,
+    request: _Request,
 ) -> None:
     """Refuse to touch a finished run unasked."""
-    if allowed or not (folder.path / SUMMARY).is_file():
+    if request.overwrite or request.start_from is not None or not (folder.path / SUMMARY).is_file():
         return
-    before = found.depends if found is not None else depends
-    changed = [name for name in {**before, **depends} if before.get(name) != depends.get(name)]
-    why = f"changed: {', '.join(changed)}" if changed else "its files are missing or damaged"
+    why = _why(folder, stage, found, depends)
     raise OutputFolderError(
-        f"{folder.path} holds a finished run, and stage {stage!r} would be redone ({why}); "
+        f"{folder.path} holds a finished run, and stage {stage.name!r} would be redone ({why}); "
         "add --overwrite to redo it there, or --name to run beside it"
     )
 
 
-def _begin(context: Context, folder: RunFolder, start_from: str | None, forced: str | None) -> None:
+def _begin(context: Context, folder: RunFolder, request: _Request, forced: str | None) -> None:
     """Check everything that can be checked before long work; then the run is no longer finished."""
-    from codesign.preflight import check_before_work
-
-    check_before_work(context)
+    for stage in request.stages:
+        stage.check(context)
     for name in (SUMMARY, PAGE):
         (folder.path / name).unlink(missing_ok=True)
     if forced is not None:
-        for name in stage_names()[stage_names().index(forced) :]:
-            folder.remove(name)
+        for stage in STAGES[stage_names().index(forced) :]:
+            for name in filter(None, (stage.name, stage.formerly)):
+                folder.remove(name)
     write_json(
         folder.path / RUN,
         {
             "design": str(context.design.resolve()),
             "settings": context.settings.model_dump(mode="json"),
-            "from": start_from,
+            "from": request.start_from,
             "versions": versions(),
         },
     )

@@ -33,7 +33,7 @@ from codesign.core.fixed_point import FixedPoint  # noqa: E402
 from codesign.core.precision_map import LayerPrecision, PrecisionMap  # noqa: E402
 from codesign.core.target import Strategy, Target  # noqa: E402
 from codesign.emulation import Emulator  # noqa: E402
-from codesign.hardware import with_proven_accumulators  # noqa: E402
+from codesign.emulation.emulator import with_proven_accumulators  # noqa: E402
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph  # noqa: E402
 from codesign.hls.graph import read_graph  # noqa: E402
 from codesign.hls.project import HlsProject, write_project  # noqa: E402

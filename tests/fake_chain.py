@@ -11,30 +11,44 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from codesign.core.files import json_digest
 from codesign.core.record import Record
 from codesign.stages import STAGES, Context, Stage
 
-LADDER = {"reference": "QKeras", "rungs": [], "lsb": 1.0}
+LADDER: Mapping[str, Any] = {"reference": "QKeras", "rungs": [], "lsb": 1.0}
 METRICS: Mapping[str, Mapping[str, Any]] = {
     "project": {"layers": {}},
     "rtl": {"skipped": "it is a fake"},
     "verification": {"test_accuracy": 0.5, **LADDER},
-    "synthesis": {"skipped": "it is a fake"},
+    "csynth": {"skipped": "it is a fake"},
 }
 
 
-class FakeStage:
+@dataclass(frozen=True)
+class FakeValue:
+    """What a fake stage makes."""
+
+    text: str
+    record: Record
+
+
+class FakeStage(Stage):
     """A stage that depends on what the real one depends on, and makes one small file."""
 
     def __init__(self, real: Stage, log: Path, seconds: float, seen: Callable[[Stage, Context], Any]) -> None:
-        self.name, self.parents = real.name, real.parents
-        self.sections, self.uses_networks = real.sections, real.uses_networks
+        self.name, self.title, self.formerly = real.name, real.title, real.formerly
+        self.parents, self.sections, self.uses_networks = real.parents, real.sections, real.uses_networks
+        self.depends, self.not_done = real.depends, real.not_done  # type: ignore[method-assign]
         self.log, self.seconds, self.seen = log, seconds, seen
+
+    def check(self, context: Context) -> None:
+        if not self.parents:
+            with self.log.open("a") as log:
+                log.write("checks\n")
 
     def make(self, context: Context, folder: Path) -> Any:
         with self.log.open("a") as log:
@@ -46,15 +60,13 @@ class FakeStage:
             [self.name, self.seen(self, context), [context.records[name].digest for name in self.parents]]
         )
         metrics = METRICS.get(self.name, {"test_accuracy": 0.5})
-        return SimpleNamespace(
-            text=digest, record=Record(self.name, {}, 0, {}, digest, metrics, self.seconds)
-        )
+        return FakeValue(digest, Record.of(digest, metrics))
 
     def save(self, value: Any, folder: Path) -> None:
         (folder / "value.txt").write_text(value.text)
 
     def load(self, context: Context, folder: Path, record: Record) -> Any:
-        return SimpleNamespace(text=(folder / "value.txt").read_text(), record=record)
+        return FakeValue((folder / "value.txt").read_text(), record)
 
 
 def sees_everything(stage: Stage, context: Context) -> Any:
@@ -75,25 +87,19 @@ def install(
     seconds: float = 0.0,
     seen: Callable[[Stage, Context], Any] = sees_everything,
 ) -> None:
-    """Put fakes in the place of all stages and of the checks before work.
+    """Put fakes in the place of all stages.
 
     `replace` is `setattr` or a monkeypatch's.
     """
     import codesign.flow
-    import codesign.preflight
     import codesign.stages
 
     fakes = tuple(FakeStage(stage, log, seconds, seen) for stage in STAGES)
-
-    def check(context: Context) -> None:
-        with log.open("a") as file:
-            file.write("checks\n")
 
     replace(codesign.flow, "STAGES", fakes)
     replace(codesign.stages, "STAGES", fakes)
     replace(codesign.flow, "plot_run", lambda folder: ())
     replace(codesign.flow, "write_run_page", lambda folder, path: path)
-    replace(codesign.preflight, "check_before_work", check)
 
 
 def disturbed(log: Path, number: int, moment: float) -> int:

@@ -14,8 +14,8 @@ from codesign.compression.prune import PrunedStudent, prune_student
 from codesign.compression.quantize import QuantizedStudent, quantize_student
 from codesign.compression.scan import ScanResult, scan_bit_widths
 from codesign.data import Dataset
-from codesign.hardware import ConvertedStudent, convert
 from codesign.settings import DesignSettings, make_design
+from codesign.stages.project import ConvertedStudent, convert
 from codesign.training.distill import Student, distill_student
 from codesign.training.teacher import Teacher, train_teacher
 

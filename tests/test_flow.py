@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,12 +20,14 @@ import pytest
 from tiny_design import NETWORKS, environment, write_design
 
 import codesign.flow
-from codesign.core.files import tree_digests
+from codesign.core.files import json_digest, tree_digests
 from codesign.errors import CodesignError, DataError, OutputFolderError, ReportFormatError, SettingsError
-from codesign.flow import run_design, stage_names
+from codesign.flow import plan_run, run_design, stage_names
 from codesign.stages import STAGES, open_run
 
 ALL = tuple(stage.name for stage in STAGES)
+TIMES = {"run.html", "summary.json", "summary.md", *(f"{name}/stage.json" for name in ALL)}
+"""The files of a run that hold how long it took."""
 FROM_PROJECT = ALL[ALL.index("project") :]
 
 
@@ -148,7 +151,7 @@ def test_changing_a_setting_back_redoes_again(finished: Chain) -> None:
     finished.write()
     assert finished.run(overwrite=True) == after("scan")
     different = {name for name, digest in finished.state().items() if before.get(name) != digest}
-    assert different == set()
+    assert different <= TIMES
 
 
 def test_changed_networks_redo_teacher_and_student_and_all_that_follows(finished: Chain) -> None:
@@ -283,6 +286,87 @@ def test_a_finished_from_can_be_asked_for_again(finished: Chain) -> None:
         assert finished.run(start_from="scan") == after("scan")
 
 
+def test_until_ends_early_and_the_next_call_goes_on(chain: Chain) -> None:
+    result = run_design(chain.design, output=chain.output, until="scan")
+    assert (result.redone, result.summary) == (ALL[: ALL.index("project") - 1], None)
+    assert not (chain.output / "summary.json").exists()
+    assert chain.made() == ["checks", *ALL[: ALL.index("quantization")]]
+    assert chain.run(until="scan") == ()
+    assert chain.run() == after("quantization")
+    assert chain.run(until="scan") == ()
+    assert (chain.output / "summary.json").is_file()
+
+
+def test_a_plan_says_what_would_be_made_and_why_and_touches_nothing(chain: Chain) -> None:
+    def plan(**options: Any) -> dict[str, str | None]:
+        folder, planned = plan_run(chain.design, output=chain.output, **options)
+        assert folder == chain.output
+        return planned
+
+    assert plan(until="pruning") == {
+        "teacher": "not made yet",
+        "student": "made of teacher",
+        "pruning": "made of student, teacher",
+    }
+    assert not chain.output.exists()
+    chain.run()
+    before = chain.state()
+    assert plan() == dict.fromkeys(ALL)
+    chain.write(scan={"tolerance": 0.2})
+    planned = plan()
+    assert {name for name, why in planned.items() if why is None} == {"teacher", "student", "pruning"}
+    assert (planned["scan"], planned["project"]) == ("changed: settings scan", "made of quantization")
+    (chain.output / "student" / "value.txt").write_text("other")
+    assert plan()["student"] == "its files are missing or damaged"
+    chain.write()
+    (chain.output / "student" / "value.txt").write_text(
+        json.loads((chain.output / "student" / "stage.json").read_text())["record"]["digest"]
+    )
+    assert plan(start_from="project")["rtl"] == "--from project redoes all that follows"
+    assert plan(start_from="project")["quantization"] is None
+    assert chain.state() == before
+
+
+def test_a_run_of_an_older_version_stands_with_its_synthesis(finished: Chain) -> None:
+    old, new = finished.output / "synthesis", finished.output / "csynth"
+    new.rename(old)
+    evidence = json.loads((old / "stage.json").read_text())
+    evidence["key"] = json_digest(["synthesis", evidence["depends"]])
+    (old / "stage.json").write_text(json.dumps(evidence))
+    assert finished.run() == ()
+    assert finished.run(start_from="verification") == after("verification")
+    assert (new.is_dir(), old.is_dir()) == (True, False)
+
+
+def test_a_folder_is_not_shared_by_designs_of_one_name(finished: Chain) -> None:
+    other = finished.design.with_name("other")
+    write_design(other)
+    assert refusal(lambda: run_design(other, output=finished.output), OutputFolderError) == (
+        f"{finished.output} holds a run of {finished.design}, not of {other}: both designs have one name; choose another "
+        "folder with --name or --output, or --overwrite to replace that run"
+    )
+    # a design that was moved is the same design
+    shutil.rmtree(other)
+    finished.design.rename(other)
+    assert run_design(other, output=finished.output).redone == ()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a b", "-x", "\n"])
+def test_a_name_that_is_no_folder_name_is_refused(chain: Chain, name: str) -> None:
+    assert refusal(lambda: run_design(chain.design, name=name), SettingsError) == (
+        f"--name: must be letters, digits, '.', '_' and '-', not {name!r}; give any other folder with --output"
+    )
+
+
+def test_from_needs_a_run(chain: Chain) -> None:
+    assert refusal(lambda: chain.run(start_from="scan"), SettingsError) == (
+        f"--from scan: {chain.output} holds no run whose earlier stages could stand; leave out --from, or name a run that "
+        "is there"
+    )
+    assert not chain.output.exists()
+    assert chain.run(start_from="teacher") == ALL
+
+
 def test_from_an_unknown_stage(chain: Chain) -> None:
     message = f"--from: there is no stage 'prune'; the stages are {', '.join(ALL)}"
     assert refusal(lambda: chain.run(start_from="prune"), SettingsError) == message
@@ -299,7 +383,7 @@ def test_a_failed_check_leaves_a_finished_run_finished(
         raise DataError("no")
 
     with monkeypatch.context() as patch:
-        patch.setattr("codesign.preflight.check_before_work", fail)
+        patch.setattr(codesign.flow.STAGES[0], "check", fail)
         assert refusal(lambda: finished.run(overwrite=True), DataError) == "no"
         assert refusal(lambda: finished.run(start_from="teacher"), DataError) == "no"
     assert finished.state() == before
@@ -388,8 +472,7 @@ def test_ended_at_random_moments_a_run_comes_out_as_if_it_had_not_been(
     assert began[0][0] == ALL[0]
     assert began[-1][-1] == ALL[-1]
     final = chain.state()
-    times = {"run.html", "summary.json", "summary.md", *(f"{name}/stage.json" for name in ALL)}
-    assert {name for name in final if final[name] != whole.get(name)} <= times
+    assert {name for name in final if final[name] != whole.get(name)} <= TIMES
     assert set(final) == set(whole)
 
 

@@ -37,10 +37,8 @@ ALLOWED = {
     "comparison": {*BASE, "reports"},
     # where software and hardware meet, and what runs the stages
     "run_folder": BASE,
-    "hardware": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports"},
-    "stages": {*BASE, *SOFTWARE_ROOMS, "hls", "rtl", "verification", "hardware", "run_folder"},
-    "preflight": {*BASE, *SOFTWARE_ROOMS, "hls", "hardware", "stages"},
-    "flow": {*BASE, "settings", "hls", "comparison", "run_folder", "stages", "preflight"},
+    "stages": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports", "run_folder"},
+    "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
     "cli": {
@@ -51,7 +49,6 @@ ALLOWED = {
             "verification",
             "reports",
             "comparison",
-            "hardware",
             "stages",
             "run_folder",
             "flow",
@@ -71,14 +68,12 @@ NARROW = {
     ("emulation", "hls"): {"graph"},
     ("compression", "hls"): {"graph", "convert"},
     ("rtl", "hls"): {"graph", "toolchain"},
-    # whether the vendor's tool is there decides whether its stage is redone
-    ("flow", "hls"): {"toolchain"},
 }
 """Where a room may take only some modules of another."""
 
 HEAVY = {
     "tensorflow": {"networks", "training", "compression"},
-    "keras": {"networks", "affine", "training", "compression", "stages", "preflight", "hls"},
+    "keras": {"networks", "affine", "training", "compression", "stages", "hls"},
     "qkeras": {"networks", "compression"},
     "hls4ml": {"hls", "emulation"},
     "alkaid": {"rtl", "cost"},
@@ -89,7 +84,6 @@ HEAVY = {
 
 LAZY = {
     "stages",
-    "preflight",
     "flow",
     "cli",
     "environment",

@@ -10,9 +10,6 @@ import typer
 
 from codesign.cli.designs import INTERRUPTED
 
-JOURNAL = ".scan-trials.jsonl"
-"""What an interrupted scan had measured, in the output folder."""
-
 
 def scan(
     source: Annotated[
@@ -90,15 +87,18 @@ def _scan(
         from codesign.comparison.run_charts import plot_scan
         from codesign.compression.scan import scan_bit_widths
         from codesign.core.files import write_json
+        from codesign.stages.scan import SCAN_JOURNAL
         from codesign.terminal import TerminalProgress
 
         student, dataset, settings = _subject(source, data, label_column, asked)
         with TerminalProgress() as progress:
-            result = scan_bit_widths(student, dataset, settings, journal=output / JOURNAL, progress=progress)
+            result = scan_bit_widths(
+                student, dataset, settings, journal=output / SCAN_JOURNAL, progress=progress
+            )
         result.save(output)
         write_json(output / "record.json", result.record.to_dict())
         plot_scan(output, settings.tolerance, output / "scan.png")
-        (output / JOURNAL).unlink()
+        (output / SCAN_JOURNAL).unlink()
     return result
 
 

@@ -81,7 +81,7 @@ class _Given:
         if self.run is None:
             rungs = ladder_rungs(asked)
             return verify_project(self.folder, self.x, self.golden, rungs=rungs, progress=progress)
-        from codesign.hardware import compare_all
+        from codesign.stages.verification import compare_all
 
         student, converted, rtl = (self.run.value(stage) for stage in ("quantization", "project", "rtl"))
         rungs = ladder_rungs(asked, _rtl_of(rtl))

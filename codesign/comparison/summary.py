@@ -85,7 +85,7 @@ def make_summary(
         "layers": records["project"].metrics["layers"],
         "rtl": _without_reason(records["rtl"]),
         "estimates": {"lut": records["rtl"].metrics.get("estimated_lut")},
-        "csynth": records["synthesis"].metrics.get("csynth"),
+        "csynth": records["csynth"].metrics.get("csynth"),
         "verification": {key: records["verification"].metrics[key] for key in ("reference", "rungs", "lsb")},
         "overflows": records["verification"].metrics.get("overflows"),  # not in records of older runs
         "seconds": sum(record.seconds for record in records.values()),

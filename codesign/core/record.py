@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from codesign.errors import DataError
@@ -33,9 +33,9 @@ class Record:
     stage
         The stage's name.
     settings
-        The settings that it ran with, JSON-able.
+        The settings that it ran with, JSON-able; of a stage of a run by section.
     seed
-        Its random seed; ``None`` where nothing is random.
+        The random seed; ``None`` where nothing is random.
     parents
         Digests of what it was given, by name.
     digest
@@ -56,6 +56,22 @@ class Record:
     metrics: Mapping[str, Any]
     seconds: float
     versions: Mapping[str, str] = field(default_factory=lambda: versions())
+
+    @classmethod
+    def of(cls, digest: str, metrics: Mapping[str, Any]) -> Record:
+        """The evidence of what a function made by itself; a run adds stage, settings, seed, parents and time."""
+        return cls("", {}, None, {}, digest, metrics, 0.0)
+
+    def in_run(
+        self,
+        stage: str,
+        settings: Mapping[str, Any],
+        seed: int | None,
+        parents: Mapping[str, str],
+        seconds: float,
+    ) -> Record:
+        """The same evidence as that of a stage."""
+        return replace(self, stage=stage, settings=settings, seed=seed, parents=parents, seconds=seconds)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""

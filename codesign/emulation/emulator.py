@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import PrecisionMap
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
 from codesign.emulation.inference import infer_types
@@ -306,6 +307,14 @@ def proven_accumulators(emulator: Emulator) -> dict[str, FixedPoint]:
             )
         found[name] = _narrowest(precision, accumulator.least, accumulator.most)
     return found
+
+
+def with_proven_accumulators(precision: PrecisionMap, emulator: Emulator) -> PrecisionMap:
+    """The map with the narrowest accumulators that no input on the input grid can overflow."""
+    layers = dict(precision.layers)
+    for name, accumulator in proven_accumulators(emulator).items():
+        layers[name] = layers[name].replaced("accum", accumulator)
+    return replace(precision, layers=layers)
 
 
 def _narrowest(precision: FixedPoint, least: float, most: float) -> FixedPoint:

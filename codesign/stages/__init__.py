@@ -1,6 +1,7 @@
-"""How each stage of the flow is made from what came before, and kept in its folder.
+"""The chain: one class in one file for each stage, and the runs that they make.
 
-One class a stage: `make` calls the one public function of the stage, `save` and `load` are the files that it leaves.
+A stage says what its result depends on, what is checked before work, how it is made from what came before, and which
+files it leaves.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ from codesign.errors import StaleProjectError
 from codesign.run_folder import RunFolder
 from codesign.settings import DesignSettings, make_design
 from codesign.stages.context import Context, Stage
-from codesign.stages.hardware import Project, Rtl, Synthesis, Verification
-from codesign.stages.learning import Pruning, Quantization, Scan, Student, Teacher
+from codesign.stages.csynth import Csynth
+from codesign.stages.project import Project
+from codesign.stages.pruning import Pruning
+from codesign.stages.quantization import Quantization
+from codesign.stages.rtl import Rtl
+from codesign.stages.scan import Scan
+from codesign.stages.student import Student
+from codesign.stages.teacher import Teacher
+from codesign.stages.verification import Verification
 
 STAGES: tuple[Stage, ...] = (
     Teacher(),
@@ -25,9 +33,9 @@ STAGES: tuple[Stage, ...] = (
     Project(),
     Rtl(),
     Verification(),
-    Synthesis(),
+    Csynth(),
 )
-"""The chain in order, one public function a stage."""
+"""The chain in order."""
 
 RUN = "run.json"
 """Where a run keeps its design's folder, its settings and the versions it ran with."""

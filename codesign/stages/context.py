@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from codesign.core.files import file_digest
+from codesign.core.files import file_digest, json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset, load_dataset
@@ -50,6 +50,18 @@ class Context:
                 "build_student in it"
             )
         return file_digest(path)
+
+    @cached_property
+    def untrained_student(self) -> Any:
+        """The student's architecture as a Keras model, for the checks before work."""
+        return self.build("student")
+
+    @cached_property
+    def untrained_network(self) -> Any:
+        """The student's architecture as a `Network`, for the checks before work."""
+        from codesign.networks.describe import describe
+
+        return describe(self.untrained_student)
 
     def value(self, stage: str) -> Any:
         """What a stage made, from memory or from its folder; `ReportMissingError` if it is not finished."""
@@ -93,30 +105,73 @@ def read_data(design: Path, settings: DesignSettings) -> Dataset:
     )
 
 
-class Stage(Protocol):
-    """One arrow of the chain.
+class Stage:
+    """One arrow of the chain; a subclass says what it is made of, and how it is made, kept and read back.
 
-    Its result depends on the data, the seed, the settings of its `sections`, what its `parents` made and, if it
-    `uses_networks`, on `networks.py`.
+    The runner times `make` and writes the record: settings, seed and parents are what is declared here.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
+    name: str
+    title: str
+    """What the notes of a run call it."""
+    formerly: str | None = None
+    """Its name in the folders of older versions."""
+    parents: tuple[str, ...] = ()
+    """The stages whose results it takes."""
+    sections: tuple[str, ...] = ()
+    """The sections of the settings that decide its result."""
+    uses_networks: bool = False
+    """Whether it reads `networks.py`."""
 
-    @property
-    def parents(self) -> tuple[str, ...]: ...  # noqa: D102
+    def depends(self, context: Context) -> dict[str, str]:
+        """Everything beside its parents that its result depends on, as digests by name; one that changed redoes it."""
+        settings = context.settings
+        depends = {f"settings {name}": json_digest(settings.section(name)) for name in self.sections}
+        depends["settings seed"] = json_digest(settings.seed)
+        depends["the data"] = context.dataset.digest
+        if self.uses_networks:
+            depends["networks.py"] = context.networks_digest
+        return depends
 
-    @property
-    def sections(self) -> tuple[str, ...]: ...  # noqa: D102
-
-    @property
-    def uses_networks(self) -> bool: ...  # noqa: D102
+    def check(self, context: Context) -> None:
+        """Refuse, before anything long begins, what would end the stage later."""
 
     def make(self, context: Context, folder: Path) -> Any:
-        """Call the stage's public function; `folder` is where its files will be, under a temporary name."""
+        """The stage's result, with its digest and metrics as `record`; `folder` is where its files will be.
+
+        The folder has a temporary name until the stage is whole.
+        """
+        raise NotImplementedError
 
     def save(self, value: Any, folder: Path) -> None:
-        """Keep what `make` returned."""
+        """Keep what `make` returned and did not write itself."""
 
     def load(self, context: Context, folder: Path, record: Record) -> Any:
-        """Read back what `save` kept."""
+        """What `make` returned, from what `save` kept."""
+        raise NotImplementedError
+
+    def not_done(self, context: Context) -> dict[str, str]:
+        """What of the finished stage was left out, with the reason."""
+        skipped = context.records[self.name].metrics.get("skipped")
+        return {} if skipped is None else {self.title: skipped}
+
+
+def save_history(value: Any, folder: Path) -> None:
+    """Keep the training history of a value, if it has one."""
+    if value.history is not None:
+        write_json(folder / "history.json", asdict(value.history))
+
+
+def load_history(folder: Path) -> Any:
+    """The training history of a stage's folder; ``None`` if nothing was trained."""
+    from codesign.training.fit import read_history
+
+    path = folder / "history.json"
+    return read_history(path) if path.is_file() else None
+
+
+def save_student(value: Any, folder: Path) -> None:
+    """Keep a student: its network, a Keras model of it and its history."""
+    value.network.save(folder / "network.npz")
+    value.model().save(folder / "student.keras")
+    save_history(value, folder)

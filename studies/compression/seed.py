@@ -265,10 +265,11 @@ class SeedStudy:
         from codesign.compression.quantize import QuantizedStudent
         from codesign.core.precision_map import PrecisionMap
         from codesign.core.record import Record
-        from codesign.hardware import build_rtl, convert
         from codesign.networks.description import Network
         from codesign.networks.logits import predict_logits
         from codesign.rtl import interpret
+        from codesign.stages.project import convert
+        from codesign.stages.rtl import build_rtl
 
         kept, work = self.design_folder(cell), self.folder / "rtl"
         network = Network.load(kept / "network.npz")

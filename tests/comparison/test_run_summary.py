@@ -41,7 +41,7 @@ def records():
             "rtl", lut=4000, ff=1000, carry8=300, dsp=0, bram_18k=0, latency_cycles=6, latency_ns=30.0,
             interval_cycles=1, clock_period_ns=5.0, estimated_lut=3900.5, part="xcvu9p-flga2104-2L-e", yosys_version="0.70",
         ),
-        "synthesis": record("synthesis", skipped="no tool"),
+        "csynth": record("csynth", skipped="no tool"),
         "verification": record(
             "verification", test_accuracy=0.95822, reference="QKeras", rungs=[RUNG, SKIPPED], lsb=0.0625, overflows=[]
         ),

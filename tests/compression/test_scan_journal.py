@@ -10,7 +10,7 @@ from codesign.compression.scan import scan_bit_widths
 from codesign.compression.scan_trials import Journal, ScannedNetwork
 from codesign.errors import OutputFolderError
 from codesign.settings import ScanSettings
-from codesign.stages.learning import SCAN_JOURNAL, Scan
+from codesign.stages.scan import SCAN_JOURNAL, Scan
 
 SETTINGS = ScanSettings(tolerance=0.03, calibration_samples=100, most_bits=7)
 

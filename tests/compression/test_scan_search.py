@@ -15,8 +15,8 @@ from codesign.core.target import Target
 from codesign.cost import bops_of, estimate_luts
 from codesign.data import dataset_from_arrays
 from codesign.emulation import Emulator, count_overflows
+from codesign.emulation.emulator import with_proven_accumulators
 from codesign.errors import ConversionError, ScanError
-from codesign.hardware import with_proven_accumulators
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.networks.build import build_float, build_quantized

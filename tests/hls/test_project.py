@@ -16,10 +16,10 @@ from small_chain import SmallChain
 
 from codesign.core.files import tree_digests
 from codesign.errors import OutputFolderError, StaleProjectError
-from codesign.hardware import convert
 from codesign.hls import project as project_module
 from codesign.hls.csim import BUILD
 from codesign.hls.project import GRAPH, MANIFEST, HlsProject, open_project
+from codesign.stages.project import convert
 
 
 @pytest.fixture

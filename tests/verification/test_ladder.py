@@ -14,9 +14,9 @@ from small_chain import SmallChain
 from codesign.core.classes import predicted_classes
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import DataError, ToolNotFoundError, VerificationError
-from codesign.hardware import compare_all, verify
 from codesign.hls.graph import Graph, Node
 from codesign.stages import STAGES
+from codesign.stages.verification import compare_all, verify
 from codesign.verification import RUNGS, Rung, Verification, compare, verify_project
 
 GRID = FixedPoint(6, 3)

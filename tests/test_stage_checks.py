@@ -1,4 +1,4 @@
-"""What would end a run's learning later is refused before any of it."""
+"""What would end a run's learning later is refused before any of it: each stage checks its own."""
 
 from pathlib import Path
 
@@ -7,9 +7,8 @@ import pytest
 from learning_tasks import dense
 
 from codesign.errors import CodesignError, DataError, SettingsError
-from codesign.preflight import check_before_work
 from codesign.settings import make_design
-from codesign.stages.context import Context
+from codesign.stages import STAGES, Context
 
 NETWORKS = """
 import keras
@@ -37,8 +36,14 @@ def design(tmp_path):
 
 def refusal(design: Path, kind: type[CodesignError], **sections) -> str:
     settings = make_design({"name": "d", "data": {"source": "digits"}, **sections})
+    context = Context(design, settings, design / "run", {})
+
+    def check() -> None:
+        for stage in STAGES:
+            stage.check(context)
+
     with pytest.raises(kind) as caught:
-        check_before_work(Context(design, settings, design / "run", {}))
+        check()
     return str(caught.value).replace(f"{design}/", "")
 
 

@@ -1,0 +1,164 @@
+"""The HLS project of a quantized student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.errors import SettingsError
+from codesign.hls.project import HlsProject, open_project, write_project
+from codesign.settings import HardwareSettings
+from codesign.stages.context import Context, Stage
+
+if TYPE_CHECKING:
+    from codesign.compression.quantize import QuantizedStudent
+    from codesign.hls.convert import HardwareChoices
+    from codesign.networks.description import Network
+
+
+@dataclass(frozen=True)
+class ConvertedStudent:
+    """A student as an HLS project.
+
+    Parameters
+    ----------
+    project
+        The project on disk.
+    record
+        The stage's evidence; its metrics hold every layer's types.
+    """
+
+    project: HlsProject
+    record: Record
+
+
+class Project(Stage):
+    """`convert`."""
+
+    name = "project"
+    title = "HLS project"
+    parents = ("quantization",)
+    sections = ("hardware",)
+
+    def check(self, context: Context) -> None:
+        """The layers of the settings are the student's, and hls4ml takes the student with nominal formats."""
+        network, hardware = context.untrained_network, context.settings.hardware
+        names = [layer.name for layer in network.weight_layers]
+        faults = [
+            f"hardware.layers.{name}: the student has no such layer; its layers with weights are {', '.join(names)}"
+            for name in hardware.layers
+            if name not in names
+        ]
+        if faults:
+            raise SettingsError(faults, context.design / "design.yaml")
+        check_convertible(network, hardware, context.folder / self.name)
+
+    def make(self, context: Context, folder: Path) -> Any:
+        """Convert the quantized student and write the project into the stage's folder."""
+        return convert(
+            context.value("quantization"),
+            context.dataset,
+            context.settings.hardware,
+            folder / "hls",
+            progress=context.progress,
+        )
+
+    def load(self, context: Context, folder: Path, record: Record) -> Any:
+        """The project, checked against its manifest."""
+        return ConvertedStudent(open_project(folder / "hls"), record)
+
+
+def convert(
+    student: QuantizedStudent,
+    dataset: Dataset,
+    settings: HardwareSettings,
+    folder: str | Path,
+    *,
+    overwrite: bool = False,
+    progress: Progress = SILENT,
+) -> ConvertedStudent:
+    """Convert a quantized student into an HLS project with hls4ml.
+
+    The hardware ends at the logits: a softmax changes no decision and costs tables. The test bench gets the first
+    `settings.testbench_samples` of the test part, on the input grid, and the student's own outputs as golden ones.
+
+    Parameters
+    ----------
+    student
+        Unchanged.
+    dataset
+        Whose test part feeds the test bench.
+    settings
+        Part, clock, back end, io type, strategy and reuse factors.
+    folder
+        The project's directory.
+    overwrite
+        Replace a project that is there.
+
+    Raises
+    ------
+    ConversionError
+        If hls4ml refuses or would change a reuse factor.
+    OutputFolderError
+        If `folder` is taken.
+    """
+    from codesign.emulation.emulator import Emulator, with_proven_accumulators
+    from codesign.hls.convert import convert_graph, unrolling_notes
+    from codesign.hls.graph import read_graph
+    from codesign.networks.build import build_float
+    from codesign.networks.logits import predict_logits
+
+    progress.step("project", 0, 2, "hls4ml")
+    network, precision = student.hardware()
+    model = build_float(network)
+    chosen = hardware_choices(settings)
+    graph = convert_graph(model, precision, settings.target, chosen, folder)
+    precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
+    graph = convert_graph(model, precision, settings.target, chosen, folder)
+    x = precision.input.quantize(dataset.x_test[: settings.testbench_samples])
+    progress.step("project", 1, 2, "writing")
+    project = write_project(
+        graph,
+        folder,
+        settings.target,
+        vectors=x,
+        golden=predict_logits(student.model(), x),
+        settings=settings.model_dump(mode="json"),
+        overwrite=overwrite,
+    )
+    progress.step("project", 2, 2)
+    types = {node.name: {name: str(kind) for name, kind in node.types.items()} for node in project.graph()}
+    metrics = {"layers": types, "notes": list(unrolling_notes(graph, settings.target))}
+    return ConvertedStudent(project, Record.of(project.digest, metrics))
+
+
+def check_convertible(network: Network, settings: HardwareSettings, folder: str | Path) -> None:
+    """Convert a network with nominal formats and throw the result away, so that what hls4ml refuses is known early.
+
+    Raises
+    ------
+    ConversionError
+        As `convert` would.
+    """
+    from codesign.compression.formats import nominal_precision
+    from codesign.hls.convert import convert_graph
+    from codesign.networks.build import build_float
+    from codesign.networks.prepare import hardware_form, prepare_for_quantization
+
+    prepared = prepare_for_quantization(network)
+    network, precision = hardware_form(prepared, nominal_precision(prepared))
+    convert_graph(build_float(network), precision, settings.target, hardware_choices(settings), folder)
+
+
+def hardware_choices(settings: HardwareSettings) -> HardwareChoices:
+    """Strategies and reuse factors of the settings, as the HLS room takes them."""
+    from codesign.hls.convert import HardwareChoices, LayerHardware
+
+    layers = {
+        name: LayerHardware(layer.reuse_factor, layer.strategy) for name, layer in settings.layers.items()
+    }
+    return HardwareChoices(settings.strategy, settings.reuse_factor, layers)

@@ -1,0 +1,155 @@
+"""The equality ladder of a run, from the QKeras student to the simulated hardware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from codesign.core.files import read_json, write_arrays, write_json
+from codesign.core.progress import SILENT, Progress
+from codesign.core.record import Record
+from codesign.data import Dataset
+from codesign.errors import DataError
+from codesign.hls.toolchain import GXX
+from codesign.stages.context import Context, Stage
+from codesign.stages.project import ConvertedStudent
+from codesign.stages.rtl import RtlStudent
+from codesign.verification import RUNGS, Compute, compare, rtl_rungs
+from codesign.verification import Verification as Table
+
+if TYPE_CHECKING:
+    from codesign.compression.quantize import QuantizedStudent
+
+
+@dataclass(frozen=True)
+class VerifiedStudent:
+    """What the equality ladder found.
+
+    Parameters
+    ----------
+    verification
+        The table.
+    record
+        The stage's evidence.
+    test
+        The test part sample by sample: `outputs` `(n_samples, n_outputs)`, `targets` `(n_samples, ...)` and
+        `class_names`, as `test.npz` keeps them for comparisons and pages.
+    """
+
+    verification: Table
+    record: Record
+    test: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+class Verification(Stage):
+    """`verify`."""
+
+    name = "verification"
+    title = "verification"
+    parents = ("project", "rtl", "quantization")
+
+    def check(self, context: Context) -> None:
+        """There is a C++ compiler for the C simulation."""
+        GXX.find()
+
+    def make(self, context: Context, folder: Path) -> Any:
+        """Climb the equality ladder on the whole test set; a rung that differs ends the run."""
+        return verify(
+            context.value("quantization"),
+            context.reopened("project"),
+            context.dataset,
+            context.reopened("rtl"),
+            progress=context.progress,
+        )
+
+    def save(self, value: Any, folder: Path) -> None:
+        """Keep the table, and what came out for every test sample."""
+        write_json(folder / "verification.json", value.verification.to_dict())
+        write_arrays(folder / "test.npz", value.test)
+
+    def load(self, context: Context, folder: Path, record: Record) -> Any:
+        """The table, and the single samples, which older runs do not have."""
+        path = folder / "test.npz"
+        test = dict(np.load(path)) if path.is_file() else {}
+        return VerifiedStudent(Table.from_dict(read_json(folder / "verification.json")), record, test)
+
+    def not_done(self, context: Context) -> dict[str, str]:
+        """The rungs that could not be climbed."""
+        rungs = context.records[self.name].metrics["rungs"]
+        return {rung["name"]: rung["skipped"] for rung in rungs if rung["skipped"] is not None}
+
+
+def verify(
+    student: QuantizedStudent,
+    converted: ConvertedStudent,
+    dataset: Dataset,
+    rtl: RtlStudent | None = None,
+    *,
+    progress: Progress = SILENT,
+) -> VerifiedStudent:
+    """Climb the equality ladder from the QKeras student on the whole test part.
+
+    Parameters
+    ----------
+    student, converted, dataset
+        The student, its project, and the data whose test part is computed.
+    rtl
+        Its open RTL, which adds two rungs: alkaid's interpreter and the Verilated Verilog.
+
+    Raises
+    ------
+    VerificationError
+        If a rung differs in one bit of one sample.
+    """
+    from codesign.emulation import Emulator, count_overflows
+    from codesign.training.evaluate import accuracy
+
+    table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
+    table.require_agreement()
+    x = student.precision.input.quantize(dataset.x_test)
+    overflows = count_overflows(Emulator.of(converted.project.graph()), x)
+    metrics = {
+        "test_accuracy": accuracy(dataset.y_test, reference),
+        **table.to_dict(),
+        "overflows": overflows.to_rows(),
+    }
+    test = {"outputs": reference, "targets": dataset.y_test, "class_names": np.array(dataset.class_names)}
+    return VerifiedStudent(table, Record.of(converted.project.digest, metrics), test)
+
+
+def compare_all(
+    student: QuantizedStudent,
+    converted: ConvertedStudent,
+    dataset: Dataset,
+    rtl: RtlStudent | None = None,
+    *,
+    rungs: Mapping[str, Compute] | None = None,
+    x: np.ndarray | None = None,
+    progress: Progress = SILENT,
+) -> tuple[Table, np.ndarray]:
+    """The ladder's table, whatever it says, and the QKeras student's logits.
+
+    Parameters
+    ----------
+    student, converted, dataset, rtl
+        As for `verify`.
+    rungs
+        What to compare; by default emulation, csim and those of `rtl`.
+    x
+        Inputs `(n_samples, *input_shape)` on the input grid; by default the whole test part.
+    """
+    from codesign.networks.logits import predict_logits
+
+    x = student.precision.input.quantize(dataset.x_test) if x is None else x
+    if x.shape[1:] != converted.project.input_shape:
+        raise DataError(
+            f"inputs have shape {x.shape[1:]}, but the project takes {converted.project.input_shape}"
+        )
+    reference = predict_logits(student.model(), x)
+    if rungs is None:
+        rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
+    return compare(converted.project, x, reference, rungs=rungs, progress=progress), reference
