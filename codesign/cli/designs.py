@@ -49,7 +49,8 @@ def run(
         raise typer.Exit(INTERRUPTED) from None
     from codesign.comparison.summary import tables
 
-    show_tables(tables(result.summary), result.summary["notes"])
+    if result.summary is not None:
+        show_tables(tables(result.summary), result.summary["notes"])
     done = ", ".join(result.redone) if result.redone else "nothing: the run was finished already"
     say(f"\nDone now: {done}\nEverything is in {result.folder}; run.html there is the page to begin with")
 
