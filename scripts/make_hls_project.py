@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from codesign import convert, load_dataset
+from codesign import FixedPoint, convert, load_dataset
 from codesign.errors import CodesignError, SettingsError
 from codesign.settings import make_design
 from codesign.stages import open_run
@@ -26,10 +26,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="the folder of a run, or a QKeras model (.keras)")
+    parser.add_argument("source", type=Path, help="the folder of a run, or a QKeras model (.keras, .h5)")
     parser.add_argument("output", type=Path, help="the project's folder")
     parser.add_argument("--data", help="with a model: digits, openml:..., or a .npz, .csv or .parquet file")
     parser.add_argument("--scaling", default="auto", help="with --data: auto, none, standard or minmax")
+    parser.add_argument(
+        "--input-format", help="of a model without a quantizer of its input: its values' format, fixed<8,3>"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a hardware setting")
     parser.add_argument("--overwrite", action="store_true", help="replace a project that is there")
     arguments = parser.parse_args()
@@ -48,7 +51,7 @@ def main() -> int:
 
 def load_student(arguments: argparse.Namespace, hardware: dict[str, object]):
     """The student, its data and the hardware settings: a run's own, with the given ones replaced."""
-    if arguments.source.suffix != ".keras":
+    if arguments.source.is_dir() and not (arguments.source / "saved_model.pb").exists():
         run = open_run(arguments.source)
         values = {**run.settings.section("hardware"), **hardware}
         settings = make_design({"name": "project", "data": {"source": "digits"}, "hardware": values}).hardware
@@ -58,14 +61,16 @@ def load_student(arguments: argparse.Namespace, hardware: dict[str, object]):
     from codesign.networks.backend import import_backend
 
     import_backend()
-    import keras
-    import qkeras  # noqa: F401 - registers the layers that the file names
-
     from codesign.compression.quantize import quantized_student_of
+    from codesign.networks.design import check_fits
+    from codesign.networks.loading import load_model
 
     settings = make_design({"name": "project", "data": {"source": "digits"}, "hardware": hardware}).hardware
-    student = quantized_student_of(keras.models.load_model(arguments.source, compile=False))
-    return student, load_dataset(arguments.data, scaling=arguments.scaling), settings
+    model = load_model(arguments.source)
+    dataset = load_dataset(arguments.data, scaling=arguments.scaling)
+    check_fits(model, f"the model {arguments.source}", dataset.input_shape, dataset.n_classes)
+    given = FixedPoint.parse(arguments.input_format) if arguments.input_format else None
+    return quantized_student_of(model, dataset.x_test, input_format=given), dataset, settings
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
+import numpy as np
 
 from codesign.compression.phases import Phases, budget, check_rounds
 from codesign.compression.polish import polish_student
@@ -16,6 +17,7 @@ from codesign.compression.prune import check_pruning, rewound
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
 from codesign.compression.pruning.targets import weight_outcomes
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
@@ -62,21 +64,29 @@ class QuantizedStudent:
         return hardware_form(self.network, self.precision)
 
 
-def quantized_student_of(model: keras.Model) -> QuantizedStudent:
+def quantized_student_of(
+    model: keras.Model, x: np.ndarray | None = None, *, input_format: FixedPoint | None = None
+) -> QuantizedStudent:
     """Take a QKeras model that was trained elsewhere as a student.
 
     Parameters
     ----------
     model
         Of supported layers with fixed-point quantizers; see `codesign.networks.describe.describe_quantized`.
+    x
+        Inputs `(n_samples, *input_shape)` on which the student is compared with the model, to the last bit, on its input
+        grid; random ones without.
+    input_format
+        The format of the inputs, for a model that does not quantize them itself.
 
     Raises
     ------
     ConversionError
-        For a layer or a quantizer that cannot become hardware; every fault is named.
+        For a layer or a quantizer that cannot become hardware, every fault named; or if the student computes other numbers
+        than the model.
     """
     started = time.monotonic()
-    network, precision = describe_quantized(model)
+    network, precision = describe_quantized(model, x, input_format=input_format)
     on_grid, _ = hardware_form(network, precision)
     parents = {"network": network.digest, "precision": precision.digest}
     metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}

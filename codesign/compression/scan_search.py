@@ -176,7 +176,7 @@ class Search:
             if high <= _CLOSE * low:
                 break
             choice = chooser.choose(budget)
-            widths = with_widths(uniform, choice.widths)
+            widths = with_widths(uniform, dict(choice.widths.items()))
             trial = self._measure(widths, "hessian", None, None, budget=budget)
             if trial is not None and widths not in tried:
                 tried.append(widths)
@@ -296,7 +296,7 @@ class _Descent:
     open: list[TensorName]
 
 
-def with_widths(widths: Widths, chosen: Mapping[Any, int]) -> Widths:
+def with_widths(widths: Widths, chosen: Mapping[TensorName, int]) -> Widths:
     """The widths with those of some tensors replaced."""
     weights, results, of_input = dict(widths.weights), dict(widths.results), widths.input
     for (layer, tensor), bits in chosen.items():

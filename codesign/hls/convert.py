@@ -179,6 +179,7 @@ def convert_graph(
         )
     _refuse_what_changes(model)
     graph = _converted(model, config, target, folder)
+    _check_names(graph, precision)
     _check_reuse(graph, config, target)
     for note in unrolling_notes(graph, target):
         _log.warning("%s", note)
@@ -267,6 +268,21 @@ def _converted(
     finally:
         for line in printed.getvalue().splitlines():
             _log.debug("hls4ml: %s", line)
+
+
+def _check_names(graph: ModelGraph, precision: PrecisionMap) -> None:
+    """Refuse a graph in which a layer with formats has another name: its types would be hls4ml's defaults."""
+    built = {layer.name for layer in graph.get_layers()}
+    for name, formats in precision.layers.items():
+        renamed = [
+            other
+            for other in built
+            if other.startswith(f"{name}_") and other.removeprefix(f"{name}_").isdigit()
+        ]
+        if name not in built and renamed and formats.result is not None:
+            raise ConversionError(
+                f"hls4ml builds the layer {name!r} under the name {renamed[0]!r}, without its formats; give it another name"
+            )
 
 
 def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -> None:

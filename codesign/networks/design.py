@@ -103,7 +103,15 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_cl
         raise DataError(
             f"{what}: the layers of a {type(model).__name__} cannot be read; give a functional or sequential model"
         )
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise DataError(
+            f"{what}: it has {len(model.inputs)} inputs and {len(model.outputs)} outputs; it must have one of each"
+        )
     shape = tuple(model.input_shape[1:])
+    if None in shape:
+        raise DataError(
+            f"{what}: the input shape {shape} is open; give the model's input the data's shape {tuple(input_shape)}"
+        )
     if shape != tuple(input_shape):
         raise DataError(
             f"{what}: the input shape is {shape}, but the data's samples have shape {tuple(input_shape)}"

@@ -7,7 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-_PROBABILITIES = ("softmax", "sigmoid")
+from codesign.networks.faithful import check_same
+from codesign.networks.keras_graph import functional
+
+_PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
 
 def ending_in_logits(model: keras.Model) -> keras.Model:
@@ -17,30 +20,59 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     ----------
     model
         A built Keras model; it is not changed.
+
+    Raises
+    ------
+    ConversionError
+        If the copy does not compute what the model computes.
     """
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
-    functional, last = _functional(copy), last_operation(copy)
-    activation = getattr(getattr(last, "activation", None), "__name__", "")
+    for given, made in zip(_every_layer(model), _every_layer(copy), strict=True):
+        # an adapted normalisation computes with values that it makes of its weights
+        if hasattr(made, "finalize_state") and given.built:
+            made.finalize_state()
+    opened, last = functional(copy), last_operation(copy)
+    activation = getattr(last, "activation", None)
+    ends = next((function for function in _PROBABILITIES if activation is function), None)
     # the last may also be an operation, as keras.ops.softmax makes it
-    if type(last).__name__ in ("Softmax", "Sigmoid") or (
-        isinstance(last, keras.layers.Activation) and activation in _PROBABILITIES
-    ):
-        return keras.Model(functional.inputs, last.input, name=model.name)
-    if activation in _PROBABILITIES:
+    if type(last).__name__ in ("Softmax", "Sigmoid"):
+        ends = keras.activations.softmax if type(last).__name__ == "Softmax" else keras.activations.sigmoid
+        ended = keras.Model(opened.inputs, last.input, name=model.name)
+    elif ends is not None and isinstance(last, keras.layers.Activation):
+        ended = keras.Model(opened.inputs, last.input, name=model.name)
+    elif ends is not None:
         last.activation = keras.activations.linear
-        return keras.Model(functional.inputs, functional.outputs, name=model.name)
+        ended = keras.Model(opened.inputs, opened.outputs, name=model.name)
+    else:
+        ended = copy
+    check_same(model, ended, lambda outputs: _ended(outputs, ends))
+    return ended
+
+
+def untrained_copy(model: keras.Model) -> keras.Model:
+    """A copy of a model with newly drawn weights; what its normalisations were adapted to stays."""
+    copy = keras.models.clone_model(model)
+    for given, made in zip(_every_layer(model), _every_layer(copy), strict=True):
+        if hasattr(made, "finalize_state") and given.built:
+            made.set_weights(given.get_weights())
+            made.finalize_state()
     return copy
+
+
+def _ended(outputs: np.ndarray, function: Any) -> np.ndarray:
+    if function is None:
+        return outputs
+    return np.asarray(keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(outputs))))
+
+
+def _every_layer(model: keras.Model) -> list[Any]:
+    return list(model._flatten_layers(include_self=False))
 
 
 def last_operation(model: keras.Model) -> Any:
     """The layer or operation that a functional or sequential model's outputs come from."""
-    return _functional(model).outputs[0]._keras_history.operation
-
-
-def _functional(model: keras.Model) -> keras.Model:
-    """A sequential model's functional one, which has the graph."""
-    return model._functional if isinstance(model, keras.Sequential) else model
+    return functional(model).outputs[0]._keras_history.operation
 
 
 def are_probabilities(values: np.ndarray) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -146,12 +147,13 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:
-    """What is converted: weights on their grids, and each `linear` layer's format moved to the layer before it.
+    """What is converted: weights on their grids, and a `linear` layer's format at the layer before it where it can be.
 
-    A `linear` layer only rounds; in hardware the layer before it writes its result in that format.
+    A `linear` layer only rounds. Where nothing else reads a sum, the layer that makes it writes it in that format; a second
+    rounding, or one of several of the same values, stays a layer of its own.
     """
     formats = dict(precision.layers)
-    dropped = {layer.name: layer.inputs[0] for layer in network.layers if layer.kind == "linear"}
+    dropped = {layer.name: layer.inputs[0] for layer in network.layers if _can_move(layer, network, formats)}
     for name, source in dropped.items():
         before = formats.get(source, LayerPrecision())
         formats[source] = before.replaced("result", formats.pop(name).result)
@@ -163,6 +165,15 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         layers.append(_on_grid(layer, formats.get(layer.name)))
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return replace(network, layers=tuple(layers)), replace(precision, layers=order)
+
+
+def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPrecision]) -> bool:
+    """Whether the layer before a point can round in its place."""
+    if layer.kind != "linear":
+        return False
+    before = network[layer.inputs[0]]
+    own = formats.get(before.name, LayerPrecision()).result
+    return before.row.needs_point and own is None and len(network.consumers(before.name)) == 1
 
 
 def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:

@@ -18,7 +18,7 @@ from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
-from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.logits import ending_in_logits, predict_logits, untrained_copy
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.evaluate import accuracy
@@ -92,13 +92,13 @@ def distill_student(
     TrainingError
         If the loss is not finite.
     """
-    describe(model)
+    describe(model, dataset.x_train)
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
     check_same_outputs(teacher, model.output_shape[-1])
     started = time.monotonic()
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
-    network = ending_in_logits(keras.models.clone_model(model))
+    network = ending_in_logits(untrained_copy(model))
     snapshots = _Snapshots(network, max(1, round(_EARLY * settings.epochs)))
     if chosen.hint_epochs:
         first = TrainingSettings(
@@ -109,7 +109,7 @@ def distill_student(
     lesson = make_lesson(network, teacher, dataset, chosen)
     history = lesson.fit(chosen, callbacks=[snapshots], progress=progress, what="student")
     parents = {"dataset": dataset.digest, "teacher": teacher.record.digest}
-    described = describe(network)
+    described = describe(network, dataset.x_validation)
     learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
     if trials:
         learnt["search"] = [asdict(trial) for trial in trials]
@@ -130,11 +130,11 @@ class _Snapshots(keras.callbacks.Callback):
     def __init__(self, network: keras.Model, epoch: int) -> None:
         super().__init__()
         self.network, self.epoch = network, epoch
-        self.networks = {"initial": describe(network)}
+        self.networks = {"initial": describe(network, check=False)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 == self.epoch:
-            self.networks["early"] = describe(self.network)
+            self.networks["early"] = describe(self.network, check=False)
 
 
 def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:

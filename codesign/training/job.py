@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
-from codesign.networks.logits import ending_in_logits
+from codesign.networks.logits import ending_in_logits, untrained_copy
 from codesign.settings import TrainingSettings
 from codesign.training.fit import History, fit, make_reproducible
 
@@ -67,7 +67,7 @@ def run_job(job: FitJob, progress: Progress = SILENT) -> FitResult:
 def job_model(job: FitJob) -> keras.Model:
     """The model that a job trains, before its training."""
     make_reproducible(job.seed)
-    model = ending_in_logits(keras.models.clone_model(job.model))
+    model = ending_in_logits(untrained_copy(job.model))
     if job.weights is not None:
         model.set_weights(job.weights)
     return model

@@ -15,9 +15,10 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
+from codesign.networks import loading
 from codesign.networks.build import weights_in
 from codesign.networks.design import check_fits
-from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits
+from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits, untrained_copy
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.evaluate import accuracy
@@ -88,7 +89,7 @@ def train_teacher(
     check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.n_classes)
     started = time.monotonic()
     make_reproducible(seed)
-    network = ending_in_logits(keras.models.clone_model(model))
+    network = ending_in_logits(untrained_copy(model))
     history = fit(
         network,
         DistillationLoss(alpha=1.0),
@@ -135,13 +136,7 @@ def load_teacher(
 
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
     """A trained `.keras` model for the data, ending at its logits; the errors are those of `load_teacher`."""
-    path = Path(path)
-    if not path.is_file():
-        raise DataError(f"the teacher {path} does not exist; give the path of a trained .keras file")
-    try:
-        model = keras.models.load_model(path, compile=False)
-    except Exception as error:
-        raise DataError(f"the teacher {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    model = loading.load_model(path, "the teacher")
     check_fits(model, f"the teacher {path}", dataset.input_shape, dataset.n_classes)
     return ending_in_logits(model)
 

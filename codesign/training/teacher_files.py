@@ -14,6 +14,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
+from codesign.networks.loading import load_model
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache
 from codesign.training.ensemble import EnsembleTeacher, load_ensemble, train_ensemble
@@ -118,7 +119,7 @@ def read_teacher(
 
 
 def _load(path: Path) -> keras.Model:
-    return keras.models.load_model(path, compile=False)
+    return load_model(path, "the teacher")
 
 
 def _parts(path: Path) -> list[np.ndarray]:

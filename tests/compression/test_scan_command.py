@@ -85,9 +85,9 @@ def test_the_hessian_and_affine_widths_from_the_command_line(files, tmp_path):
         (["model.keras"], "--data: missing; name the data that"),
         (
             ["none.keras", "--data", "data.npz"],
-            "does not exist; give a trained .keras file or the folder of a run",
+            "does not exist; give a trained .keras or .h5 file",
         ),
-        (["data.npz", "--data", "data.npz"], "cannot be loaded: ValueError"),
+        (["data.npz", "--data", "data.npz"], "must be a .keras or .h5 file, not .npz"),
         (["model.keras", "--data", "data.npz", "--tolerance", "2"], "scan.tolerance: should be less than 1"),
         (
             ["model.keras", "--data", "data.npz", "--percentile", "0"],

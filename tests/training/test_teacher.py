@@ -89,7 +89,7 @@ def test_files_that_cannot_teach(small_chain: SmallChain, tmp_path: Path) -> Non
     path = tmp_path / "teacher.keras"
     assert (
         refusal(path, small_chain)
-        == f"the teacher {path} does not exist; give the path of a trained .keras file"
+        == f"the teacher {path} does not exist; give a trained .keras or .h5 file"
     )
     path.write_bytes(b"no model")
     assert refusal(path, small_chain).startswith(f"the teacher {path} cannot be loaded: ")

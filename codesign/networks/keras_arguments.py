@@ -1,0 +1,165 @@
+"""What becomes of every argument of every Keras and QKeras layer that is read: read, harmless, or only its default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+
+TRAINING = frozenset(
+    f"{what}_{of}"
+    for what in (
+        "kernel",
+        "bias",
+        "depthwise",
+        "pointwise",
+        "alpha",
+        "beta",
+        "gamma",
+        "moving_mean",
+        "moving_variance",
+    )
+    for of in ("initializer", "regularizer", "constraint", "range")
+) | {"activity_regularizer"}
+"""Arguments that matter while weights are made or trained, not for what a trained layer computes."""
+
+BASE = frozenset({"name", "trainable", "autocast", "args", "kwargs"})
+"""Arguments of every layer that change no number."""
+
+BASE_DEFAULTS: Mapping[str, Any] = {"dtype": None, "quantization_config": None}
+"""Arguments of every layer that are checked on the layer itself: its policy, its mode of quantization."""
+
+_DENSE = {"units", "activation", "use_bias"}
+_CONV = {
+    "filters",
+    "kernel_size",
+    "strides",
+    "padding",
+    "data_format",
+    "dilation_rate",
+    "activation",
+    "use_bias",
+}
+_DEPTHWISE = (_CONV - {"filters"}) | {"depth_multiplier"}
+_POOL = {"pool_size", "strides", "padding", "data_format"}
+_NORM = {"axis", "momentum", "epsilon", "center", "scale"}
+_QUANTIZERS = {"kernel_quantizer", "bias_quantizer"}
+
+READ: Mapping[str, frozenset[str]] = {
+    name: frozenset(arguments)
+    for name, arguments in {
+        "InputLayer": {"shape", "batch_size", "batch_shape"},
+        "Dense": _DENSE,
+        "Conv1D": _CONV | {"groups"},
+        "Conv2D": _CONV | {"groups"},
+        "DepthwiseConv1D": _DEPTHWISE,
+        "DepthwiseConv2D": _DEPTHWISE,
+        "SeparableConv1D": _CONV | {"depth_multiplier"},
+        "SeparableConv2D": _CONV | {"depth_multiplier"},
+        "EinsumDense": {"equation", "output_shape", "activation", "bias_axes"},
+        "BatchNormalization": _NORM,
+        "Normalization": {"axis", "mean", "variance", "invert"},
+        "Rescaling": {"scale", "offset"},
+        "Activation": {"activation"},
+        "ReLU": {"max_value", "negative_slope", "threshold"},
+        "LeakyReLU": {"negative_slope"},
+        "PReLU": {"shared_axes"},
+        "ELU": {"alpha"},
+        "Softmax": {"axis"},
+        "Flatten": {"data_format"},
+        "Reshape": {"target_shape"},
+        "Permute": {"dims"},
+        "RepeatVector": {"n"},
+        "ZeroPadding1D": {"padding", "data_format"},
+        "ZeroPadding2D": {"padding", "data_format"},
+        "Cropping1D": {"cropping"},
+        "Cropping2D": {"cropping", "data_format"},
+        "UpSampling1D": {"size"},
+        "UpSampling2D": {"size", "data_format", "interpolation"},
+        **{f"{what}Pooling{rank}D": _POOL for what in ("Max", "Average") for rank in (1, 2)},
+        **{
+            f"Global{w}Pooling{rank}D": {"data_format", "keepdims"}
+            for w in ("Max", "Average")
+            for rank in (1, 2)
+        },
+        **{name: set() for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
+        "Concatenate": {"axis"},
+        "TimeDistributed": {"layer"},
+        "QDense": _DENSE | _QUANTIZERS,
+        "QConv1D": _CONV | _QUANTIZERS,
+        "QConv2D": _CONV | _QUANTIZERS,
+        "QDepthwiseConv2D": _DEPTHWISE | {"depthwise_quantizer", "bias_quantizer"},
+        "QActivation": {"activation"},
+        "QAveragePooling2D": _POOL | {"activation"},
+        "QGlobalAveragePooling2D": {"data_format", "activation"},
+        "Scale": {"use_bias", "weight", "bias"},
+        "FixedLookup": {"function", "result", "parameter", "alpha", "size"},
+        "FixedSlope": {"result", "parameter", "slope"},
+        "FixedAverage": {*_POOL, "source"} - {"data_format"},
+    }.items()
+}
+"""The arguments that the reader of a class looks at, and takes or refuses."""
+
+ONLY: Mapping[str, Mapping[str, Any]] = {
+    "InputLayer": {"sparse": False, "ragged": False, "optional": False, "input_tensor": None},
+    "Dense": {"lora_rank": None, "lora_alpha": None},
+    "EinsumDense": {"lora_rank": None, "lora_alpha": None, "gptq_unpacked_column_size": None},
+    "BatchNormalization": {
+        "synchronized": False,
+        "renorm": False,
+        "renorm_clipping": None,
+        "renorm_momentum": 0.99,
+    },
+    "QConv2D": {"mask": None},
+    "QAveragePooling2D": {"average_quantizer": None},
+    "QGlobalAveragePooling2D": {"average_quantizer": None},
+}
+"""Arguments that must have this value: another is refused by name."""
+
+
+def unexpected(layer: Any) -> Iterator[tuple[str, Any, Any]]:
+    """Arguments of a layer with a value that is not read: name, value, the value that there must be."""
+    for name, value in ONLY.get(type(layer).__name__, {}).items():
+        given = _value_of(layer, name, value)
+        if given != value:
+            yield name, given, value
+    policy = getattr(layer, "dtype_policy", None)
+    if getattr(policy, "quantization_mode", None) is not None:
+        yield "dtype", policy.name, "float32"  # type: ignore[union-attr]
+    elif policy is not None and policy.compute_dtype != "float32":
+        yield "dtype", policy.name, "float32"
+    if getattr(layer, "lora_enabled", False):
+        yield "lora_enabled", True, False
+    if getattr(layer, "quantization_config", None) is not None:
+        yield "quantization_config", layer.quantization_config, None
+    for variable in layer.variables if isinstance(layer, keras.Layer) else ():
+        if not str(variable.dtype).startswith("float") and not variable.path.endswith(
+            ("seed_generator_state", "count")
+        ):
+            yield f"weight {variable.name}", str(variable.dtype), "float32"
+
+
+def _value_of(layer: Any, name: str, default: Any) -> Any:
+    """What a layer keeps of an argument; some keep it in their configuration alone."""
+    if hasattr(layer, name):
+        return getattr(layer, name)
+    try:
+        return layer.get_config().get(name, default)
+    except TypeError:  # a part of it that cannot be written, such as an activation: its reader says so
+        return default
+
+
+def arguments_of(layer_class: type) -> frozenset[str]:
+    """Every argument of a layer's constructor, those of Keras' base layer included."""
+    own = set(inspect.signature(layer_class.__init__).parameters) - {"self"}
+    return frozenset(own | (set(inspect.signature(keras.Layer.__init__).parameters) - {"self"}))
+
+
+def undeclared(layer_class: type) -> frozenset[str]:
+    """Arguments of which nobody has said what becomes of them."""
+    name = layer_class.__name__
+    known = READ.get(name, frozenset()) | set(ONLY.get(name, ())) | TRAINING | BASE | set(BASE_DEFAULTS)
+    known |= {"depthwise_quantizer", "bias_quantizer"} if name == "DepthwiseConv1D" else set()
+    return arguments_of(layer_class) - known
