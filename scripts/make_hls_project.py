@@ -69,7 +69,8 @@ def load_student(arguments: argparse.Namespace, hardware: dict[str, object]):
     model = load_model(arguments.source)
     dataset = load_dataset(arguments.data, scaling=arguments.scaling)
     check_fits(model, f"the model {arguments.source}", dataset.input_shape, dataset.n_classes)
-    given = FixedPoint.parse(arguments.input_format) if arguments.input_format else None
+    text = getattr(arguments, "input_format", None)
+    given = FixedPoint.parse(text) if text else None
     return quantized_student_of(model, dataset.x_test, input_format=given), dataset, settings
 
 

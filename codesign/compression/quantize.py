@@ -177,10 +177,10 @@ def quantize_student(
         outcomes = weight_outcomes(on_grid, budget(prepared, pruning))
         extra["layers"] = {name: outcome.to_dict() for name, outcome in outcomes.items()}
     trained, extra["dead_units_removed"] = without_dead_units(trained, on_grid)
-    on_grid, _ = hardware_form(trained, precision)
+    on_grid, formats = hardware_form(trained, precision)
     extra["weights_removed"] = on_grid.weights_removed(prepared)
     record = student_record(
-        "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
+        "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, formats
     )
     student = QuantizedStudent(trained, precision, concatenate_histories(phases.histories), record)
     if settings.polish is None:

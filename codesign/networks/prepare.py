@@ -9,6 +9,7 @@ import numpy as np
 
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
+from codesign.networks.build import value_formats
 from codesign.networks.description import ACTIVATION_KINDS, WEIGHT_KINDS, LayerSpec, Network
 
 
@@ -152,6 +153,7 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     A `linear` layer only rounds. Where nothing else reads a sum, the layer that makes it writes it in that format; a second
     rounding, or one of several of the same values, stays a layer of its own.
     """
+    network = _with_explicit_padding(network, precision)
     formats = dict(precision.layers)
     dropped = {layer.name: layer.inputs[0] for layer in network.layers if _can_move(layer, network, formats)}
     for name, source in dropped.items():
@@ -165,6 +167,37 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         layers.append(_on_grid(layer, formats.get(layer.name)))
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return replace(network, layers=tuple(layers)), replace(precision, layers=order)
+
+
+def _with_explicit_padding(network: Network, precision: PrecisionMap) -> Network:
+    """Pad with zeros before a maximum over windows of values that are never negative.
+
+    hls4ml's C++ pads with the highest bit alone: the least value of a signed type, but the middle of an unsigned one.
+    """
+    sizes, formats = network.shapes(), value_formats(network, precision)
+    layers: list[LayerSpec] = []
+    taken = {layer.name for layer in network.layers}
+    for layer in network.layers:
+        given = formats[layer.inputs[0]] if layer.inputs else None
+        if layer.kind in ("max_pool1d", "max_pool2d") and given is not None and not given.signed:
+            pads = [
+                max((out - 1) * stride + pool - size, 0)
+                for out, stride, pool, size in zip(
+                    sizes[layer.name],
+                    layer.config["strides"],
+                    layer.config["pool_size"],
+                    sizes[layer.inputs[0]],
+                    strict=False,
+                )
+            ]
+            if layer.config["padding"] == "same" and any(pads):
+                pairs = [[total // 2, total - total // 2] for total in pads]
+                name = _free(f"{layer.name}_pad", taken)
+                config = {"padding": pairs if len(pairs) > 1 else pairs[0]}
+                layers.append(LayerSpec(name, f"zero_padding{len(pairs)}d", layer.inputs, config))
+                layer = replace(layer, inputs=(name,), config={**layer.config, "padding": "valid"})
+        layers.append(layer)
+    return replace(network, layers=tuple(layers))
 
 
 def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPrecision]) -> bool:

@@ -88,8 +88,7 @@ def refusal(path: Path, chain: SmallChain) -> str:
 def test_files_that_cannot_teach(small_chain: SmallChain, tmp_path: Path) -> None:
     path = tmp_path / "teacher.keras"
     assert (
-        refusal(path, small_chain)
-        == f"the teacher {path} does not exist; give a trained .keras or .h5 file"
+        refusal(path, small_chain) == f"the teacher {path} does not exist; give a trained .keras or .h5 file"
     )
     path.write_bytes(b"no model")
     assert refusal(path, small_chain).startswith(f"the teacher {path} cannot be loaded: ")
