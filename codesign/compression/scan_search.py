@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from codesign.compression.formats import INPUT, Ranges, Widths, precision_of, uniform_widths
 from codesign.compression.hessian_precision import HessianWidths

@@ -153,7 +153,7 @@ def _value_of(layer: Any, name: str, default: Any) -> Any:
 
 def arguments_of(layer_class: type) -> frozenset[str]:
     """Every argument of a layer's constructor, those of Keras' base layer included."""
-    own = set(inspect.signature(layer_class.__init__).parameters) - {"self"}
+    own = set(inspect.signature(layer_class.__init__).parameters) - {"self"}  # type: ignore[misc]
     return frozenset(own | (set(inspect.signature(keras.Layer.__init__).parameters) - {"self"}))
 
 

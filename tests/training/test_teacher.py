@@ -91,7 +91,9 @@ def test_files_that_cannot_teach(small_chain: SmallChain, tmp_path: Path) -> Non
         refusal(path, small_chain) == f"the teacher {path} does not exist; give a trained .keras or .h5 file"
     )
     path.write_bytes(b"no model")
-    assert refusal(path, small_chain).startswith(f"the teacher {path} cannot be loaded: ")
+    assert refusal(path, small_chain).startswith(
+        f"the teacher {path} is no .keras file (it is no zip archive)"
+    )
     keras.Sequential([keras.Input((5,)), layers.Dense(4)]).save(path)
     assert refusal(path, small_chain) == (
         f"the teacher {path}: the output shape is (4,), but the data have 3 classes; end with Dense(3)"
