@@ -107,7 +107,7 @@ def test_refuses_members_that_do_not_fit(data, tmp_path):
     good = tmp_path / "good.keras"
     dense(data, 3).save(good)
     with pytest.raises(
-        DataError, match=rf"^the teacher {missing} does not exist; give the path of a trained \.keras file$"
+        DataError, match=rf"^the teacher {missing} does not exist; give a trained \.keras or \.h5 file$"
     ):
         load_ensemble([good, missing], data)
     corrupt = tmp_path / "corrupt.keras"
