@@ -84,7 +84,7 @@ def test_a_missing_member_and_one_of_other_classes(design):
     dense(data, 2, outputs=9).save(design / "other.keras")
     files = {"kind": "ensemble", "files": ["good.keras", "no.keras"]}
     assert refusal(design, DataError, teacher=files) == (
-        "the teacher no.keras does not exist; give the path of a trained .keras file"
+        "the teacher no.keras does not exist; give a trained .keras or .h5 file"
     )
     files = {"kind": "ensemble", "files": ["good.keras", "other.keras"]}
     assert refusal(design, DataError, teacher=files) == (

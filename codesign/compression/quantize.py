@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -26,6 +27,8 @@ from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
 from codesign.networks.describe import describe_quantized
 from codesign.networks.description import Network
+from codesign.networks.loading import load_model
+from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.distill import check_same_outputs, student_record
@@ -48,12 +51,33 @@ class QuantizedStudent:
         Of its training; ``None`` for a model that was trained elsewhere.
     record
         The stage's evidence.
+    given
+        The user's own model, or the file of it: what everything is compared with. ``None`` where there is none but this.
     """
 
     network: Network
     precision: PrecisionMap
     history: History | None
     record: Record
+    given: keras.Model | Path | None = None
+
+    @property
+    def given_name(self) -> str:
+        """What the reference of the equality ladder is called."""
+        return (
+            "QKeras"
+            if self.given is None
+            else "the model's own file"
+            if isinstance(self.given, Path)
+            else "the given model"
+        )
+
+    def outputs(self, x: np.ndarray) -> np.ndarray:
+        """What must come out for inputs on the input grid: logits of the user's own model where there is one, float32."""
+        if self.given is None:
+            return predict_logits(self.model(), x)
+        model = load_model(self.given, "the student") if isinstance(self.given, Path) else self.given
+        return predict_logits(ending_in_logits(model), x)
 
     def model(self) -> keras.Model:
         """A new QKeras model of it."""
@@ -92,7 +116,7 @@ def quantized_student_of(
     metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
     seconds = time.monotonic() - started
     record = Record("quantization", {}, None, parents, on_grid.digest, metrics, seconds)
-    return QuantizedStudent(network, precision, None, record)
+    return QuantizedStudent(network, precision, None, record, model)
 
 
 def quantize_student(

@@ -110,7 +110,6 @@ def convert(
     from codesign.hls.convert import convert_graph, unrolling_notes
     from codesign.hls.graph import read_graph
     from codesign.networks.build import build_float
-    from codesign.networks.logits import predict_logits
 
     progress.step("project", 0, 2, "hls4ml")
     network, precision = student.hardware()
@@ -126,7 +125,7 @@ def convert(
         folder,
         settings.target,
         vectors=x,
-        golden=predict_logits(student.model(), x),
+        golden=student.outputs(x),
         settings=settings.model_dump(mode="json"),
         overwrite=overwrite,
     )

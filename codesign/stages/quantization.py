@@ -72,4 +72,6 @@ class Quantization(Stage):
 
         network = Network.load(folder / "network.npz")
         precision = PrecisionMap.load(folder / "precision_map.json")
-        return QuantizedStudent(network, precision, load_history(folder), record)
+        file = folder / "student.keras"
+        given = file if file.is_file() else None
+        return QuantizedStudent(network, precision, load_history(folder), record, given)

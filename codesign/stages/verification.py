@@ -59,7 +59,7 @@ class Verification(Stage):
     def make(self, context: Context, folder: Path) -> Any:
         """Climb the equality ladder on the whole test set; a rung that differs ends the run."""
         return verify(
-            context.value("quantization"),
+            context.reopened("quantization"),
             context.reopened("project"),
             context.dataset,
             context.reopened("rtl"),
@@ -131,7 +131,10 @@ def compare_all(
     x: np.ndarray | None = None,
     progress: Progress = SILENT,
 ) -> tuple[Table, np.ndarray]:
-    """The ladder's table, whatever it says, and the QKeras student's logits.
+    """The ladder's table, whatever it says, and the logits that everything is compared with.
+
+    They are those of the user's own model where there is one (`QuantizedStudent.given`): then the first rung is the student
+    that was read of it.
 
     Parameters
     ----------
@@ -149,7 +152,13 @@ def compare_all(
         raise DataError(
             f"inputs have shape {x.shape[1:]}, but the project takes {converted.project.input_shape}"
         )
-    reference = predict_logits(student.model(), x)
+    reference = student.outputs(x)
     if rungs is None:
         rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
-    return compare(converted.project, x, reference, rungs=rungs, progress=progress), reference
+    if student.given is not None:
+        as_read: Compute = lambda project, x: predict_logits(student.model(), x).astype(np.float64)  # noqa: E731
+        rungs = {"QKeras, as read": as_read, **rungs}
+    table = compare(
+        converted.project, x, reference, reference_name=student.given_name, rungs=rungs, progress=progress
+    )
+    return table, reference
