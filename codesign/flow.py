@@ -39,14 +39,14 @@ class RunResult:
         The content of its `summary.json`; ``None`` if it was to end before its last stage.
     redone
         The names of the stages that this call ran; the others stood already.
-    not_done
-        What was left out, each with its reason, by what it is called.
+    not_run
+        What was asked for by name and could not be run, each with its reason, by what it is called.
     """
 
     folder: Path
     summary: Mapping[str, Any] | None
     redone: tuple[str, ...]
-    not_done: Mapping[str, str]
+    not_run: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,14 @@ def run_design(
         context = new_context(home, settings, folder.path, progress)
         redone = _run(context, folder, request)
         is_whole = request.last == STAGES[-1].name
-        not_done = {what: why for stage in request.stages for what, why in stage.not_done(context).items()}
+        asked = [stage for stage in request.stages if stage.was_asked(context)]
+        not_run = {what: why for stage in asked for what, why in stage.not_done(context).items()}
         if is_whole and (redone or not (folder.path / SUMMARY).is_file()):
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
             _write_page(folder.path)
         summary = read_summary(folder.path) if is_whole else None
-        return RunResult(folder.path, summary, tuple(redone), not_done)
+        return RunResult(folder.path, summary, tuple(redone), not_run)
 
 
 def plan_run(

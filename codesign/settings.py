@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -15,7 +15,7 @@ from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.target import Backend, IoType, Strategy, Target
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import SettingsError
-from codesign.settings_base import Count, Positive, Section, Seed
+from codesign.settings_base import ClockPeriod, Count, Positive, Section, Seed
 from codesign.settings_learning import (
     DistillationSettings,
     PruningSettings,
@@ -81,7 +81,7 @@ class ScanSettings(Section):
     margin_bits: Annotated[int, Field(ge=0, le=8)] = 0
     percentile: Annotated[float, Field(gt=0.0, le=100.0)] = 100.0
     headroom_bits: Annotated[int, Field(ge=0, le=8)] = 2
-    calibration_samples: Count = 2000
+    calibration_samples: Annotated[int, Field(ge=10, lt=2**31)] = 2000
     most_bits: Annotated[int, Field(ge=2, le=16)] = 12
     least_bits: Annotated[int, Field(ge=1, le=16)] = 2
     input_bits: Annotated[int, Field(ge=1, le=24)] | None = None
@@ -116,7 +116,7 @@ class HardwareSettings(Section):
     """
 
     part: str = DEFAULT_PART
-    clock_period_ns: Positive = 5.0
+    clock_period_ns: ClockPeriod = 5.0
     backend: Backend = "Vitis"
     io_type: IoType = "io_parallel"
     strategy: Strategy = "latency"
@@ -194,18 +194,49 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
     for dotted, value in (overrides or {}).items():
         _set(values, dotted, value)
-    return make_design(values, source=path)
+    return make_design(values, source=path, overrides=tuple(overrides or ()))
 
 
-def make_design(values: Mapping[str, Any], source: str | Path | None = None) -> DesignSettings:
-    """Check plain values (as YAML gives them) and make the settings; `SettingsError` lists every fault."""
+def make_design(
+    values: Mapping[str, Any], source: str | Path | None = None, *, overrides: Sequence[str] = ()
+) -> DesignSettings:
+    """Check plain values (as YAML gives them) and make the settings.
+
+    Parameters
+    ----------
+    values
+        Sections by name.
+    source
+        Where they came from, for the message.
+    overrides
+        Dotted paths of values that came from elsewhere: by ``--set``, or as overrides.
+
+    Raises
+    ------
+    SettingsError
+        With every fault.
+    """
     try:
         # through JSON, so that strict types still take a list for a tuple
         return DesignSettings.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        raise SettingsError([_sentence(fault) for fault in error.errors()], source) from None
-    except TypeError as error:
+        found = [(_sentence(fault), _is_of(fault["loc"], overrides)) for fault in error.errors()]
+        if all(given for _, given in found):
+            raise SettingsError([f"--set {sentence}" for sentence, _ in found]) from None
+        faults = [f"{sentence} (given by --set)" if given else sentence for sentence, given in found]
+        raise SettingsError(faults, source) from None
+    except (TypeError, RecursionError) as error:
         raise SettingsError(f"a value has no plain form: {error}", source) from None
+
+
+def _is_of(location: tuple[Any, ...], overrides: Sequence[str]) -> bool:
+    """Whether a fault is one of the values by dotted path: of one of them, or of a section that one of them is in."""
+    path = [str(part) for part in location]
+    for dotted in overrides:
+        given = dotted.split(".")
+        if path[: len(given)] == given or given[: len(path)] == path:
+            return True
+    return False
 
 
 def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
@@ -213,7 +244,7 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise SettingsError(f"{dotted}: {parent} is no section")
+            raise SettingsError(f"--set {dotted}: {parent} is no section")
     values[last] = value
 
 

@@ -7,9 +7,13 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
+"""Of Adam, which moves a weight by about the rate at each step."""
+ClockPeriod = Annotated[float, Field(ge=0.5, le=1000.0)]
+"""In ns: 1 MHz to 2 GHz, beyond what any part does."""
+Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False, le=1e12)]
+NotNegative = Annotated[float, Field(ge=0.0, allow_inf_nan=False, le=1e12)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
 CountOrNone = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 

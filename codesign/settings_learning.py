@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from codesign.settings_base import Count, CountOrNone, Fraction, NotNegative, Positive, Section
+from codesign.settings_base import Count, CountOrNone, Fraction, LearningRate, NotNegative, Positive, Section
 
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -17,7 +17,7 @@ class TrainingSettings(Section):
 
     epochs: Count
     batch_size: Count = 64
-    learning_rate: Positive = 1e-3
+    learning_rate: LearningRate = 1e-3
 
 
 class TeacherSettings(TrainingSettings):
@@ -217,7 +217,7 @@ class PolishSettings(TrainingSettings):
     """
 
     epochs: Count = 16
-    learning_rate: Positive = 5e-3
+    learning_rate: LearningRate = 5e-3
     tolerance: Fraction = 0.005
     rounds: Count = 40
     step: Annotated[float, Field(gt=0.0, le=0.5)] = 0.1
@@ -234,7 +234,7 @@ class QuantizationSettings(TrainingSettings):
     """
 
     epochs: Count = 30
-    learning_rate: Positive = 5e-4
+    learning_rate: LearningRate = 5e-4
     self_study_epochs: CountOrNone = 0
     co_study_epochs: CountOrNone = 0
     polish: PolishSettings | None = None

@@ -41,6 +41,7 @@ ALLOWED = {
     "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
+    "__main__": {"cli"},
     "cli": {
         *BASE,
         *SOFTWARE_ROOMS,

@@ -88,7 +88,21 @@ def test_defaults_are_valid_and_frozen() -> None:
             {"least_bits": 9, "most_bits": 8},
             "scan: least_bits must not be above most_bits, 9 > 8",
         ),
-        ("hardware", {"clock_period_ns": 0}, "hardware.clock_period_ns: should be greater than 0, not 0"),
+        (
+            "hardware",
+            {"clock_period_ns": 1e-9},
+            "hardware.clock_period_ns: should be greater than or equal to 0.5, not 1e-09",
+        ),
+        (
+            "quantization",
+            {"learning_rate": 1e300},
+            "quantization.learning_rate: should be less than or equal to 10, not 1e+300",
+        ),
+        (
+            "scan",
+            {"calibration_samples": 1},
+            "scan.calibration_samples: should be greater than or equal to 10, not 1",
+        ),
         (
             "hardware",
             {"backend": "Quartus"},
@@ -189,6 +203,16 @@ def test_all_faults_of_a_design_come_together(tmp_path: Path) -> None:
             "not valid YAML: expected the node content, but found '<stream end>' (line 2, column 1)",
         ),
         ("name: a\nseed: 1\nname: b\n", "not valid YAML: name stands twice (line 3, column 1)"),
+        ("? [a, b]\n: 1\n", "not valid YAML: a key must be one word (line 1, column 3)"),
+        ("a: " + "[" * 3000, "not valid YAML: nested deeper than 50"),
+        ("a: " + "[" * 60 + "]" * 60, "not valid YAML: nested deeper than 50 (line 1, column 54)"),
+        ("a: &a [*a]\n", "not valid YAML: an alias holds itself (line 1, column 4)"),
+        ("a: 2020-99-99\n", "not valid YAML: month must be in 1..12"),
+        (
+            "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)),
+            "not valid YAML: its aliases stand for more than 100,000 values (line 5, column 5)",
+        ),
         ("teacher:\n  epochs: 1\n  epochs: 2\n", "not valid YAML: epochs stands twice (line 3, column 3)"),
     ],
 )
@@ -251,13 +275,13 @@ def test_overrides_replace_single_values() -> None:
 
 
 def test_an_override_below_a_value_is_refused() -> None:
-    with pytest.raises(SettingsError, match=r"^name\.first: name is no section$"):
+    with pytest.raises(SettingsError, match=r"^--set name\.first: name is no section$"):
         read_design(MODELS / "digits", {"name.first": 1})
 
 
 def test_an_override_is_checked_like_the_file() -> None:
     with pytest.raises(
-        SettingsError, match=r"design.yaml: distillation.alpah: unknown setting; did you mean alpha\?$"
+        SettingsError, match=r"^--set distillation.alpah: unknown setting; did you mean alpha\?$"
     ):
         read_design(MODELS / "digits", {"distillation.alpah": 0.5})
 

@@ -84,7 +84,7 @@ def environment(**variables: str) -> dict[str, str]:
 def codesign(*words: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the command line as a user does."""
     return subprocess.run(
-        [sys.executable, "-m", "codesign.cli", *map(str, words)],
+        [sys.executable, "-m", "codesign", *map(str, words)],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,15 +25,23 @@ def run(
         typer.Option("--set", help="A setting that replaces the design's: distillation.alpha=0.5"),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The random seed.")] = None,
+    until: Annotated[str | None, typer.Option(help="End after this stage; the same command goes on.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run nothing: say which stages would be made, and why.")
+    ] = False,
 ) -> None:
     """Run a design from its data to its verified HLS project; the same command resumes an interrupted run."""
     from codesign.core.yaml_text import read_assignments
+    from codesign.errors import NotVerifiedError
     from codesign.flow import run_design
     from codesign.terminal import TerminalProgress, say, show_tables
 
-    overrides = read_assignments(setting or [], "--set")
+    overrides = _from_here(read_assignments(setting or [], "--set"), design)
     if seed is not None:
         overrides["seed"] = seed
+    if dry_run:
+        _show_plan(design, output, name, overrides, start_from, until)
+        return
     try:
         with TerminalProgress() as progress:
             result = run_design(
@@ -41,6 +50,7 @@ def run(
                 name=name,
                 overrides=overrides,
                 start_from=start_from,
+                until=until,
                 overwrite=overwrite,
                 progress=progress,
             )
@@ -51,8 +61,67 @@ def run(
 
     if result.summary is not None:
         show_tables(tables(result.summary), result.summary["notes"])
-    done = ", ".join(result.redone) if result.redone else "nothing: the run was finished already"
-    say(f"\nDone now: {done}\nEverything is in {result.folder}; run.html there is the page to begin with")
+    done = ", ".join(result.redone) if result.redone else "nothing: all of it stood already"
+    say(f"\nDone now: {done}")
+    folder = shlex.quote(str(result.folder))
+    if result.summary is None:
+        say(f"The run is in {folder}; the same command without --until goes on")
+    else:
+        say(
+            f"Everything is in {folder}; run.html there is the page to begin with. Next:\n"
+            f"  codesign report {folder}\n  codesign verify {folder} --rungs all\n  codesign build {folder}"
+        )
+    if result.not_run:
+        reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
+        raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
+
+
+_PATHS = ("data.source", "teacher.file", "teacher.files")
+
+
+def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
+    """Files that were typed start at the working directory; a design's own start at its folder."""
+    home = (design if design.is_dir() else design.parent).resolve()
+
+    def placed(value: Any) -> Any:
+        if not isinstance(value, str) or Path(value).suffix not in _FILES:
+            return value
+        path = Path(value).expanduser().resolve()
+        return str(path.relative_to(home) if path.is_relative_to(home) else path)
+
+    return {
+        name: value
+        if name not in _PATHS
+        else [*map(placed, value)]
+        if isinstance(value, list)
+        else placed(value)
+        for name, value in overrides.items()
+    }
+
+
+_FILES = (".npz", ".npy", ".csv", ".parquet", ".keras", ".h5")
+
+
+def _show_plan(
+    design: Path,
+    output: Path | None,
+    name: str,
+    overrides: dict[str, Any],
+    start_from: str | None,
+    until: str | None,
+) -> None:
+    from codesign.core.text_table import TextTable
+    from codesign.flow import plan_run
+    from codesign.terminal import show_tables
+
+    folder, planned = plan_run(
+        design, output=output, name=name, overrides=overrides, start_from=start_from, until=until
+    )
+    rows = tuple(
+        (stage, "stands" if why is None else "to be made", why or "") for stage, why in planned.items()
+    )
+    note = "what comes out as it was leaves the stages behind it standing; nothing was run"
+    show_tables([TextTable(f"A run in {folder}", ("stage", "", "why"), rows)], [note])
 
 
 def doctor() -> None:

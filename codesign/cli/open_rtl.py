@@ -14,7 +14,9 @@ def rtl(
         Path | None,
         typer.Option("--output", "-o", help="The folder of the Verilog; else build_rtl in the project."),
     ] = None,
-    clock_period: Annotated[float | None, typer.Option(help="In ns; else the project's.")] = None,
+    clock_period: Annotated[
+        float | None, typer.Option(help="In ns; else the project's.", min=0.5, max=1000.0)
+    ] = None,
     part: Annotated[str | None, typer.Option(help="A Xilinx part; else the project's.")] = None,
     count: Annotated[
         bool, typer.Option("--count/--no-count", help="Count cells with Yosys; without it, exit code 3.")

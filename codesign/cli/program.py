@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -21,13 +21,31 @@ NOT_RUN = 3
 """The exit code when something that was asked for by name could not be run."""
 
 app = typer.Typer(
-    help="From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 for _command in (run, scan, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version as installed
+
+        from codesign.terminal import say
+
+        say(f"codesign {installed('codesign')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit."""
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

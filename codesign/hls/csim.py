@@ -77,7 +77,7 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
         "-fno-gnu-unique",
         "-I.",
         "-Ifirmware/ap_types",
-        f'-DWEIGHTS_DIR="{weights}"',
+        f"-DWEIGHTS_DIR={_c_string(str(weights))}",
         f"{project.top}_test.cpp",
         f"firmware/{project.top}.cpp",
         "-o",
@@ -89,6 +89,33 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
     finally:
         temporary.unlink(missing_ok=True)
     return program
+
+
+def check_compiler(*, timeout_s: float = 120.0) -> None:
+    """Compile a program of one line, as a test bench is compiled.
+
+    Raises
+    ------
+    ToolNotFoundError
+        If there is no g++.
+    ToolFailedError
+        If it is there and cannot compile, with what it printed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        source, program = Path(folder) / "one.cpp", Path(folder) / "one"
+        source.write_text(
+            "#include <cmath>\n#include <iostream>\nint main() { std::cout << std::sqrt(1.0); }\n"
+        )
+        run_process(
+            [GXX.find().path, "-std=c++14", str(source), "-o", str(program)], cwd=folder, timeout_s=timeout_s
+        )
+        run_process([program], cwd=folder, timeout_s=timeout_s)
+
+
+def _c_string(text: str) -> str:
+    """A text as C++ spells it."""
+    escaped = "".join(f"\\{ord(char):03o}" if char in '"\\?' or ord(char) < 32 else char for char in text)
+    return f'"{escaped}"'
 
 
 def run_csim(

@@ -155,6 +155,10 @@ class Stage:
         skipped = context.records[self.name].metrics.get("skipped")
         return {} if skipped is None else {self.title: skipped}
 
+    def was_asked(self, context: Context) -> bool:
+        """Whether what `not_done` leaves out was asked for by name: then the run is not what was asked for."""
+        return False
+
 
 def save_history(value: Any, folder: Path) -> None:
     """Keep the training history of a value, if it has one."""

@@ -52,6 +52,11 @@ class Rtl(Stage):
         verilog = folder / "verilog"
         return RtlStudent(open_rtl(verilog) if verilog.is_dir() else None, record)
 
+    def was_asked(self, context: Context) -> bool:
+        """By an `open_rtl: true` that stands in the design; without one it is written where it can be."""
+        hardware = context.settings.hardware
+        return hardware.open_rtl and "open_rtl" in hardware.model_fields_set
+
 
 def build_rtl(
     converted: ConvertedStudent,

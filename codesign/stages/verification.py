@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,8 +14,9 @@ from codesign.core.files import read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset
-from codesign.errors import DataError
-from codesign.hls.toolchain import GXX
+from codesign.errors import DataError, OutputFolderError, ToolNotFoundError
+from codesign.hls.csim import check_compiler
+from codesign.rtl.tools import find_verilator
 from codesign.stages.context import Context, Stage
 from codesign.stages.project import ConvertedStudent
 from codesign.stages.rtl import RtlStudent
@@ -53,8 +55,17 @@ class Verification(Stage):
     parents = ("project", "rtl", "quantization")
 
     def check(self, context: Context) -> None:
-        """There is a C++ compiler for the C simulation."""
-        GXX.find()
+        """The C++ compiler compiles; a Verilator that is there and too old or broken is refused, a missing one is not."""
+        check_compiler()
+        if context.settings.hardware.open_rtl:
+            folder = str(context.folder.resolve())
+            refused = [char for char in folder if char in '"$' or not char.isprintable()]
+            if refused:
+                raise OutputFolderError(
+                    f"{folder}: Verilator takes no path with {refused[0]!r} in it; choose another folder with --output"
+                )
+            with contextlib.suppress(ToolNotFoundError):
+                find_verilator()
 
     def make(self, context: Context, folder: Path) -> Any:
         """Climb the equality ladder on the whole test set; a rung that differs ends the run."""
@@ -81,6 +92,10 @@ class Verification(Stage):
         """The rungs that could not be climbed."""
         rungs = context.records[self.name].metrics["rungs"]
         return {rung["name"]: rung["skipped"] for rung in rungs if rung["skipped"] is not None}
+
+    def was_asked(self, context: Context) -> bool:
+        """The rungs of the open RTL are asked for with it."""
+        return context.stages["rtl"].was_asked(context)
 
 
 def verify(

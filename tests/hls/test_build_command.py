@@ -121,7 +121,7 @@ def test_sigterm_ends_the_tools_as_ctrl_c_does(fake_tools, make_project):
     fake_tools.behave(csynth="hang")
     project = make_project()
     process = subprocess.Popen(
-        [sys.executable, "-m", "codesign.cli", "build", str(project)],
+        [sys.executable, "-m", "codesign", "build", str(project)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""``python -m codesign.cli``."""
+"""``python -m codesign``."""
 
 from codesign.cli import main
 

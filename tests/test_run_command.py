@@ -1,0 +1,165 @@
+"""`codesign run` as a user types it, with stages that make nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import fake_chain
+import numpy as np
+import pytest
+from tiny_design import codesign, write_design
+
+import codesign as package
+from codesign.cli import main
+from codesign.errors import OutputFolderError, ToolFailedError, ToolNotFoundError
+from codesign.hls.csim import _c_string, check_compiler
+from codesign.stages import STAGES
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run a command in a folder with the design `tiny`; its exit code, output and errors, spaces for line breaks."""
+    fake_chain.install(monkeypatch.setattr, tmp_path / "log")
+    write_design(tmp_path / "tiny")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        out, error = (" ".join(text.split()) for text in captured)
+        return int(ended.value.code or 0), out, error
+
+    return run
+
+
+def test_the_version_is_that_of_the_installed_package(tmp_path: Path) -> None:
+    done = codesign("--version", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"codesign {version('codesign')}\n")
+    assert package.__version__ == version("codesign")
+
+
+def test_a_run_ends_with_the_next_three_commands(command: Command) -> None:
+    code, text, _ = command("run", "tiny")
+    assert code == 0
+    folder = "hls_projects/tiny/run"
+    assert text.endswith(
+        f"Next: codesign report {folder} codesign verify {folder} --rungs all codesign build {folder}"
+    )
+    assert command("run", "tiny")[1].count("Done now: nothing: all of it stood already") == 1
+
+
+def test_until_and_dry_run(command: Command) -> None:
+    code, text, _ = command("run", "tiny", "--dry-run")
+    assert (code, Path("hls_projects").exists()) == (0, False)
+    assert "teacher │ to be made │ not made yet" in text
+    assert command("run", "tiny", "--until", "scan")[1].endswith("the same command without --until goes on")
+    text = command("run", "tiny", "--dry-run")[1]
+    assert "scan │ stands │" in text
+    assert "quantization │ to be made │ not made yet" in text
+    code, _, text = command("run", "tiny", "--until", "scans")
+    assert (code, text.startswith("error: --until: there is no stage 'scans'; the stages are teacher, ")) == (
+        1,
+        True,
+    )
+    code, _, text = command("run", "tiny", "--from", "rtl", "--until", "scan")
+    assert (code, text) == (1, "error: --from rtl comes after --until scan; swap them")
+
+
+def test_what_was_asked_for_and_did_not_run_is_said_with_exit_code_3(
+    command: Command, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "tiny")
+    write_design(tmp_path / "tiny", hardware={"open_rtl": True})
+    code, _, text = command("run", "tiny")
+    assert code == 3
+    assert text.endswith("error: not run, though asked for: - open RTL: it is a fake")
+    assert Path("hls_projects/tiny/run/summary.json").is_file()
+    # without the word in the design it is written where it can be
+    write_design(tmp_path / "tiny", hardware={"open_rtl": None})
+    assert command("run", "tiny", "--overwrite")[0] == 0
+
+
+def test_typed_files_start_at_the_working_directory(command: Command, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "mine.npz", X=rng.normal(size=(90, 4)), y=np.arange(90) % 3)
+    assert command("run", "tiny", "--set", "data.source=mine.npz")[0] == 0
+    kept = json.loads(Path("hls_projects/tiny/run/run.json").read_text())["settings"]["data"]["source"]
+    assert kept == str(tmp_path / "mine.npz")
+    shutil.copy(tmp_path / "mine.npz", tmp_path / "tiny" / "inside.npz")
+    assert command("run", "tiny", "--set", "data.source=tiny/inside.npz", "--name", "b")[0] == 0
+    kept = json.loads(Path("hls_projects/tiny/b/run.json").read_text())["settings"]["data"]["source"]
+    assert kept == "inside.npz"
+    code, _, text = command("run", "tiny", "--set", "data.source=inside.npz", "--name", "c")
+    assert (code, text.startswith(f"error: {tmp_path / 'inside.npz'}: no such file")) == (1, True)
+
+
+def test_a_fault_of_the_command_line_is_said_to_be_one(command: Command) -> None:
+    code, _, text = command("run", "tiny", "--set", "distillation.alpha=7")
+    assert (code, text) == (1, "error: --set distillation.alpha: should be less than or equal to 1, not 7")
+    code, _, text = command("run", "tiny", "--set", "name.x=7")
+    assert (code, text) == (1, "error: --set name.x: name is no section")
+
+
+@pytest.fixture
+def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "g++"
+    path.write_text("#!/bin/sh\necho 'cannot execute cc1plus' >&2\nexit 1\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("CODESIGN_GXX", str(path))
+    return path
+
+
+def test_a_compiler_that_cannot_compile_is_known_before_work(compiler: Path) -> None:
+    with pytest.raises(ToolFailedError, match="cannot execute cc1plus"):
+        check_compiler()
+    os.environ.pop("CODESIGN_GXX")
+    check_compiler()
+
+
+def test_a_wrong_path_of_the_vendor_is_known_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from codesign.settings import make_design
+    from codesign.stages import Context
+
+    monkeypatch.setenv("CODESIGN_VITIS", str(tmp_path / "nowhere"))
+    context = Context(
+        tmp_path, make_design({"name": "d", "data": {"source": "digits"}}), tmp_path / "run", {}
+    )
+    (csynth,) = [stage for stage in STAGES if stage.name == "csynth"]
+    with pytest.raises(ToolNotFoundError, match="nowhere"):
+        csynth.check(context)
+
+
+@pytest.mark.parametrize("name", ['a"b', "$HOME", "line\nbreak"])
+def test_a_folder_that_verilator_does_not_take_is_known_before_work(tmp_path: Path, name: str) -> None:
+    from codesign.settings import make_design
+    from codesign.stages import Context
+
+    context = Context(tmp_path, make_design({"name": "d", "data": {"source": "digits"}}), tmp_path / name, {})
+    (verification,) = [stage for stage in STAGES if stage.name == "verification"]
+    with pytest.raises(
+        OutputFolderError, match=r": Verilator takes no path with .* in it; choose another folder"
+    ):
+        verification.check(context)
+
+
+@pytest.mark.parametrize("text", ["/plain", 'a "b" c', "back\\slash", "??/", "tab\there", "ü"])
+def test_a_path_in_cpp_is_the_path(text: str, tmp_path: Path) -> None:
+    from codesign.core.process import capture, run_process
+
+    source = tmp_path / "say.cpp"
+    source.write_text("#include <cstdio>\nint main() { std::fputs(TEXT, stdout); }\n")
+    run_process(["g++", f"-DTEXT={_c_string(text)}", str(source), "-o", str(tmp_path / "say")], cwd=tmp_path)
+    assert capture([tmp_path / "say"]) == text
