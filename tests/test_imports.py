@@ -74,7 +74,7 @@ NARROW = {
 
 HEAVY = {
     "tensorflow": {"networks", "training", "compression"},
-    "keras": {"networks", "affine", "training", "compression", "stages", "hls"},
+    "keras": {"networks", "affine", "training", "compression", "stages", "hls", "verification"},
     "qkeras": {"networks", "compression"},
     "hls4ml": {"hls", "emulation"},
     "alkaid": {"rtl", "cost"},

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.projects import project_of
+
 _ROWS = 12
 
 
@@ -21,12 +23,10 @@ def advise(
 ) -> None:
     """List the reuse factors that hls4ml builds as asked, with the multipliers and the interval they imply."""
     from codesign.core.text_table import TextTable
-    from codesign.hls.project import open_project
     from codesign.hls.reuse_table import advise_graph
     from codesign.terminal import show_tables
 
-    inside = folder / "project" / "hls"
-    project = open_project(inside if inside.is_dir() else folder)
+    project = project_of(folder)
     rows = []
     for layer in advise_graph(project.graph(), strategy):  # type: ignore[arg-type]
         options = layer.options if every else _spread(layer.options, layer.now)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.projects import project_of
 from codesign.cli.results import refuse_doubtful
 
 
@@ -59,10 +60,9 @@ def _needed_project(project: Path | None, collect: Path | None) -> Path:
 
 
 def _project_in(folder: Path) -> Path:
-    """The HLS project of a run, or the folder itself."""
-    from codesign.comparison.sources import PROJECT, is_run
-
-    return folder / PROJECT if is_run(folder) else folder
+    """The folder of the HLS project that is meant."""
+    path: Path = project_of(folder).folder
+    return path
 
 
 def _write_plan(project: Path, steps: Sequence[Any], folder: Path) -> None:

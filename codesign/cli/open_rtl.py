@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli.projects import project_of
+
 
 def rtl(
     folder: Annotated[Path, typer.Argument(help="An HLS project, or a run's folder.")],
@@ -32,16 +34,14 @@ def rtl(
     Every layer is unrolled and takes a new sample each clock. `codesign verify --rungs rtl` simulates what lies in the
     project's own folder.
     """
-    from codesign.comparison.sources import PROJECT, is_run
     from codesign.comparison.summary import rtl_table
     from codesign.errors import NotVerifiedError, ToolNotFoundError
-    from codesign.hls.project import open_project
     from codesign.rtl import RtlProject, synthesise, write_rtl
     from codesign.rtl.estimate import LIMIT_MINUTES
     from codesign.terminal import TerminalProgress, say, show_tables
     from codesign.verification.rungs import OWN_RTL
 
-    project = open_project(folder / PROJECT if is_run(folder) else folder)
+    project = project_of(folder)
     with TerminalProgress() as progress:
         written: RtlProject = write_rtl(
             project.graph(),

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.projects import project_of
+
 
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's folder, or an HLS project.")],
@@ -73,6 +75,8 @@ class _Given:
 
             import_backend()
             self.run = open_run(folder)
+        else:
+            self.folder = project_of(folder).folder
 
     def verification(self, asked: list[str] | None, progress: Any) -> Any:
         """Climb the ladder."""

@@ -2,18 +2,86 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
-from codesign.errors import DataError
-from codesign.hls.project import open_project
+from codesign.emulation import emulate
+from codesign.errors import DataError, StaleProjectError
+from codesign.hls.foreign import convert_foreign, require_same_firmware
+from codesign.hls.graph import Node, read_graph
+from codesign.hls.project import HlsProject, open_project, write_project
 from codesign.hls.testbench import read_vectors
 from codesign.verification.ladder import Compute, Verification, compare
 from codesign.verification.rungs import ladder_rungs
+
+if TYPE_CHECKING:
+    import keras
+
+ADOPTED = "build_codesign"
+"""The folder below a project of hls4ml's own: the same project with graph, test bench and manifest."""
+
+
+def adopt_project(folder: str | Path, load: Callable[[Path], keras.Model]) -> HlsProject:
+    """Write a project that hls4ml wrote by itself again below it, and prove that it is the same.
+
+    Its golden outputs are those of the emulation on its own test inputs, or on 200 random ones: there is no student.
+    What stands there already and is still the same stays, with what was built in it.
+
+    Parameters
+    ----------
+    folder
+        A folder with hls4ml's configuration, the model beside it, and the sources.
+    load
+        Reads its `.keras` file.
+
+    Raises
+    ------
+    StaleProjectError
+        If its sources are not what its model and configuration give.
+    ConversionError
+        If hls4ml does not convert its model again, or what it computes is not known here.
+    """
+    folder = Path(folder)
+    adopted = folder / ADOPTED
+    with contextlib.suppress(StaleProjectError):
+        project = open_project(adopted)
+        require_same_firmware(folder, adopted)
+        return project
+    graph, target = convert_foreign(folder, load)
+    values = read_graph(graph)
+    x = _test_inputs(folder, values[values.inputs[0]])
+    golden = np.asarray(emulate(values, x)).reshape(len(x), -1)
+    shutil.rmtree(adopted, ignore_errors=True)
+    project = write_project(graph, adopted, target, vectors=x, golden=golden, settings=_ADOPTED_SETTINGS)
+    try:
+        require_same_firmware(folder, adopted)
+    except StaleProjectError:
+        shutil.rmtree(adopted, ignore_errors=True)
+        raise
+    return project
+
+
+_RANDOM_VECTORS = 200
+_ADOPTED_SETTINGS = {"written_by": "hls4ml"}
+
+
+def _test_inputs(folder: Path, node: Node) -> np.ndarray:
+    """The inputs of hls4ml's own test bench, on the input grid, or random ones where it has none."""
+    path = folder / "tb_data" / "tb_input_features.dat"
+    x = np.random.default_rng(0).normal(size=(_RANDOM_VECTORS, *node.output_shape))
+    if path.is_file() and path.stat().st_size:
+        try:
+            x = np.loadtxt(path, ndmin=2).reshape(-1, *node.output_shape)
+        except ValueError as error:
+            raise DataError(f"{path} holds no inputs of shape {node.output_shape}: {error}") from None
+    return node.result.quantize(x)
 
 
 def verify_project(
@@ -52,7 +120,8 @@ def verify_project(
     if x is None or golden is None:
         x, golden = read_vectors(project.folder, project.n_outputs)
         x = x.reshape(len(x), *project.input_shape)
-        name = "the student's golden outputs"
+        has_student = dict(project.settings) != _ADOPTED_SETTINGS
+        name = f"the {'student' if has_student else 'emulation'}'s golden outputs"
     rungs = ladder_rungs() if rungs is None else rungs
     return compare(project, x, golden, reference_name=name, rungs=rungs, progress=progress)
 
