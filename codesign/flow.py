@@ -14,13 +14,13 @@ from codesign.comparison.run_charts import plot_run
 from codesign.comparison.run_page import PAGE, write_run_page
 from codesign.comparison.sources import SUMMARY, read_summary
 from codesign.comparison.summary import make_summary, write_summary
-from codesign.core.files import json_digest, read_json, write_json
+from codesign.core.files import json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, read_design
-from codesign.stages import RUN, STAGES, Context, Stage, new_context
+from codesign.stages import RUN, STAGES, Context, Stage, new_context, read_run, stage_evidence
 
 _log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def plan_run(
         elif behind:
             planned[stage.name] = f"made of {', '.join(behind)}"
         else:
-            found, depends = _evidence(folder, stage), _depends(stage, context)
+            found, depends = stage_evidence(folder, stage), _depends(stage, context)
             planned[stage.name] = _why(folder, stage, found, depends)
             if found is not None:
                 context.records[stage.name] = found.record
@@ -197,8 +197,7 @@ def _place(
 
 def _refuse_other_design(folder: RunFolder, design: Path, overwrite: bool) -> None:
     """Refuse a folder that another design runs in; a design that was moved is still the same."""
-    path = folder.path / RUN
-    before = Path(read_json(path)["design"]) if path.is_file() else design
+    before = Path(read_run(folder.path).get("design", design))
     if overwrite or before.resolve() == design.resolve() or not (before / "design.yaml").is_file():
         return
     raise OutputFolderError(
@@ -226,18 +225,8 @@ def _summary(context: Context) -> dict[str, Any]:
 
 def _goes_on(folder: RunFolder, start_from: str | None) -> bool:
     """Whether an interrupted run from this very stage is resumed: then its finished stages stand."""
-    unfinished = (folder.path / RUN).is_file() and not (folder.path / SUMMARY).is_file()
-    return unfinished and read_json(folder.path / RUN).get("from") == start_from
-
-
-def _evidence(folder: RunFolder, stage: Stage) -> StageEvidence | None:
-    """What a stage left, under its name or the one that older versions gave it."""
-    found = folder.evidence(stage.name)
-    if found is None and stage.formerly is not None:
-        found = folder.evidence(stage.formerly)
-        if found is not None and found.key == json_digest([stage.formerly, found.depends]):
-            found = replace(found, key=json_digest([stage.name, found.depends]))
-    return found
+    run = read_run(folder.path)
+    return bool(run) and not (folder.path / SUMMARY).is_file() and run.get("from") == start_from
 
 
 def _run(context: Context, folder: RunFolder, request: _Request) -> list[str]:
@@ -246,7 +235,7 @@ def _run(context: Context, folder: RunFolder, request: _Request) -> list[str]:
     for index, stage in enumerate(request.stages):
         depends = _depends(stage, context)
         key = json_digest([stage.name, depends])
-        found = _evidence(folder, stage)
+        found = stage_evidence(folder, stage)
         if found is not None and found.key == key and stage.name != forced:
             context.records[stage.name] = found.record
             continue

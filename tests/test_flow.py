@@ -21,7 +21,14 @@ from tiny_design import NETWORKS, environment, write_design
 
 import codesign.flow
 from codesign.core.files import json_digest, tree_digests
-from codesign.errors import CodesignError, DataError, OutputFolderError, ReportFormatError, SettingsError
+from codesign.errors import (
+    CodesignError,
+    DataError,
+    OutputFolderError,
+    ReportFormatError,
+    SettingsError,
+    StaleProjectError,
+)
 from codesign.flow import plan_run, run_design, stage_names
 from codesign.stages import STAGES, open_run
 
@@ -356,6 +363,30 @@ def test_a_name_that_is_no_folder_name_is_refused(chain: Chain, name: str) -> No
     assert refusal(lambda: run_design(chain.design, name=name), SettingsError) == (
         f"--name: must be letters, digits, '.', '_' and '-', not {name!r}; give any other folder with --output"
     )
+
+
+@pytest.mark.parametrize(
+    "text", ["null", "[]", "{}", '{"design": 3, "settings": {}}', "{", "[" * 5000, "\x00"]
+)
+def test_a_damaged_run_file_is_a_sentence(finished: Chain, text: str) -> None:
+    path = finished.output / "run.json"
+    path.write_text(text)
+    expected = f"{path} is damaged; remove it: the run's command writes it anew and keeps the finished stages"
+    assert refusal(finished.run, StaleProjectError) == expected
+    assert refusal(lambda: open_run(finished.output), StaleProjectError) == expected
+    path.unlink()
+    assert finished.run() == ()
+
+
+def test_the_flow_writes_the_record_of_a_stage(finished: Chain) -> None:
+    records = open_run(finished.output).records
+    record = records["quantization"]
+    settings = json.loads((finished.output / "run.json").read_text())["settings"]
+    assert (record.stage, record.seed) == ("quantization", settings["seed"])
+    assert record.settings == {name: settings[name] for name in ("quantization", "distillation")}
+    assert set(record.parents) == {"dataset", "pruning", "scan", "teacher"}
+    assert record.parents["scan"] == records["scan"].digest
+    assert record.seconds >= 0
 
 
 def test_from_needs_a_run(chain: Chain) -> None:

@@ -27,7 +27,11 @@ class _Loader(yaml.SafeLoader):
     """Plain YAML, and hls4ml's word for the path of a Keras model."""
 
 
-_Loader.add_constructor("!keras_model", lambda loader, node: loader.construct_scalar(node))
+def _path(loader: yaml.SafeLoader, node: Any) -> Any:
+    return loader.construct_scalar(node)
+
+
+_Loader.add_constructor("!keras_model", _path)
 
 
 def is_foreign(folder: str | Path) -> bool:

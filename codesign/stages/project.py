@@ -54,7 +54,7 @@ class Project(Stage):
             if name not in names
         ]
         if faults:
-            raise SettingsError(faults, context.design / "design.yaml")
+            raise SettingsError(faults)
         check_convertible(network, hardware, context.folder / self.name)
 
     def make(self, context: Context, folder: Path) -> Any:
