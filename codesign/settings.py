@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from codesign.core.files import json_digest
 from codesign.core.parts import DEFAULT_PART, check_part
@@ -27,20 +27,83 @@ from codesign.settings_learning import TermSettings as TermSettings
 from codesign.settings_learning import TrainingSettings as TrainingSettings
 
 
-class DataSettings(Section):
-    """Where the data come from and how they are split.
+class HeadSettings(Section):
+    """One of several tasks.
 
-    `source` is ``digits``, ``openml:<id or name>``, or a `.npz`, `.csv` or `.parquet` file, relative to the
-    design's folder; `fractions` are of train, validation and test; see `codesign.data.load_dataset`.
+    `columns` are those of its targets, by default the one of the head's name; `weight` is of its quality.
     """
 
-    source: str
+    task: Literal["classification", "binary", "multi_label", "regression"]
+    columns: tuple[str, ...] = ()
+    weight: Positive = 1.0
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _columns(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+TASK_NAMES = ("auto", "classification", "binary", "multi_label", "regression", "reconstruction", "score")
+
+
+class DataSettings(Section):
+    """Where the data come from, what is to be learnt of them, and how they are split.
+
+    `source` is ``digits``, ``openml:<id or name>``, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, or a
+    mapping of the parts ``train``, ``validation`` and ``test`` to files; paths are relative to the design's folder.
+    `task` is one of classification, binary, multi_label, regression, reconstruction and score, or a mapping of several
+    heads; ``auto`` finds it where the data leave no doubt. `label_column` names the column or array of the targets.
+    `renumber` numbers labels such as 1 to n anew, `target_scaling` is of regressions, `class_weights` are factors of
+    the loss. `fractions` are of train, validation and test; see `codesign.data.load_dataset`.
+    """
+
+    source: str | Mapping[str, str]
+    task: str | Mapping[str, HeadSettings] = "auto"
     scaling: Literal["auto", "none", "standard", "minmax"] | Positive = "auto"
+    target_scaling: Literal["standard", "none"] = "standard"
     fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
     split_seed: Seed = 0
     max_samples: Count | None = None
-    label_column: str | None = None
+    label_column: str | tuple[str, ...] | None = None
+    renumber: bool = False
+    class_weights: Literal["balanced"] | Mapping[str, Positive] | None = None
     input_shape: tuple[Count, ...] | None = None
+
+    @field_validator("source", "label_column", "class_weights", mode="wrap")
+    @classmethod
+    def _one_fault(cls, value: Any, check: Callable[[Any], Any], info: ValidationInfo) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            # one fault, not one for each kind of value that there could be
+            wanted = {
+                "source": "a name or path, or a mapping of train, validation and test to paths",
+                "label_column": "a name or a list of names",
+                "class_weights": "balanced, or a mapping of class names to numbers above 0",
+            }[str(info.field_name)]
+            raise ValueError(f"must be {wanted}, not {value!r}") from None
+
+    @field_validator("task", mode="wrap")
+    @classmethod
+    def _task(cls, value: Any, check: Callable[[Any], Any]) -> Any:
+        if isinstance(value, str) and value not in TASK_NAMES:
+            near = difflib.get_close_matches(value, TASK_NAMES, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(TASK_NAMES)}"
+            raise ValueError(f"there is no task {value!r}; {hint}")
+        if isinstance(value, dict) and not value:
+            raise ValueError("must name at least one head")
+        try:
+            return check(value)
+        except ValidationError as error:
+            if not isinstance(value, dict):
+                raise ValueError(
+                    f"must be {', '.join(TASK_NAMES)} or a mapping of heads, not {value!r}"
+                ) from None
+            fault = next(fault for fault in error.errors() if len(fault["loc"]) > 1)
+            where = ".".join(
+                str(part) for part in fault["loc"] if not str(part).startswith(("mapping", "dict"))
+            )
+            raise ValueError(f"{where}: {fault['msg'][0].lower()}{fault['msg'][1:]}") from None
 
     @field_validator("scaling", mode="wrap")
     @classmethod
@@ -67,6 +130,7 @@ class ScanSettings(Section):
     `method` is how single tensors get their widths below the curve's knee: ``descent`` tries them one after another and
     measures; ``hessian`` weighs all of them at once by second derivatives (arXiv:2011.10680), estimated with up to
     `hessian_samples` random vectors, and measures the maps for falling budgets.
+    `quality` is the task's own if it is not given.
 
     `margin_bits` are integer bits beyond what the calibration set needs; a `percentile` below 100 leaves out its rarest
     magnitudes instead, which then saturate. `headroom_bits` above the knee of the curve the search of single tensors
@@ -75,7 +139,7 @@ class ScanSettings(Section):
     """
 
     method: Literal["descent", "hessian"] = "descent"
-    quality: Literal["accuracy", "auc"] = "accuracy"
+    quality: Literal["accuracy", "auc", "r2"] | None = None
     cost: Literal["bops", "luts"] = "bops"
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
     margin_bits: Annotated[int, Field(ge=0, le=8)] = 0

@@ -36,9 +36,9 @@ def main() -> int:
     import_backend()
     from codesign.compression.scan import scan_bit_widths
     from codesign.compression.scan_trials import ScannedNetwork
+    from codesign.core.quality import accuracy
     from codesign.networks.prepare import prepare_for_quantization
     from codesign.settings import ScanSettings
-    from codesign.training.evaluate import accuracy
 
     network, dataset = make(arguments.samples, arguments.seed)
     student = SimpleNamespace(network=network, record=SimpleNamespace(digest=network.digest))

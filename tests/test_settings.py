@@ -81,7 +81,7 @@ def test_defaults_are_valid_and_frozen() -> None:
         ("teacher", {"file": 3}, "teacher.file: should be a valid string, not 3"),
         ("teacher", {"epoch": 3}, "teacher.epoch: unknown setting; did you mean epochs?"),
         ("distilation", {}, "distilation: unknown setting; did you mean distillation?"),
-        ("scan", {"quality": "f1"}, "scan.quality: should be 'accuracy' or 'auc', not 'f1'"),
+        ("scan", {"quality": "f1"}, "scan.quality: should be 'accuracy', 'auc' or 'r2', not 'f1'"),
         ("scan", {"tolerance": 1}, "scan.tolerance: should be less than 1, not 1"),
         (
             "scan",

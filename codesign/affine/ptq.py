@@ -23,7 +23,7 @@ from codesign.affine.integer import (
     IntegerReshape,
 )
 from codesign.affine.quantizer import AffineQuantizer
-from codesign.core.classes import predicted_classes
+from codesign.core.quality import predicted_classes
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe

@@ -23,7 +23,18 @@ def scan(
         typer.Option(help="For a model: digits, openml:<id>, or an .npz, .csv or .parquet file."),
     ] = None,
     label_column: Annotated[
-        str | None, typer.Option(help="The labels' column in a .csv or .parquet.")
+        str | None, typer.Option(help="The column or array of the labels or targets.")
+    ] = None,
+    scaling: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the features, as in the model's training: none, standard, minmax or a number to divide by. Left "
+            "out, the quality decides between none and the usual one."
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(help="classification, binary, multi_label, regression, reconstruction or score."),
     ] = None,
     tolerance: Annotated[
         float | None, typer.Option(help="The accepted loss of validation quality; 0.01 is a point.")
@@ -32,7 +43,7 @@ def scan(
         str | None,
         typer.Option(help="How single tensors get their bits: descent tries them, hessian weighs them all."),
     ] = None,
-    quality: Annotated[str | None, typer.Option(help="accuracy or auc.")] = None,
+    quality: Annotated[str | None, typer.Option(help="accuracy, auc or r2; by default the task's.")] = None,
     cost: Annotated[str | None, typer.Option(help="What to save: bops, or estimated luts.")] = None,
     margin_bits: Annotated[
         int | None, typer.Option(help="Integer bits beyond what calibration needs.")
@@ -64,7 +75,10 @@ def scan(
 
     asked = {name: value for name, value in given.items() if value is not None}
     try:
-        result = _scan(source, data, label_column, asked, output)
+        about = {"source": data, "label_column": label_column, "scaling": scaling, "task": task}
+        result = _scan(
+            source, {name: value for name, value in about.items() if value is not None}, asked, output
+        )
     except KeyboardInterrupt:
         say("\nInterrupted; the trials are kept, the same command resumes.", err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -72,9 +86,7 @@ def scan(
     say(f"\nEverything is in {output}")
 
 
-def _scan(
-    source: Path, data: str | None, label_column: str | None, asked: Mapping[str, Any], output: Path
-) -> Any:
+def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], output: Path) -> Any:
     from codesign.errors import OutputFolderError
     from codesign.networks.backend import import_backend
     from codesign.run_folder import RunFolder
@@ -90,7 +102,7 @@ def _scan(
         from codesign.stages.scan import SCAN_JOURNAL
         from codesign.terminal import TerminalProgress
 
-        student, dataset, settings = _subject(source, data, label_column, asked)
+        student, dataset, settings = _subject(source, about, asked)
         with TerminalProgress() as progress:
             result = scan_bit_widths(
                 student, dataset, settings, journal=output / SCAN_JOURNAL, progress=progress
@@ -102,29 +114,55 @@ def _scan(
     return result
 
 
-def _subject(
-    source: Path, data: str | None, label_column: str | None, asked: Mapping[str, Any]
-) -> tuple[Any, Any, Any]:
+def _subject(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """The student, the data and the settings: of a run, or of a model and a data set."""
+    from codesign.core.yaml_text import read_assignments
     from codesign.errors import SettingsError
     from codesign.settings import make_design
     from codesign.stages import RUN, open_run
 
     if source.is_dir():
         run = open_run(source)
-        if data is not None or label_column is not None:
-            raise SettingsError(f"{source / RUN} names the data; leave out --data and --label-column")
+        if about:
+            options = ", ".join(f"--{name.replace('source', 'data').replace('_', '-')}" for name in about)
+            raise SettingsError(f"{source / RUN} names the data; leave out {options}")
         values = run.settings.model_dump(mode="json")
         values["scan"] |= asked
         return run.value("pruning"), run.dataset, make_design(values).scan
-    if data is None:
+    if "source" not in about:
         raise SettingsError(f"--data: missing; name the data that {source} was trained on")
-    from codesign.compression.scan_source import read_student
-    from codesign.data import load_dataset
+    data = dict(about)
+    if "scaling" in data:
+        data |= read_assignments([f"scaling={data['scaling']}"], "--scaling")
+    design = make_design({"name": "scan", "data": data, "scan": dict(asked)})
+    student, dataset = _read_scaled(source, design.data)
+    return student, dataset, design.scan
 
-    settings = make_design({"name": "scan", "data": {"source": data}, "scan": dict(asked)}).scan
-    dataset = load_dataset(data, label_column=label_column)
-    return read_student(source, dataset), dataset, settings
+
+def _read_scaled(path: Path, data: Any) -> tuple[Any, Any]:
+    """A model and its data, scaled as asked or as its quality says that it was trained."""
+    from codesign.compression.scan_source import read_student
+    from codesign.data import load_design_data
+    from codesign.networks.build import build_float
+    from codesign.terminal import say
+    from codesign.training.inputs import raw_inputs_quality, require_scaled_inputs
+
+    dataset = load_design_data(data, Path.cwd())
+    student = read_student(path, dataset)
+    model = build_float(student.network)
+    if data.scaling != "auto":
+        require_scaled_inputs(model, f"the student {path}", dataset)
+        return student, dataset
+    found = raw_inputs_quality(model, dataset)
+    if found is not None and found[1] > found[0]:
+        dataset = load_design_data(data.model_copy(update={"scaling": "none"}), Path.cwd())
+        student = read_student(path, dataset)
+    if found is not None:
+        say(
+            f"The features are scaled with {dataset.scaling.kind!r}: {dataset.task.measure} {max(found):.4f} on the "
+            f"validation part, {min(found):.4f} with the other of raw and scaled features; --scaling decides otherwise"
+        )
+    return student, dataset
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -22,8 +22,8 @@ from codesign.comparison.figures import (
     save,
     short_ticks,
 )
-from codesign.core.classes import predicted_classes
 from codesign.core.files import read_json, write_with
+from codesign.core.quality import predicted_classes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -24,9 +24,9 @@ from codesign.comparison.entry import (
     measured,
     sorted_numbers,
 )
-from codesign.core.classes import predicted_classes
 from codesign.core.files import file_digest, read_json
 from codesign.core.metrics import METRICS
+from codesign.core.quality import predicted_classes
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
 from codesign.reports import BuildReport, read_build, read_report
 from codesign.reports.build_files import MANIFEST

@@ -23,6 +23,7 @@ from codesign.compression.pruning.scores import HessianScores
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap, WeightWidths
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.cost import estimate_luts, luts_by_layer
 from codesign.data import Dataset
 from codesign.networks.build import build_quantized, kernel_variable, read_weights
@@ -32,7 +33,6 @@ from codesign.networks.prepare import hardware_form
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, PolishSettings
 from codesign.training.distill import student_record
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
 from codesign.training.teacher import Teacher

@@ -112,8 +112,8 @@ def co_study(
     history = fit(
         both,
         CoStudyLoss(alpha, temperature, int(model.output_shape[-1])),
-        (dataset.x_train, pack_targets(dataset.y_train)),
-        (dataset.x_validation, pack_targets(dataset.y_validation)),
+        dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train)),
+        dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation)),
         training,
         progress=progress,
         what="co-study",

@@ -19,12 +19,13 @@ from codesign.compression.scan_trials import CheckedQuality, Journal, ScannedNet
 from codesign.core.files import arrays_digest, json_digest
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import Quality
 from codesign.core.record import Record
+from codesign.core.task import require_trained
 from codesign.data import Dataset
 from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
-from codesign.training.evaluate import Quality, accuracy
 
 
 class AnyStudent(Protocol):
@@ -90,12 +91,15 @@ def scan_bit_widths(
         quality raises or is not finite.
     """
     started = time.monotonic()
+    if settings.method == "hessian":
+        # its second derivatives are those of class probabilities
+        require_trained(dataset.task)
     if settings.affine_widths:
         affine_form(student.network)
     network = prepare_for_quantization(student.network)
     calibration = dataset.calibration(min(settings.calibration_samples, len(dataset.x_train)))
     ranges = measure_ranges(network, calibration, settings.percentile)
-    checked = CheckedQuality.of(settings, quality)
+    checked = CheckedQuality.of(settings, quality, dataset.task)
     scanned = ScannedNetwork(
         network, dataset.x_validation, dataset.y_validation, calibration, checked, cost=settings.cost
     )
@@ -172,9 +176,11 @@ def _beside_fixed_point(affine: Sequence[AffineRow], trials: Sequence[Trial]) ->
 
 def _metrics(search: Search, precision: PrecisionMap, dataset: Dataset) -> dict[str, Any]:
     scanned = search.network
-    metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, scanned.logits(precision)),
-        "test_accuracy": accuracy(dataset.y_test, scanned.logits_of(precision, dataset.x_test)),
+    metrics: dict[str, Any] = {
+        **dataset.task.figures(
+            (dataset.y_validation, scanned.logits(precision)),
+            (dataset.y_test, scanned.logits_of(precision, dataset.x_test)),
+        ),
         "average_weight_bits": precision.average_bits("weight"),
         "bops": scanned.bops(precision),
         "overflows": scanned.overflows(precision),

@@ -13,6 +13,7 @@ from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
 from codesign.networks.loading import load_model
+from codesign.training.inputs import require_outputs
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
     """
     started, path = time.monotonic(), Path(path)
     model = load_model(path, "the student")
-    check_fits(model, f"the student {path}", dataset.input_shape, dataset.n_classes)
+    require_outputs(model, f"the student {path}", dataset.task)
+    check_fits(model, f"the student {path}", dataset.input_shape, int(model.output_shape[-1]))
     network = describe(model, dataset.x_validation)
     parents = {"file": file_digest(path), "dataset": dataset.digest}
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}

@@ -16,7 +16,9 @@ from codesign.compression.formats import nominal_precision
 from codesign.core.files import write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import TENSORS, PrecisionMap
+from codesign.core.quality import QUALITIES, Quality
 from codesign.core.target import Target
+from codesign.core.task import Task
 from codesign.cost import bops_of, estimate_luts
 from codesign.emulation import Emulator, Session, count_overflows
 from codesign.errors import OutputFolderError, ScanError, SettingsError
@@ -28,7 +30,6 @@ from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import ScanSettings
-from codesign.training.evaluate import QUALITIES, Quality
 
 CostUnit = Literal["bops", "luts"]
 Types = dict[str, dict[str, FixedPoint]]
@@ -193,10 +194,13 @@ class CheckedQuality:
     function: Quality
 
     @classmethod
-    def of(cls, settings: ScanSettings, given: Quality | None) -> CheckedQuality:
-        """The user's function, or else the one that the settings name."""
-        if given is None:
+    def of(cls, settings: ScanSettings, given: Quality | None, task: Task) -> CheckedQuality:
+        """The user's function, or else the one that the settings name, or else the task's."""
+        if given is None and settings.quality is not None:
             return cls(settings.quality, QUALITIES[settings.quality])
+        if given is None:
+            common = QUALITIES.get(task.measure) if type(task).quality is Task.quality else None
+            return cls(task.measure, common or task.quality)
         return cls(getattr(given, "__qualname__", type(given).__name__), given)
 
     @property

@@ -1,7 +1,7 @@
 """Data: an immutable `Dataset`, and loaders for the digits, OpenML and files."""
 
 from codesign.data.dataset import Dataset, Overlap
-from codesign.data.load import dataset_from_arrays, load_dataset
+from codesign.data.load import dataset_from_arrays, load_dataset, load_design_data
 from codesign.data.scaling import Scaling
 from codesign.data.split import Split
 from codesign.data.storage import read_dataset, save_dataset
@@ -13,6 +13,7 @@ __all__ = [
     "Split",
     "dataset_from_arrays",
     "load_dataset",
+    "load_design_data",
     "read_dataset",
     "save_dataset",
 ]

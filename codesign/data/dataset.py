@@ -11,10 +11,17 @@ from typing import Any
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest
+from codesign.core.task import Task
 from codesign.data.arrays import read_only, require_count, require_finite, require_shape
 from codesign.data.scaling import Scaling
-from codesign.data.split import PARTS, Split, stratified_sample
+from codesign.data.split import PARTS, Split, strata_of, stratified_sample
 from codesign.errors import DataError
+
+_FEW = 30
+"""Samples of a part below which its figures say little."""
+
+_REPEATED = 0.01
+"""The share of a part that may repeat another part without a word."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,7 @@ class Overlap:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Scaled features and labels of a classification task, split once and for all.
+    """Scaled features and targets of a task, split once and for all.
 
     Every array is a read-only view; two datasets are equal if their digests are.
 
@@ -43,20 +50,25 @@ class Dataset:
     x_train, x_validation, x_test
         Scaled features, float32, shape `(n_samples_of_the_part, *input_shape)`, finite.
     y_train, y_validation, y_test
-        Class numbers, int64, shape `(n_samples_of_the_part,)`, in `[0, n_classes)`.
+        Targets in the form of the task: class numbers, int64, shape `(n_samples_of_the_part,)`; labels, int64, or
+        scaled values, float32, shape `(n_samples_of_the_part, n_columns)`.
     feature_names
         One for each feature, in C order of `input_shape`.
-    class_names
-        One for each class, all different.
+    task
+        What the targets are and how outputs are judged; knows the names of the classes.
     scaling
         What made the features from the raw ones; fitted on the train part.
     split
         The row of the source behind every sample, in the order of the parts, with the seed and the fractions.
+    weights_train, weights_validation
+        How much each sample counts in the loss, float32 above 0, mean 1 over the train part; ``None`` for all alike.
+    notes
+        What the loader has to say: arrays that were not read, samples that repeat.
 
     Raises
     ------
     DataError
-        For a shape, a name, a label or a value that does not fit, or a class that the train part lacks.
+        For a shape, a name, a target or a value that does not fit, or a train part that cannot teach the task.
     """
 
     name: str
@@ -67,19 +79,24 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     feature_names: tuple[str, ...]
-    class_names: tuple[str, ...]
+    task: Task
     scaling: Scaling
     split: Split
+    weights_train: np.ndarray | None = None
+    weights_validation: np.ndarray | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
-        object.__setattr__(self, "class_names", tuple(self.class_names))
+        target_type = np.int64 if self.task.whole_targets else np.float32
         for part in PARTS:
             object.__setattr__(self, f"x_{part}", read_only(getattr(self, f"x_{part}"), np.float32))
             self._check_x(part)
             self._check_y(part)
-            object.__setattr__(self, f"y_{part}", read_only(getattr(self, f"y_{part}"), np.int64))
-        self._check_classes()
+            object.__setattr__(self, f"y_{part}", read_only(getattr(self, f"y_{part}"), target_type))
+        for part in ("train", "validation"):
+            self._check_weights(part)
+        self.task.check_train(self.y_train, f"dataset {self.name!r}")
 
     def _check_x(self, part: str) -> None:
         where = f"dataset {self.name!r}: x_{part}"
@@ -99,34 +116,23 @@ class Dataset:
         where = f"dataset {self.name!r}: y_{part}"
         y = np.asarray(getattr(self, f"y_{part}"))
         n_samples, n_rows = len(getattr(self, f"x_{part}")), len(getattr(self.split, part))
-        if y.dtype.kind not in "iu" or y.ndim != 1:
-            raise DataError(
-                f"{where} must be whole numbers of shape (samples,), not {y.dtype} of shape {y.shape}"
-            )
+        self.task.check(y, where)
         if not len(y) == n_samples == n_rows:
             raise DataError(
                 f"{where}: {len(y)} labels, {n_samples} samples and {n_rows} rows in the split differ"
             )
-        outside = np.flatnonzero((y < 0) | (y >= self.n_classes))
-        if len(outside):
-            raise DataError(
-                f"{where}: label {y[outside[0]]} at row {outside[0]} (counted from 0) is outside "
-                f"0 to {self.n_classes - 1} of the {self.n_classes} classes"
-            )
 
-    def _check_classes(self) -> None:
-        if self.n_classes < 2 or len(set(self.class_names)) != self.n_classes:
+    def _check_weights(self, part: str) -> None:
+        weights = getattr(self, f"weights_{part}")
+        if weights is None:
+            return
+        weights = read_only(weights, np.float32)
+        if weights.shape != (len(getattr(self, f"x_{part}")),) or not (weights > 0).all():
             raise DataError(
-                f"dataset {self.name!r}: class names must be at least two and all different, "
-                f"not {self.class_names!r}"
+                f"dataset {self.name!r}: weights_{part} must be one number above 0 for each of the "
+                f"{len(getattr(self, f'x_{part}'))} samples"
             )
-        present = np.unique(self.y_train)
-        if len(present) != self.n_classes:
-            absent = [self.class_names[label] for label in np.setdiff1d(np.arange(self.n_classes), present)]
-            raise DataError(
-                f"dataset {self.name!r}: no sample of class {', '.join(absent)} in the train part; "
-                f"every class needs one to be learnt"
-            )
+        object.__setattr__(self, f"weights_{part}", weights)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -139,9 +145,19 @@ class Dataset:
         return math.prod(self.input_shape)
 
     @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the task's classes, labels or targets."""
+        return self.task.names
+
+    @property
     def n_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs a student of the task has."""
+        return self.task.n_outputs
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return the features and labels of `train`, `validation` or `test`.
@@ -154,6 +170,11 @@ class Dataset:
         if name not in PARTS:
             raise DataError(f"a part is one of {', '.join(PARTS)}, not {name!r}")
         return getattr(self, f"x_{name}"), getattr(self, f"y_{name}")
+
+    def weighted(self, part: str, x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Inputs and targets of `train` or `validation` for a training, with the samples' weights if there are any."""
+        weights = getattr(self, f"weights_{part}")
+        return (x, targets) if weights is None else (x, targets, weights)
 
     @functools.cached_property
     def constant_features(self) -> tuple[str, ...]:
@@ -174,19 +195,53 @@ class Dataset:
         )
 
     @functools.cached_property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before training on these data, a sentence each."""
+        found = list(self.notes)
+        small = [name for name in PARTS if len(self.part(name)[1]) < _FEW]
+        if small:
+            counts = ", ".join(f"{len(self.part(name)[1])} in {name}" for name in small)
+            found.append(f"few samples ({counts}): a quality measured on them says little; add samples")
+        constant = self.constant_features
+        if constant:
+            named = ", ".join(constant[:4]) + (", ..." if len(constant) > 4 else "")
+            found.append(
+                f"{len(constant)} of {self.n_features} features never change in the train part ({named})"
+            )
+        overlap = self.overlap
+        for count, part, other in (
+            (overlap.validation_in_train, "validation", "train"),
+            (overlap.test_in_train, "test", "train"),
+            (overlap.test_in_validation, "test", "validation"),
+        ):
+            if count > _REPEATED * len(self.part(part)[1]):
+                found.append(
+                    f"{count} of {len(self.part(part)[1])} {part} samples have the features of a {other} sample: the "
+                    "quality there is too good if they are the same events; remove repeated rows"
+                )
+        largest = float(np.abs(self.x_train).max())
+        if not 2.0**-10 <= largest <= 2.0**15:
+            found.append(
+                f"the largest scaled feature is {largest:.3g}: number formats for such inputs are wide or coarse; set "
+                "data.scaling"
+            )
+        return tuple(found)
+
+    @functools.cached_property
     def digest(self) -> str:
-        """SHA-256 of all that a network can learn from: arrays, feature and class names, scaling.
+        """SHA-256 of all that a network can learn from: arrays, feature names, task, scaling.
 
         The name, and the seed and fractions that led to these arrays, are no part of it.
         """
-        return json_digest(
-            {
-                "arrays": arrays_digest(self.part_arrays()),
-                "feature_names": self.feature_names,
-                "class_names": self.class_names,
-                "scaling": self.scaling.to_json(),
-            }
-        )
+        about: dict[str, Any] = {
+            "arrays": arrays_digest(self.part_arrays()),
+            "feature_names": self.feature_names,
+            "scaling": self.scaling.to_json(),
+        }
+        # the most common task is told by its classes alone, as it was before there were others
+        common = self.task.kind == "classification"
+        about |= {"class_names": self.class_names} if common else {"task": self.task.to_json()}
+        return json_digest(about)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Dataset) and self.digest == other.digest
@@ -196,7 +251,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         sizes = "/".join(str(len(self.part(name)[1])) for name in PARTS)
-        return f"Dataset({self.name!r}, {sizes} samples of {self.input_shape}, {self.n_classes} classes)"
+        return f"Dataset({self.name!r}, {sizes} samples of {self.input_shape}, {self.task.outputs_sentence})"
 
     def calibration(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw a stratified sample of the train part, for ranges and sensitivities.
@@ -213,7 +268,8 @@ class Dataset:
         numpy.ndarray
             float32, shape `(min(count, n_train), *input_shape)`.
         """
-        rows = stratified_sample(self.y_train, require_count(count, "calibration"), seed)
+        groups = strata_of(self.task, self.y_train)
+        rows = stratified_sample(groups, require_count(count, "calibration"), seed)
         return read_only(self.x_train[rows])
 
     def subset(
@@ -244,8 +300,11 @@ class Dataset:
         rows_of = {}
         for name, count in zip(PARTS, (train, validation, test), strict=True):
             x, y = self.part(name)
-            rows = stratified_sample(y, len(y) if count is None else require_count(count, name), seed)
+            count = len(y) if count is None else require_count(count, name)
+            rows = stratified_sample(strata_of(self.task, y), count, seed)
             parts |= {f"x_{name}": x[rows], f"y_{name}": y[rows]}
+            if (weights := getattr(self, f"weights_{name}", None)) is not None:
+                parts[f"weights_{name}"] = weights[rows]
             rows_of[name] = getattr(self.split, name)[rows]
         return replace(self, **parts, split=replace(self.split, **rows_of))
 
@@ -263,13 +322,13 @@ class Dataset:
 
     def summary(self) -> dict[str, Any]:
         """Tell what a record says of the data, as plain JSON values."""
-        counts = np.bincount(self.y_train, minlength=self.n_classes).tolist()
         return {
             "name": self.name,
             "digest": self.digest,
+            "task": self.task.kind,
             "input_shape": list(self.input_shape),
             "samples": {name: len(self.part(name)[1]) for name in PARTS},
-            "train_samples_of_class": dict(zip(self.class_names, counts, strict=True)),
+            **self.task.count(self.y_train),
             "split": {"seed": self.split.seed, "fractions": list(self.split.fractions)},
             "scaling": self.scaling.kind,
             "constant_features": list(self.constant_features),
@@ -277,8 +336,10 @@ class Dataset:
         }
 
     def part_arrays(self) -> dict[str, np.ndarray]:
-        """Return the six arrays by name: `x_train`, ..., `y_test`."""
-        return {f"{axis}_{name}": getattr(self, f"{axis}_{name}") for axis in "xy" for name in PARTS}
+        """Return the arrays by name: `x_train`, ..., `y_test`, and the weights if there are any."""
+        arrays = {f"{axis}_{name}": getattr(self, f"{axis}_{name}") for axis in "xy" for name in PARTS}
+        weights = {f"weights_{name}": getattr(self, f"weights_{name}") for name in ("train", "validation")}
+        return arrays | {name: array for name, array in weights.items() if array is not None}
 
 
 def _row_keys(x: np.ndarray) -> list[bytes]:

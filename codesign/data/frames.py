@@ -2,60 +2,90 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codesign.data.table import Table, make_table
+from codesign.data.raw import RawData
 from codesign.errors import DataError
 
 if TYPE_CHECKING:
     import pandas
 
-LABEL_NAMES = ("y", "label", "class", "target")
-"""Column names that are taken for the labels, in any case of letters, if no column is named."""
+LABEL_NAMES = ("y", "label", "class", "target", "labels", "classes", "targets")
+"""Column names that are taken for the targets, in any case of letters, if no column is named."""
+
+WEIGHT_NAMES = ("sample_weight", "sample_weights", "event_weight", "event_weights")
+"""Column names that are taken for the weights of the samples, in any case of letters."""
+
+_SEPARATORS = (",", ";", "\t")
 
 
-def read_csv_table(path: Path, label_column: str | None = None) -> Table:
-    """Raw data from a comma-separated file whose first line names the columns.
+def read_csv_data(path: Path, wanted: tuple[str, ...] = ()) -> RawData:
+    """Raw data from a file of values between commas, semicolons or tabs, whose first line names the columns.
 
     Parameters
     ----------
     path
-        The file, UTF-8.
-    label_column
-        The column of the labels; by default the one called like one of `LABEL_NAMES`, else the last.
+        The file, UTF-8; behind semicolons a comma may be the decimal sign.
+    wanted
+        The target columns; by default the one called like one of `LABEL_NAMES`, else the last.
 
     Raises
     ------
     DataError
-        If the file cannot be read, has no header or no usable columns, or the content cannot be used.
+        If the file cannot be read, has no header, repeated names or no usable columns, or the content cannot be used.
     """
     import pandas
 
     try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first, second = file.readline(), file.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable CSV file ({str(error).strip()}); check the file") from error
+    separator = max(_SEPARATORS, key=first.count)
+    # pandas would make label.1 of a second label
+    names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
+    _check_header(names, path)
+    decimal = "," if separator == ";" and "," in second and "." not in second else "."
+    try:
         # only an empty cell and nan mean "missing": NA or None may well be the name of a class
-        frame = pandas.read_csv(path, keep_default_na=False, na_values=["", "nan", "NaN", "NAN"])
+        frame = pandas.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=["", "nan", "NaN", "NAN"],
+            index_col=False,
+        )
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable CSV file ({str(error).strip()}); check the file") from error
-    names = [str(name) for name in frame.columns]
-    if all(_is_number(name) for name in names):
+    return frame_data(frame, wanted, name=path.stem, where=str(path))
+
+
+def _check_header(names: list[str], path: Path) -> None:
+    """Refuse a first line that holds data, that has a column without a name, or the same name twice."""
+    numbers = [name for name in names if _is_number(name)]
+    # 0, 1, 2, ... is what a table of an array without names is saved with
+    counted = numbers == [str(number) for number in range(len(numbers))] and len(numbers) < len(names)
+    if numbers and not counted:
         raise DataError(
             f"{path}: the first line must name the columns, not hold data ({', '.join(names[:4])}); "
             f"add a header"
         )
-    for position, name in enumerate(names):
-        if name.startswith("Unnamed: "):
-            raise DataError(
-                f"{path}: column {position} (counted from 0) has no name, perhaps a saved row index; "
-                f"name it or remove it"
-            )
-    return frame_table(frame, label_column, name=path.stem, where=str(path))
+    if len(names) > 1 and "" in names:
+        raise DataError(
+            f"{path}: column {names.index('')} (counted from 0) has no name, perhaps a saved row index; "
+            f"name it or remove it"
+        )
+    _require_different(names, str(path))
 
 
-def read_parquet_table(path: Path, label_column: str | None = None) -> Table:
-    """Raw data from a Parquet file; parameters and errors as in `read_csv_table`."""
+def read_parquet_data(path: Path, wanted: tuple[str, ...] = ()) -> RawData:
+    """Raw data from a Parquet file; parameters and errors as in `read_csv_data`."""
     import pandas
 
     try:
@@ -64,69 +94,82 @@ def read_parquet_table(path: Path, label_column: str | None = None) -> Table:
         raise DataError(
             f"{path}: not a readable Parquet file ({str(error).strip()}); check the file"
         ) from error
-    return frame_table(frame, label_column, name=path.stem, where=str(path))
+    return frame_data(frame, wanted, name=path.stem, where=str(path))
 
 
-def frame_table(frame: pandas.DataFrame, label_column: str | None, *, name: str, where: str) -> Table:
-    """Split a frame into features and labels.
+def frame_data(frame: pandas.DataFrame, wanted: tuple[str, ...], *, name: str, where: str) -> RawData:
+    """Split a frame into features, targets and weights.
 
     Parameters
     ----------
     frame
-        One row a sample; every column but the labels is a numeric feature.
-    label_column
-        As in `read_csv_table`.
+        One row a sample; every column but targets and weights is a numeric feature.
+    wanted
+        As in `read_csv_data`.
     name, where
-        As in `codesign.data.table.Table`.
+        As in `codesign.data.raw.RawData`.
 
     Raises
     ------
     DataError
-        If the label column is not there or not the only candidate, or a feature is not numeric.
+        If a target column is not there or not the only candidate, a name is repeated, or a feature is not numeric.
     """
-    frame = frame.rename(columns=str)
-    label = _label_column([str(column) for column in frame.columns], label_column, where)
-    features = frame.drop(columns=label)
+    frame = frame.rename(columns=lambda column: str(column).strip())
+    columns = [str(column) for column in frame.columns]
+    _require_different(columns, where)
+    targets, guessed = _target_columns(columns, wanted, where)
+    weights = [column for column in columns if column.lower() in WEIGHT_NAMES and column not in targets]
+    if len(weights) > 1:
+        raise DataError(f"{where}: {' and '.join(weights)} could both be the weights; rename one")
+    features = frame.drop(columns=[*targets, *weights])
     if not len(features):
         raise DataError(
             f"{where}: no rows below the column names; give at least a few samples of every class"
         )
     for column in features.columns:
         _require_numeric(features[column], where)
-    labels = frame[label]
-    return make_table(
+    return RawData(
         features.to_numpy(dtype=np.float64, na_value=np.nan),
-        labels.to_numpy()
-        if labels.dtype.kind in "biuf" and not labels.hasnans
-        else labels.to_numpy(dtype=object),
-        name=name,
-        where=where,
-        label_source=f"label column {label!r}",
-        feature_names=list(features.columns),
+        {f"label column {target!r}" if not wanted else target: _values(frame[target]) for target in targets},
+        name,
+        where,
+        list(features.columns),
+        weights=_values(frame[weights[0]]) if weights else None,
+        guessed=guessed,
     )
 
 
-def _label_column(columns: list[str], wanted: str | None, where: str) -> str:
+def _values(column: pandas.Series) -> np.ndarray:
+    plain = column.dtype.kind in "biuf" and not column.hasnans
+    return column.to_numpy() if plain else column.to_numpy(dtype=object)
+
+
+def _require_different(columns: list[str], where: str) -> None:
     repeated = sorted({column for column in columns if columns.count(column) > 1})
     if repeated:
         raise DataError(
             f"{where}: {len(repeated)} column names are repeated ({', '.join(repeated)}); rename them"
         )
+
+
+def _target_columns(columns: list[str], wanted: tuple[str, ...], where: str) -> tuple[list[str], bool]:
+    """The target columns, and whether nothing named them."""
     if len(columns) < 2:
         raise DataError(
             f"{where}: features and labels need at least two columns, not {len(columns)} "
             f"({', '.join(columns)[:80]}); are the columns separated by commas?"
         )
-    if wanted is not None:
-        if wanted not in columns:
-            raise DataError(f"{where}: no column {wanted!r} for the labels among {', '.join(columns)}")
-        return wanted
-    candidates = [column for column in columns if column.strip().lower() in LABEL_NAMES]
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise DataError(f"{where}: no column {missing[0]!r} for the labels among {', '.join(columns)}")
+    if wanted:
+        return list(wanted), False
+    candidates = [column for column in columns if column.lower() in LABEL_NAMES]
     if len(candidates) > 1:
         raise DataError(
             f"{where}: {' and '.join(candidates)} could all be the labels; say which with label_column"
         )
-    return candidates[0] if candidates else columns[-1]
+    return (candidates, False) if candidates else ([columns[-1]], True)
 
 
 def _require_numeric(column: pandas.Series, where: str) -> None:

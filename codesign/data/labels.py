@@ -12,12 +12,13 @@ from codesign.errors import DataError
 
 
 def encode_labels(
-    y: Any, *, where: str, class_names: Sequence[str] | None = None
+    y: Any, *, where: str, class_names: Sequence[str] | None = None, renumber: bool = False
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Turn labels into class numbers and class names.
 
-    Whole numbers (of any dtype) must already be 0 to n - 1. Text and bytes are encoded in sorted order, by
-    value if every label is a whole number in digits ("9" before "10"). A one-hot row is its place.
+    Whole numbers (of any dtype) must already be 0 to n - 1, unless they are to be numbered anew. Text and bytes are
+    encoded in sorted order, by value if every label is a whole number in digits ("9" before "10"). A one-hot row is its
+    place.
 
     Parameters
     ----------
@@ -27,6 +28,8 @@ def encode_labels(
         What an error begins with: the file and the array or column.
     class_names
         The names of the classes in their order; for text labels this replaces the sorted order.
+    renumber
+        Number the different whole numbers in rising order, and call the classes by them.
 
     Returns
     -------
@@ -39,8 +42,11 @@ def encode_labels(
         For missing, fractional or non-contiguous labels, a label that `class_names` lacks, a class without
         samples, a single class, or a dtype that cannot be labels.
     """
-    y = _flatten(np.asarray(y), where)
+    y, columns = _flatten(np.asarray(y), where)
     names = None if class_names is None else tuple(str(name) for name in class_names)
+    if names is None and columns:
+        # a one-hot column without a 1 is a class without samples, not a class less
+        names = tuple(str(number) for number in range(columns))
     if names is not None and len(set(names)) != len(names):
         raise DataError(f"{where}: class names must differ, not {', '.join(names)}; rename one")
     if y.dtype.kind == "O":
@@ -49,6 +55,9 @@ def encode_labels(
         labels, names = _from_text(y, where, names)
     elif y.dtype.kind in "biuf":
         labels = _from_numbers(y, where)
+        if renumber:
+            values, labels = np.unique(labels, return_inverse=True)
+            names = names or tuple(str(value) for value in values)
     else:
         raise DataError(f"{where}: labels must be whole numbers or text, not {y.dtype}")
     found = np.unique(labels)
@@ -63,20 +72,25 @@ def encode_labels(
     return labels, names
 
 
-def _flatten(y: np.ndarray, where: str) -> np.ndarray:
+def is_one_hot(y: np.ndarray) -> bool:
+    """Whether every row of a matrix of numbers holds a single 1, else 0."""
+    return y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
+
+
+def _flatten(y: np.ndarray, where: str) -> tuple[np.ndarray, int]:
+    """One label for each sample, and how many columns there were if they were one-hot."""
     if y.ndim == 1:
-        return y
+        return y, 0
     if y.ndim == 2 and y.shape[1] == 1:
-        return y[:, 0]
+        return y[:, 0], 0
     if y.ndim != 2:
         raise DataError(f"{where}: labels must have shape (n,) or one-hot (n, classes), not {y.shape}")
-    one_hot = y.dtype.kind in "biuf" and bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
-    if not one_hot:
+    if not is_one_hot(y):
         raise DataError(
             f"{where}: labels of shape {y.shape} must be one-hot (a single 1 in each row, else 0); "
-            f"give one class for each sample"
+            f"give one class for each sample, or set data.task to multi_label or regression"
         )
-    return np.argmax(y, axis=1)
+    return np.argmax(y, axis=1), y.shape[1]
 
 
 def _from_objects(y: np.ndarray, where: str) -> np.ndarray:
@@ -144,7 +158,8 @@ def _from_numbers(y: np.ndarray, where: str) -> np.ndarray:
             row = int(fractional[0])
             raise DataError(
                 f"{where}: labels must be whole numbers, but {len(fractional)} of {len(y)} are not, "
-                f"the first ({y[row]}) at row {row} (counted from 0); is this the column of the classes?"
+                f"the first ({y[row]}) at row {row} (counted from 0); is this the column of the classes? "
+                "For a quantity set data.task: regression"
             )
     return y.astype(np.int64)
 
@@ -159,7 +174,7 @@ def _check_contiguous(found: np.ndarray, names: tuple[str, ...], where: str) -> 
     shown = ", ".join(str(label) for label in found[:8]) + (", ..." if len(found) > 8 else "")
     raise DataError(
         f"{where}: labels must be 0 to {len(names) - 1} without gaps for {len(names)} classes, not {shown}; "
-        f"renumber them, or write them as text to have them numbered in order"
+        f"set data.renumber: true to have them numbered in rising order, or renumber them"
     )
 
 

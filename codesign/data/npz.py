@@ -1,19 +1,57 @@
-"""Reading `.npz` files without ever unpickling."""
+"""Reading `.npz` and `.npy` files without ever unpickling, and without more memory than there is."""
 
 from __future__ import annotations
 
+import os
 import pickle
+import re
 import zipfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from codesign.data.table import Table, make_table
+from codesign.data.raw import RawData, joined
 from codesign.errors import DataError
 
-_DAMAGED = (EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError, pickle.UnpicklingError)
+_DAMAGED = (
+    EOFError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    pickle.UnpicklingError,
+)
+
+_BOMB_RATIO, _BOMB_BYTES = 200, 2**28
+"""An archive that inflates by more than this, to more than this, holds no measured data."""
+
+_ROLES = {
+    "x": ("x", "data", "features", "feature", "inputs", "input", "samples", "events"),
+    "y": ("y", "label", "labels", "target", "targets", "class", "output", "outputs", "truth"),
+    "weights": ("w", "weight", "weights", "sample_weight", "sample_weights", "event_weight", "event_weights"),
+    "feature_names": ("feature_names", "features_names", "columns", "column_names", "feature_name"),
+    "class_names": ("class_names", "classes", "target_names", "label_names", "class_name"),
+}
+"""What users call the arrays, in any case of letters, with the part's name before or behind it."""
+
+_PARTS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+    "testing": "test",
+}
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -22,79 +60,260 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     Raises
     ------
     DataError
-        If the file is missing, unreadable or damaged, or an array needs pickle, which could run code.
+        If the file is missing, unreadable, damaged or encrypted, needs more memory than there is, or an array needs
+        pickle, which could run code.
     """
+    return _opened(path, _read_archive)
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a `.npy`; the errors are those of `read_npz`."""
+    return _opened(path, _read_single)
+
+
+def _opened(path: Path, read):  # type: ignore[no-untyped-def]
     try:
         # opened here, because numpy.load leaves a damaged file open
         with path.open("rb") as file:
-            return _read_open(file, path)
+            return read(file, path)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; check the path") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error}); check the file") from error
 
 
-def _read_open(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
+def _read_single(file: BinaryIO, path: Path) -> np.ndarray:
+    size = os.fstat(file.fileno()).st_size
     try:
-        stored = np.load(file, allow_pickle=False)
+        _check_header(file, size, path, path.name)
+        file.seek(0)
+        return np.load(file, allow_pickle=False)
+    except _DAMAGED as error:
+        raise _fault(error, path, path.stem) from error
+
+
+def _read_archive(file: BinaryIO, path: Path) -> dict[str, np.ndarray]:
+    if file.read(6) == b"\x93NUMPY":
+        raise DataError(f"{path}: a single array, not a .npz; write X and y with numpy.savez")
+    file.seek(0)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            _check_sizes(archive, os.fstat(file.fileno()).st_size, path)
     except _DAMAGED as error:
         raise DataError(f"{path}: not a readable .npz ({error}); write it with numpy.savez") from error
-    if isinstance(stored, np.ndarray):
-        raise DataError(f"{path}: a single array, not a .npz; write X and y with numpy.savez")
+    file.seek(0)
     arrays = {}
-    with stored:
+    with np.load(file, allow_pickle=False) as stored:
         for key in stored.files:
             try:
                 arrays[key] = stored[key]
             except _DAMAGED as error:
-                if "allow_pickle" in str(error):
-                    raise DataError(
-                        f"{path}: {key} is an array of Python objects, which needs pickle and is never read; "
-                        f"save numbers, or text as numpy.asarray({key}, dtype=str)"
-                    ) from error
-                raise DataError(f"{path}: {key} cannot be read, the file is damaged ({error})") from error
+                raise _fault(error, path, key) from error
     return arrays
 
 
-def read_npz_table(path: Path, *, name: str | None = None) -> Table:
-    """Raw data from a `.npz` with `X`, `y` and, if known, `feature_names` and `class_names`.
+def _check_sizes(archive: zipfile.ZipFile, stored_bytes: int, path: Path) -> None:
+    """Look at what the members say of themselves before any is inflated."""
+    members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if total > _BOMB_BYTES and total > _BOMB_RATIO * stored_bytes:
+        raise DataError(
+            f"{path}: {stored_bytes:,} bytes that inflate to {total:,}, which no measured data do; check the file, or "
+            "write it with numpy.savez"
+        )
+    _require_memory(total, path)
+    for member in members:
+        if member.flag_bits & 0x1:
+            raise DataError(f"{path}: {member.filename} is encrypted; write it with numpy.savez")
+        if member.filename.endswith(".npy"):
+            try:
+                with archive.open(member) as opened:
+                    _check_header(opened, member.file_size, path, member.filename)
+            except _DAMAGED as error:
+                raise _fault(error, path, member.filename.removesuffix(".npy")) from error
+
+
+def _check_header(file, size: int, path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+    """Refuse an array whose header claims more bytes than follow it."""
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        return
+    wanted = dtype.itemsize
+    for length in shape:
+        wanted *= int(length)
+    if wanted > size or min(shape, default=0) < 0:
+        raise DataError(
+            f"{path}: {name} claims {wanted:,} bytes (shape {shape}, {dtype}) but holds {size:,}; the file is damaged"
+        )
+    _require_memory(wanted, path)
+
+
+def _require_memory(n_bytes: int, path: Path) -> None:
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    available = max(free, _available())
+    if n_bytes > available:
+        raise DataError(
+            f"{path}: its arrays take {n_bytes:,} bytes, more than the {available:,} of memory that are free; give fewer "
+            "samples"
+        )
+
+
+def _available() -> int:
+    """Memory that the system can free, where it says so."""
+    try:
+        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    except OSError:
+        return 0
+    return int(found[1]) * 1024 if found else 0
+
+
+def _fault(error: Exception, path: Path, key: str) -> DataError:
+    if isinstance(error, DataError):
+        return error
+    if "allow_pickle" in str(error):
+        return DataError(
+            f"{path}: {key} is an array of Python objects, which needs pickle and is never read; "
+            f"save numbers, or text as numpy.asarray({key}, dtype=str)"
+        )
+    return DataError(f"{path}: {key} cannot be read, the file is damaged ({error})")
+
+
+def read_npz_data(path: Path, wanted: tuple[str, ...] = (), *, name: str | None = None) -> RawData:
+    """Raw data from a `.npz`; see `arrays_data` for the names of its arrays."""
+    arrays = read_npz(path)
+    if "dataset" in arrays:
+        raise DataError(f"{path}: a saved dataset, already split and scaled; read it with read_dataset")
+    return arrays_data(arrays, name or path.stem, str(path), wanted)
+
+
+def read_folder_data(folder: Path, wanted: tuple[str, ...] = ()) -> RawData:
+    """Raw data from a folder of `.npy` files, each the array that its name says; see `arrays_data`."""
+    paths = sorted(folder.glob("*.npy"))
+    if not paths:
+        raise DataError(f"{folder}: a folder without .npy files; give one with X.npy and y.npy, or a file")
+    return arrays_data({path.stem: read_npy(path) for path in paths}, folder.name, str(folder), wanted)
+
+
+def arrays_data(
+    arrays: Mapping[str, np.ndarray], name: str, where: str, wanted: tuple[str, ...] = ()
+) -> RawData:
+    """Raw data from named arrays.
+
+    Features are called `X`, `x`, `data`, ...; targets `y`, `labels`, ...; with `_train`, `_validation` (or `_val`) and
+    `_test` they are the user's own parts; `_train_val` is a part that the validation part is drawn from.
 
     Parameters
     ----------
-    path
-        The file.
-    name
-        What the data is called; the file's name without extension by default.
+    arrays
+        By the names that the user gave them.
+    name, where
+        As in `RawData`.
+    wanted
+        The names of the target arrays, without their part; by default the one with a name of targets, if there is any.
 
     Raises
     ------
     DataError
-        If `X` or `y` is not among the keys (those present are listed), or the content cannot be used.
+        If there are no features, or several arrays could be the same thing; those present are listed.
     """
-    arrays = read_npz(path)
-    if "dataset" in arrays:
-        raise DataError(f"{path}: a saved dataset, already split and scaled; read it with read_dataset")
-    missing = [key for key in ("X", "y") if key not in arrays]
-    if missing:
+    found: dict[str, dict[str, dict[str, np.ndarray]]] = {}
+    unread = []
+    listed = ", ".join(arrays) or "none"
+    for key, array in arrays.items():
+        part, rest = _part_of(key)
+        role = "target" if rest in wanted or key in wanted else _role(rest)
+        if role is None:
+            unread.append(key)
+            continue
+        same = found.setdefault(part, {}).setdefault(role, {})
+        if same and role != "target":
+            raise DataError(f"{where}: {next(iter(same))} and {key} could both be the {role}; rename one")
+        same[key if part == "" else rest] = array
+    names = {role: _names(found.get("", {}), role) for role in ("feature_names", "class_names")}
+    parts = {part: roles for part, roles in found.items() if "x" in roles}
+    if not parts:
+        several = [key for key in arrays if re.fullmatch(r"(?i)(x|input|inputs)_?\w+", key)]
+        if len(several) > 1:
+            raise DataError(
+                f"{where}: {', '.join(several)} look like several inputs, which are not supported; join them into one X"
+            )
         raise DataError(
-            f"{path}: {' and '.join(missing)} not found among its keys ({', '.join(arrays) or 'none'}); "
-            f"name the features X and the labels y"
+            f"{where}: X not found among its keys ({listed}); name the features X and the labels y"
         )
-    return make_table(
-        arrays["X"],
-        arrays["y"],
-        name=name or path.stem,
-        where=str(path),
-        feature_names=_names(arrays, "feature_names"),
-        class_names=_names(arrays, "class_names"),
+    if set(parts) == {"train"}:
+        # one part alone is all there is: it is divided
+        parts = {"": {**found.get("", {}), **parts["train"]}}
+    if "" in parts and len(parts) > 1:
+        raise DataError(f"{where}: both undivided features and own parts ({listed}); keep one of them")
+    notes = (f"not read: {', '.join(unread)} of {where}",) if unread else ()
+    pieces = {
+        part: _piece(
+            roles, name, f"{where}" if part == "" else f"{where}, {part} part", wanted, names, notes, listed
+        )
+        for part, roles in parts.items()
+    }
+    return pieces[""] if "" in pieces else joined(_with_drawn(pieces, where), name, where)
+
+
+def _piece(
+    roles: Mapping[str, Mapping[str, np.ndarray]],
+    name: str,
+    where: str,
+    wanted: tuple[str, ...],
+    names: Mapping[str, list[str] | None],
+    notes: tuple[str, ...],
+    listed: str,
+) -> RawData:
+    columns = roles.get("target") or roles.get("y") or {}
+    missing = [column for column in wanted if column not in columns]
+    if missing:
+        raise DataError(f"{where}: no array {', '.join(missing)} for the targets among its keys ({listed})")
+    (x,) = roles["x"].values()
+    weights = next(iter(roles.get("weights", {}).values()), None)
+    return RawData(
+        x, columns, name, where, names["feature_names"], names["class_names"], weights, notes=notes
     )
 
 
-def _names(arrays: dict[str, np.ndarray], key: str) -> list[str] | None:
-    if key not in arrays:
+def _with_drawn(pieces: dict[str, RawData], where: str) -> dict[str, RawData]:
+    """The parts with `train_validation` as the train part: the validation part is drawn from it."""
+    if "train_validation" not in pieces:
+        return pieces
+    if "train" in pieces or "validation" in pieces:
+        raise DataError(f"{where}: both a train and a train_val part; keep one of them")
+    return {("train" if part == "train_validation" else part): piece for part, piece in pieces.items()}
+
+
+def _part_of(key: str) -> tuple[str, str]:
+    """The part that a key names (empty if none), and the rest of it in lower case."""
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", key) if word]
+    parts = [_PARTS[word.lower()] for word in words if word.lower() in _PARTS]
+    rest = "_".join(word for word in words if word.lower() not in _PARTS)
+    if "trainval" in (word.lower() for word in words):
+        return "train_validation", "_".join(word for word in words if word.lower() != "trainval").lower()
+    if not parts and len(words) == 1:
+        # xtrain, TrainX
+        for word, part in _PARTS.items():
+            for role in (key.lower().removesuffix(word), key.lower().removeprefix(word)):
+                if role != key.lower() and _role(role) is not None:
+                    return part, role
+    if not parts:
+        return "", key if _role(key.lower()) is None else key.lower()
+    part = "train_validation" if sorted(set(parts)) == ["train", "validation"] else parts[0]
+    return part, rest if _role(rest.lower()) is None else rest.lower()
+
+
+def _role(name: str) -> str | None:
+    return next((role for role, names in _ROLES.items() if name.lower() in names), None)
+
+
+def _names(roles: Mapping[str, Mapping[str, np.ndarray]], role: str) -> list[str] | None:
+    if role not in roles:
         return None
-    names = np.atleast_1d(arrays[key])
+    (array,) = roles[role].values()
     return [
         name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
-        for name in names.ravel().tolist()
+        for name in np.atleast_1d(array).ravel().tolist()
     ]

@@ -6,15 +6,17 @@ import http.client
 import os
 import re
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codesign.core.files import write_arrays
-from codesign.data.frames import frame_table
-from codesign.data.npz import read_npz_table
-from codesign.data.table import Table
+from codesign.data.frames import frame_data
+from codesign.data.npz import read_npz_data
+from codesign.data.raw import RawData, check
+from codesign.data.targets import TargetChoice
 from codesign.errors import DataError, OutputFolderError
 
 DATASET_IDS = {"hls4ml_lhc_jets_hlf": 42468, "magictelescope": 1120, "pendigits": 32}
@@ -28,9 +30,9 @@ def default_cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codesign"
 
 
-def read_openml_table(
+def read_openml_data(
     identifier: str, *, label_column: str | None = None, cache_dir: str | Path | None = None
-) -> Table:
+) -> RawData:
     """Raw data of an OpenML dataset.
 
     Parameters
@@ -61,21 +63,23 @@ def read_openml_table(
     cache = Path(cache_dir) if cache_dir is not None else default_cache_dir()
     cached = cache / f"openml_{key if number is None else number}{column}.npz"
     if cached.is_file():
-        return read_npz_table(cached, name=name)
+        return read_npz_data(cached, name=name)
     _require_writable(cache)
     source = f"openml:{identifier}"
     bunch = _fetch(key if number is None else number, source, label_column, cache, cached)
-    table = _bunch_table(bunch, name, source)
-    write_arrays(
-        cached,
-        {
-            "X": table.x,
-            "y": table.labels,
-            "feature_names": np.array(table.feature_names),
-            "class_names": np.array(table.class_names),
-        },
-    )
-    return table
+    raw = _bunch_data(bunch, name, source)
+    write_arrays(cached, _cacheable(raw))
+    return raw
+
+
+def _cacheable(raw: RawData) -> dict[str, np.ndarray]:
+    """The table as the arrays that it is read from next time: numbers stay as they are, text is numbered."""
+    ((_, column),) = raw.columns.items()
+    arrays = {"X": np.asarray(raw.x), "feature_names": np.array(raw.feature_names)}
+    if column.dtype.kind in "biuf":
+        return arrays | {"y": column}
+    checked = check(raw, TargetChoice("classification"))
+    return arrays | {"y": checked.targets, "class_names": np.array(checked.task.names)}
 
 
 def _fetch(key: str | int, source: str, label_column: str | None, cache: Path, cached: Path) -> Any:
@@ -106,12 +110,13 @@ def _fetch(key: str | int, source: str, label_column: str | None, cache: Path, c
         ) from error
 
 
-def _bunch_table(bunch: Any, name: str, source: str) -> Table:
+def _bunch_data(bunch: Any, name: str, source: str) -> RawData:
     if bunch.target is None or getattr(bunch.target, "ndim", 1) != 1:
         raise DataError(f"{source}: OpenML names no single label column for it; name one with label_column")
     # the label column comes last and is named: a feature called "class" is then no candidate
     frame = bunch.data.assign(**{str(bunch.target.name): bunch.target})
-    return frame_table(frame, str(bunch.target.name), name=name, where=source)
+    raw = frame_data(frame, (str(bunch.target.name),), name=name, where=source)
+    return replace(raw, columns={f"label column {key!r}": column for key, column in raw.columns.items()})
 
 
 def _require_writable(cache: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.core.task import Task
 from codesign.data.arrays import read_only, require_seed
 from codesign.errors import DataError
 
@@ -78,6 +79,12 @@ def require_fractions(fractions: Sequence[float]) -> Fractions:
             f"not {fractions!r}"
         )
     return shares
+
+
+def strata_of(task: Task, targets: np.ndarray) -> np.ndarray:
+    """The group of each sample that a fair sample takes its share of, int64 `(n_samples,)`: one for all without classes."""
+    groups = task.strata(targets)
+    return np.zeros(len(targets), np.int64) if groups is None else groups
 
 
 def stratified_split(

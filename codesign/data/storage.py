@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from codesign.core.files import write_arrays
+from codesign.core.task import task_from_json
 from codesign.data.dataset import Dataset
 from codesign.data.npz import read_npz
 from codesign.data.scaling import Scaling
 from codesign.data.split import PARTS, Split
 from codesign.errors import DataError, OutputFolderError
 
-_FORMAT = "codesign.Dataset/1"
+_FORMAT = "codesign.Dataset/2"
 
 
 def save_dataset(dataset: Dataset, path: str | Path) -> Path:
@@ -49,7 +50,8 @@ def save_dataset(dataset: Dataset, path: str | Path) -> Path:
         "digest": dataset.digest,
         "name": dataset.name,
         "feature_names": dataset.feature_names,
-        "class_names": dataset.class_names,
+        "task": dataset.task.to_json(),
+        "notes": dataset.notes,
         "scaling": dataset.scaling.to_json(),
         "seed": dataset.split.seed,
         "fractions": dataset.split.fractions,
@@ -99,7 +101,7 @@ def _assemble(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Dat
     return Dataset(
         name=about["name"],
         feature_names=tuple(about["feature_names"]),
-        class_names=tuple(about["class_names"]),
+        task=task_from_json(about["task"]),
         scaling=Scaling.from_json(about["scaling"]),
         split=Split(
             arrays["rows_train"],
@@ -108,5 +110,7 @@ def _assemble(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Dat
             seed=about["seed"],
             fractions=about["fractions"],
         ),
+        notes=tuple(about["notes"]),
         **{key: arrays[key] for part in PARTS for key in (f"x_{part}", f"y_{part}")},
+        **{key: arrays[key] for key in ("weights_train", "weights_validation") if key in arrays},
     )

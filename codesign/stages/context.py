@@ -11,7 +11,8 @@ from typing import Any
 from codesign.core.files import file_digest, json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.data import Dataset, load_dataset
+from codesign.core.task import require_trained
+from codesign.data import Dataset, load_design_data
 from codesign.errors import ReportMissingError, SettingsError
 from codesign.settings import DesignSettings
 
@@ -85,24 +86,20 @@ class Context:
         # layers without a name are numbered by the session: the same network gets the same names every time
         keras.utils.clear_session()
         builder = getattr(self.networks, f"build_{which}")
-        return build_network(builder, self.networks.path, self.dataset.input_shape, self.dataset.n_classes)
+        return build_network(builder, self.networks.path, self.dataset.input_shape, self.dataset.n_outputs)
 
 
 def read_data(design: Path, settings: DesignSettings) -> Dataset:
-    """The dataset that a design names; a relative file is looked for in the design's folder."""
-    data = settings.data
-    source: str | Path = data.source
-    if Path(data.source).suffix in (".npz", ".csv", ".parquet"):
-        source = design / data.source
-    return load_dataset(
-        source,
-        seed=data.split_seed,
-        scaling=data.scaling,
-        fractions=data.fractions,
-        max_samples=data.max_samples,
-        label_column=data.label_column,
-        input_shape=data.input_shape,
-    )
+    """The dataset that a design names; a relative file is looked for in the design's folder.
+
+    Raises
+    ------
+    DataError
+        Also for a task that has no distillation here.
+    """
+    dataset = load_design_data(settings.data, design)
+    require_trained(dataset.task)
+    return dataset
 
 
 class Stage:

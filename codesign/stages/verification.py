@@ -120,8 +120,8 @@ def verify(
     VerificationError
         If a rung differs in one bit of one sample.
     """
+    from codesign.core.quality import accuracy
     from codesign.emulation import Emulator, count_overflows
-    from codesign.training.evaluate import accuracy
 
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
     table.require_agreement()

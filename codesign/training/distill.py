@@ -10,7 +10,9 @@ import keras
 
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.task import require_trained
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
@@ -21,7 +23,6 @@ from codesign.networks.design import check_fits
 from codesign.networks.logits import ending_in_logits, predict_logits, untrained_copy
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
 from codesign.training.search import choose_distillation
@@ -93,6 +94,7 @@ def distill_student(
         If the loss is not finite.
     """
     describe(model, dataset.x_train)
+    require_trained(dataset.task)
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
     check_same_outputs(teacher, model.output_shape[-1])
     started = time.monotonic()

@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 
 from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
@@ -22,7 +23,6 @@ from codesign.networks.design import check_fits
 from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History
 from codesign.training.job import FitJob
 from codesign.training.jobs import run_jobs
@@ -134,8 +134,8 @@ def train_ensemble(
     models = [model] * settings.members if isinstance(model, keras.Model) else list(model)
     check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
     started = time.monotonic()
-    train = (dataset.x_train, pack_targets(dataset.y_train))
-    validation = (dataset.x_validation, pack_targets(dataset.y_validation))
+    train = dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train))
+    validation = dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation))
     jobs = [
         FitJob(
             member,

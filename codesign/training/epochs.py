@@ -17,8 +17,8 @@ import tensorflow as tf
 _STEPS_TOGETHER = 256  # between two returns to Python, where Ctrl-C and a loss that is not finite are seen
 _VALIDATION_BATCH = 4096
 
-Part = tuple[np.ndarray, np.ndarray]
-"""Inputs and targets."""
+Part = tuple[np.ndarray, ...]
+"""Inputs, targets and perhaps the samples' weights."""
 
 
 class Epochs:

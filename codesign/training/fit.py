@@ -15,7 +15,7 @@ from codesign.core.files import read_json
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
-from codesign.training.epochs import Epochs
+from codesign.training.epochs import Epochs, Part
 from codesign.training.losses import packed_accuracy
 
 
@@ -58,8 +58,8 @@ def make_reproducible(seed: int) -> None:
 def fit(
     model: keras.Model,
     loss: keras.losses.Loss,
-    train: tuple[np.ndarray, np.ndarray],
-    validation: tuple[np.ndarray, np.ndarray],
+    train: Part,
+    validation: Part,
     settings: TrainingSettings,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -77,7 +77,7 @@ def fit(
     loss
         A loss on packed targets; its `packed_accuracy`, if it has one, is how accuracy is counted.
     train, validation
-        Inputs and packed targets.
+        Inputs, packed targets and perhaps the weights that the samples have in the loss.
     settings
         Epochs, batch size, learning rate (Adam, cosine decay to a hundredth).
     callbacks

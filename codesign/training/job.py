@@ -13,8 +13,8 @@ from codesign.networks.logits import ending_in_logits, untrained_copy
 from codesign.settings import TrainingSettings
 from codesign.training.fit import History, fit, make_reproducible
 
-Part = tuple[np.ndarray, np.ndarray]
-"""Inputs and packed targets."""
+Part = tuple[np.ndarray, ...]
+"""Inputs, targets and perhaps the samples' weights."""
 
 
 @dataclass(frozen=True, eq=False)

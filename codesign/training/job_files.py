@@ -22,9 +22,13 @@ from codesign.training.job import FitJob, FitResult
 def write_job(job: FitJob, folder: Path, arrays: Path, written: dict[int, str]) -> None:
     """Put a job into files; an array that an earlier job wrote (by its identity) is named again, not written."""
     names = {}
-    for name, array in zip(
-        ("x", "y", "x_validation", "y_validation"), (*job.train, *job.validation), strict=True
-    ):
+    parts = {"": job.train, "_validation": job.validation}
+    named = [
+        (f"{name}{part}", array)
+        for part, own in parts.items()
+        for name, array in zip("xyw", own, strict=False)
+    ]
+    for name, array in named:
         if id(array) not in written:
             written[id(array)] = f"{len(written)}.npy"
             np.save(arrays / written[id(array)], array)
@@ -58,8 +62,10 @@ def read_job(folder: Path) -> FitJob:
     return FitJob(
         keras.models.model_from_json(kept["model"]),
         keras.losses.deserialize(kept["loss"]),
-        (np.asarray(arrays["x"]), np.asarray(arrays["y"])),
-        (np.asarray(arrays["x_validation"]), np.asarray(arrays["y_validation"])),
+        *(
+            tuple(np.asarray(arrays[f"{name}{part}"]) for name in "xyw" if f"{name}{part}" in arrays)
+            for part in ("", "_validation")
+        ),
         TrainingSettings.model_validate(kept["settings"]),
         kept["seed"],
         kept["what"],

@@ -30,8 +30,8 @@ from codesign.training.teacher import Teacher
 _REGRESSED = 4096
 """Samples that the regressor of a hint is fitted to."""
 
-Part = tuple[np.ndarray, np.ndarray]
-"""Inputs and packed targets."""
+Part = tuple[np.ndarray, ...]
+"""Inputs, packed targets and perhaps the samples' weights."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,10 @@ def make_lesson(
     if hints_only:
         terms = []
     if not on_layers and not terms and settings.form == "soft":
-        train, validation = ((x, pack_targets(y, logits)) for x, y, logits in _parts(dataset, teacher))
+        train, validation = (
+            dataset.weighted(part, x, pack_targets(y, logits))
+            for part, x, y, logits in _parts(dataset, teacher)
+        )
         return Lesson(model, model, DistillationLoss(alpha, temperature), train, validation)
     outputs, features = [model.outputs[0]], []
     for number, term in enumerate(on_layers):
@@ -150,8 +153,8 @@ def make_lesson(
         base_weight=0.0 if hints_only else 1.0,
     )
     train, validation = (
-        (x, pack_combined(y, logits, [pair[index] for pair in features]))
-        for index, (x, y, logits) in enumerate(_parts(dataset, teacher))
+        dataset.weighted(part, x, pack_combined(y, logits, [pair[index] for pair in features]))
+        for index, (part, x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
     return Lesson(model, extended, loss, train, validation)
@@ -168,10 +171,10 @@ def chosen(settings: DistillationSettings) -> tuple[float, float]:
     return settings.temperature, settings.alpha
 
 
-def _parts(dataset: Dataset, teacher: Teacher) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]:
+def _parts(dataset: Dataset, teacher: Teacher) -> tuple[tuple[str, np.ndarray, np.ndarray, np.ndarray], ...]:
     return (
-        (dataset.x_train, dataset.y_train, teacher.train_logits),
-        (dataset.x_validation, dataset.y_validation, teacher.validation_logits),
+        ("train", dataset.x_train, dataset.y_train, teacher.train_logits),
+        ("validation", dataset.x_validation, dataset.y_validation, teacher.validation_logits),
     )
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from codesign.core.files import arrays_digest, file_digest
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.task import require_trained
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.logits import are_probabilities
 from codesign.settings import TeacherSettings
-from codesign.training.evaluate import accuracy
 from codesign.training.teacher import Teacher
 
 
@@ -44,6 +45,7 @@ def load_logits(path: str | Path, dataset: Dataset, settings: TeacherSettings | 
     """
     path = Path(path)
     started = time.monotonic()
+    require_trained(dataset.task)
     logits = _parts(path, dataset)
     for part in PARTS:
         _check(logits[part], f"the teacher {path}, {part} part", part, dataset)

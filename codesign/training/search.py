@@ -9,10 +9,10 @@ import numpy as np
 from scipy.special import log_softmax
 
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.data import Dataset
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import DistillationSettings, TrainingSettings
-from codesign.training.evaluate import accuracy
 from codesign.training.job import FitJob
 from codesign.training.jobs import run_jobs
 from codesign.training.lesson import make_lesson

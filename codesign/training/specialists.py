@@ -12,6 +12,7 @@ import numpy as np
 
 from codesign.core.files import arrays_digest
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.data.split import PARTS
@@ -27,7 +28,6 @@ from codesign.training.clusters import (
     require_several_classes,
 )
 from codesign.training.combine import combine_specialists
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History
 from codesign.training.job import FitJob, Part
 from codesign.training.jobs import run_jobs
@@ -210,11 +210,12 @@ def _subset(
     own, other = np.flatnonzero(inside), np.flatnonzero(~inside)
     if len(own) == 0 or len(other) == 0:
         # only a small validation part can lack one side: the train part holds every class
-        return (x, pack_targets(_relabelled(y, cluster))), 0.0
+        return dataset.weighted(part, x, pack_targets(_relabelled(y, cluster))), 0.0
     drawn = rng.choice(other, size=min(len(own), len(other)), replace=False)
     rows = np.sort(np.concatenate([own, drawn]))
     shift = math.log(len(other) / len(drawn))
-    return (x[rows], pack_targets(_relabelled(y[rows], cluster))), shift
+    chosen = dataset.weighted(part, x, pack_targets(_relabelled(y, cluster)))
+    return tuple(array[rows] for array in chosen), shift
 
 
 def _relabelled(labels: np.ndarray, cluster: tuple[int, ...]) -> np.ndarray:

@@ -11,7 +11,9 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.task import require_trained
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
@@ -21,8 +23,8 @@ from codesign.networks.design import check_fits
 from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits, untrained_copy
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, fit, make_reproducible
+from codesign.training.inputs import require_scaled_inputs
 from codesign.training.losses import DistillationLoss, pack_targets
 
 
@@ -86,6 +88,7 @@ def train_teacher(
     TrainingError
         If the loss is not finite.
     """
+    require_trained(dataset.task)
     check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.n_classes)
     started = time.monotonic()
     make_reproducible(seed)
@@ -93,8 +96,8 @@ def train_teacher(
     history = fit(
         network,
         DistillationLoss(alpha=1.0),
-        (dataset.x_train, pack_targets(dataset.y_train)),
-        (dataset.x_validation, pack_targets(dataset.y_validation)),
+        dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train)),
+        dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation)),
         settings,
         progress=progress,
         what="teacher",
@@ -136,9 +139,12 @@ def load_teacher(
 
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
     """A trained `.keras` model for the data, ending at its logits; the errors are those of `load_teacher`."""
+    require_trained(dataset.task)
     model = loading.load_model(path, "the teacher")
     check_fits(model, f"the teacher {path}", dataset.input_shape, dataset.n_classes)
-    return ending_in_logits(model)
+    stripped = ending_in_logits(model)
+    require_scaled_inputs(stripped, f"the teacher {path}", dataset)
+    return stripped
 
 
 def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from codesign.core.classes import predicted_classes
 from codesign.core.progress import SILENT, Progress
+from codesign.core.quality import predicted_classes
 from codesign.errors import (
     ConversionError,
     DataError,

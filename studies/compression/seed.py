@@ -219,8 +219,8 @@ class SeedStudy:
         }
 
     def _quality(self, student: Any, built: Any, cell: Cell) -> dict[str, Any]:
+        from codesign.core.quality import background_rejection, macro_auc
         from codesign.networks.logits import predict_logits
-        from codesign.training.evaluate import background_rejection, macro_auc
 
         logits = predict_logits(student.model(), self.dataset.x_test)
         metrics = student.record.metrics

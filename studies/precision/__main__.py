@@ -127,7 +127,7 @@ class Seed:
     @cached_property
     def runner(self) -> Any:
         from codesign.compression.scan_trials import ScannedNetwork
-        from codesign.training.evaluate import accuracy
+        from codesign.core.quality import accuracy
 
         data = self.dataset
         return ScannedNetwork(
@@ -151,7 +151,7 @@ def float_student(seed: Seed) -> list[dict[str, Any]]:
 
 def fixed_ptq(seed: Seed) -> list[dict[str, Any]]:
     """The student rounded to fixed point, computed by the bit-exact emulator."""
-    from codesign.training.evaluate import accuracy
+    from codesign.core.quality import accuracy
 
     rows, data = [], seed.dataset
     for bits in PTQ_BITS:

@@ -16,6 +16,7 @@ from codesign.compression.pruning.scores import HessianScores
 from codesign.compression.quantize import QuantizedStudent, quantize_student
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.quality import accuracy
 from codesign.core.target import Target
 from codesign.cost import estimate_luts
 from codesign.emulation import Emulator
@@ -35,7 +36,6 @@ from codesign.settings import (
     TeacherSettings,
     make_design,
 )
-from codesign.training.evaluate import accuracy
 from codesign.training.teacher import train_teacher
 
 DISTILLATION = DistillationSettings(epochs=1, learning_rate=0.01)

@@ -14,10 +14,10 @@ from codesign.affine.ptq import AffineSettings, quantize_affine
 from codesign.compression.formats import INPUT, Widths
 from codesign.compression.scan import ScanResult, scan_bit_widths
 from codesign.compression.scan_search import with_widths
+from codesign.core.quality import accuracy
 from codesign.cost import INPUT as COST_INPUT
 from codesign.errors import ConversionError, SettingsError
 from codesign.settings import ScanSettings, make_design
-from codesign.training.evaluate import accuracy
 
 SETTINGS = ScanSettings(method="hessian", tolerance=0.03, calibration_samples=150, most_bits=10)
 

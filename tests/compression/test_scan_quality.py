@@ -6,9 +6,10 @@ from scan_tasks import task
 
 from codesign.compression.scan import scan_bit_widths
 from codesign.compression.scan_trials import CheckedQuality
+from codesign.core.quality import accuracy
+from codesign.core.task import Classification
 from codesign.errors import ScanError
 from codesign.settings import ScanSettings
-from codesign.training.evaluate import accuracy
 
 LABELS, LOGITS = np.array([0, 1, 2, 1]), np.eye(4)[:, :3]
 
@@ -69,7 +70,7 @@ def test_the_keys_of_two_functions_of_one_name_differ():
         return quality
 
     assert checked(one()).key == checked(one()).key != checked(two()).key
-    assert CheckedQuality.of(ScanSettings(quality="auc"), None).key == "auc"
+    assert CheckedQuality.of(ScanSettings(quality="auc"), None, Classification(("a", "b"))).key == "auc"
 
 
 def test_arrays_of_one_number_and_numpy_numbers_will_do():

@@ -11,6 +11,7 @@ from scan_tasks import student_of, task
 from codesign.compression.scan import ScanResult, scan_bit_widths
 from codesign.compression.scan_trials import ScannedNetwork
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.quality import accuracy, macro_auc
 from codesign.core.target import Target
 from codesign.cost import bops_of, estimate_luts
 from codesign.data import dataset_from_arrays
@@ -24,7 +25,6 @@ from codesign.networks.describe import describe
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import ScanSettings
-from codesign.training.evaluate import accuracy, macro_auc
 
 
 @pytest.fixture(scope="module")

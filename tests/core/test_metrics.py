@@ -70,10 +70,13 @@ def test_a_wrong_name_gets_the_nearest_and_a_strange_one_the_list():
         find_metric("zzzz")
 
 
-HIGHER = "test_accuracy validation_accuracy auc sparsity weights_removed wns_ns tns_ns whs_ns fmax_mhz"
+HIGHER = (
+    "test_accuracy validation_accuracy auc sparsity weights_removed wns_ns tns_ns whs_ns fmax_mhz test_r2 validation_r2 "
+    "test_auc validation_auc test_quality validation_quality test_efficiency test_rejection"
+)
 LOWER = (
     "parameters average_weight_bits bops ebops lut ff dsp bram_18k uram carry8 latency_cycles latency_ns "
-    "interval_cycles estimated_clock_ns power_w dynamic_power_w static_power_w"
+    "interval_cycles estimated_clock_ns power_w dynamic_power_w static_power_w test_rmse"
 )
 NEITHER = "clock_period_ns"
 

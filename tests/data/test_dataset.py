@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from codesign.core.task import Classification
 from codesign.data import Dataset, Overlap, Scaling, Split, dataset_from_arrays, load_dataset
 
 PARTS = ("train", "validation", "test")
@@ -32,7 +33,7 @@ def small() -> Dataset:
         x_test=x[6:],
         y_test=y[6:],
         feature_names=("a", "b"),
-        class_names=("no", "yes"),
+        task=Classification(("no", "yes")),
         scaling=Scaling("none"),
         split=Split(range(4), [4, 5], [6, 7]),
     )
@@ -131,7 +132,7 @@ def test_the_digest_is_of_the_content(small):
     others = [
         dataclasses.replace(small, x_test=changed),
         dataclasses.replace(small, y_test=small.y_test[::-1]),
-        dataclasses.replace(small, class_names=("no", "perhaps")),
+        dataclasses.replace(small, task=Classification(("no", "perhaps"))),
         dataclasses.replace(small, feature_names=("a", "c")),
         dataclasses.replace(small, scaling=Scaling("divisor", (0.0,), (2.0,))),
         small.reshaped((1, 2)),
@@ -245,7 +246,7 @@ def test_an_unknown_part(refusal, small):
             "no sample of class no in the train part; every class needs one to be learnt",
         ),
         (
-            {"class_names": ("no", "no")},
+            {"task": Classification(("no", "no"))},
             "class names must be at least two and all different, not ('no', 'no')",
         ),
     ],

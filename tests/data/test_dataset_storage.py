@@ -80,7 +80,7 @@ def test_a_file_of_another_format_or_with_impossible_content(tmp_path, dataset, 
     changed(path, about={"format": "codesign.Dataset/9"})
     assert refusal(read_dataset, path) == (
         f"{path}: a dataset that cannot be used (format 'codesign.Dataset/9', this program reads "
-        "'codesign.Dataset/1'); make it again"
+        "'codesign.Dataset/2'); make it again"
     )
     save_dataset(dataset, path)
     changed(path, y_test=dataset.y_test + 7)

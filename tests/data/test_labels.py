@@ -68,17 +68,17 @@ def test_names_of_the_numbers_are_the_labels_again(texts):
         (
             [1, 2, 3],
             "labels must be 0 to 2 without gaps for 3 classes, not 1, 2, 3; "
-            "renumber them, or write them as text to have them numbered in order",
+            "set data.renumber: true to have them numbered in rising order, or renumber them",
         ),
         (
             [0, 5, -1],
             "labels must be 0 to 2 without gaps for 3 classes, not -1, 0, 5; "
-            "renumber them, or write them as text to have them numbered in order",
+            "set data.renumber: true to have them numbered in rising order, or renumber them",
         ),
         (
             [0.0, 1.0, 0.25, 0.5],
             "labels must be whole numbers, but 2 of 4 are not, the first (0.25) at row 2 (counted from 0); "
-            "is this the column of the classes?",
+            "is this the column of the classes? For a quantity set data.task: regression",
         ),
         (
             [0.0, float("nan"), 1.0],
@@ -87,7 +87,7 @@ def test_names_of_the_numbers_are_the_labels_again(texts):
         (
             [0.0, float("inf")],
             "labels must be whole numbers, but 1 of 2 are not, the first (inf) at row 1 (counted from 0); "
-            "is this the column of the classes?",
+            "is this the column of the classes? For a quantity set data.task: regression",
         ),
         (
             np.array(["g", None, "q", pandas.NA], dtype=object),
@@ -108,7 +108,7 @@ def test_names_of_the_numbers_are_the_labels_again(texts):
         (
             np.array([[0.5, 0.5], [1, 0]]),
             "labels of shape (2, 2) must be one-hot (a single 1 in each row, else 0); "
-            "give one class for each sample",
+            "give one class for each sample, or set data.task to multi_label or regression",
         ),
     ],
 )
@@ -131,7 +131,7 @@ def test_labels_that_cannot_be_classes(refusal, y, sentence):
             [0, 1, 2],
             ["g", "q"],
             "labels must be 0 to 1 without gaps for 2 classes, not 0, 1, 2; "
-            "renumber them, or write them as text to have them numbered in order",
+            "set data.renumber: true to have them numbered in rising order, or renumber them",
         ),
         ([0, 1], ["g", "g"], "class names must differ, not g, g; rename one"),
     ],

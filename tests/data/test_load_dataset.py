@@ -147,15 +147,19 @@ def test_a_missing_file_and_a_folder(refusal, tmp_path, monkeypatch):
     Path("folder.csv").mkdir()
     where = f"check the path (a relative one starts at {tmp_path})"
     assert refusal(load_dataset, "gone.npz") == f"gone.npz: no such file; {where}"
-    assert refusal(load_dataset, "folder.csv") == f"folder.csv: a folder; {where}"
+    assert refusal(load_dataset, "folder.csv") == (
+        "folder.csv: a folder without .npy files; give one with X.npy and y.npy, or a file"
+    )
 
 
 def test_options_that_do_not_apply_or_are_impossible(refusal, tmp_path):
     path = npz(tmp_path)
-    for source in ("digits", str(path)):
-        assert refusal(load_dataset, source, label_column="class") == (
-            f"{source}: label_column 'class' is only for .csv, .parquet and openml: sources; leave it out"
-        )
+    assert refusal(load_dataset, "digits", label_column="class") == (
+        "digits: label_column 'class' is not for the digits; leave it out"
+    )
+    assert refusal(load_dataset, path, label_column="class") == (
+        f"{path}: no array class for the targets among its keys (X, y)"
+    )
     assert refusal(load_dataset, path, max_samples=0) == (
         "max_samples must be a whole number of at least 1, not 0"
     )
@@ -213,13 +217,14 @@ def test_npz_content_that_cannot_be_used(refusal, tmp_path, arrays, sentence):
 
 def test_other_spellings_of_the_keys_are_listed(refusal, tmp_path):
     path = tmp_path / "events.npz"
-    np.savez(path, x_train=X, labels=Y)
+    np.savez(path, jets=X, labels=Y)
     assert refusal(load_dataset, path) == (
-        f"{path}: X and y not found among its keys (x_train, labels); name the features X and the labels y"
+        f"{path}: X not found among its keys (jets, labels); name the features X and the labels y"
     )
     np.savez(path, X=X)
     assert refusal(load_dataset, path) == (
-        f"{path}: y not found among its keys (X); name the features X and the labels y"
+        f"{path}: no targets; name the column or array of the targets with data.label_column, or set data.task: "
+        "reconstruction, which needs none"
     )
 
 
@@ -247,14 +252,17 @@ def test_damaged_npz_files(refusal, tmp_path):
         ("a,y\n1,0\n2,\n3,1\n", "label column 'y': 1 of 3 labels are missing, the first at row 1 "
          "(counted from 0); remove these rows or label them"),
         ("a,b\n1,0.5\n2,0\n", "label column 'b': labels must be whole numbers, but 1 of 2 are not, "
-         "the first (0.5) at row 0 (counted from 0); is this the column of the classes?"),
+         "the first (0.5) at row 0 (counted from 0); is this the column of the classes? "
+         "For a quantity set data.task: regression"),
         ("a,y\n1,0\nred,1\n", "feature 'a' is not numeric: 'red' at row 1 (counted from 0); "
          "turn it into numbers or remove it, or name it as label_column"),
         ("1,2,0\n3,4,1\n", "the first line must name the columns, not hold data (1, 2, 0); add a header"),
         (",a,y\n0,1,0\n1,2,1\n", "column 0 (counted from 0) has no name, perhaps a saved row index; "
          "name it or remove it"),
-        ("a;y\n1;0\n2;1\n", "features and labels need at least two columns, not 1 (a;y); "
+        ("a y\n1 0\n2 1\n", "features and labels need at least two columns, not 1 (a y); "
          "are the columns separated by commas?"),
+        ("0.5,1.5,g\n1,2,h\n", "the first line must name the columns, not hold data (0.5, 1.5, g); add a header"),
+        ("a,label,a,label\n1,0,1,0\n", "2 column names are repeated (a, label); rename them"),
         ("a,y,Label\n1,0,0\n2,1,1\n", "y and Label could all be the labels; say which with label_column"),
         ("a,y\n", "no rows below the column names; give at least a few samples of every class"),
         ("", "not a readable CSV file (No columns to parse from file); check the file"),

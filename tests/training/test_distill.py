@@ -10,13 +10,13 @@ import pytest
 from keras import layers
 from small_chain import SmallChain, student_model
 
+from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.errors import ConversionError, DataError
 from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
 from codesign.settings import DistillationSettings
 from codesign.training.distill import distill_student
-from codesign.training.evaluate import accuracy
 from codesign.training.teacher import Teacher
 
 SHORT = DistillationSettings(epochs=1, learning_rate=0.02)

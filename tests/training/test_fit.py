@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from learning_tasks import clouds, dense
 
+from codesign.core.quality import accuracy
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
-from codesign.training.evaluate import accuracy
 from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.losses import DistillationLoss, pack_targets
 

@@ -13,10 +13,10 @@ from learning_tasks import clouds
 from small_chain import SmallChain, teacher_model
 
 from codesign.core.files import file_digest
+from codesign.core.quality import accuracy
 from codesign.errors import DataError
 from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
-from codesign.training.evaluate import accuracy
 from codesign.training.teacher import load_teacher, train_teacher
 
 SHORT = TeacherSettings(epochs=1)

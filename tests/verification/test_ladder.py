@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from small_chain import SmallChain
 
-from codesign.core.classes import predicted_classes
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.quality import predicted_classes
 from codesign.errors import DataError, ToolNotFoundError, VerificationError
 from codesign.hls.graph import Graph, Node
 from codesign.stages import STAGES

@@ -44,7 +44,7 @@ def scorer(
     """
     if method == "magnitude":
         return lambda: magnitudes(lesson.student, names)
-    x, targets = lesson.train
+    x, targets = lesson.train[:2]
     x, targets = x[: settings.saliency_samples], targets[: settings.saliency_samples]
     if method == "taylor":
         return TaylorScores(lesson.model, names, lesson.loss, x, targets)

@@ -123,7 +123,7 @@ def unit_scores(
         folded = fold_batch_norm(network)
         squares = {name: folded[name].weights["kernel"].astype(np.float64) ** 2 for name in names}
         return {name: np.sqrt(summed) for name, summed in unit_sums(squares, owner).items()}
-    x, targets = lesson.train
+    x, targets = lesson.train[:2]
     x, targets = x[: settings.saliency_samples], targets[: settings.saliency_samples]
     if settings.score == "taylor":
         products = TaylorScores(lesson.model, names, lesson.loss, x, targets).products()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from codesign.core.quality import accuracy, background_rejection, macro_auc
 from codesign.errors import DataError
-from codesign.training.evaluate import accuracy, background_rejection, macro_auc
 
 LABELS = np.array([1] * 10 + [0] * 20)
 # the signal's scores are 10, 9, ..., 1; of the background four are above 1.5, and two of them above 3.5

@@ -1,0 +1,606 @@
+"""What a network's outputs mean: one class a task, and the only place that knows it.
+
+A task knows the form of its targets, which of them a fair split keeps in proportion, how outputs are judged, and
+whether there are classes that could change. Loader and scan ask it; a new task is a class here, in `TASKS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from codesign.core.quality import (
+    QUALITIES,
+    background_rejection,
+    binned,
+    efficiency_at,
+    macro_auc,
+    predicted_classes,
+)
+from codesign.errors import DataError
+
+FALSE_POSITIVES = 0.01
+"""The fraction of background at which an efficiency is quoted."""
+
+SIGNAL_EFFICIENCY = 0.9
+"""The fraction of signal at which a background rejection is quoted."""
+
+N_BINS = 5
+"""Bins of equal population in which a regression's bias and resolution are told."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every task has; the classes below say what is different.
+
+    Parameters
+    ----------
+    names
+        Of the classes, labels or targets.
+    """
+
+    names: tuple[str, ...]
+
+    kind: ClassVar[str]
+    measure: ClassVar[str]
+    """The metric that decides: best epoch, scan and pruning; higher is better."""
+    has_classes: ClassVar[bool] = False
+    """Whether a sample's outputs decide on one class."""
+    ends_in_probabilities: ClassVar[bool] = True
+    """Whether a softmax or sigmoid at the end is left out, because the outputs are logits."""
+    whole_targets: ClassVar[bool] = True
+    """Whether targets are whole numbers."""
+    needs_targets: ClassVar[bool] = True
+    """Whether the data need a `y`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+
+    @property
+    def n_outputs(self) -> int:
+        """What the builders of a design are told: how many outputs the student has."""
+        return len(self.names)
+
+    @property
+    def allowed_outputs(self) -> tuple[int, ...]:
+        """The numbers of outputs that a student may have."""
+        return (self.n_outputs,)
+
+    @property
+    def n_columns(self) -> int:
+        """How many columns of targets travel to the loss."""
+        return 1
+
+    @property
+    def outputs_sentence(self) -> str:
+        """What the data have that the outputs must fit: ``3 classes``."""
+        return f"{len(self.names)} {self.noun}"
+
+    noun: ClassVar[str] = "classes"
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """Numbers of the groups that every part of a split gets its share of, shape `(n_samples,)`; or ``None``."""
+        return targets
+
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """Raise `DataError` for targets that are not of the task's form."""
+        if targets.dtype.kind not in "iu" or targets.ndim != 1:
+            raise DataError(
+                f"{where} must be whole numbers of shape (samples,), not {targets.dtype} of shape {targets.shape}"
+            )
+        outside = np.flatnonzero((targets < 0) | (targets >= len(self.names)))
+        if len(outside):
+            raise DataError(
+                f"{where}: label {targets[outside[0]]} at row {outside[0]} (counted from 0) is outside "
+                f"0 to {len(self.names) - 1} of the {len(self.names)} classes"
+            )
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """Raise `DataError` if the train part cannot teach the task."""
+        if len(self.names) < 2 or len(set(self.names)) != len(self.names):
+            raise DataError(
+                f"{where}: class names must be at least two and all different, not {self.names!r}"
+            )
+        present = np.unique(targets)
+        if len(present) != len(self.names):
+            absent = [self.names[label] for label in np.setdiff1d(np.arange(len(self.names)), present)]
+            raise DataError(
+                f"{where}: no sample of class {', '.join(absent)} in the train part; "
+                f"every class needs one to be learnt"
+            )
+
+    def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
+        """The task with the scaling of its targets (``standard`` or ``none``) fitted on the raw ones of the train part."""
+        return self
+
+    def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
+        """Raw targets as a dataset holds them."""
+        return raw_targets
+
+    def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
+        """The `measure` of outputs `(n_samples, n_outputs)`; higher is better."""
+        return QUALITIES[self.measure](targets, outputs)
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """Further figures of a report, by the names of `codesign.core.metrics` without their part."""
+        return {}
+
+    def figures(
+        self, validation: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
+    ) -> dict[str, Any]:
+        """What a stage's record says of its quality: the measure on both parts, and the details on the test part.
+
+        Parameters
+        ----------
+        validation, test
+            Targets and outputs.
+        """
+        found: dict[str, Any] = {
+            f"validation_{self.measure}": self.quality(*validation),
+            f"test_{self.measure}": self.quality(*test),
+        }
+        return found | {f"test_{name}": value for name, value in self.details(*test).items()}
+
+    def decisions(self, outputs: np.ndarray) -> np.ndarray | None:
+        """The class of each sample, shape `(n_samples,)`; ``None`` for a task without classes."""
+        return predicted_classes(outputs) if self.has_classes else None
+
+    def count(self, targets: np.ndarray) -> dict[str, Any]:
+        """What a summary of the data says of the targets of the train part."""
+        counts = np.bincount(targets, minlength=len(self.names)).tolist()
+        return {"train_samples_of_class": dict(zip(self.names, counts, strict=True))}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything needed to build it again, as plain JSON values."""
+        return {"kind": self.kind, **asdict(self), "names": list(self.names)}
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """One class for each sample; two classes may have one output, the logit of class 1."""
+
+    kind = "classification"
+    measure = "accuracy"
+    has_classes = True
+
+    @property
+    def allowed_outputs(self) -> tuple[int, ...]:
+        """As many outputs as classes, or one for two classes."""
+        return (2, 1) if len(self.names) == 2 else (len(self.names),)
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """The area under the ROC curve and the background rejection, for two classes."""
+        if len(self.names) != 2 or len(np.unique(targets)) != 2:
+            return {}
+        return {
+            "auc": macro_auc(targets, outputs),
+            "rejection": background_rejection(targets, outputs, SIGNAL_EFFICIENCY),
+        }
+
+
+@dataclass(frozen=True)
+class Binary(Classification):
+    """Two classes and one output, the logit of class 1."""
+
+    kind = "binary"
+
+    @property
+    def n_outputs(self) -> int:
+        """The logit of class 1."""
+        return 1
+
+    @property
+    def allowed_outputs(self) -> tuple[int, ...]:
+        """One."""
+        return (1,)
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """As for classes, and exactly two of them."""
+        if len(self.names) != 2:
+            raise DataError(
+                f"{where}: the task 'binary' needs two classes, the data have {len(self.names)}; "
+                "set data.task: classification"
+            )
+        super().check_train(targets, where)
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    """Several labels, each of which holds or not, whatever the others do: one logit each."""
+
+    kind = "multi_label"
+    measure = "accuracy"
+    noun = "labels"
+
+    @property
+    def n_columns(self) -> int:
+        """One for each label."""
+        return len(self.names)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """None: combinations of labels may be too rare to be shared out."""
+        return None
+
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """Zeros and ones of shape `(n_samples, n_labels)`."""
+        if targets.ndim != 2 or targets.shape[1] != len(self.names) or targets.dtype.kind not in "iu":
+            raise DataError(
+                f"{where} must be 0 and 1 of shape (samples, {len(self.names)}), not {targets.dtype} of shape {targets.shape}"
+            )
+        if not np.isin(targets, (0, 1)).all():
+            raise DataError(f"{where} must hold 0 and 1 only, not {targets.min()} to {targets.max()}")
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """Every label holds for some samples and not for others."""
+        same = [
+            name for name, column in zip(self.names, targets.T, strict=True) if column.min() == column.max()
+        ]
+        if same:
+            raise DataError(
+                f"{where}: the label {', '.join(same)} is the same for every sample of the train part; remove it"
+            )
+
+    def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
+        """The fraction of all labels that are right."""
+        return float(((outputs > 0) == (targets > 0)).mean())
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """The area under the ROC curve, the mean over the labels."""
+        both = [index for index, column in enumerate(targets.T) if column.min() != column.max()]
+        if not both:
+            return {}
+        return {"auc": macro_auc(targets[:, both], outputs[:, both])}
+
+    def count(self, targets: np.ndarray) -> dict[str, Any]:
+        """How many samples have each label."""
+        return {"train_samples_of_class": dict(zip(self.names, targets.sum(axis=0).tolist(), strict=True))}
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """One or several real numbers for each sample.
+
+    Parameters
+    ----------
+    offset, divisor
+        The scaling of each target, `scaled = (raw - offset) / divisor`, fitted on the train part; reports undo it.
+    """
+
+    offset: tuple[float, ...] = ()
+    divisor: tuple[float, ...] = ()
+
+    kind = "regression"
+    measure = "r2"
+    ends_in_probabilities = False
+    whole_targets = False
+    noun = "targets"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        n = len(self.names)
+        object.__setattr__(self, "offset", tuple(float(x) for x in self.offset) or (0.0,) * n)
+        object.__setattr__(self, "divisor", tuple(float(x) for x in self.divisor) or (1.0,) * n)
+        usable = all(map(math.isfinite, (*self.offset, *self.divisor))) and all(self.divisor)
+        if not usable or not len(self.offset) == len(self.divisor) == n:
+            raise DataError(
+                f"the scaling of {n} targets needs {n} finite offsets and divisors, none of them 0, "
+                f"not {self.offset} and {self.divisor}"
+            )
+
+    @property
+    def n_columns(self) -> int:
+        """One for each target."""
+        return len(self.names)
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """None: there are no groups."""
+        return None
+
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """Finite numbers of shape `(n_samples, n_targets)`."""
+        if targets.ndim != 2 or targets.shape[1] != len(self.names) or targets.dtype.kind != "f":
+            raise DataError(
+                f"{where} must be numbers of shape (samples, {len(self.names)}), not {targets.dtype} of shape {targets.shape}"
+            )
+        if not np.isfinite(targets).all():
+            row, column = (int(i) for i in np.argwhere(~np.isfinite(targets))[0])
+            raise DataError(
+                f"{where}: the target {self.names[column]!r} is {targets[row, column]} at row {row} (counted from 0); "
+                "remove or fill these samples"
+            )
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """No target is constant."""
+        same = [
+            name for name, column in zip(self.names, targets.T, strict=True) if column.min() == column.max()
+        ]
+        if same:
+            raise DataError(
+                f"{where}: the target {', '.join(same)} is the same for every sample of the train part, so that there "
+                "is nothing to learn; remove it"
+            )
+
+    def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
+        """Mean 0 and standard deviation 1 of each target on the train part, or as they are."""
+        if scaling == "none":
+            return self
+        spread = train_targets.std(axis=0, dtype=np.float64)
+        # a constant target is refused later, by its name
+        spread = np.where(spread > 0, spread, 1.0)
+        return replace(
+            self,
+            offset=tuple(train_targets.mean(axis=0, dtype=np.float64).tolist()),
+            divisor=tuple(spread.tolist()),
+        )
+
+    def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
+        """Scaled, float32."""
+        return self.scaled(raw_targets).astype(np.float32)
+
+    def raw(self, values: np.ndarray) -> np.ndarray:
+        """Scaled targets or outputs in the units of the source, float64 of the same shape."""
+        return np.asarray(values, np.float64) * np.array(self.divisor) + np.array(self.offset)
+
+    def scaled(self, values: np.ndarray) -> np.ndarray:
+        """The inverse of `raw`."""
+        return (np.asarray(values, np.float64) - np.array(self.offset)) / np.array(self.divisor)
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """RMSE, bias and resolution of each target in the units of the source, over all and in bins of the target."""
+        truth, found = self.raw(targets), self.raw(outputs)
+        rows = [
+            row
+            for index, name in enumerate(self.names)
+            for row in binned(name, truth[:, index], found[:, index], N_BINS)
+        ]
+        figures: dict[str, Any] = {"targets": rows}
+        if len(self.names) == 1:
+            figures["rmse"] = rows[0]["rmse"]
+        return figures
+
+    def count(self, targets: np.ndarray) -> dict[str, Any]:
+        """Mean and spread of each target, in the units of the source."""
+        raw = self.raw(targets)
+        rows = zip(self.names, raw.mean(axis=0).tolist(), raw.std(axis=0).tolist(), strict=True)
+        return {"targets": {name: {"mean": mean, "spread": spread} for name, mean, spread in rows}}
+
+
+@dataclass(frozen=True)
+class Reconstruction(Regression):
+    """The inputs themselves: an autoencoder. Targets are the scaled features, flattened."""
+
+    kind = "reconstruction"
+    noun = "features"
+    needs_targets = False
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """Some feature varies."""
+        if not (targets.min(axis=0) != targets.max(axis=0)).any():
+            raise DataError(
+                f"{where}: every feature is constant in the train part, so that there is nothing to learn"
+            )
+
+    def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
+        """The fraction of the variance of all features together that the outputs explain."""
+        error = np.square(outputs.astype(np.float64) - targets).sum()
+        return float(1 - error / np.square(targets - targets.mean(axis=0, dtype=np.float64)).sum())
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """The root of the mean squared difference, in the scaled units that the network sees."""
+        return {"rmse": float(np.sqrt(np.square(outputs.astype(np.float64) - targets).mean()))}
+
+    def count(self, targets: np.ndarray) -> dict[str, Any]:
+        """Nothing beside the features."""
+        return {}
+
+
+@dataclass(frozen=True)
+class Score(Task):
+    """An anomaly score, one output; labels (1: anomalous) only judge how it orders the samples."""
+
+    names: tuple[str, ...] = ("normal", "anomalous")
+
+    kind = "score"
+    measure = "auc"
+    ends_in_probabilities = False
+
+    @property
+    def n_outputs(self) -> int:
+        """The score."""
+        return 1
+
+    @property
+    def outputs_sentence(self) -> str:
+        """One score."""
+        return "one anomaly score"
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """There are normal samples."""
+        if not (targets == 0).any():
+            raise DataError(
+                f"{where}: no sample of label 0 (normal) in the train part; what is normal must be known"
+            )
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """The fraction of anomalies above the score that one normal sample in a hundred exceeds."""
+        if len(np.unique(targets)) != 2:
+            return {}
+        return {"efficiency": efficiency_at(targets, outputs[:, 0], FALSE_POSITIVES)}
+
+
+@dataclass(frozen=True)
+class Head:
+    """One of several tasks of a network.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    task
+        Its task.
+    weight
+        Of its quality, above 0.
+    """
+
+    name: str
+    task: Task
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Heads(Task):
+    """Several tasks at once: their outputs stand side by side in one output vector, in the order of the heads.
+
+    Targets are float32, each head's columns after another.
+    """
+
+    names: tuple[str, ...] = ()
+    heads: tuple[Head, ...] = ()
+
+    kind = "heads"
+    measure = "quality"
+    ends_in_probabilities = False
+    whole_targets = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", tuple(self.heads))
+        object.__setattr__(self, "names", tuple(head.name for head in self.heads))
+
+    @property
+    def n_outputs(self) -> int:
+        """Those of all heads."""
+        return sum(head.task.n_outputs for head in self.heads)
+
+    @property
+    def n_columns(self) -> int:
+        """Those of all heads."""
+        return sum(head.task.n_columns for head in self.heads)
+
+    @property
+    def outputs_sentence(self) -> str:
+        """Each head's, after another."""
+        parts = (f"{head.task.n_outputs} for {head.name!r}" for head in self.heads)
+        return f"{self.n_outputs} outputs ({', then '.join(parts)})"
+
+    def slices(self) -> list[tuple[Head, slice, slice]]:
+        """Each head with its columns of the targets and of the outputs."""
+        found, column, output = [], 0, 0
+        for head in self.heads:
+            ends = column + head.task.n_columns, output + head.task.n_outputs
+            found.append((head, slice(column, ends[0]), slice(output, ends[1])))
+            column, output = ends
+        return found
+
+    def of(self, head: Head, columns: np.ndarray) -> np.ndarray:
+        """One head's targets, in the form of its own task."""
+        if not head.task.whole_targets:
+            return columns
+        whole = columns.astype(np.int64)
+        return whole[:, 0] if head.task.n_columns == 1 else whole
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """Those of the first head that has any."""
+        for head, columns, _ in self.slices():
+            if (groups := head.task.strata(self.of(head, targets[:, columns]))) is not None:
+                return groups
+        return None
+
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """Each head's columns are of its task's form."""
+        if targets.ndim != 2 or targets.shape[1] != self.n_columns or not np.isfinite(targets).all():
+            raise DataError(
+                f"{where} must be finite numbers of shape (samples, {self.n_columns}), not of shape {targets.shape}"
+            )
+        for head, columns, _ in self.slices():
+            head.task.check(self.of(head, targets[:, columns]), f"{where}, {head.name}")
+
+    def check_train(self, targets: np.ndarray, where: str) -> None:
+        """Each head can be learnt."""
+        for head, columns, _ in self.slices():
+            head.task.check_train(self.of(head, targets[:, columns]), f"{where}, {head.name}")
+
+    def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
+        """Each head fitted on its columns."""
+        heads = [
+            replace(head, task=head.task.fitted(self.of(head, train_targets[:, columns]), scaling))
+            for head, columns, _ in self.slices()
+        ]
+        return replace(self, heads=tuple(heads))
+
+    def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
+        """Each head's columns as it holds them, float32."""
+        columns = [
+            head.task.prepared(self.of(head, raw_targets[:, columns])).reshape(len(raw_targets), -1)
+            for head, columns, _ in self.slices()
+        ]
+        return np.concatenate(columns, axis=1).astype(np.float32)
+
+    def _weighted(self, values: Sequence[float]) -> float:
+        total = sum(head.weight for head in self.heads)
+        return sum(head.weight * value for head, value in zip(self.heads, values, strict=True)) / total
+
+    def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
+        """The mean of the heads' qualities, by their weights."""
+        return self._weighted(
+            [head.task.quality(self.of(head, targets[:, c]), outputs[:, o]) for head, c, o in self.slices()]
+        )
+
+    def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """Each head's quality and figures."""
+        found: dict[str, Any] = {"heads": {}, "targets": []}
+        for head, columns, places in self.slices():
+            own, given = self.of(head, targets[:, columns]), outputs[:, places]
+            figures = head.task.details(own, given)
+            found["targets"] += figures.pop("targets", [])
+            found["heads"][head.name] = {head.task.measure: head.task.quality(own, given), **figures}
+        return found
+
+    def count(self, targets: np.ndarray) -> dict[str, Any]:
+        """What each head says of its targets."""
+        return {
+            "heads": {
+                head.name: head.task.count(self.of(head, targets[:, c])) for head, c, _ in self.slices()
+            }
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything needed to build it again, as plain JSON values."""
+        heads = [{"name": h.name, "task": h.task.to_json(), "weight": h.weight} for h in self.heads]
+        return {"kind": self.kind, "heads": heads}
+
+
+TASKS: Mapping[str, type[Task]] = {
+    task.kind: task for task in (Classification, Binary, MultiLabel, Regression, Reconstruction, Score, Heads)
+}
+"""Every task by its kind."""
+
+
+def task_from_json(value: Mapping[str, Any]) -> Task:
+    """Build the task that `to_json` described; `DataError` for a kind that does not exist."""
+    kind, fields = value.get("kind"), {name: entry for name, entry in value.items() if name != "kind"}
+    if kind not in TASKS:
+        raise DataError(f"there is no task {kind!r}; the tasks are {', '.join(TASKS)}")
+    if kind == "heads":
+        fields = {
+            "heads": tuple(
+                Head(head["name"], task_from_json(head["task"]), head["weight"]) for head in fields["heads"]
+            )
+        }
+    return TASKS[kind](**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+
+
+TRAINED = ("classification", "binary")
+"""The tasks that are trained and distilled here."""
+
+
+def require_trained(task: Task) -> None:
+    """Refuse a task that has no losses here: `DataError`."""
+    if task.kind not in TRAINED:
+        raise DataError(
+            f"data.task: {' and '.join(TRAINED)} are trained and distilled, not {task.kind!r}; a network of that task that "
+            "is trained already can be given to codesign scan"
+        )

@@ -1,0 +1,113 @@
+"""A network from elsewhere is of the data's task and has seen its inputs as they are scaled; weights of samples count."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from learning_tasks import dense
+
+from codesign.compression.scan import scan_bit_widths
+from codesign.compression.scan_source import read_student
+from codesign.data import Dataset, dataset_from_arrays
+from codesign.errors import DataError
+from codesign.settings import DistillationSettings, ScanSettings, TeacherSettings
+from codesign.training.distill import distill_student
+from codesign.training.inputs import raw_inputs_quality
+from codesign.training.teacher import load_teacher, train_teacher
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(5, 3, (300, 3)).astype(np.float32)
+ENERGY = X @ np.array([2.0, -1.0, 0.5], np.float32) + 30
+
+
+def linear(
+    dataset: Dataset, kernel: np.ndarray, bias: np.ndarray, activation: str | None = None
+) -> keras.Model:
+    model = keras.Sequential(
+        [keras.Input(dataset.input_shape), keras.layers.Dense(len(bias), activation=activation, name="out")]
+    )
+    model.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    return model
+
+
+def of_raw_inputs(dataset: Dataset) -> keras.Model:
+    """Right on the raw features: class 1 where the first exceeds 5."""
+    return linear(dataset, np.array([[1.0], [0], [0]]), np.array([-5.0]), "sigmoid")
+
+
+def test_a_teacher_of_raw_inputs_is_refused_where_the_data_are_scaled(tmp_path):
+    y = (X[:, 0] > 5).astype(int)
+    scaled, raw = (dataset_from_arrays(X, y, scaling=scaling) for scaling in ("standard", "none"))
+    of_raw_inputs(raw).save(tmp_path / "raw.keras")
+    with pytest.raises(
+        DataError,
+        match=r"reaches accuracy 0\.\d+ on the features scaled with 'standard' and 1\.0000 on the raw",
+    ):
+        load_teacher(tmp_path / "raw.keras", scaled)
+    assert load_teacher(tmp_path / "raw.keras", raw).record.metrics["test_accuracy"] == 1.0
+    assert raw_inputs_quality(of_raw_inputs(raw), raw) is None
+
+
+def trained_regression(tmp_path, name="energy.keras", **options) -> Dataset:
+    dataset = dataset_from_arrays(X, ENERGY)
+    solution, *_ = np.linalg.lstsq(
+        np.c_[dataset.x_train, np.ones(len(dataset.x_train))], dataset.y_train, rcond=None
+    )
+    linear(dataset, solution[:3], solution[3], **options).save(tmp_path / name)
+    return dataset
+
+
+def test_a_regression_is_scanned_by_the_variance_that_it_explains(tmp_path):
+    dataset = trained_regression(tmp_path)
+    result = scan_bit_widths(
+        read_student(tmp_path / "energy.keras", dataset), dataset, ScanSettings(tolerance=0.01)
+    )
+    assert result.float_quality > 0.999
+    assert result.quality >= result.float_quality - 0.01
+    metrics = result.record.metrics
+    assert metrics["validation_r2"] == result.quality
+    assert 0 < metrics["test_rmse"] < 0.15 * ENERGY.std()
+    assert "test_accuracy" not in metrics
+
+
+def test_a_network_of_another_task_is_refused(tmp_path):
+    dataset = trained_regression(tmp_path, activation="sigmoid")
+    with pytest.raises(DataError, match="it ends in a sigmoid, which is left out in hardware"):
+        read_student(tmp_path / "energy.keras", dataset)
+    labels = dataset_from_arrays(X, np.arange(300) % 3)
+    with pytest.raises(
+        DataError, match=r"the output shape is \(1,\), but the data have 3 classes; end with Dense\(3\)"
+    ):
+        read_student(tmp_path / "energy.keras", labels)
+
+
+def test_tasks_without_losses_are_refused_before_training():
+    dataset = dataset_from_arrays(X, ENERGY)
+    model = dense(dataset, 4, outputs=1)
+    sentence = "^data.task: classification and binary are trained and distilled, not 'regression'"
+    with pytest.raises(DataError, match=sentence):
+        train_teacher(model, dataset, TeacherSettings(epochs=1))
+    with pytest.raises(DataError, match=sentence):
+        distill_student(model, None, dataset, DistillationSettings(epochs=1))  # type: ignore[arg-type]
+
+
+def test_weights_of_samples_count_in_every_training():
+    """Two classes that no feature tells apart: the heavier one is always answered, by teacher and student."""
+    x = RANDOM.normal(size=(240, 2))
+    y = np.arange(240) % 2
+    answers = []
+    for heavy in (0, 1):
+        weights = np.where(y == heavy, 20.0, 1.0)
+        dataset = dataset_from_arrays(x, y, sample_weight=weights)
+        teacher = train_teacher(dense(dataset, 4), dataset, TeacherSettings(epochs=12, learning_rate=0.05))
+        student = distill_student(
+            dense(dataset, 3),
+            teacher,
+            dataset,
+            DistillationSettings(epochs=12, learning_rate=0.05, alpha=1.0),
+        )
+        logits = student.model().predict(dataset.x_test, verbose=0)
+        answers.append((teacher.test_logits.argmax(axis=1).mean(), logits.argmax(axis=1).mean()))
+    assert max(answers[0]) < 0.2
+    assert min(answers[1]) > 0.8
