@@ -216,7 +216,7 @@ def _write_page(folder: Path) -> None:
 
 def _summary(context: Context) -> dict[str, Any]:
     settings = context.settings
-    notes: list[str] = []
+    notes: list[str] = list(context.dataset.warnings)
     for stage in STAGES:
         notes += [f"{what} was not run: {why}" for what, why in stage.not_done(context).items()]
         notes += context.records[stage.name].metrics.get("notes", ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 
@@ -11,7 +13,7 @@ from codesign.errors import DataError
 from codesign.networks.logits import last_operation, predict_logits
 
 _FAR = 0.05
-"""A quality that is lower by more than this on the scaled than on the raw inputs is no chance."""
+"""A quality that is lower by more than this on the scaled than on the raw inputs, and by more than chance, says so."""
 
 
 def require_outputs(model: keras.Model, what: str, task: Task) -> None:
@@ -66,7 +68,9 @@ def raw_inputs_quality(model: keras.Model, dataset: Dataset) -> tuple[float, flo
 def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> None:
     """Refuse a network that was trained on raw features where the data are scaled: `DataError` with both qualities."""
     found = raw_inputs_quality(model, dataset)
-    if found is not None and found[1] > found[0] + _FAR:
+    # four standard errors of a fraction near a half: an untrained network is not taken for one of raw inputs
+    margin = max(_FAR, 2 / math.sqrt(len(dataset.x_validation)))
+    if found is not None and found[1] > found[0] + margin:
         raise DataError(
             f"{what} reaches {dataset.task.measure} {found[0]:.4f} on the features scaled with "
             f"{dataset.scaling.kind!r} and {found[1]:.4f} on the raw ones, which it was trained on; scale the data as its "
