@@ -45,8 +45,11 @@ def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
     """
     started, path = time.monotonic(), Path(path)
     model = load_model(path, "the student")
+    shape = model.output_shape if model.built else ()
+    single = len(shape) == 2 and isinstance(shape[-1], int)
+    # inputs first; outputs are those of the task
+    check_fits(model, f"the student {path}", dataset.input_shape, shape[-1] if single else dataset.n_outputs)
     require_outputs(model, f"the student {path}", dataset.task)
-    check_fits(model, f"the student {path}", dataset.input_shape, int(model.output_shape[-1]))
     network = describe(model, dataset.x_validation)
     parents = {"file": file_digest(path), "dataset": dataset.digest}
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}

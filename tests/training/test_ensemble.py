@@ -112,7 +112,7 @@ def test_refuses_members_that_do_not_fit(data, tmp_path):
         load_ensemble([good, missing], data)
     corrupt = tmp_path / "corrupt.keras"
     corrupt.write_bytes(good.read_bytes()[:200])
-    with pytest.raises(DataError, match=rf"^the teacher {corrupt} cannot be loaded: "):
+    with pytest.raises(DataError, match=rf"^the teacher {corrupt} is no .keras file"):
         load_ensemble([good, corrupt], data)
     other = tmp_path / "other.keras"
     dense(data, 3, outputs=4).save(other)

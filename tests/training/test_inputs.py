@@ -71,6 +71,27 @@ def test_a_regression_is_scanned_by_the_variance_that_it_explains(tmp_path):
     assert "test_accuracy" not in metrics
 
 
+@pytest.mark.parametrize("kind", ["multi_label", "reconstruction", "score", "binary"])
+def test_trained_networks_of_the_other_tasks_are_scanned(tmp_path, kind):
+    """Linear networks that are nearly right: labels, features or a score are read off the features themselves."""
+    above = (X > 5).astype(int)
+    y = {"multi_label": above, "reconstruction": None}.get(kind, above[:, 0])
+    dataset = dataset_from_arrays(X, y, task=kind)
+    # 5 is where the labels change, in the scaled features
+    middle = dataset.scaling.apply(np.full((1, 3), 5.0, np.float32))[0]
+    kernel, bias = {
+        "multi_label": (np.eye(3), -middle),
+        "reconstruction": (np.eye(3), np.zeros(3)),
+    }.get(kind, (np.eye(3)[:, :1], -middle[:1]))
+    linear(dataset, kernel, bias).save(tmp_path / "net.keras")
+    result = scan_bit_widths(
+        read_student(tmp_path / "net.keras", dataset), dataset, ScanSettings(tolerance=0.05)
+    )
+    assert result.float_quality > 0.99
+    assert result.quality >= result.float_quality - 0.05
+    assert result.record.metrics[f"validation_{dataset.task.measure}"] == result.quality
+
+
 def test_a_network_of_another_task_is_refused(tmp_path):
     dataset = trained_regression(tmp_path, activation="sigmoid")
     with pytest.raises(DataError, match="it ends in a sigmoid, which is left out in hardware"):
