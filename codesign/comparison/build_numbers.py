@@ -10,9 +10,9 @@ from codesign.comparison.entry import UNKNOWN, Number, measured, sorted_numbers
 from codesign.reports import (
     BuildReport,
     CosimReport,
-    CsimReport,
     CsynthReport,
     ExportReport,
+    Finding,
     PowerReport,
     Report,
     TimingReport,
@@ -76,11 +76,17 @@ def findings(build: BuildReport, most: int | None = None) -> tuple[str, ...]:
     if build.status not in ("finished", "unmarked"):
         notes.append(f"the build of {build.directory} is marked {build.status!r}")
     for reason in dict.fromkeys(finding.reason for finding in build.findings):
-        messages = [finding.message for finding in build.findings if finding.reason == reason]
-        if most is not None and len(messages) > most:
-            messages = [f"{len(messages)} reports; first {messages[0]}"]
-        notes += [f"{reason}: {message}" for message in messages]
+        found = [finding for finding in build.findings if finding.reason == reason]
+        if most is not None and len(found) > most:
+            notes.append(f"{reason}: {len(found)} reports; first {found[0].message}")
+        else:
+            notes += map(finding_note, found)
     return tuple(notes)
+
+
+def finding_note(finding: Finding) -> str:
+    """A finding as a note: its reason, then its sentence."""
+    return f"{finding.reason}: {finding.message}"
 
 
 def measure(
@@ -170,8 +176,6 @@ def _cycles(latency: int | None, interval: int | None, clock_ns: float | None) -
 
 def _remarks(report: Report) -> Iterator[str]:
     """What the numbers of one report do not say of themselves."""
-    if isinstance(report, CsimReport) and report.passed is False:
-        yield f"C simulation failed: {report.failure} ({report.path})"
     if isinstance(report, CosimReport) and not report.passed:
         yield f"co-simulation did not pass, its cycles are left out ({report.path})"
     if isinstance(report, CsynthReport | CosimReport):
@@ -179,8 +183,6 @@ def _remarks(report: Report) -> Iterator[str]:
     if isinstance(report, UtilizationReport) and not report.is_complete:
         boxes = ", ".join(f"{box.count} x {box.name}" for box in report.black_boxes)
         yield f"the netlist of {report.path} has black boxes ({boxes}): its counts are those of a shell"
-    if isinstance(report, TimingReport) and report.is_met is False:
-        yield f"timing is not met ({report.path})"
     if isinstance(report, PowerReport):
         yield f"power is an estimate of confidence {report.confidence} ({report.path})"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.comparison.build_numbers import build_numbers, findings, measure
+from codesign.comparison.build_numbers import build_numbers, finding_note, findings, measure
 from codesign.comparison.entry import (
     CSYNTH,
     ESTIMATE,
@@ -28,9 +28,10 @@ from codesign.core.files import file_digest, read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
-from codesign.reports import BuildReport, read_build, read_report
+from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 from codesign.reports.build_marker import read_marker
+from codesign.reports.records import HARMLESS
 
 SUMMARY = "summary.json"
 """What a finished run has."""
@@ -346,7 +347,7 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
     if path.name == SUMMARY and path.is_file():
         path = path.parent
     if path.is_file():
-        return _read_file(path, name)
+        return report_entry(read_report(path), name)
     if not path.is_dir():
         raise ReportMissingError(f"{path}: there is no such file or folder")
     if is_run(path):
@@ -358,7 +359,7 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         # what the run once read of these reports counts only while they are gone, not when they have become stale
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
-        return _read_project(path, name, top)
+        return read_project(path, name, find_build(path, top))
     if (path / _LOCK).exists() and not any(
         path.glob("[!.]*")
     ):  # a run that was refused before its first stage leaves its lock
@@ -393,21 +394,30 @@ def _doubted(entry: Entry, failure: str) -> Entry:
     return replace(entry, notes=(*entry.notes, failure), is_trustworthy=False)
 
 
-def _read_file(path: Path, name: str) -> Entry:
-    report = read_report(path)
+def report_entry(report: Report, name: str) -> Entry:
+    """A report by itself; it is as trustworthy as what it says."""
     found = measure([report])
+    doubts = tuple(report.doubts())
     return Entry(
         name=name,
         kind="report",
-        source=str(path),
+        source=str(report.path),
         numbers=found.numbers,
         part=report.part,
         tools=found.tools,
-        notes=found.notes,
+        notes=(*found.notes, *map(finding_note, doubts)),
+        is_trustworthy=all(doubt.reason in HARMLESS for doubt in doubts),
     )
 
 
-def _read_project(folder: Path, name: str, top: str | None) -> Entry:
+def read_project(folder: Path, name: str, build: BuildReport | None) -> Entry:
+    """A project with the build of it that `find_build` found.
+
+    Raises
+    ------
+    ReportFormatError
+        Its manifest is damaged.
+    """
     path = folder / MANIFEST
     try:
         manifest: dict[str, Any] = read_json(path)
@@ -423,7 +433,6 @@ def _read_project(folder: Path, name: str, top: str | None) -> Entry:
     )
     for fault in project_faults(folder, manifest):
         entry = _doubted(entry, fault)
-    build = find_build(folder, top)
     if build is None:
         failure = failed_build(folder)
         if failure is not None:

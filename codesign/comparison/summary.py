@@ -19,9 +19,10 @@ from codesign.comparison.sources import (
     is_run,
     other_architecture,
     project_faults,
-    read_entry,
+    read_project,
     read_run,
     read_summary,
+    report_entry,
     shared_multipliers,
 )
 from codesign.core.files import read_json, write_json, write_text
@@ -326,11 +327,11 @@ def _of_run(folder: Path, top: str | None) -> Description:
 
 
 def _of_project(folder: Path, top: str | None) -> Description:
-    entry = read_entry(folder, top=top)
+    build = find_build(folder, top)
+    entry = read_project(folder, folder.name, build)
     manifest = read_json(folder / MANIFEST)
     settings = ((str(name), str(value)) for name, value in manifest["target"].items())
     own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)),), ())
-    build = find_build(folder, top)
     if build is None:
         return Description(own.tables, entry.notes, entry.is_trustworthy)
     faults = project_faults(folder, manifest)
@@ -380,11 +381,11 @@ def _facts(build: BuildReport) -> Iterator[tuple[str, str]]:
 
 
 def _of_report(found: Report) -> Description:
-    entry = read_entry(found.path)
+    entry = report_entry(found, found.path.name)
     values = found.to_dict()
     rows = [(name, text) for name, value in values.items() if (text := _plain(value)) is not None]
     fields = TextTable("Report", ("", str(found.path)), tuple(rows))
-    return Description((fields, *_numbers(entry)), entry.notes)
+    return Description((fields, *_numbers(entry)), entry.notes, entry.is_trustworthy)
 
 
 def _plain(value: Any) -> str | None:

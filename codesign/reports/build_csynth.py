@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from codesign.errors import ReportError
-from codesign.reports.build_record import Finding
 from codesign.reports.csynth_record import CsynthReport
+from codesign.reports.records import Finding
 
 _TOGETHER = timedelta(seconds=2)
 """A run prints its forms this close; no synthesis is as short."""

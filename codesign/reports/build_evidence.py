@@ -11,8 +11,8 @@ from typing import Any
 from codesign.core.files import file_digest
 from codesign.reports.build_files import MANIFEST, BuildFiles
 from codesign.reports.build_marker import Marker, read_marker
-from codesign.reports.build_record import Finding, Reason
 from codesign.reports.fields import FieldReader
+from codesign.reports.records import Finding, Reason
 
 CLOCK_SLACK_S = 2.0
 """How far a file's time may lie before its run's start: file systems round, and servers' clocks differ."""

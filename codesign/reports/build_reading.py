@@ -13,14 +13,13 @@ from codesign.errors import ReportError
 from codesign.reports.build_csynth import choose_csynth, choose_top, with_dates
 from codesign.reports.build_evidence import Evidence
 from codesign.reports.build_files import BuildFiles
-from codesign.reports.build_record import Finding, Reason
 from codesign.reports.cosim import CosimReport, read_cosim
 from codesign.reports.csim import CsimReport, read_csim_log
 from codesign.reports.csynth import read_csynth
 from codesign.reports.csynth_record import CsynthReport
 from codesign.reports.export import ExportReport, read_export
 from codesign.reports.power import PowerReport, read_power
-from codesign.reports.records import STAGES, Report, ReportKind, same_part
+from codesign.reports.records import STAGES, Finding, Reason, Report, ReportKind, same_part
 from codesign.reports.text import identify, read_text
 from codesign.reports.timing import TimingReport, read_timing
 from codesign.reports.transactions import read_transactions
@@ -201,20 +200,11 @@ class Reading:
         export: ExportReport | None,
     ) -> None:  # fmt: skip
         """Say which results are bad: a simulation that did not pass, constraints that the last stage does not meet."""
-        if csim is not None and csim.passed is None:
-            self._refuse("note", csim.path, "compiled the C simulation and did not run it")
-        elif csim is not None and not csim.passed:
-            self._refuse("failed", csim.path, f"says that the C simulation failed: {csim.failure}")
-        if cosim is not None:
-            for name, result in (("Verilog", cosim.verilog), ("VHDL", cosim.vhdl)):
-                if result.status == "Fail":
-                    self._refuse("failed", cosim.path, f"says that the co-simulation of the {name} failed")
         last: TimingReport | ExportReport | None = export
         if timing:
             last = timing[max(timing, key=lambda stage: _ORDER.get(stage, -1))]
-        if last is not None and last.is_met is False:
-            slack = "" if last.wns_ns is None else f", by {-last.wns_ns:.3f} ns at worst"
-            self._refuse("timing", last.path, f"says that the timing constraints are not met{slack}")
+        for report in (csim, cosim, last):
+            self.findings += () if report is None else report.doubts()
 
     def _parse(self, path: Path, kind: ReportKind) -> Report | None:
         self.has_files = True

@@ -12,43 +12,13 @@ from codesign.reports.csim import CsimReport
 from codesign.reports.csynth_record import CsynthReport
 from codesign.reports.export import ExportReport
 from codesign.reports.power import PowerReport
-from codesign.reports.records import STAGES, plain
+from codesign.reports.records import HARMLESS, STAGES, Finding, plain
 from codesign.reports.timing import TimingReport
 from codesign.reports.transactions import TransactionReport
 from codesign.reports.utilization_record import UtilizationReport
 
 BuildStatus = Literal["finished", "running", "failed", "interrupted", "unmarked"]
 """What the run's marker says; `unmarked` if there is none, as in projects that hls4ml wrote and built."""
-
-Reason = Literal[
-    "stale", "damaged", "unfinished", "foreign", "missing", "failed", "timing", "unverified", "note"
-]
-"""Why a file was left out, except the last four: those files were read."""
-
-_HARMLESS = frozenset({"unverified", "note"})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Finding:
-    """Something about a build that its reader must know.
-
-    Parameters
-    ----------
-    reason
-        `stale`: older than the sources, the run or the synthesis it rests on. `damaged`: empty, cut or malformed.
-        `unfinished`: the step or the run that wrote it did not end well. `foreign`: of another part or design.
-        `missing`: the run says that it wrote it. `failed`: a simulation did not pass.
-        `timing`: the constraints are not met. `unverified`: read, but nothing tells how old it is. `note`: read, and
-        worth a word.
-    path
-        The file.
-    message
-        The whole sentence.
-    """
-
-    reason: Reason
-    path: Path
-    message: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +65,7 @@ class BuildReport:
     @property
     def is_trustworthy(self) -> bool:
         """Whether the run ended well, nothing was left out, no simulation failed and the timing is met."""
-        return self.status in ("finished", "unmarked") and all(f.reason in _HARMLESS for f in self.findings)
+        return self.status in ("finished", "unmarked") and all(f.reason in HARMLESS for f in self.findings)
 
     @property
     def last_utilization(self) -> UtilizationReport | None:

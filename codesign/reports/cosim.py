@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from codesign.reports.fields import FieldReader
-from codesign.reports.records import Report, ReportKind
+from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.tables import drawn_tables
 from codesign.reports.text import read_kind
 
@@ -77,6 +78,15 @@ class CosimReport(Report):
     def result(self) -> CosimResult:
         """The language that was simulated; Verilog if both were."""
         return self.vhdl if self.verilog.status == "NA" and self.vhdl.status != "NA" else self.verilog
+
+    def doubts(self) -> Iterator[Finding]:
+        """That a language failed, or that none was simulated."""
+        results = {"Verilog": self.verilog.status, "VHDL": self.vhdl.status}
+        for name, status in results.items():
+            if status == "Fail":
+                yield self.doubt("failed", f"says that the co-simulation of the {name} failed")
+        if set(results.values()) == {"NA"}:
+            yield self.doubt("note", "says that no language was co-simulated")
 
 
 def read_cosim(path: str | Path) -> CosimReport:

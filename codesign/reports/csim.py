@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from codesign.reports.fields import FieldReader
-from codesign.reports.records import Report, ReportKind
+from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.text import read_kind
 
 _START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
@@ -48,6 +49,13 @@ class CsimReport(Report):
     errors: int | None
     failure: str | None
     output: tuple[str, ...]
+
+    def doubts(self) -> Iterator[Finding]:
+        """That it failed, or was compiled only."""
+        if self.passed is None:
+            yield self.doubt("note", "compiled the C simulation and did not run it")
+        elif not self.passed:
+            yield self.doubt("failed", f"says that the C simulation failed: {self.failure}")
 
 
 def read_csim_log(path: str | Path) -> CsimReport:

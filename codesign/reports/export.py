@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from codesign.reports.fields import FieldReader
-from codesign.reports.records import Report, ReportKind, Resources, Stage
+from codesign.reports.records import Finding, Report, ReportKind, Resources, Stage, unmet
 from codesign.reports.text import read_kind
 
 _ENTRY = re.compile(r"([A-Z][A-Za-z -]*?):\s+(\S.*?)\s*")
@@ -70,6 +71,11 @@ class ExportReport(Report):
     def fmax_mhz(self) -> float | None:
         """The highest clock in MHz at the report's stage."""
         return 1000.0 / self.clock_ns if self.clock_ns else None
+
+    def doubts(self) -> Iterator[Finding]:
+        """That the timing is not met."""
+        if self.is_met is False:
+            yield self.doubt("timing", unmet(self.wns_ns or 0.0))
 
 
 def read_export(path: str | Path) -> ExportReport:

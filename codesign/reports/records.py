@@ -8,7 +8,7 @@ that has no such field (Vivado HLS 2018 knows no URAM, a cosim report prints no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +25,38 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 """All stages, in the order of the flow."""
 
 ReportKind = Literal["csim", "csynth", "cosim", "transactions", "utilization", "timing", "power", "export"]
+
+
+Reason = Literal[
+    "stale", "damaged", "unfinished", "foreign", "missing", "failed", "timing", "unverified", "note"
+]
+"""Why a file was left out, except the last four: those files were read."""
+
+HARMLESS: frozenset[Reason] = frozenset({"unverified", "note"})
+"""Reasons that say nothing against the design."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something about a build that its reader must know.
+
+    Parameters
+    ----------
+    reason
+        `stale`: older than the sources, the run or the synthesis it rests on. `damaged`: empty, cut or malformed.
+        `unfinished`: the step or the run that wrote it did not end well. `foreign`: of another part or design.
+        `missing`: the run says that it wrote it. `failed`: a simulation did not pass.
+        `timing`: the constraints are not met. `unverified`: read, but nothing tells how old it is. `note`: read, and
+        worth a word.
+    path
+        The file.
+    message
+        The whole sentence.
+    """
+
+    reason: Reason
+    path: Path
+    message: str
 
 
 @dataclass(frozen=True)
@@ -112,6 +144,14 @@ class Report:
     kind: ClassVar[ReportKind]
     derived: ClassVar[tuple[str, ...]] = ()
 
+    def doubts(self) -> Iterator[Finding]:
+        """What it says against the design: a simulation that failed or was not run, a timing that is not met."""
+        yield from ()
+
+    def doubt(self, reason: Reason, rest: str) -> Finding:
+        """One of these; the sentence begins with the file."""
+        return Finding(reason=reason, path=self.path, message=f"{self.path} {rest}")
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form: `kind`, then every field and derived value by name."""
         return {"kind": self.kind, **plain(self)}
@@ -130,6 +170,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return value.as_posix()
     return value.isoformat(sep=" ") if isinstance(value, datetime) else value
+
+
+def unmet(slack_ns: float) -> str:
+    """How a timing that is not met is told; only a slack below 0 says by how much."""
+    return "says that the timing constraints are not met" + (
+        f", by {-slack_ns:.3f} ns at worst" if slack_ns < 0 else ""
+    )
 
 
 def same_part(first: str, second: str) -> bool:

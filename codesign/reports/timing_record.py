@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from codesign.reports.records import Report, ReportKind
+from codesign.reports.records import Finding, Report, ReportKind, unmet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,12 @@ class TimingReport(Report):
     pulse_failing: int | None
     pulse_endpoints: int | None
     clocks: tuple[ClockTiming, ...]
+
+    def doubts(self) -> Iterator[Finding]:
+        """That the constraints are not met, and by how much at worst: setup, hold or pulse width."""
+        if self.is_met is False:
+            worst = min((s for s in (self.wns_ns, self.whs_ns, self.wpws_ns) if s is not None), default=0.0)
+            yield self.doubt("timing", unmet(worst))
 
     @property
     def fmax_mhz(self) -> float | None:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from comparison_runs import YOSYS
+from comparison_runs import FIXTURES, YOSYS
 
 import codesign
 from codesign.cli import main
@@ -151,3 +151,54 @@ def test_the_script_writes_the_comparison(two, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         f"comparison.{ending}" for ending in ("csv", "html", "json", "md")
     ]
+
+
+BAD_REPORTS = {
+    "hls_csim.log": (
+        "CSim done with 0 errors",
+        "CSim done with 3 errors",
+        "the C simulation failed: 3 errors",
+    ),
+    "vitis_hls_cosim.rpt": ("Pass|", "Fail|", "the co-simulation of the Verilog failed"),
+    "vivado_timing_2018_ooc.rpt": ("", "", "the timing constraints are not met, by 0.412 ns at worst"),
+    "vivado_hls_export.rpt": ("Timing met", "Timing not met", "the timing constraints are not met"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_REPORTS)
+@pytest.mark.parametrize("verb", ["report", "compare"])
+def test_a_report_by_itself_that_says_no_ends_with_1_and_says_why(command, tmp_path, verb, name):
+    old, new, said = BAD_REPORTS[name]
+    text = (FIXTURES / name).read_text()
+    assert old in text
+    path = tmp_path / name
+    path.write_text(text.replace(old, new))
+    code, out, err = command(verb, path)
+    assert code == 1
+    assert said in " ".join((out + err).split())
+    assert "cannot be trusted; the notes above say why" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["hls_csim.log", "vitis_hls_cosim.rpt", "vivado_timing.rpt", "vivado_hls_export.rpt"]
+)
+def test_a_report_by_itself_that_says_yes_ends_with_0(command, name):
+    assert command("report", FIXTURES / name)[0] == 0
+
+
+def test_a_simulation_that_was_not_run_is_a_note(command, tmp_path):
+    path = tmp_path / "cosim.rpt"
+    path.write_text((FIXTURES / "vitis_hls_cosim.rpt").read_text().replace("Pass|", "NA|"))
+    code, out, _ = command("report", path)
+    assert code == 0
+    assert "no language was co-simulated" in " ".join(out.split())
+
+
+def test_a_hold_slack_that_is_not_met_says_by_how_much(command, tmp_path):
+    text = (FIXTURES / "vivado_timing.rpt").read_text()
+    met = "All user specified timing constraints are met."
+    path = tmp_path / "timing.rpt"
+    path.write_text(text.replace(met, "Timing constraints are not met.").replace(" 0.021", "-0.021"))
+    code, out, err = command("report", path)
+    assert code == 1
+    assert "not met, by 0.021 ns at worst" in " ".join((out + err).split())
