@@ -11,7 +11,7 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
-from codesign.networks.design import check_fits
+from codesign.networks.design import check_input_fits
 from codesign.networks.loading import load_model
 from codesign.training.inputs import require_outputs
 
@@ -45,10 +45,7 @@ def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
     """
     started, path = time.monotonic(), Path(path)
     model = load_model(path, "the student")
-    shape = model.output_shape if model.built else ()
-    single = len(shape) == 2 and isinstance(shape[-1], int)
-    # inputs first; outputs are those of the task
-    check_fits(model, f"the student {path}", dataset.input_shape, shape[-1] if single else dataset.n_outputs)
+    check_input_fits(model, f"the student {path}", dataset.input_shape)
     require_outputs(model, f"the student {path}", dataset.task)
     network = describe(model, dataset.x_validation)
     parents = {"file": file_digest(path), "dataset": dataset.digest}

@@ -184,6 +184,19 @@ class Dataset:
         return tuple(self.feature_names[index] for index in constant)
 
     @functools.cached_property
+    def repeated_features(self) -> tuple[tuple[str, str], ...]:
+        """Features that change and are equal to an earlier one in every train sample: the name and the earlier one's."""
+        flat = self.x_train.reshape(len(self.x_train), -1)
+        first: dict[bytes, str] = {}
+        twice = []
+        for key, name, column in zip(_row_keys(flat.T), self.feature_names, flat.T, strict=True):
+            if column.min() == column.max():
+                continue
+            if first.setdefault(key, name) != name:
+                twice.append((name, first[key]))
+        return tuple(twice)
+
+    @functools.cached_property
     def overlap(self) -> Overlap:
         """Samples with equal features in different parts."""
         train, validation, test = (_row_keys(self.part(name)[0]) for name in PARTS)
@@ -207,6 +220,13 @@ class Dataset:
             named = ", ".join(constant[:4]) + (", ..." if len(constant) > 4 else "")
             found.append(
                 f"{len(constant)} of {self.n_features} features never change in the train part ({named})"
+            )
+        twice = self.repeated_features
+        if twice:
+            named = ", ".join(f"{name} is {first}" for name, first in twice[:4])
+            found.append(
+                f"{len(twice)} features hold the same values as another ({named}{', ...' if len(twice) > 4 else ''}): they "
+                "cost hardware and teach nothing; remove them"
             )
         overlap = self.overlap
         for count, part, other in (

@@ -242,6 +242,18 @@ def arrays_data(
         raise DataError(
             f"{where}: X not found among its keys ({listed}); name the features X and the labels y"
         )
+    alone = [
+        " ".join(filter(None, (part, role)))
+        for part, roles in found.items()
+        if part not in parts
+        for role in roles
+        if part or (role not in names and set(parts) != {"train"})
+    ]
+    if alone:
+        raise DataError(
+            f"{where}: the {', the '.join(alone)} among its keys ({listed}) belong to a part without features; name the "
+            "arrays of a part alike"
+        )
     if set(parts) == {"train"}:
         # one part alone is all there is: it is divided
         parts = {"": {**found.get("", {}), **parts["train"]}}

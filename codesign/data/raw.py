@@ -16,6 +16,9 @@ from codesign.errors import DataError
 
 OWN_PARTS = ("train", "validation", "test")
 
+_ENOUGH = 20
+"""Samples from which on a feature that tells the target of each is no chance."""
+
 
 @dataclass(frozen=True, eq=False)
 class RawData:
@@ -115,7 +118,33 @@ def check(raw: RawData, choice: TargetChoice) -> CheckedData:
     targets, task = encode_targets(
         columns, choice, x, names, where=where, class_names=raw.class_names, guessed=raw.guessed
     )
+    _require_no_target_in_features(x, targets, task, names, where)
     return CheckedData(raw, x, targets, task, names, _weights(raw.weights, len(x), where))
+
+
+def _require_no_target_in_features(
+    x: np.ndarray, targets: np.ndarray, task: Task, names: tuple[str, ...], where: str
+) -> None:
+    """Refuse a feature that is the target under another name, as a table has whose columns stand in it twice."""
+    if not task.needs_targets or len(x) < _ENOUGH:
+        return
+    flat, wide = x.reshape(len(x), -1), targets.reshape(len(targets), -1)
+    same = np.zeros(flat.shape[1], dtype=bool)
+    for column in wide.T:
+        if np.ptp(column):
+            same |= (flat == column[:, None]).all(axis=0)
+    if task.has_classes:
+        # by any numbers: one value a class, and another for each
+        of_class = [flat[targets == label] for label in np.unique(targets)]
+        lows, highs = (np.array([edge(part, axis=0) for part in of_class]) for edge in (np.min, np.max))
+        apart = (np.diff(np.sort(lows, axis=0), axis=0) != 0).all(axis=0)
+        same |= (lows == highs).all(axis=0) & apart
+    if same.any():
+        found = ", ".join(names[index] for index in np.flatnonzero(same)[:4])
+        raise DataError(
+            f"{where}: the feature {found} tells the target of all {len(x)} samples: a network would learn to copy it; "
+            "remove it from the features"
+        )
 
 
 def _weights(weights: Any, n_samples: int, where: str) -> np.ndarray | None:

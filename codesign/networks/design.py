@@ -97,6 +97,18 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_cl
 
     Two classes may have one output (the logit of class 1).
     """
+    check_input_fits(model, what, input_shape)
+    outputs = tuple(model.output_shape[1:])
+    allowed = [(n_classes,), (1,)] if n_classes == 2 else [(n_classes,)]
+    if outputs not in allowed:
+        raise DataError(
+            f"{what}: the output shape is {outputs}, but the data have {n_classes} classes; end with "
+            + " or ".join(f"Dense({n[0]})" for n in allowed)
+        )
+
+
+def check_input_fits(model: keras.Model, what: str, input_shape: tuple[int, ...]) -> None:
+    """Check that a model is built, has one input and one output, and takes the data's samples: else `DataError`."""
     if not model.built:
         raise DataError(f"{what}: the model is not built; begin it with keras.Input(input_shape)")
     if not getattr(model, "inputs", None):  # of a class of its own
@@ -115,13 +127,6 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_cl
     if shape != tuple(input_shape):
         raise DataError(
             f"{what}: the input shape is {shape}, but the data's samples have shape {tuple(input_shape)}"
-        )
-    outputs = tuple(model.output_shape[1:])
-    allowed = [(n_classes,), (1,)] if n_classes == 2 else [(n_classes,)]
-    if outputs not in allowed:
-        raise DataError(
-            f"{what}: the output shape is {outputs}, but the data have {n_classes} classes; end with "
-            + " or ".join(f"Dense({n[0]})" for n in allowed)
         )
 
 

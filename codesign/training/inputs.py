@@ -21,8 +21,6 @@ def require_outputs(model: keras.Model, what: str, task: Task) -> None:
 
     A softmax or sigmoid at the end is left out where the outputs are logits; where they are values it would be missing.
     """
-    if not model.built or len(model.outputs) != 1:
-        return  # refused elsewhere, in a sentence
     if tuple(model.output_shape[1:]) not in [(count,) for count in task.allowed_outputs]:
         raise DataError(
             f"{what}: the output shape is {tuple(model.output_shape[1:])}, but the data have {task.outputs_sentence}; end "

@@ -65,7 +65,7 @@ def test_a_run_gives_its_pruned_student_its_data_and_its_settings(tmp_path, monk
     trials = read_json(tmp_path / "out" / "scan.json")["trials"]
     assert trials[0]["bits"] == 7
     refused = invoke(tmp_path, "--data", "digits", "--output", tmp_path / "other")
-    assert "names the data; leave out --data" in str(refused.exception)
+    assert str(refused.exception).endswith("names the data; leave out --data")
 
 
 def test_the_hessian_and_affine_widths_from_the_command_line(files, tmp_path):

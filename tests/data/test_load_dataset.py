@@ -99,7 +99,7 @@ def test_a_class_may_be_called_na_or_none(tmp_path):
 def test_numbers_of_every_width_in_one_table(tmp_path):
     frame = pandas.DataFrame(
         {
-            "flag": Y.astype(bool),
+            "flag": X[:, 0] > 0,
             "small": np.arange(40, dtype=np.int8),
             "nullable": pandas.array(range(40), dtype="Int64"),
             "half": X[:, 0],
@@ -109,7 +109,7 @@ def test_numbers_of_every_width_in_one_table(tmp_path):
     frame.to_parquet(tmp_path / "mixed.parquet")
     dataset = load_dataset(tmp_path / "mixed.parquet", scaling="none")
     rows = dataset.split.train
-    expected = np.column_stack([Y, np.arange(40), np.arange(40), X[:, 0]])[rows].astype(np.float32)
+    expected = np.column_stack([X[:, 0] > 0, np.arange(40), np.arange(40), X[:, 0]])[rows].astype(np.float32)
     assert np.array_equal(dataset.x_train, expected)
 
 

@@ -225,3 +225,41 @@ def test_several_inputs_and_doubled_names_are_refused(tmp_path, refusal):
     )
     path = npz(tmp_path, X=X, x=X, y=Y)
     assert refusal(load_dataset, path) == f"{path}: X and x could both be the x; rename one"
+
+
+def test_arrays_of_a_part_without_features_are_not_lost(tmp_path, refusal):
+    path = npz(tmp_path, X=X, y=Y, sample_weight_train=np.ones(len(Y)))
+    assert refusal(load_dataset, path) == (
+        f"{path}: the train weights among its keys (X, y, sample_weight_train) belong to a part without features; name "
+        "the arrays of a part alike"
+    )
+    path = npz(tmp_path, X_train=X, y_train=Y, X_test=X + 9, y_test=Y, sample_weight=np.ones(len(Y)))
+    assert "the weights among its keys" in refusal(load_dataset, path)
+
+
+def test_a_table_with_its_columns_twice(tmp_path, refusal):
+    path = tmp_path / "twice.csv"
+    rows = [[f"{value:.4f}" for value in row] + [str(label)] for row, label in zip(X, Y, strict=True)]
+    names = [*(f"x{index}" for index in range(X.shape[1])), "label"]
+    header = [*names, *(f"{name}.1" for name in names)]
+    path.write_text("\n".join(",".join(line) for line in [header, *(row + row for row in rows)]))
+    assert refusal(load_dataset, path) == (
+        f"{path}: the feature label.1 tells the target of all {len(Y)} samples: a network would learn to copy it; remove "
+        "it from the features"
+    )
+    path.write_text("\n".join(",".join(line[:-1]) for line in [header, *(row + row for row in rows)]))
+    twice = X.shape[1]
+    assert any(
+        text.startswith(f"{twice} features hold the same values as another (x0.1 is x0")
+        for text in load_dataset(path, label_column="label").warnings
+    )
+
+
+def test_a_feature_that_is_the_target_is_refused_by_any_numbers(tmp_path, refusal):
+    leaking = np.column_stack([X, np.where(Y == 0, 7.5, -2.0 - Y)])
+    assert "the feature x" in refusal(load_dataset, npz(tmp_path, X=leaking, y=Y))
+    values = X @ np.arange(1.0, 1.0 + X.shape[1]) + 0.25
+    leaking = np.column_stack([X, values])
+    assert "tells the target" in refusal(load_dataset, npz(tmp_path, X=leaking, y=values))
+    almost = np.column_stack([X, np.where(np.arange(len(Y)) == 5, 9.0, Y)])
+    assert load_dataset(npz(tmp_path, X=almost, y=Y)).n_features == X.shape[1] + 1
