@@ -3,19 +3,15 @@
 Nothing here imports TensorFlow, Keras or hls4ml: reports copied from a build server are read in a second.
 """
 
-from codesign.reports.build import read_build, read_report
-from codesign.reports.build_record import BuildReport
-from codesign.reports.cosim import CosimReport, CosimResult, read_cosim
+from codesign.reports.build import BuildReport, read_build, read_report
+from codesign.reports.cosim import CosimReport, CosimResult, TransactionReport, read_cosim, read_transactions
 from codesign.reports.csim import CsimReport, read_csim_log
-from codesign.reports.csynth import read_csynth
-from codesign.reports.csynth_record import CsynthReport, LoopEstimate, ModuleEstimate
+from codesign.reports.csynth import CsynthReport, LoopEstimate, ModuleEstimate, read_csynth
 from codesign.reports.export import ExportReport, read_export
 from codesign.reports.power import PowerReport, read_power
 from codesign.reports.records import STAGES, Finding, Report, ReportKind, Resources, Stage, same_part
 from codesign.reports.timing import ClockTiming, TimingReport, read_timing
-from codesign.reports.transactions import TransactionReport, read_transactions
-from codesign.reports.utilization import read_utilization
-from codesign.reports.utilization_record import UtilizationReport
+from codesign.reports.utilization import UtilizationReport, read_utilization
 
 __all__ = [
     "STAGES",

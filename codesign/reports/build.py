@@ -18,21 +18,81 @@ trusted.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.build_files import find_files, find_top
 from codesign.reports.build_reading import READERS, AnyReport, Reading
-from codesign.reports.build_record import BuildReport
-from codesign.reports.cosim import CosimReport
+from codesign.reports.cosim import CosimReport, TransactionReport
 from codesign.reports.csim import CsimReport
+from codesign.reports.csynth import CsynthReport
 from codesign.reports.export import ExportReport
 from codesign.reports.power import PowerReport
-from codesign.reports.records import Report
+from codesign.reports.records import HARMLESS, STAGES, BuildStatus, Finding, Report, plain
 from codesign.reports.text import identify, read_text
 from codesign.reports.timing import TimingReport
-from codesign.reports.transactions import TransactionReport
-from codesign.reports.utilization_record import UtilizationReport
+from codesign.reports.utilization import UtilizationReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildReport:
+    """The reports of one build.
+
+    Parameters
+    ----------
+    directory
+        What was read.
+    status
+        What the marker says of the run.
+    started
+        Unix time at which the run began; ``None`` without a marker.
+    top, part
+        Of what, for what; ``None`` if no report says it.
+    csim, csynth, cosim, transactions, export
+        ``None`` if there is none that can be trusted; then `findings` says why, or nothing was run.
+    utilization, hierarchy, timing, power
+        By stage (`unknown` for timing whose stage is not printed).
+    also_found
+        Whole reports of a kind and stage of which a better one was taken.
+    findings
+        What was left out and why, and what could not be checked.
+    """
+
+    directory: Path
+    status: BuildStatus
+    started: float | None
+    top: str | None
+    part: str | None
+    csim: CsimReport | None
+    csynth: CsynthReport | None
+    cosim: CosimReport | None
+    transactions: TransactionReport | None
+    export: ExportReport | None
+    utilization: Mapping[str, UtilizationReport]
+    hierarchy: Mapping[str, UtilizationReport]
+    timing: Mapping[str, TimingReport]
+    power: Mapping[str, PowerReport]
+    also_found: tuple[Path, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def is_trustworthy(self) -> bool:
+        """Whether the run ended well, nothing was left out, no simulation failed and the timing is met."""
+        return self.status in ("finished", "unmarked") and all(f.reason in HARMLESS for f in self.findings)
+
+    @property
+    def last_utilization(self) -> UtilizationReport | None:
+        """The utilisation of the latest stage."""
+        return next(
+            (self.utilization[stage] for stage in reversed(STAGES) if stage in self.utilization), None
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able form."""
+        return {"kind": "build", "is_trustworthy": self.is_trustworthy, **plain(self)}
 
 
 def read_report(path: str | Path) -> Report:

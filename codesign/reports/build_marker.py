@@ -10,8 +10,8 @@ from typing import Any
 
 from codesign.errors import ReportFormatError
 from codesign.reports.build_files import MARKER
-from codesign.reports.build_record import BuildStatus
 from codesign.reports.fields import FieldReader
+from codesign.reports.records import BuildStatus
 
 _STATUS: tuple[BuildStatus, ...] = ("finished", "running", "failed", "interrupted")
 

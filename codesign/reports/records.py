@@ -27,6 +27,9 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 ReportKind = Literal["csim", "csynth", "cosim", "transactions", "utilization", "timing", "power", "export"]
 
 
+BuildStatus = Literal["finished", "running", "failed", "interrupted", "unmarked"]
+"""What the run's marker says; `unmarked` if there is none, as in projects that hls4ml wrote and built."""
+
 Reason = Literal[
     "stale", "damaged", "unfinished", "foreign", "missing", "failed", "timing", "unverified", "note"
 ]

@@ -9,7 +9,7 @@ from reports_project import FIXTURES
 
 from codesign.errors import ReportError, ReportFormatError
 from codesign.reports import read_csim_log, read_csynth
-from codesign.reports.build_csynth import choose_csynth, choose_top
+from codesign.reports.build_reading import choose_csynth, choose_top
 
 OLD, NEW = datetime(2024, 2, 5, 14), datetime(2024, 2, 6, 14)
 
