@@ -71,7 +71,7 @@ def trained() -> tuple[Any, Dataset]:
     model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(dataset.x_train, dataset.y_train, epochs=40, batch_size=32, verbose=0)
     network = describe(model)
-    return FloatStudent(network, Record("student", {}, 0, {}, network.digest, {}, 0.0)), dataset
+    return FloatStudent(network, Record.of(network.digest, {})), dataset
 
 
 def activations(network: Any, dataset: Dataset) -> np.ndarray:

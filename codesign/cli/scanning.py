@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -103,12 +104,17 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
         from codesign.terminal import TerminalProgress
 
         student, dataset, settings = _subject(source, about, asked)
+        started = time.monotonic()
         with TerminalProgress() as progress:
             result = scan_bit_widths(
                 student, dataset, settings, journal=output / SCAN_JOURNAL, progress=progress
             )
         result.save(output)
-        write_json(output / "record.json", result.record.to_dict())
+        parents = {"student": student.record.digest, "dataset": dataset.digest}
+        record = result.record.in_run(
+            "scan", settings.model_dump(mode="json"), None, parents, time.monotonic() - started
+        )
+        write_json(output / "record.json", record.to_dict())
         plot_scan(output, settings.tolerance, output / "scan.png")
         (output / SCAN_JOURNAL).unlink()
     return result

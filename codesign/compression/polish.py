@@ -6,7 +6,6 @@ powers of two. A digit is dropped exactly: what is left is a value of the kernel
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -98,7 +97,6 @@ def polish_student(
     The order is that of `h d^2 / 2` for the LUTs saved, with the change `d` of a weight and the diagonal `h` of the
     Hessian (LeCun et al., Optimal Brain Damage, 1989); LUTs are a layer's estimate shared by its digits.
     """
-    started = time.monotonic()
     make_reproducible(seed)
     begin = _measured(student.network, student.precision, dataset)
     polisher = _Polisher(student, dataset, settings)
@@ -145,15 +143,8 @@ def polish_student(
             "rounds": rows,
         },
     }
-    parents = {
-        "student": student.record.digest,
-        "teacher": teacher.record.digest,
-        "dataset": dataset.digest,
-    }
     model = build_quantized(network, precision)
-    record = student_record(
-        "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, precision
-    )
+    record = student_record(on_grid, model, dataset, extra, precision)
     before = [student.history] if student.history is not None else []
     history = concatenate_histories([*before, *histories]) if before or histories else None
     return replace(student, network=network, precision=precision, history=history, record=record)

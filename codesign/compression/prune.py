@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -102,8 +101,6 @@ def prune_student(
     rewind_to = rewound(student.early, settings)
     model = build_float(network)
     check_same_outputs(teacher, model.output_shape[-1])
-    started = time.monotonic()
-    parents = {"student": student.record.digest, "teacher": teacher.record.digest, "dataset": dataset.digest}
     distillation = settled(distillation, student.record)
     history: History | None = None
     dead: dict[str, int] = {}
@@ -135,7 +132,7 @@ def prune_student(
         "dead_units_removed": dead,
         "distillation": {"temperature": distillation.temperature, "alpha": distillation.alpha},
     }
-    record = student_record("pruning", network, model, dataset, settings, seed, parents, started, extra)
+    record = student_record(network, model, dataset, extra)
     return PrunedStudent(network, history, record)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import keras
@@ -12,7 +11,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.logits import ending_in_logits
-from codesign.settings import TeacherSettings, TrainingSettings
+from codesign.settings import TrainingSettings
 from codesign.training.fit import History, fit
 from codesign.training.losses import hard_loss, pack_targets, packed_accuracy, soft_loss
 from codesign.training.teacher import Teacher, teacher_of
@@ -102,7 +101,6 @@ def co_study(
         If the loss is not finite.
     """
     require_one_network(teacher)
-    started = time.monotonic()
     learning = ending_in_logits(teacher.model)
     inputs = keras.Input(dataset.input_shape, name="both")
     joined = keras.layers.Concatenate(name="student_and_teacher")(
@@ -118,8 +116,8 @@ def co_study(
         progress=progress,
         what="co-study",
     )
-    parents = {"dataset": dataset.digest, "teacher": teacher.record.digest}
-    grown = teacher_of(learning, dataset, TeacherSettings(), None, history, started, parents, teacher.cache)
+    made_of = {"teacher": teacher.record.digest}
+    grown = teacher_of(learning, dataset, history, made_of=made_of, cache=teacher.cache)
     return grown, history
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -109,14 +108,10 @@ def quantized_student_of(
         For a layer or a quantizer that cannot become hardware, every fault named; or if the student computes other numbers
         than the model.
     """
-    started = time.monotonic()
     network, precision = describe_quantized(model, x, input_format=input_format)
     on_grid, _ = hardware_form(network, precision)
-    parents = {"network": network.digest, "precision": precision.digest}
     metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
-    seconds = time.monotonic() - started
-    record = Record("quantization", {}, None, parents, on_grid.digest, metrics, seconds)
-    return QuantizedStudent(network, precision, None, record, model)
+    return QuantizedStudent(network, precision, None, Record.of(on_grid.digest, metrics), model)
 
 
 def quantize_student(
@@ -172,7 +167,6 @@ def quantize_student(
     """
     pruning = pruning if pruning is not None and pruning.inside == "quantization" else None
     rewind_to = None if pruning is None else _checked_rewind(network, settings, pruning, early or {})
-    started = time.monotonic()
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
     model = build_quantized(prepared, precision)
@@ -187,12 +181,6 @@ def quantize_student(
     else:
         phases.tutor_pruned(prepared, pruning, rewind_to and prepare_for_quantization(rewind_to))
     trained = read_weights(prepared, model)
-    parents = {
-        "student": network.digest,
-        "precision": precision.digest,
-        "teacher": teacher.record.digest,
-        "dataset": dataset.digest,
-    }
     on_grid, _ = hardware_form(trained, precision)
     extra: dict[str, Any] = {"average_weight_bits": precision.average_bits("weight")}
     if len(phases.rows) > 1:
@@ -203,9 +191,7 @@ def quantize_student(
     trained, extra["dead_units_removed"] = without_dead_units(trained, on_grid)
     on_grid, formats = hardware_form(trained, precision)
     extra["weights_removed"] = on_grid.weights_removed(prepared)
-    record = student_record(
-        "quantization", on_grid, model, dataset, settings, seed, parents, started, extra, formats
-    )
+    record = student_record(on_grid, model, dataset, extra, formats)
     student = QuantizedStudent(trained, precision, concatenate_histories(phases.histories), record)
     if settings.polish is None:
         return student
@@ -223,7 +209,7 @@ def quantize_student(
 
 
 def _one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: Network) -> QuantizedStudent:
-    """The polished student with the record of the stage that quantized it, its own figures in it."""
+    """The polished student with the figures of its quantization, and its own over them."""
     first, second = student.record, polished.record
     dead = Counter(first.metrics["dead_units_removed"]) + Counter(second.metrics["dead_units_removed"])
     metrics = {
@@ -232,8 +218,7 @@ def _one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: 
         "dead_units_removed": dict(dead),
         "weights_removed": polished.hardware()[0].weights_removed(prepared),
     }
-    seconds = first.seconds + second.seconds
-    return replace(polished, record=replace(first, digest=second.digest, metrics=metrics, seconds=seconds))
+    return replace(polished, record=Record.of(second.digest, metrics))
 
 
 def _checked_rewind(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,7 +89,6 @@ def scan_bit_widths(
         If not even `settings.most_bits` everywhere is within the tolerance, says the best that was found; if the
         quality raises or is not finite.
     """
-    started = time.monotonic()
     if settings.method == "hessian":
         # its second derivatives are those of class probabilities
         require_trained(dataset.task)
@@ -121,15 +119,7 @@ def scan_bit_widths(
         "accumulators": {proof.layer: proof.sentence for proof in proofs},
         **({"affine": _beside_fixed_point(affine, search.trials)} if affine else {}),
     }
-    record = Record(
-        "scan",
-        settings.model_dump(mode="json"),
-        0,
-        {"student": student.record.digest, "dataset": dataset.digest},
-        precision.digest,
-        metrics,
-        time.monotonic() - started,
-    )
+    record = Record.of(precision.digest, metrics)
     return ScanResult(precision, tuple(search.trials), scanned.float_quality, reached, record, proofs, affine)
 
 

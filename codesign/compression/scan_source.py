@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from codesign.core.files import file_digest
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.networks.describe import describe
@@ -43,12 +41,10 @@ def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
         If a layer cannot become hardware, for example a softmax in the middle, every fault named; or if the network that was
         read computes other numbers than the model on the data.
     """
-    started, path = time.monotonic(), Path(path)
+    path = Path(path)
     model = load_model(path, "the student")
     check_input_fits(model, f"the student {path}", dataset.input_shape)
     require_outputs(model, f"the student {path}", dataset.task)
     network = describe(model, dataset.x_validation)
-    parents = {"file": file_digest(path), "dataset": dataset.digest}
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
-    seconds = time.monotonic() - started
-    return FloatStudent(network, Record("student", {}, None, parents, network.digest, metrics, seconds))
+    return FloatStudent(network, Record.of(network.digest, metrics))

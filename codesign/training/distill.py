@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
@@ -97,7 +96,6 @@ def distill_student(
     require_trained(dataset.task)
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
     check_same_outputs(teacher, model.output_shape[-1])
-    started = time.monotonic()
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))
@@ -110,12 +108,11 @@ def distill_student(
         hints.fit(first, progress=progress, what="student's hints")
     lesson = make_lesson(network, teacher, dataset, chosen)
     history = lesson.fit(chosen, callbacks=[snapshots], progress=progress, what="student")
-    parents = {"dataset": dataset.digest, "teacher": teacher.record.digest}
     described = describe(network, dataset.x_validation)
     learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
     if trials:
         learnt["search"] = [asdict(trial) for trial in trials]
-    record = student_record("student", described, network, dataset, settings, seed, parents, started, learnt)
+    record = student_record(described, network, dataset, learnt)
     return Student(described, history, record, snapshots.networks)
 
 
@@ -159,18 +156,13 @@ def network_bops(network: Network, precision: PrecisionMap | None = None) -> flo
 
 
 def student_record(
-    stage: str,
     network: Network,
     model: keras.Model,
     dataset: Dataset,
-    settings: TrainingSettings,
-    seed: int | None,
-    parents: dict[str, str],
-    started: float,
     extra: Mapping[str, object] | None = None,
     precision: PrecisionMap | None = None,
 ) -> Record:
-    """The record of any stage that makes a student: its quality on data not trained on, its size."""
+    """The evidence of any function that makes a student: its quality on data not trained on, its size."""
     metrics = {
         "validation_accuracy": accuracy(dataset.y_validation, predict_logits(model, dataset.x_validation)),
         "test_accuracy": accuracy(dataset.y_test, predict_logits(model, dataset.x_test)),
@@ -179,12 +171,4 @@ def student_record(
         "bops": network_bops(network, precision),
         **(extra or {}),
     }
-    return Record(
-        stage,
-        settings.model_dump(mode="json"),
-        seed,
-        parents,
-        network.digest,
-        metrics,
-        time.monotonic() - started,
-    )
+    return Record.of(network.digest, metrics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -133,7 +132,6 @@ def train_ensemble(
     """
     models = [model] * settings.members if isinstance(model, keras.Model) else list(model)
     check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
-    started = time.monotonic()
     train = dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train))
     validation = dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation))
     jobs = [
@@ -152,8 +150,7 @@ def train_ensemble(
     members = [result.model for result in results]
     logits = [all_logits(member, dataset) for member in members]
     histories = tuple(result.history for result in results)
-    parents = {"dataset": dataset.digest}
-    return _ensemble(members, logits, histories, dataset, settings, seed, started, parents, cache)
+    return _ensemble(members, logits, histories, dataset, settings, cache)
 
 
 def load_ensemble(
@@ -186,18 +183,14 @@ def load_ensemble(
     paths = [Path(path) for path in paths]
     if len(paths) < 2:
         raise SettingsError(f"teacher.files: an ensemble needs at least two members, not {len(paths)}")
-    started = time.monotonic()
     settings = settings or TeacherSettings(kind="ensemble", files=tuple(map(str, paths)))
     members = [load_model(path, dataset) for path in paths]
     check_members(members, [f"the member {path}" for path in paths], dataset)
     logits = []
-    parents = {"dataset": dataset.digest}
-    for number, (member, path) in enumerate(zip(members, paths, strict=True)):
-        digest = file_digest(path)
-        key = {"file": digest, "dataset": dataset.digest, "layer": "logits"}
+    for member, path in zip(members, paths, strict=True):
+        key = {"file": file_digest(path), "dataset": dataset.digest, "layer": "logits"}
         logits.append(cached_arrays(cache, key, lambda member=member: all_logits(member, dataset)))  # type: ignore[misc]
-        parents[f"member {number + 1}"] = digest
-    return _ensemble(members, logits, (), dataset, settings, None, started, parents, cache)
+    return _ensemble(members, logits, (), dataset, settings, cache)
 
 
 def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
@@ -217,9 +210,6 @@ def _ensemble(
     histories: tuple[History, ...],
     dataset: Dataset,
     settings: TeacherSettings,
-    seed: int | None,
-    started: float,
-    parents: dict[str, str],
     cache: OutputCache | None,
 ) -> EnsembleTeacher:
     member_logits = {part: np.stack([one[part] for one in logits]) for part in PARTS}
@@ -237,15 +227,7 @@ def _ensemble(
         for index, array in enumerate(member.get_weights())
     }
     digest = arrays_digest({**weights, "logits": train})
-    record = Record(
-        "teacher",
-        settings.model_dump(mode="json"),
-        seed,
-        parents,
-        digest,
-        metrics,
-        time.monotonic() - started,
-    )
+    record = Record.of(digest, metrics)
     return EnsembleTeacher(
         None,
         train,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import arrays_digest, file_digest
+from codesign.core.files import arrays_digest
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.core.task import require_trained
@@ -15,11 +14,10 @@ from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.logits import are_probabilities
-from codesign.settings import TeacherSettings
 from codesign.training.teacher import Teacher
 
 
-def load_logits(path: str | Path, dataset: Dataset, settings: TeacherSettings | None = None) -> Teacher:
+def load_logits(path: str | Path, dataset: Dataset) -> Teacher:
     """Take an array of logits as the teacher.
 
     Parameters
@@ -29,8 +27,6 @@ def load_logits(path: str | Path, dataset: Dataset, settings: TeacherSettings | 
         a `.npz` with the arrays `train`, `validation` and `test`, in the order of the dataset's parts.
     dataset
         Whose split says which row belongs where.
-    settings
-        For the record.
 
     Returns
     -------
@@ -44,25 +40,15 @@ def load_logits(path: str | Path, dataset: Dataset, settings: TeacherSettings | 
         values are probabilities.
     """
     path = Path(path)
-    started = time.monotonic()
     require_trained(dataset.task)
     logits = _parts(path, dataset)
     for part in PARTS:
         _check(logits[part], f"the teacher {path}, {part} part", part, dataset)
-    settings = settings or TeacherSettings(kind="logits", file=str(path))
     metrics = {
         "validation_accuracy": accuracy(dataset.y_validation, logits["validation"]),
         "test_accuracy": accuracy(dataset.y_test, logits["test"]),
     }
-    record = Record(
-        "teacher",
-        settings.model_dump(mode="json"),
-        None,
-        {"dataset": dataset.digest, "file": file_digest(path)},
-        arrays_digest(logits),
-        metrics,
-        time.monotonic() - started,
-    )
+    record = Record.of(arrays_digest(logits), metrics)
     return Teacher(None, logits["train"], logits["validation"], logits["test"], None, record)
 
 

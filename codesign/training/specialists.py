@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -124,7 +123,6 @@ def train_specialists(
         If a loss is not finite.
     """
     given = given_clusters(model, settings, dataset.class_names)
-    started = time.monotonic()
     if generalist is None:
         last_dense(ending_in_logits(model))
         generalist = train_teacher(model, dataset, settings, seed=seed, progress=progress)
@@ -141,7 +139,7 @@ def train_specialists(
         Specialist(cluster, result.model, shift, result.history)
         for cluster, result, shift in zip(clusters, results, shifts, strict=True)
     )
-    return _teacher(generalist, specialists, dataset, settings, seed, started, cache)
+    return _teacher(generalist, specialists, dataset, cache)
 
 
 def found_clusters(generalist: Teacher, settings: TeacherSettings, seed: int) -> Clusters:
@@ -272,9 +270,6 @@ def _teacher(
     generalist: Teacher,
     specialists: tuple[Specialist, ...],
     dataset: Dataset,
-    settings: TeacherSettings,
-    seed: int,
-    started: float,
     cache: OutputCache | None,
 ) -> SpecialistTeacher:
     train, validation, test = (
@@ -295,15 +290,7 @@ def _teacher(
         ],
         "dustbin_shifts": [one.dustbin_shift for one in specialists],
     }
-    record = Record(
-        "teacher",
-        settings.model_dump(mode="json"),
-        seed,
-        {"dataset": dataset.digest, "generalist": generalist.record.digest},
-        arrays_digest({"train": train, "validation": validation, "test": test}),
-        metrics,
-        time.monotonic() - started,
-    )
+    record = Record.of(arrays_digest({"train": train, "validation": validation, "test": test}), metrics)
     history = generalist.history
     return SpecialistTeacher(
         None, train, validation, test, history, record, cache, generalist.model, specialists

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +90,6 @@ def train_teacher(
     """
     require_trained(dataset.task)
     check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.n_classes)
-    started = time.monotonic()
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))
     history = fit(
@@ -102,13 +101,12 @@ def train_teacher(
         progress=progress,
         what="teacher",
     )
-    return teacher_of(network, dataset, settings, seed, history, started, {"dataset": dataset.digest})
+    return teacher_of(network, dataset, history)
 
 
 def load_teacher(
     path: str | Path,
     dataset: Dataset,
-    settings: TeacherSettings | None = None,
     *,
     cache: OutputCache | None = None,
 ) -> Teacher:
@@ -120,8 +118,6 @@ def load_teacher(
         The file.
     dataset
         Its inputs and classes.
-    settings
-        For the record.
     cache
         Where its logits are kept, by the digests of the file and the data.
 
@@ -130,11 +126,8 @@ def load_teacher(
     DataError
         If the file is missing or unreadable, or its classes or inputs are not those of the data.
     """
-    started = time.monotonic()
     model = load_model(path, dataset)
-    parents = {"dataset": dataset.digest, "file": file_digest(path)}
-    settings = settings or TeacherSettings(file=str(path))
-    return teacher_of(model, dataset, settings, None, None, started, parents, cache)
+    return teacher_of(model, dataset, made_of={"file": file_digest(path)}, cache=cache)
 
 
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
@@ -167,16 +160,24 @@ def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
 def teacher_of(
     network: keras.Model,
     dataset: Dataset,
-    settings: TeacherSettings,
-    seed: int | None,
-    history: History | None,
-    started: float,
-    parents: dict[str, str],
+    history: History | None = None,
+    *,
+    made_of: Mapping[str, str] | None = None,
     cache: OutputCache | None = None,
 ) -> Teacher:
-    """A trained network as a teacher; its logits come from the cache if they are there."""
+    """A trained network as a teacher; its logits come from the cache if they are there.
+
+    Parameters
+    ----------
+    network, dataset, history
+        The network, what it was trained on, and how.
+    made_of
+        Digests of what it came from beside its weights, for the cache.
+    cache
+        Where its logits are kept.
+    """
     weights = weights_in(network)
-    key = {"network": arrays_digest(weights), "dataset": dataset.digest, "layer": "logits", **parents}
+    key = {"network": arrays_digest(weights), "dataset": dataset.digest, "layer": "logits", **(made_of or {})}
     arrays = cached_arrays(cache, key, lambda: all_logits(network, dataset))
     train, validation, test = (arrays[part] for part in PARTS)
     metrics = {
@@ -185,13 +186,4 @@ def teacher_of(
         "parameters": network.count_params(),
     }
     digest = arrays_digest({**weights, "logits": train})
-    record = Record(
-        "teacher",
-        settings.model_dump(mode="json"),
-        seed,
-        parents,
-        digest,
-        metrics,
-        time.monotonic() - started,
-    )
-    return Teacher(network, train, validation, test, history, record, cache)
+    return Teacher(network, train, validation, test, history, Record.of(digest, metrics), cache)

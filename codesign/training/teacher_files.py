@@ -62,11 +62,11 @@ def make_teacher(
         Told after every epoch.
     """
     if settings.kind == "logits":
-        return load_logits(folder / str(settings.file), dataset, settings)
+        return load_logits(folder / str(settings.file), dataset)
     if settings.files:
         return load_ensemble([folder / name for name in settings.files], dataset, settings, cache=cache)
     if settings.file is not None:
-        return load_teacher(folder / settings.file, dataset, settings, cache=cache)
+        return load_teacher(folder / settings.file, dataset, cache=cache)
     model = build()
     if settings.kind == "ensemble":
         return train_ensemble(model, dataset, settings, seed=seed, cache=cache, progress=progress)

@@ -71,15 +71,11 @@ class SeedStudy:
 
         members = self.ensemble.record.metrics["member_validation_accuracy"]
         index = members.index(max(members))
-        parents = {"ensemble": self.ensemble.record.digest}
         return teacher_of(
             self.ensemble.members[index],
             self.dataset,
-            self.settings.teacher,
-            self.seed,
             self.ensemble.member_histories[index],
-            time.monotonic(),
-            parents,
+            made_of={"ensemble": self.ensemble.record.digest},
         )
 
     @cached_property
@@ -274,7 +270,7 @@ class SeedStudy:
         kept, work = self.design_folder(cell), self.folder / "rtl"
         network = Network.load(kept / "network.npz")
         precision = PrecisionMap.load(kept / "precision_map.json")
-        record = Record("quantization", {}, self.seed, {}, network.digest, {}, 0.0)
+        record = Record.of(network.digest, {})
         student = QuantizedStudent(network, precision, None, record)
         shutil.rmtree(work, ignore_errors=True)
         try:

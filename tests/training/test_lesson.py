@@ -10,7 +10,7 @@ from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
-from codesign.settings import DistillationSettings, TeacherSettings, TermSettings, TrainingSettings
+from codesign.settings import DistillationSettings, TermSettings, TrainingSettings
 from codesign.training.cache import OutputCache
 from codesign.training.distill import distill_student
 from codesign.training.features import features_of, least_squares
@@ -22,7 +22,7 @@ from codesign.training.teacher import Teacher, teacher_of
 
 def teacher_for(model, data, cache=None):
     """An untrained network as the teacher: what it knows does not matter here."""
-    return teacher_of(model, data, TeacherSettings(), None, None, 0.0, {"dataset": data.digest}, cache)
+    return teacher_of(model, data, cache=cache)
 
 
 @pytest.fixture(scope="module")

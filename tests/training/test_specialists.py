@@ -179,7 +179,7 @@ class TestSpecialistTeacher:
         assert teacher.tempered(5.0) is teacher
 
     def test_a_given_generalist_is_not_trained_again(self, data, teacher):
-        given = teacher_of(teacher.generalist, data, TeacherSettings(), 1, None, 0.0, {})
+        given = teacher_of(teacher.generalist, data)
         settings = TeacherSettings(
             kind="specialists", epochs=4, learning_rate=0.01, clusters=((0, 1), (1, 2)), workers=1
         )

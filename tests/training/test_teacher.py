@@ -12,7 +12,6 @@ from keras import layers
 from learning_tasks import clouds
 from small_chain import SmallChain, teacher_model
 
-from codesign.core.files import file_digest
 from codesign.core.quality import accuracy
 from codesign.errors import DataError
 from codesign.networks.logits import predict_logits
@@ -40,7 +39,6 @@ def test_the_record_says_what_was_measured(small_chain: SmallChain) -> None:
     teacher, data = small_chain.teacher, small_chain.dataset
     assert teacher.model is not None
     record = teacher.record
-    assert (record.stage, record.seed, dict(record.parents)) == ("teacher", 0, {"dataset": data.digest})
     assert record.metrics["test_accuracy"] == accuracy(data.y_test, teacher.test_logits)
     assert record.metrics["validation_accuracy"] == accuracy(data.y_validation, teacher.validation_logits)
     assert record.metrics["parameters"] == teacher.model.count_params() == (5 * 16 + 16) + (16 * 3 + 3)
@@ -74,8 +72,6 @@ def test_a_trained_file_teaches_as_well(small_chain: SmallChain, tmp_path: Path)
         keras.ops.softmax(teacher.test_logits), model.predict(data.x_test, verbose=0), atol=1e-6
     )
     assert teacher.history is None
-    assert teacher.record.seed is None
-    assert dict(teacher.record.parents) == {"dataset": data.digest, "file": file_digest(path)}
     assert teacher.record.digest == load_teacher(path, data).record.digest
 
 

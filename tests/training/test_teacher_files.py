@@ -32,7 +32,7 @@ def again(teacher, folder, settings):
 
 def test_a_single_network(data, tmp_path):
     settings = TeacherSettings()
-    teacher = teacher_of(dense(data, 4), data, settings, 3, None, 0.0, {"dataset": data.digest})
+    teacher = teacher_of(dense(data, 4), data)
     found = again(teacher, tmp_path, settings)
     np.testing.assert_array_equal(all_logits(found.model, data)["test"], teacher.test_logits)
 
