@@ -25,7 +25,7 @@ from typing import Any
 
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.build_files import find_files, find_top
-from codesign.reports.build_reading import READERS, AnyReport, Reading
+from codesign.reports.build_reading import PARSERS, AnyReport, Reading
 from codesign.reports.cosim import CosimReport, TransactionReport
 from codesign.reports.csim import CsimReport
 from codesign.reports.csynth import CsynthReport
@@ -111,12 +111,13 @@ def read_report(path: str | Path) -> Report:
         The file is empty, damaged, cut, or of a kind that is not read.
     """
     path = Path(path)
-    kind = identify(read_text(path))
+    text = read_text(path)
+    kind = identify(text)
     if kind is None:
         raise ReportFormatError(
-            path, "kind", f"this is none of the reports that are read: {', '.join(READERS)}"
+            path, "kind", f"this is none of the reports that are read: {', '.join(PARSERS)}"
         )
-    return READERS[kind](path)
+    return PARSERS[kind](path, text)
 
 
 def read_build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,16 @@ class Evidence:
     def __init__(self, files: BuildFiles) -> None:
         self.home = files.home
         self.marker = read_marker(files.home)
+        listed = self.marker.reports() if self.marker else ()
+        self._listed = {(self.home / str(report["path"])).resolve() for _, report in listed}
+        self._digests: dict[Path, str] = {}
         self._copied: list[float] = []
         self._newest_source = _newest(_sources(files, is_marked=self.marker is not None))
+
+    def saw(self, path: Path, data: bytes) -> None:
+        """Take the digest of a file's bytes while they are at hand, if the marker has one to hold it against."""
+        if path.resolve() in self._listed:
+            self._digests[path.resolve()] = sha256(data).hexdigest()
 
     def judge(self, path: Path, kind: str, printed: datetime | None) -> Finding | None:
         """Tell what is wrong with a file's age or run; ``None`` if nothing is.
@@ -65,7 +74,7 @@ class Evidence:
     def _against_run(self, marker: Marker, path: Path, kind: str) -> Finding | None:
         for step, report in marker.reports():
             if (self.home / str(report["path"])).resolve() == path.resolve():
-                return _against_step(path, step, report)
+                return _against_step(path, step, report, self._digests[path.resolve()])
         own = [step for step in marker.steps if step.get("name") in _STEP_OF_KIND.get(kind, ())]
         if own and all(step.get("status", "finished") != "finished" for step in own):
             return _finding(
@@ -117,12 +126,14 @@ def _finding(reason: Reason, path: Path, rest: str) -> Finding:
     return Finding(reason=reason, path=path, message=f"{path}{rest}")
 
 
-def _against_step(path: Path, step: Mapping[str, Any], report: Mapping[str, Any]) -> Finding | None:
+def _against_step(
+    path: Path, step: Mapping[str, Any], report: Mapping[str, Any], digest: str
+) -> Finding | None:
     """Hold a report against the step that lists it."""
     name, status = step.get("name"), step.get("status", "finished")
     if status != "finished":
         return _finding("unfinished", path, f": its step {name} is {status}; run it again")
-    if report.get("sha256") not in (None, file_digest(path)):
+    if report.get("sha256") not in (None, digest):
         return _finding("stale", path, f" was changed after the step {name} wrote it; run it again")
     return None
 

@@ -13,15 +13,15 @@ from typing import TypeVar
 from codesign.errors import ReportError
 from codesign.reports.build_evidence import Evidence
 from codesign.reports.build_files import BuildFiles
-from codesign.reports.cosim import CosimReport, read_cosim, read_transactions
-from codesign.reports.csim import CsimReport, read_csim_log
-from codesign.reports.csynth import CsynthReport, read_csynth
-from codesign.reports.export import ExportReport, read_export
-from codesign.reports.power import PowerReport, read_power
+from codesign.reports.cosim import CosimReport, parse_cosim, parse_transactions
+from codesign.reports.csim import CsimReport, parse_csim_log
+from codesign.reports.csynth import CsynthReport, parse_csynth
+from codesign.reports.export import ExportReport, parse_export
+from codesign.reports.power import PowerReport, parse_power
 from codesign.reports.records import STAGES, Finding, Reason, Report, ReportKind, same_part
-from codesign.reports.text import identify, read_text
-from codesign.reports.timing import TimingReport, read_timing
-from codesign.reports.utilization import UtilizationReport, read_utilization
+from codesign.reports.text import decode, identify, read_data, require_kind
+from codesign.reports.timing import TimingReport, parse_timing
+from codesign.reports.utilization import UtilizationReport, parse_utilization
 
 _TOGETHER = timedelta(seconds=2)
 """A run prints its forms this close; no synthesis is as short."""
@@ -126,11 +126,11 @@ def _disagreement(report: CsynthReport, newest: CsynthReport) -> str:
 
 AnyReport = TypeVar("AnyReport", bound=Report)
 
-READERS: Mapping[ReportKind, Callable[[Path], Report]] = MappingProxyType({
-    "csim": read_csim_log, "csynth": read_csynth, "cosim": read_cosim, "transactions": read_transactions,
-    "export": read_export, "utilization": read_utilization, "timing": read_timing, "power": read_power,
+PARSERS: Mapping[ReportKind, Callable[[Path, str], Report]] = MappingProxyType({
+    "csim": parse_csim_log, "csynth": parse_csynth, "cosim": parse_cosim, "transactions": parse_transactions,
+    "export": parse_export, "utilization": parse_utilization, "timing": parse_timing, "power": parse_power,
 })  # fmt: skip
-"""The reader of each kind."""
+"""What makes the record of each kind of its text: a file is read once."""
 
 _NAMES: Mapping[ReportKind, tuple[str, ...]] = {
     "csim": ("{top}_csim.log", "_csim.log"),
@@ -199,17 +199,10 @@ class Reading:
 
     def vivado(self) -> list[Report]:
         """Every whole and fresh report of Vivado."""
-        candidates = [(path, kind) for kind in _VIVADO for path in self.files.by_kind.get(kind, [])]
-        for path in self.files.unnamed:
-            kind = _kind_of(path)
-            if kind in _VIVADO:
-                candidates.append((path, kind))
+        named = [(path, kind) for kind in _VIVADO for path in self.files.by_kind.get(kind, [])]
         reports = []
-        for path, kind in candidates:
-            found = _kind_of(path)
-            if found is None and _is_other_vivado(path):
-                continue
-            report = self._parse(path, found if found in _VIVADO else kind)
+        for path, kind in [*named, *((path, None) for path in self.files.unnamed)]:
+            report = self._parse(path, kind, _VIVADO)
             if report is not None and self._fresh(report):
                 reports.append(report)
         return reports
@@ -304,12 +297,38 @@ class Reading:
         for report in (csim, cosim, last):
             self.findings += () if report is None else report.doubts()
 
-    def _parse(self, path: Path, kind: ReportKind) -> Report | None:
-        self.has_files = True
+    def _parse(
+        self, path: Path, named: ReportKind | None, others: Sequence[ReportKind] = ()
+    ) -> Report | None:
+        """The record of a file, read once; a refusal leaves a finding.
+
+        Parameters
+        ----------
+        path
+            The file.
+        named
+            The kind that its name tells; a file whose name tells none is passed by unless it is one of `others`.
+        others
+            What it may be instead, whatever its name tells.
+        """
+        kind = named
         try:
-            return READERS[kind](path)
+            data = read_data(path)
+            text = decode(path, data)
+            found = identify(text)
+            if found is None and others and _OTHER_COMMAND.search(text):
+                return None  # which only sounds like a known one
+            kind = found if found in others else named
+            if kind is None:
+                return None
+            require_kind(path, found, kind)
+            self.has_files = True
+            self.evidence.saw(path, data)
+            return PARSERS[kind](path, text)
         except ReportError as error:
-            self.findings.append(Finding(reason="damaged", path=path, message=str(error)))
+            if kind is not None:
+                self.has_files = True
+                self.findings.append(Finding(reason="damaged", path=path, message=str(error)))
             return None
 
     def _fresh(self, report: Report) -> bool:
@@ -321,18 +340,6 @@ class Reading:
 
     def _refuse(self, reason: Reason, path: Path, message: str) -> None:
         self.findings.append(Finding(reason=reason, path=path, message=f"{path} {message}"))
-
-
-def _kind_of(path: Path) -> ReportKind | None:
-    try:
-        return identify(read_text(path))
-    except ReportError:
-        return None
-
-
-def _is_other_vivado(path: Path) -> bool:
-    """Whether a report that only sounds like a known one is of another command of Vivado."""
-    return bool(_OTHER_COMMAND.search(path.read_text(encoding="latin-1")))
 
 
 def _rank(report: Report) -> tuple[bool, int, str | None]:

@@ -107,9 +107,13 @@ def read_cosim(path: str | Path) -> CosimReport:
     ReportFormatError
         The file is empty, damaged, cut, or no co-simulation report; the message names the field.
     """
-    path = Path(path)
+    return parse_cosim(Path(path), read_kind(path, "cosim"))
+
+
+def parse_cosim(path: Path, text: str) -> CosimReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    lines = read_kind(path, "cosim").split("\n")
+    lines = text.split("\n")
     entries = {m[1]: m[2] for line in lines if (m := _ENTRY.fullmatch(line))}
     tables = drawn_tables(lines, fields)
     rows = {row["RTL"]: row for table in tables for row in table.records() if "RTL" in row}
@@ -210,9 +214,12 @@ def read_transactions(path: str | Path) -> TransactionReport:
     ReportFormatError
         The file is empty, damaged, cut, or no list of transactions; the message names the field.
     """
-    path = Path(path)
+    return parse_transactions(Path(path), read_kind(path, "transactions"))
+
+
+def parse_transactions(path: Path, text: str) -> TransactionReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    text = read_kind(path, "transactions")
     if not text.endswith("\n"):
         raise fields.error("end of file", "the last line breaks off; the file is half written or was cut")
     latencies: list[int] = []

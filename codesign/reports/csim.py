@@ -73,9 +73,13 @@ def read_csim_log(path: str | Path) -> CsimReport:
     ReportFormatError
         The file is empty or no C simulation log, or the simulation was not finished; the message names the field.
     """
-    path = Path(path)
+    return parse_csim_log(Path(path), read_kind(path, "csim"))
+
+
+def parse_csim_log(path: Path, text: str) -> CsimReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    lines = read_kind(path, "csim").split("\n")
+    lines = text.split("\n")
     if lines[0].startswith(_OWN_START):
         return _read_own(path, lines, fields)
     starts = [at for at, line in enumerate(lines) if _START.fullmatch(line.rstrip())]

@@ -186,8 +186,11 @@ def read_csynth(path: str | Path) -> CsynthReport:
     ReportFormatError
         The file is empty, damaged, cut, or no C synthesis report; the message names the field.
     """
-    path = Path(path)
-    text = read_kind(path, "csynth")
+    return parse_csynth(Path(path), read_kind(path, "csynth"))
+
+
+def parse_csynth(path: Path, text: str) -> CsynthReport:
+    """The same of a file whose text is read and known to be one."""
     start = text.lstrip()
     if start.startswith("<"):
         return parse_csynth_xml(path, text)

@@ -93,9 +93,12 @@ def read_export(path: str | Path) -> ExportReport:
     ReportFormatError
         The file is empty, damaged, cut, or no export report; the message names the field.
     """
-    path = Path(path)
+    return parse_export(Path(path), read_kind(path, "export"))
+
+
+def parse_export(path: Path, text: str) -> ExportReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    text = read_kind(path, "export")
     lines = [line.strip() for line in text.split("\n")]
     entries = {m[1]: m[2] for line in lines if (m := _ENTRY.fullmatch(line))}
     tool = _TOOL.fullmatch(fields.text("version", entries.get("Implementation tool")))

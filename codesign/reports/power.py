@@ -109,9 +109,13 @@ def read_power(path: str | Path) -> PowerReport:
     ReportFormatError
         The file is empty, damaged, cut, or no power report; the message names the field.
     """
-    path = Path(path)
+    return parse_power(Path(path), read_kind(path, "power"))
+
+
+def parse_power(path: Path, text: str) -> PowerReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    lines = read_kind(path, "power").split("\n")
+    lines = text.split("\n")
     head = header(lines, fields)
     sections = numbered_sections(lines, fields, headless=("Summary", "Environment"))
     tables = [table for section in sections if section.title == "Summary" for table in section.tables]

@@ -59,10 +59,19 @@ def read_text(path: str | Path) -> str:
         The file is empty or holds zero bytes, as files do after a crash or a full disk.
     """
     path = Path(path)
+    return decode(path, read_data(path))
+
+
+def read_data(path: Path) -> bytes:
+    """The bytes of a file; a `ReportMissingError` if there is none or it cannot be read."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ReportMissingError(f"{path}: {error.strerror or error}; run the step that writes it") from None
+
+
+def decode(path: Path, data: bytes) -> str:
+    """The text of a report's bytes; raises and cleans as `read_text`."""
     if not data.strip():
         raise ReportFormatError(
             path, "contents", f"the file is empty ({len(data)} bytes); the run that wrote it died"
@@ -86,9 +95,14 @@ def read_kind(path: str | Path, kind: ReportKind) -> str:
         As `read_text`, and for a report of another kind or of none.
     """
     text = read_text(path)
-    found = identify(text)
+    require_kind(path, identify(text), kind)
+    return text
+
+
+def require_kind(path: str | Path, found: ReportKind | None, kind: ReportKind) -> None:
+    """Refuse a report of another kind or of none with a `ReportFormatError`."""
     if found == kind:
-        return text
+        return
     if found is not None:
         raise ReportFormatError(path, "kind", f"this is {_WHAT[found]}, not {_WHAT[kind]}")
     raise ReportFormatError(path, "kind", f"this is not {_WHAT[kind]}, or its beginning is lost")

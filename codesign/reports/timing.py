@@ -126,9 +126,12 @@ def read_timing(path: str | Path) -> TimingReport:
     ReportFormatError
         The file is empty, damaged, cut, or no timing summary; the message names the field.
     """
-    path = Path(path)
+    return parse_timing(Path(path), read_kind(path, "timing"))
+
+
+def parse_timing(path: Path, text: str) -> TimingReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
-    text = read_kind(path, "timing")
     lines = text.split("\n")
     head = header(lines, fields)
     titles = _titles(lines)

@@ -179,8 +179,11 @@ def read_utilization(path: str | Path) -> UtilizationReport:
     ReportFormatError
         The file is empty, damaged, cut, or no utilisation report; the message names the field.
     """
-    path = Path(path)
-    text = read_kind(path, "utilization")
+    return parse_utilization(Path(path), read_kind(path, "utilization"))
+
+
+def parse_utilization(path: Path, text: str) -> UtilizationReport:
+    """The same of a file whose text is read and known to be one."""
     fields = FieldReader(path)
     lines = text.split("\n")
     head = header(lines, fields)
