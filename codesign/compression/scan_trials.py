@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -15,7 +14,7 @@ import numpy as np
 from codesign.compression.formats import nominal_precision
 from codesign.core.files import write_text
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.precision_map import TENSORS, PrecisionMap
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.quality import QUALITIES, Quality
 from codesign.core.target import Target
 from codesign.core.task import Task
@@ -23,7 +22,7 @@ from codesign.cost import bops_of, estimate_luts
 from codesign.emulation import Emulator, Session, count_overflows
 from codesign.errors import OutputFolderError, ScanError, SettingsError
 from codesign.hls.convert import HardwareChoices, convert_graph
-from codesign.hls.graph import Graph, read_graph
+from codesign.hls.graph import Graph, read_graph, types_of
 from codesign.networks.build import build_float
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
@@ -161,17 +160,14 @@ def _graph(network: Network) -> Graph:
 
 def _changed(base: Emulator, formats: PrecisionMap) -> Types:
     """The formats of a map (in hardware form) that differ from the base's."""
-    wanted: dict[str, Mapping[str, FixedPoint | None]] = {base.graph.inputs[0]: {"result": formats.input}}
-    wanted |= {
-        name: {tensor: layer.get(tensor) for tensor in TENSORS} for name, layer in formats.layers.items()
-    }
+    wanted = {base.graph.inputs[0]: LayerPrecision(result=formats.input), **formats.layers}
     changed: Types = {}
-    for name, tensors in wanted.items():
-        now = base.graph[name].types
+    for name, layer in wanted.items():
+        node = base.graph[name]
         different = {
             tensor: precision
-            for tensor, precision in tensors.items()
-            if precision is not None and now[tensor] != precision
+            for tensor, precision in types_of(node, layer).items()
+            if node.types[tensor] != precision
         }
         if different:
             changed[name] = different

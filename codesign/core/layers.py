@@ -56,7 +56,7 @@ class LayerKind:
     parameter
         Of a point: whether it multiplies by a slope of a format of its own (the map's `weight`).
     inexact
-        Whether hls4ml infers a type for its result that does not hold it, so that it needs one before a point too.
+        Whether hls4ml infers no type for its result, or one that does not hold it, so that it must be given one.
     """
 
     kind: str
@@ -209,9 +209,9 @@ LAYERS: tuple[LayerKind, ...] = (
               options=("padding",)),
     LayerKind("zero_padding2d", "move", _padded(1), "passes", ("ZeroPadding2D",), (), ("ZeroPadding2D",),
               options=("padding",)),
-    LayerKind("cropping1d", "move", _padded(-1), "passes", ("Cropping1D",), (), ("Cropping1D",),
+    LayerKind("cropping1d", "move", _padded(-1), "passes", ("Cropping1D",), (), ("Cropping1D",), inexact=True,
               options=("cropping",)),
-    LayerKind("cropping2d", "move", _padded(-1), "passes", ("Cropping2D",), (), ("Cropping2D",),
+    LayerKind("cropping2d", "move", _padded(-1), "passes", ("Cropping2D",), (), ("Cropping2D",), inexact=True,
               options=("cropping",)),
     LayerKind("upsampling1d", "move", _upsampled, "passes", ("UpSampling1D",), (), ("Resize",),
               options=("size",)),

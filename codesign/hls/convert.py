@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 TOP = "codesign_top"
 """The name of the top-level C++ function and of the RTL module."""
 
+_NO_TYPE = "fixed<2,1>"
+"""The default type: absurd, so that one that slips through is seen."""
+
 DISTRIBUTED: Strategy = "distributed_arithmetic"
 _NAMES = {ours: theirs for theirs, ours in STRATEGY_OF.items()}
 MOST_UNROLLED = 4096
@@ -94,7 +97,7 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
         "Model": {
-            "Precision": {"default": "fixed<2,1>"},
+            "Precision": {"default": _NO_TYPE},
             "ReuseFactor": choices.reuse_factor,
             "Strategy": _NAMES[_strategy_of(None, choices.strategy)],
         },
@@ -180,6 +183,7 @@ def convert_graph(
     _refuse_what_changes(model)
     graph = _converted(model, config, target, folder)
     _check_names(graph, precision)
+    _check_types(graph, precision)
     _check_reuse(graph, config, target)
     for note in unrolling_notes(graph, target):
         _log.warning("%s", note)
@@ -282,6 +286,19 @@ def _check_names(graph: ModelGraph, precision: PrecisionMap) -> None:
         if name not in built and renamed and formats.result is not None:
             raise ConversionError(
                 f"hls4ml builds the layer {name!r} under the name {renamed[0]!r}, without its formats; give it another name"
+            )
+
+
+def _check_types(graph: ModelGraph, precision: PrecisionMap) -> None:
+    """Refuse a graph with a result whose type nobody chose and hls4ml did not infer; sums have their accumulator's."""
+    for layer in graph.get_layers():
+        if layer.class_name == "Input":
+            continue
+        result = str(layer.get_output_variable().type.precision)
+        chosen = precision.layers.get(layer.name, LayerPrecision()).result
+        if result.startswith(_NO_TYPE[:-1] + ",TRN,WRAP") and chosen is None and shape_of(layer) is None:
+            raise ConversionError(
+                f"hls4ml infers no type for the result of {layer.name!r} ({layer.class_name}); give it a format"
             )
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision
 from codesign.core.target import IoType
 from codesign.errors import StaleProjectError
 
@@ -120,6 +121,19 @@ class Node:
             "attributes": dict(self.attributes),
             "types": {name: str(precision) for name, precision in self.types.items()},
         }
+
+
+def types_of(node: Node, formats: LayerPrecision) -> dict[str, FixedPoint]:
+    """The formats of a precision map under the names that a node has for them.
+
+    What multiplies is the `weight` of a layer, the `scale` of a normalisation or the `param` of an activation; the entries of
+    an activation's table are its results.
+    """
+    weight = next((name for name in ("weight", "scale", "param") if name in node.types), "weight")
+    named = {weight: formats.weight, "bias": formats.bias, "accum": formats.accum, "result": formats.result}
+    if "table" in node.types:
+        named["table"] = formats.result
+    return {name: precision for name, precision in named.items() if precision is not None}
 
 
 @dataclass(frozen=True, eq=False)

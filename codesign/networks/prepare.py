@@ -165,8 +165,24 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
             continue
         layer = replace(layer, inputs=tuple(dropped.get(name, name) for name in layer.inputs))
         layers.append(_on_grid(layer, formats.get(layer.name)))
+    hardware = replace(network, layers=tuple(layers))
+    moved = value_formats(hardware, replace(precision, layers=formats))
+    for name in _without_inference(hardware):
+        formats[name] = LayerPrecision(result=moved[name])
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
-    return replace(network, layers=tuple(layers)), replace(precision, layers=order)
+    return hardware, replace(precision, layers=order)
+
+
+def _without_inference(network: Network) -> set[str]:
+    """Layers that move values and must be told their format: cropping, and all such layers before it.
+
+    hls4ml gives a cropping its input's type when it makes the layer, before it infers any.
+    """
+    found = {layer.name for layer in network.layers if layer.row.role == "move" and layer.row.inexact}
+    for layer in reversed(network.layers):
+        if layer.name in found:
+            found |= {name for name in layer.inputs if network[name].row.role == "move"}
+    return found
 
 
 def _with_explicit_padding(network: Network, precision: PrecisionMap) -> Network:
