@@ -213,13 +213,17 @@ class _Program:
         useful: NDArray[np.bool_],
         constraints: Sequence[optimize.LinearConstraint],
     ) -> Choice:
-        solution = optimize.milp(
-            objective,
-            integrality=np.ones(len(objective)),  # the entries would follow, but HiGHS is faster so
-            bounds=optimize.Bounds(0, useful.astype(float)),
-            constraints=constraints,
-            options={"mip_rel_gap": 0.0},
-        )
+        # with coefficients of very different sizes HiGHS' presolve may call a program infeasible that is not
+        for presolve in (True, False):
+            solution = optimize.milp(
+                objective,
+                integrality=np.ones(len(objective)),  # the entries would follow, but HiGHS is faster so
+                bounds=optimize.Bounds(0, useful.astype(float)),
+                constraints=constraints,
+                options={"mip_rel_gap": 0.0, "presolve": presolve},
+            )
+            if solution.x is not None:
+                break
         if solution.x is None:
             raise CodesignError(f"the integer program was not solved: {solution.message}")
         return tuple(int(np.argmax(solution.x[start:end])) for start, end in itertools.pairwise(self.first))

@@ -310,7 +310,8 @@ def test_networks_without_an_integer_form_are_refused():
     empty = keras.Sequential([keras.Input((4, 1)), layers.Flatten()], name="empty")
     x = np.random.default_rng(0).normal(size=(3, 4, 1)).astype(np.float32)
     with pytest.raises(
-        ConversionError, match=r"^the network 'empty' has no Dense or convolution to quantize$"
+        ConversionError,
+        match=r"^the model 'empty' has no layer that multiplies by weights; nothing is to be built$",
     ):
         quantize_affine(empty, x)
 
