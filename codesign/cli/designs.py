@@ -69,7 +69,7 @@ def run(
     else:
         say(
             f"Everything is in {folder}; run.html there is the page to begin with. Next:\n"
-            f"  codesign report {folder}\n  codesign verify {folder} --rungs all\n  codesign build {folder}"
+            f"  codesign report {folder}\n  codesign verify {folder}\n  codesign build {folder}"
         )
     if result.not_run:
         reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
