@@ -53,9 +53,7 @@ def test_a_run_ends_with_the_next_three_commands(command: Command) -> None:
     code, text, _ = command("run", "tiny")
     assert code == 0
     folder = "hls_projects/tiny/run"
-    assert text.endswith(
-        f"Next: codesign report {folder} codesign verify {folder} codesign build {folder}"
-    )
+    assert text.endswith(f"Next: codesign report {folder} codesign verify {folder} codesign build {folder}")
     assert command("run", "tiny")[1].count("Done now: nothing: all of it stood already") == 1
 
 
