@@ -238,3 +238,35 @@ def supported() -> str:
         name for row in LAYERS for name in (*row.keras, *row.qkeras) if name != "InputLayer"
     )
     return ", ".join(names)
+
+
+_PASSES: Mapping[Role, str] = {
+    "input": "its own format",
+    "product": "weights and biases have formats; the result is as wide as its sums",
+    "point": "rounds to a format of its own",
+    "wide": "more bits than it reads, rounded behind it",
+    "move": "the formats of what it reads",
+    "norm": "folded, or a scale for each channel",
+}
+_LEAVES: Mapping[Units, str] = {
+    "reads": "rows of its kernel go with a removed neuron",
+    "along": "what it has for a removed neuron goes too",
+    "passes": "",
+    "mixes": "neurons before it stay",
+    "reshapes": "neurons before it stay",
+    "none": "",
+}
+
+
+def markdown_table() -> str:
+    """The table of the docs: a row a kind."""
+    lines = [
+        "| kind | Keras | QKeras | hls4ml | number formats | structured pruning |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in LAYERS:
+        names = (", ".join(names) or "-" for names in (row.keras, row.qkeras, row.hls4ml))
+        lines.append(
+            f"| `{row.kind}` | {' | '.join(names)} | {_PASSES[row.role]} | {_LEAVES[row.units] or '-'} |"
+        )
+    return "\n".join(lines) + "\n"
