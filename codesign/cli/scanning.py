@@ -151,22 +151,32 @@ def _read_scaled(path: Path, data: Any) -> tuple[Any, Any]:
     from codesign.data import load_design_data
     from codesign.networks.build import build_float
     from codesign.terminal import say
-    from codesign.training.inputs import raw_inputs_quality, require_scaled_inputs
+    from codesign.training.inputs import input_qualities, is_near_chance, require_scaled_inputs
 
     dataset = load_design_data(data, Path.cwd())
     student = read_student(path, dataset)
     model = build_float(student.network)
     if data.scaling != "auto":
-        require_scaled_inputs(model, f"the student {path}", dataset)
-        return student, dataset
-    found = raw_inputs_quality(model, dataset)
-    if found is not None and found[1] > found[0]:
-        dataset = load_design_data(data.model_copy(update={"scaling": "none"}), Path.cwd())
-        student = read_student(path, dataset)
-    if found is not None:
+        found = require_scaled_inputs(model, f"the student {path}", dataset)
+        chosen = next(iter(found), None)
+    else:
+        found = input_qualities(model, dataset)
+        chosen = max(found, key=found.__getitem__, default=None)
+        if chosen is not None and chosen != next(iter(found)):
+            dataset = load_design_data(data.model_copy(update={"scaling": chosen}), Path.cwd())
+            student = read_student(path, dataset)
+        if chosen is not None:
+            others = ", ".join(
+                f"{quality:.4f} with {name}" for name, quality in found.items() if name != chosen
+            )
+            say(
+                f"The features have the scaling {chosen}: {dataset.task.measure} {found[chosen]:.4f} on the validation part "
+                f"({others}); --scaling decides otherwise"
+            )
+    if chosen is not None and is_near_chance(found[chosen], dataset):
         say(
-            f"The features are scaled with {dataset.scaling.kind!r}: {dataset.task.measure} {max(found):.4f} on the "
-            f"validation part, {min(found):.4f} with the other of raw and scaled features; --scaling decides otherwise"
+            f"The student {path} knows no more of these data than a guess ({dataset.task.measure} {found[chosen]:.4f}): was it "
+            "trained on other data, other classes or another scaling?"
         )
     return student, dataset
 

@@ -9,11 +9,15 @@ import numpy as np
 
 from codesign.core.task import Task
 from codesign.data import Dataset
+from codesign.data.scaling import Scaling
 from codesign.errors import DataError
 from codesign.networks.logits import last_operation, predict_logits
 
 _FAR = 0.05
-"""A quality that is lower by more than this on the scaled than on the raw inputs, and by more than chance, says so."""
+"""A quality that is lower by more than this than with another scaling, and by more than chance, says so."""
+
+_WHOLE = 1e-3
+"""How far unscaled whole numbers may be from whole, by float32's rounding."""
 
 
 def require_outputs(model: keras.Model, what: str, task: Task) -> None:
@@ -35,8 +39,8 @@ def require_outputs(model: keras.Model, what: str, task: Task) -> None:
         )
 
 
-def raw_inputs_quality(model: keras.Model, dataset: Dataset) -> tuple[float, float] | None:
-    """The quality on the scaled and on the raw features of the validation part.
+def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, float]:
+    """The quality on the validation part with the features scaled in each way that users scale them.
 
     Parameters
     ----------
@@ -47,30 +51,67 @@ def raw_inputs_quality(model: keras.Model, dataset: Dataset) -> tuple[float, flo
 
     Returns
     -------
-    tuple or None
-        Both qualities; ``None`` where nothing was scaled, or the targets are the features themselves.
+    dict
+        By ``none``, ``standard``, ``minmax``, or the number that whole-numbered features such as grey values are divided by;
+        the dataset's own scaling first. Empty where the targets are the features themselves.
     """
-    task = dataset.task
-    if dataset.scaling.kind == "none" or not task.needs_targets:
-        return None
-    if model.output_shape[-1] not in task.allowed_outputs:
-        return None
-    x = dataset.x_validation
-    raw = dataset.scaling.inverse(x).astype(np.float32)
-    scaled_quality, raw_quality = (
-        task.quality(dataset.y_validation, predict_logits(model, inputs)) for inputs in (x, raw)
-    )
-    return scaled_quality, raw_quality
+    task, own = dataset.task, dataset.scaling
+    if not task.needs_targets or model.output_shape[-1] not in task.allowed_outputs:
+        return {}
+    train, validation = (own.inverse(x).astype(np.float32) for x in (dataset.x_train, dataset.x_validation))
+    found = {
+        scaling_of(dataset): task.quality(dataset.y_validation, predict_logits(model, dataset.x_validation))
+    }
+    choices: list[str | float] = ["none", "standard", "minmax"]
+    whole = np.round(train)
+    if whole.min() >= 0 and whole.max() > 1 and np.abs(train - whole).max() < _WHOLE:
+        choices.append(float(whole.max()))
+    for choice in choices:
+        if choice not in found:
+            scaled = Scaling.fit(choice, train).apply(validation)
+            found[choice] = task.quality(dataset.y_validation, predict_logits(model, scaled))
+    return found
 
 
-def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> None:
-    """Refuse a network that was trained on raw features where the data are scaled: `DataError` with both qualities."""
-    found = raw_inputs_quality(model, dataset)
-    # four standard errors of a fraction near a half: an untrained network is not taken for one of raw inputs
-    margin = max(_FAR, 2 / math.sqrt(len(dataset.x_validation)))
-    if found is not None and found[1] > found[0] + margin:
+def scaling_of(dataset: Dataset) -> str | float:
+    """How a dataset's features are scaled, as the settings name it."""
+    own = dataset.scaling
+    return float(np.ravel(own.divisor)[0]) if own.kind == "divisor" else own.kind
+
+
+def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> dict[str | float, float]:
+    """Refuse a network that was trained on features of another scaling: `DataError` with both qualities.
+
+    Returns
+    -------
+    dict
+        All qualities, as `input_qualities` gives them.
+    """
+    found = input_qualities(model, dataset)
+    if not found:
+        return found
+    own, best = next(iter(found)), max(found, key=found.__getitem__)
+    # an untrained network is not taken for one of another scaling
+    if found[best] > found[own] + max(_FAR, _by_chance(dataset)):
         raise DataError(
-            f"{what} reaches {dataset.task.measure} {found[0]:.4f} on the features scaled with "
-            f"{dataset.scaling.kind!r} and {found[1]:.4f} on the raw ones, which it was trained on; scale the data as its "
-            "training did, here with the scaling none (data.scaling, --scaling)"
+            f"{what} reaches {dataset.task.measure} {found[own]:.4f} on the features with the scaling {own} and "
+            f"{found[best]:.4f} with {best}: scale the data as its training did, here with the scaling {best} "
+            "(data.scaling, --scaling)"
         )
+    return found
+
+
+def is_near_chance(quality: float, dataset: Dataset) -> bool:
+    """Whether a quality on the validation part is that of a network that knows nothing."""
+    task = dataset.task
+    if task.has_classes:
+        return (
+            quality
+            <= np.bincount(dataset.y_validation).max() / len(dataset.y_validation) + _by_chance(dataset) / 2
+        )
+    return quality <= {"r2": 0.0, "auc": 0.5}.get(task.measure, -math.inf)
+
+
+def _by_chance(dataset: Dataset) -> float:
+    """Four standard errors of a fraction near a half."""
+    return 2 / math.sqrt(len(dataset.x_validation))

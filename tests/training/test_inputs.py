@@ -13,7 +13,7 @@ from codesign.data import Dataset, dataset_from_arrays
 from codesign.errors import DataError
 from codesign.settings import DistillationSettings, ScanSettings, TeacherSettings
 from codesign.training.distill import distill_student
-from codesign.training.inputs import raw_inputs_quality
+from codesign.training.inputs import input_qualities, is_near_chance
 from codesign.training.teacher import load_teacher, train_teacher
 
 RANDOM = np.random.default_rng(0)
@@ -42,11 +42,33 @@ def test_a_teacher_of_raw_inputs_is_refused_where_the_data_are_scaled(tmp_path):
     of_raw_inputs(raw).save(tmp_path / "raw.keras")
     with pytest.raises(
         DataError,
-        match=r"reaches accuracy 0\.\d+ on the features scaled with 'standard' and 1\.0000 on the raw",
+        match=r"reaches accuracy 0\.\d+ on the features with the scaling standard and 1\.0000 with none: scale the data",
     ):
         load_teacher(tmp_path / "raw.keras", scaled)
     assert load_teacher(tmp_path / "raw.keras", raw).record.metrics["test_accuracy"] == 1.0
-    assert raw_inputs_quality(of_raw_inputs(raw), raw) is None
+    without_sigmoid = linear(raw, np.array([[1.0], [0], [0]]), np.array([-5.0]))
+    assert next(iter(input_qualities(without_sigmoid, raw).items())) == ("none", 1.0)
+
+
+def test_a_teacher_of_scaled_inputs_is_refused_where_the_data_are_raw(tmp_path):
+    y = (X[:, 0] > X[:, 0].mean()).astype(int)
+    raw, scaled = (dataset_from_arrays(X, y, scaling=scaling) for scaling in ("none", "standard"))
+    linear(scaled, np.array([[1.0], [0], [0]]), np.array([0.0]), "sigmoid").save(tmp_path / "scaled.keras")
+    with pytest.raises(DataError, match=r"with the scaling none and .* with standard"):
+        load_teacher(tmp_path / "scaled.keras", raw)
+
+
+def test_grey_values_are_tried_divided_by_their_largest():
+    grey = np.random.default_rng(3).integers(0, 256, (300, 3))
+    grey[:3] = 255
+    data = dataset_from_arrays(grey, (grey[:, 0] > 99).astype(int))
+    divided = linear(data, np.array([[255.0], [0], [0]]), np.array([-99.5]))
+    found = input_qualities(divided, data)
+    assert list(found) == ["standard", "none", "minmax", 255.0]
+    assert found[255.0] == 1.0
+    assert found["none"] < 0.7
+    assert not is_near_chance(found[255.0], data)
+    assert is_near_chance(found["none"], data)
 
 
 def trained_regression(tmp_path, name="energy.keras", **options) -> Dataset:
