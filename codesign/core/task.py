@@ -581,7 +581,7 @@ TASKS: Mapping[str, type[Task]] = {
 
 def task_from_json(value: Mapping[str, Any]) -> Task:
     """Build the task that `to_json` described; `DataError` for a kind that does not exist."""
-    kind, fields = value.get("kind"), {name: entry for name, entry in value.items() if name != "kind"}
+    kind, fields = str(value.get("kind")), {name: entry for name, entry in value.items() if name != "kind"}
     if kind not in TASKS:
         raise DataError(f"there is no task {kind!r}; the tasks are {', '.join(TASKS)}")
     if kind == "heads":

@@ -71,7 +71,7 @@ def read_npy(path: Path) -> np.ndarray:
     return _opened(path, _read_single)
 
 
-def _opened(path: Path, read):  # type: ignore[no-untyped-def]
+def _opened(path: Path, read):
     try:
         # opened here, because numpy.load leaves a damaged file open
         with path.open("rb") as file:
@@ -133,7 +133,7 @@ def _check_sizes(archive: zipfile.ZipFile, stored_bytes: int, path: Path) -> Non
                 raise _fault(error, path, member.filename.removesuffix(".npy")) from error
 
 
-def _check_header(file, size: int, path: Path, name: str) -> None:  # type: ignore[no-untyped-def]
+def _check_header(file, size: int, path: Path, name: str) -> None:
     """Refuse an array whose header claims more bytes than follow it."""
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
