@@ -590,7 +590,7 @@ def task_from_json(value: Mapping[str, Any]) -> Task:
                 Head(head["name"], task_from_json(head["task"]), head["weight"]) for head in fields["heads"]
             )
         }
-    return TASKS[kind](**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
+    return TASKS[str(kind)](**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
 
 
 TRAINED = ("classification", "binary")

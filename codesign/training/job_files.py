@@ -51,6 +51,11 @@ def write_job(job: FitJob, folder: Path, arrays: Path, written: dict[int, str]) 
     )
 
 
+def _part(arrays: dict[str, np.ndarray], part: str) -> Any:
+    """Inputs, targets and, where there are any, weights."""
+    return tuple(np.asarray(arrays[f"{name}{part}"]) for name in "xyw" if f"{name}{part}" in arrays)
+
+
 def read_job(folder: Path) -> FitJob:
     """The inverse of `write_job`."""
     kept: dict[str, Any] = read_json(folder / "job.json")
@@ -62,10 +67,8 @@ def read_job(folder: Path) -> FitJob:
     return FitJob(
         keras.models.model_from_json(kept["model"]),
         keras.losses.deserialize(kept["loss"]),
-        *(
-            tuple(np.asarray(arrays[f"{name}{part}"]) for name in "xyw" if f"{name}{part}" in arrays)
-            for part in ("", "_validation")
-        ),
+        _part(arrays, ""),
+        _part(arrays, "_validation"),
         TrainingSettings.model_validate(kept["settings"]),
         kept["seed"],
         kept["what"],
