@@ -184,7 +184,12 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
                 fit_format(ranges.weights[layer.name], bits, signed=True), bias
             )
         elif layer.kind in ACTIVATION_KINDS:
-            result = fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            result = (
+                # between -1 and 1 in every step, of which the last alone may have been seen
+                FixedPoint(widths.results[layer.name], 1 + margin_bits, True, "RND_CONV", "SAT")
+                if layer.kind == "gru"
+                else fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            )
             if layer.kind == "relu" and result.integer_bits < 0:
                 # QKeras' quantized_relu raises a whole 2 to its integer bits
                 result = replace(result, integer_bits=0)
@@ -199,7 +204,8 @@ _SLOPE_BITS = 8
 def _slopes_format(layer: LayerSpec, result: FixedPoint) -> FixedPoint:
     """The format of what an activation multiplies by: as fine as its result, and a slope of 0.1 has three digits."""
     names = {"leaky_relu": "negative_slope", "elu": "alpha"}
-    slopes = layer.weights["alpha"] if layer.weights else np.array(layer.config[names[layer.kind]])
+    arrays = [values.ravel() for values in layer.weights.values()]
+    slopes = np.concatenate(arrays) if arrays else np.array(layer.config[names[layer.kind]])
     return fit_format(_extremes(slopes), max(result.width, _SLOPE_BITS), signed=True)
 
 

@@ -55,6 +55,8 @@ class LayerKind:
         Of a point: whether its output can be negative.
     parameter
         Of a point: whether it multiplies by a slope of a format of its own (the map's `weight`).
+    rereads
+        Of a point: whether it multiplies what it reads, so that what is wide must be rounded before it too.
     inexact
         Whether hls4ml infers no type for its result, or one that does not hold it, so that it must be given one.
     """
@@ -72,7 +74,13 @@ class LayerKind:
     many: bool = False
     signed: bool = True
     parameter: bool = False
+    rereads: bool = False
     inexact: bool = False
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it may read a result that is as wide as an accumulator: all that it does is to round it."""
+        return self.role == "point" and not self.rereads
 
     @property
     def needs_point(self) -> bool:
@@ -134,6 +142,11 @@ def _reshaped(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: S
     return tuple(math.prod(inputs[0]) // known if n == -1 else n for n in target)
 
 
+def _recurrent(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: Sequence[Shape]) -> Shape:
+    units = weights["recurrent_kernel"][0]
+    return (*inputs[0][:-1], units) if config["return_sequences"] else (units,)
+
+
 def _permuted(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: Sequence[Shape]) -> Shape:
     return tuple(inputs[0][axis - 1] for axis in config["dims"])
 
@@ -181,6 +194,9 @@ LAYERS: tuple[LayerKind, ...] = (
     LayerKind("sigmoid", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False),
     LayerKind("softplus", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False),
     LayerKind("softsign", "point", _same, "passes", ("Activation",), (), ("Activation",)),
+    # a state of one format, rounded in each step
+    LayerKind("gru", "point", _recurrent, "reshapes", ("GRU",), (), ("GRU",), ("kernel", "recurrent_kernel", "bias"),
+              ("return_sequences",), parameter=True, rereads=True),
     # computed with more bits than they read
     LayerKind("add", "wide", _same, "mixes", ("Add",), (), ("Merge",), many=True),
     LayerKind("subtract", "wide", _same, "mixes", ("Subtract",), (), ("Merge",), many=True),

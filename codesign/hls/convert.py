@@ -94,6 +94,8 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
         if _looks_up(layer):
             # the entries are the results: nothing is rounded twice
             layers[layer.name]["table_t"] = types["result"]
+        elif type(layer).__name__ == "GRU":
+            layers[layer.name]["table_t"] = types["accum"]  # that of its gates
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
         "Model": {
@@ -141,6 +143,8 @@ def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
         types[weight] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
         types["bias"] = str(formats.bias or formats.weight)
+        if kind == "GRU":
+            types |= {f"recurrent_{name}": types[name] for name in ("weight", "bias")}
     return types
 
 

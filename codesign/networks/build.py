@@ -14,6 +14,7 @@ from codesign.cost.layer_shape import hull
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.hardware_layers import DepthwiseConv1D, FixedAverage, FixedLookup, FixedSlope, Scale
+from codesign.networks.hardware_recurrent import FixedGRU, gru_accumulator
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
 
 
@@ -100,6 +101,8 @@ def _variables(layer: LayerSpec, built: Any) -> Mapping[str, Any]:
             "mean": built.moving_mean,
             "variance": built.moving_variance,
         }
+    if layer.kind == "gru":
+        return {key: getattr(built.cell, key) for key in layer.weights}
     return {key: kernel_variable(built) if key == "kernel" else getattr(built, key) for key in layer.weights}
 
 
@@ -121,6 +124,40 @@ def _weight_options(layer: LayerSpec) -> dict[str, Any]:
     return options if layer.row.per_channel else {**options, "filters": kernel.shape[-1]}
 
 
+def _recurrent_options(layer: LayerSpec) -> dict[str, Any]:
+    return {
+        "units": layer.weights["recurrent_kernel"].shape[0],
+        "use_bias": "bias" in layer.weights,
+        "return_sequences": layer.config["return_sequences"],
+        "name": layer.name,
+    }
+
+
+def accumulator_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> FixedPoint | None:
+    """The accumulator that a layer needs whatever it is built with; ``None`` where hls4ml infers it.
+
+    Raises
+    ------
+    ConversionError
+        If the map has another one for such a layer, or there is none (see `gru_accumulator`).
+    """
+    if layer.kind != "gru" or own.weight is None or own.result is None:
+        return own.accum
+    needed = gru_accumulator(
+        layer.name,
+        source,
+        own.weight,
+        own.result,
+        *layer.weights["kernel"].shape[:1],
+        layer.weights["recurrent_kernel"].shape[0],
+    )
+    if own.accum not in (None, needed):
+        raise ConversionError(
+            f"layers.{layer.name}.accum: {own.accum} is not the exact accumulator of a GRU, {needed}; leave it out"
+        )
+    return needed
+
+
 _FLOAT_LAYERS: Mapping[str, Any] = {
     "dense": keras.layers.Dense,
     "conv1d": keras.layers.Conv1D,
@@ -131,6 +168,7 @@ _FLOAT_LAYERS: Mapping[str, Any] = {
     "leaky_relu": keras.layers.LeakyReLU,
     "prelu": keras.layers.PReLU,
     "elu": keras.layers.ELU,
+    "gru": keras.layers.GRU,
     "batch_norm": keras.layers.BatchNormalization,
     "flatten": keras.layers.Flatten,
     "reshape": keras.layers.Reshape,
@@ -162,6 +200,8 @@ def _float_layer(layer: LayerSpec) -> Any:
         return keras.layers.Activation(layer.kind, name=layer.name)
     if layer.row.role == "product":
         return make(**_weight_options(layer))
+    if layer.kind == "gru":
+        return make(**_recurrent_options(layer))
     config = {key: _tuples(value) for key, value in layer.config.items()}
     if layer.kind == "upsampling1d":
         (config["size"],) = config["size"]
@@ -203,6 +243,10 @@ def _quantized_layer(
                 + (" or its parameter" if layer.row.parameter else "")
                 + " in the precision map; give it one"
             )
+        if layer.kind == "gru":
+            formats = own.weight, accumulator_of(layer, own, sources[0]), own.result
+            texts = dict(zip(("weight", "accum", "result"), map(str, formats), strict=True))
+            return FixedGRU(**_recurrent_options(layer), **texts)
         parameter = str(own.weight) if layer.row.parameter else None
         if layer.kind in ("leaky_relu", "prelu"):
             return FixedSlope(

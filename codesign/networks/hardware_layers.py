@@ -31,7 +31,7 @@ _SELU_LINE = FixedPoint(16, 1, signed=False).quantize(np.array(1.050700987355480
 """The slope of hls4ml's SELU for what is not negative, a constant of 16 bits with io_parallel."""
 
 
-def _index(function: str, x: Any, size: int) -> Any:
+def table_index(function: str, x: Any, size: int) -> Any:
     """The place in the table, `int(x * size / divisor)` plus an offset, kept within the table."""
     if function in ("elu", "selu"):
         place = ops.trunc(x * (size / -8.0))
@@ -45,7 +45,7 @@ def _format(text: str | None) -> FixedPoint | None:
     return None if text is None else FixedPoint.parse(text)
 
 
-def _exact(value: Any, like: Any, limits: FixedPoint) -> Any:
+def exact_value(value: Any, like: Any, limits: FixedPoint) -> Any:
     """The values of `value`, with the gradient of `like` where it is within the limits of the result."""
     smooth = ops.clip(like, limits.minimum, limits.maximum)
     return ops.stop_gradient(value) + (smooth - ops.stop_gradient(smooth))
@@ -137,7 +137,7 @@ class FixedLookup(keras.layers.Layer):
         result = FixedPoint.parse(self.result)
         table = result.quantize(activation_table(self.function, self.size).astype(np.float64))
         wide = ops.cast(inputs, "float64")
-        value = ops.take(ops.convert_to_tensor(table), _index(self.function, wide, self.size))
+        value = ops.take(ops.convert_to_tensor(table), table_index(self.function, wide, self.size))
         inputs = ops.cast(inputs, self.compute_dtype)
         like = _FUNCTIONS[self.function](inputs)
         if self.function in ("elu", "selu"):
@@ -147,7 +147,7 @@ class FixedLookup(keras.layers.Layer):
                 value = value * parameter.quantize(np.array(self.alpha)).item()
                 like = ops.elu(inputs, self.alpha)
             value = quantize_tensor(result, ops.where(wide >= ops.zeros_like(wide), wide * line, value))
-        return _exact(ops.cast(value, inputs.dtype), like, result)
+        return exact_value(ops.cast(value, inputs.dtype), like, result)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the layer again."""
@@ -190,7 +190,7 @@ class FixedSlope(keras.layers.Layer):
             exact = slopes = parameter.quantize(np.array(self.slope)).astype(np.float32)
         value = ops.where(wide > ops.zeros_like(wide), wide, wide * ops.cast(exact, "float64"))
         value = ops.cast(quantize_tensor(result, value), inputs.dtype)
-        return _exact(value, ops.where(inputs > 0, inputs, inputs * slopes), result)
+        return exact_value(value, ops.where(inputs > 0, inputs, inputs * slopes), result)
 
     def get_config(self) -> dict[str, Any]:
         """What makes the layer again."""

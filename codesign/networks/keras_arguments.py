@@ -12,6 +12,7 @@ TRAINING = frozenset(
     f"{what}_{of}"
     for what in (
         "kernel",
+        "recurrent",
         "bias",
         "depthwise",
         "pointwise",
@@ -45,6 +46,22 @@ _CONV = {
 _DEPTHWISE = (_CONV - {"filters"}) | {"depth_multiplier"}
 _POOL = {"pool_size", "strides", "padding", "data_format"}
 _NORM = {"axis", "momentum", "epsilon", "center", "scale"}
+_GRU = {
+    "units",
+    "activation",
+    "recurrent_activation",
+    "use_bias",
+    "return_sequences",
+    "return_state",
+    "go_backwards",
+    "stateful",
+    "reset_after",
+    "dropout",  # nothing at inference, as is a layer of it
+    "recurrent_dropout",
+    "seed",
+    "unroll",  # how it is computed
+    "use_cudnn",
+}
 _QUANTIZERS = {"kernel_quantizer", "bias_quantizer"}
 
 READ: Mapping[str, frozenset[str]] = {
@@ -68,6 +85,7 @@ READ: Mapping[str, frozenset[str]] = {
         "PReLU": {"shared_axes"},
         "ELU": {"alpha"},
         "Softmax": {"axis"},
+        "GRU": _GRU,
         "Flatten": {"data_format"},
         "Reshape": {"target_shape"},
         "Permute": {"dims"},
@@ -97,6 +115,7 @@ READ: Mapping[str, frozenset[str]] = {
         "Scale": {"use_bias", "weight", "bias"},
         "FixedLookup": {"function", "result", "parameter", "alpha", "size"},
         "FixedSlope": {"result", "parameter", "slope"},
+        "FixedGRU": {"weight", "accum", "result"},
         "FixedAverage": {*_POOL, "source"} - {"data_format"},
     }.items()
 }

@@ -18,6 +18,7 @@ from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
 from codesign.networks import hardware_layers
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.hardware_recurrent import FixedGRU
 from codesign.networks.keras_arguments import unexpected
 from codesign.networks.keras_graph import Call, KerasGraph
 
@@ -309,6 +310,8 @@ _HINTS: Mapping[str, str] = {
     "Lambda": "its function cannot be read; use layers",
     "Dot": "hls4ml 1.3 cannot read it from Keras 3; use Multiply and Dense",
     "Masking": "hardware has a fixed length; pad with zeros and let the network learn",
+    "LSTM": "hls4ml's C++ of it compiles only where input, accumulator and result have one type; use GRU",
+    "SimpleRNN": "hls4ml 1.3 reads it, but has no C++ of it; use GRU",
     "Bidirectional": "use one direction",
     "QDenseBatchnorm": "fold it: QDense with the folded kernel and bias (get_folded_weights)",
     "QConv2DBatchnorm": "fold it: QConv2D with the folded kernel and bias (get_folded_weights)",
@@ -698,6 +701,31 @@ def _hardware_scale(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return name
 
 
+def _gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    layer = call.layer
+    if len(inputs) != 1:
+        raise ConversionError(
+            f"layer {call.name!r} is given an initial state; only a GRU that starts from zero is supported"
+        )
+    _only(call, reset_after=True, go_backwards=False, stateful=False, return_state=False)
+    for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
+        if getattr(layer, option) is not function:
+            given = getattr(getattr(layer, option), "__name__", None) or _short(getattr(layer, option))
+            raise ConversionError(
+                f"layer {call.name!r} has {option}={given!r}; only {option}={function.__name__!r} is supported"
+            )
+    names = ("kernel", "recurrent_kernel", *(["bias"] if layer.use_bias else []))
+    weights = {name: _array(getattr(layer.cell, name)) for name in names}
+    return reader.add(call.name, "gru", inputs, {"return_sequences": bool(layer.return_sequences)}, weights)
+
+
+def _hardware_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    name = _gru(reader, call, inputs)
+    formats = [FixedPoint.parse(getattr(call.layer, text)) for text in ("weight", "accum", "result")]
+    reader.formats[name] = LayerPrecision(weight=formats[0], accum=formats[1], result=formats[2])
+    return name
+
+
 def _hardware_lookup(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     layer = call.layer
     config = {"alpha": layer.alpha} if layer.function == "elu" else {}
@@ -761,6 +789,7 @@ _READERS: dict[type, Callable[[Reader, Call, tuple[str, ...]], str]] = {
     layers.LeakyReLU: _plain("leaky_relu", "negative_slope"),
     layers.PReLU: _prelu,
     layers.ELU: _plain("elu", "alpha"),
+    layers.GRU: _gru,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.Permute: _plain("permute", "dims"),
@@ -787,6 +816,7 @@ _READERS: dict[type, Callable[[Reader, Call, tuple[str, ...]], str]] = {
     layers.Minimum: _many("minimum"),
     layers.Concatenate: _many("concatenate"),
     hardware_layers.Scale: _hardware_scale,
+    FixedGRU: _hardware_gru,
     hardware_layers.FixedLookup: _hardware_lookup,
     hardware_layers.FixedSlope: _hardware_slope,
     hardware_layers.FixedAverage: _hardware_average,
@@ -844,6 +874,8 @@ _OPERATIONS: Mapping[str, Callable[..., str]] = {
 _OWN_ACTIVATION = (
     layers.Activation,
     layers.TimeDistributed,
+    layers.GRU,
+    FixedGRU,
     *(known for known in _READERS if known.__name__ == "QActivation"),
 )
 """Classes whose readers look at the activation themselves."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
-from codesign.networks.build import value_formats
-from codesign.networks.description import ACTIVATION_KINDS, WEIGHT_KINDS, LayerSpec, Network
+from codesign.networks.build import accumulator_of, value_formats
+from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network
 
 
 def prepare_for_quantization(network: Network) -> Network:
@@ -128,7 +128,7 @@ def add_quantization_points(network: Network) -> Network:
         for layer in network.layers
         if layer.row.needs_point
         and any(
-            user.kind != "linear" if layer.row.inexact else user.kind not in ACTIVATION_KINDS
+            user.kind != "linear" if layer.row.inexact else not user.row.rounds
             for user in network.consumers(layer.name)
         )
     }
@@ -169,6 +169,11 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     moved = value_formats(hardware, replace(precision, layers=formats))
     for name in _without_inference(hardware):
         formats[name] = LayerPrecision(result=moved[name])
+    for layer in layers:
+        reads = moved[layer.inputs[0]] if layer.inputs else None
+        accumulator = accumulator_of(layer, formats.get(layer.name, LayerPrecision()), reads)
+        if accumulator is not None:
+            formats[layer.name] = formats[layer.name].replaced("accum", accumulator)
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return hardware, replace(precision, layers=order)
 
@@ -226,6 +231,10 @@ def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPre
 
 
 def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:
+    if layer.kind == "gru" and formats is not None and formats.weight is not None:
+        return layer.with_weights(
+            **{key: formats.weight.quantize(values) for key, values in layer.weights.items()}
+        )
     if layer.kind not in WEIGHT_KINDS:
         return layer
     if formats is None or formats.weight is None or ("bias" in layer.weights and formats.bias is None):

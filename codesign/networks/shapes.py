@@ -58,7 +58,7 @@ class _Counted:
             case "move" | "norm":
                 in_order = layer.kind != "permute" and all(given.in_order for given in inputs)
                 values = _Values(sources, sums_of, in_order)
-            case "point" if sums_of is not None:
+            case "point" if sums_of is not None and layer.row.rounds:
                 shape = self.shapes[sums_of]
                 self.shapes[sums_of] = replace(shape, activations=(*shape.activations, layer.name))
                 values = _Values((layer.name,))

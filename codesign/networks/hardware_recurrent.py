@@ -1,0 +1,128 @@
+"""A GRU that computes what hls4ml's C++ computes, for the quantized student."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from codesign.core.fixed_point import FixedPoint
+from codesign.emulation.tables import activation_table
+from codesign.errors import ConversionError
+from codesign.networks.hardware_layers import exact_value, table_index
+from codesign.networks.quantize_tensor import quantize_tensor
+
+_TABLE_SIZE = 1024
+_EXACT_BITS = 53  # of float64
+
+
+def gru_accumulator(
+    layer: str, source: FixedPoint | None, weight: FixedPoint, result: FixedPoint, n_inputs: int, units: int
+) -> FixedPoint:
+    """The format that holds every sum of products of a GRU exactly: of its accumulator, gates and tables.
+
+    Parameters
+    ----------
+    layer
+        Its name, for the error.
+    source, weight, result
+        The formats of what it reads, of its kernels and biases, and of its state.
+    n_inputs, units
+        Features of a step, and of the state.
+
+    Raises
+    ------
+    ConversionError
+        If it reads values without a format, or a product of two such sums has more bits than float64, in which the
+        student is computed.
+    """
+    if source is None:
+        raise ConversionError(f"layer {layer!r} reads values without a format; round them before it")
+    fraction = weight.fractional_bits + max(0, source.fractional_bits, result.fractional_bits)
+    largest = max(abs(weight.minimum), weight.maximum)
+    values = [max(abs(each.minimum), each.maximum) for each in (source, result)]
+    bound = largest * (n_inputs * values[0] + units * values[1] + 2)
+    integer = max(2, math.floor(math.log2(bound)) + 2)
+    if 2 * fraction + integer >= _EXACT_BITS:
+        raise ConversionError(
+            f"layer {layer!r}: its gates would multiply numbers of {integer + fraction} bits, {fraction} of them fractional, "
+            f"which float64 does not hold; give it at most {(_EXACT_BITS - integer) // 2} fractional bits of weight and values "
+            "together"
+        )
+    return FixedPoint(integer + fraction, integer)
+
+
+@keras.saving.register_keras_serializable("codesign")
+class FixedGRU(keras.layers.GRU):
+    """A GRU in fixed point: exact sums, gates by table, a state that is rounded in each step.
+
+    Its gradients are those of the float GRU with the same weights (straight-through), 0 where the result saturates.
+
+    Parameters
+    ----------
+    weight
+        The format of both kernels and biases, as text.
+    accum
+        That of `gru_accumulator`: of the sums, the gates and their tables.
+    result
+        Of the state.
+    *args, **kwargs
+        As of Keras' GRU.
+    """
+
+    def __init__(self, *args: Any, weight: str, accum: str, result: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.weight, self.accum, self.result = weight, accum, result
+
+    def compute_output_spec(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Keras' GRU has it: Keras cannot find it where float64 is on the way."""
+        return keras.KerasTensor(self.compute_output_shape(sequences.shape), self.compute_dtype)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        """Go through the steps of `(n_samples, steps, features)`, once as a float GRU for the gradient and once exactly."""
+        smooth = super().call(sequences, initial_state, mask, training)
+        weight, accum, result = (FixedPoint.parse(text) for text in (self.weight, self.accum, self.result))
+
+        def exact(values: Any) -> Any:
+            return ops.cast(quantize_tensor(weight, values), "float64")
+
+        cell, units = self.cell, self.units
+        biases = exact(cell.bias) if cell.use_bias else ops.zeros((2, 3 * units), "float64")
+        of_input, of_state = exact(cell.kernel), exact(cell.recurrent_kernel)
+        tables = {
+            name: ops.convert_to_tensor(
+                accum.quantize(activation_table(name, _TABLE_SIZE).astype(np.float64))
+            )
+            for name in ("sigmoid", "tanh")
+        }
+
+        def look_up(name: str, x: Any) -> Any:
+            return ops.take(tables[name], table_index(name, x, _TABLE_SIZE))
+
+        wide = ops.cast(sequences, "float64")
+        state = ops.zeros_like(ops.matmul(wide[:, 0], of_input)[:, :units])
+        states = []
+        for step in range(wide.shape[1]):
+            a = ops.matmul(wide[:, step], of_input) + biases[0]
+            b = ops.matmul(state, of_state) + biases[1]
+            z, r = ops.split(look_up("sigmoid", a[:, : 2 * units] + b[:, : 2 * units]), 2, axis=1)
+            reset = quantize_tensor(accum, r * b[:, 2 * units :])
+            proposed = look_up("tanh", quantize_tensor(accum, a[:, 2 * units :] + reset))
+            state = quantize_tensor(result, proposed * (1.0 - z) + state * z)
+            states.append(state)
+        value = ops.stack(states, axis=1) if self.return_sequences else state
+        return exact_value(ops.cast(value, smooth.dtype), smooth, result)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {
+            **super().get_config(),
+            "weight": self.weight,
+            "accum": self.accum,
+            "result": self.result,
+        }
