@@ -71,6 +71,8 @@ SEQUENCES = {
     "zero_padding1d": "x = L.Conv1D(3, 3, activation='relu')(L.ZeroPadding1D(1)(x))",
     "cropping1d": "x = L.Cropping1D((2, 1))(x)",
     "upsampling1d": "x = L.UpSampling1D(2)(L.Conv1D(2, 2, strides=2, activation='relu')(x))",
+    "gru": "x = L.GRU(4, return_sequences=True)(x)",
+    "gru behind a convolution": "x = L.GRU(4)(L.Conv1D(3, 3)(x))",
     "permute": "x = L.Permute((2, 1))(L.Conv1D(3, 2, activation='relu')(x))",
 }
 IMAGES = {
@@ -104,6 +106,7 @@ TOGETHER = {
     "a sequence": body(
         "x = L.ReLU()(L.DepthwiseConv1D(3)(L.ZeroPadding1D(1)(sequence(x))))",
         "x = L.MaxPooling1D(3, padding='same')(L.Conv1D(4, 3, padding='causal', activation='relu')(x))",
+        "x = L.GRU(3, return_sequences=True)(x)",
         "x = L.UpSampling1D(3)(L.Permute((2, 1))(L.Dense(3, activation='relu')(x)))",
         "x = L.GlobalAveragePooling1D()(L.AveragePooling1D(3)(L.Cropping1D(1)(x)))",
     ),

@@ -143,14 +143,8 @@ def accumulator_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | N
     """
     if layer.kind != "gru" or own.weight is None or own.result is None:
         return own.accum
-    needed = gru_accumulator(
-        layer.name,
-        source,
-        own.weight,
-        own.result,
-        *layer.weights["kernel"].shape[:1],
-        layer.weights["recurrent_kernel"].shape[0],
-    )
+    n_inputs, units = (layer.weights[key].shape[0] for key in ("kernel", "recurrent_kernel"))
+    needed = gru_accumulator(layer.name, source, own.weight, own.result, n_inputs, units)
     if own.accum not in (None, needed):
         raise ConversionError(
             f"layers.{layer.name}.accum: {own.accum} is not the exact accumulator of a GRU, {needed}; leave it out"

@@ -110,6 +110,11 @@ class Reader:
             raise ConversionError(_unknown(call))
         if call.constants:
             name, value = next(iter(call.constants.items()))
+            if any(isinstance(part, keras.KerasTensor) for part in keras.tree.flatten(value)):
+                raise ConversionError(
+                    f"layer {call.name!r} ({what}) is given a tensor as {name}, which is not supported; call it "
+                    "with its input alone"
+                )
             raise ConversionError(
                 f"layer {call.name!r} ({what}) is called with {name}={_short(value)}, which cannot be read; "
                 "call it with tensors of the graph alone, or put constants into a layer (Rescaling, Dense)"

@@ -145,7 +145,16 @@ def not_finite() -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "fault"),
     [
-        (lambda: sequential(layers.LSTM(3, name="memory"), shape=(5, 2)), r"layer 'memory' is a LSTM, which is not supported; supported are Dense, "),
+        (lambda: sequential(layers.LSTM(3, name="memory"), shape=(5, 2)), "layer 'memory' is a LSTM, which is not supported; hls4ml's C++ of it compiles only where input, accumulator and result have one type; use GRU"),
+        (lambda: sequential(layers.SimpleRNN(3, name="memory"), shape=(5, 2)), "layer 'memory' is a SimpleRNN, which is not supported; hls4ml 1.3 reads it, but has no C++ of it; use GRU"),
+        (lambda: sequential(layers.Bidirectional(layers.GRU(3), name="memory"), shape=(5, 2)), "layer 'memory' is a Bidirectional, which is not supported; use one direction"),
+        (lambda: sequential(layers.GRU(3, activation="relu", name="memory"), shape=(5, 2)), "layer 'memory' has activation='relu'; only activation='tanh' is supported"),
+        (lambda: sequential(layers.GRU(3, recurrent_activation="hard_sigmoid", name="memory"), shape=(5, 2)), "layer 'memory' has recurrent_activation='hard_sigmoid'; only recurrent_activation='sigmoid' is supported"),
+        (lambda: sequential(layers.GRU(3, reset_after=False, name="memory"), shape=(5, 2)), "layer 'memory' has reset_after=False; only reset_after=True is supported"),
+        (lambda: sequential(layers.GRU(3, go_backwards=True, name="memory"), shape=(5, 2)), "layer 'memory' has go_backwards=True; only go_backwards=False is supported"),
+        (lambda: with_graph(lambda x: layers.GRU(3, return_state=True, name="memory")(x)[0], (5, 2)), "layer 'memory' (GRU) has 2 outputs; only one is supported"),
+        (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, initial_state=layers.Flatten()(layers.GlobalAveragePooling1D()(x))), (5, 2)), "layer 'memory' (GRU) is given a tensor as initial_state, which is not supported; call it with its input alone"),
+        (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, layers.GlobalAveragePooling1D()(x)), (5, 2)), "layer 'memory' is given an initial state; only a GRU that starts from zero is supported"),
         (lambda: sequential(layers.Dense(3, activation="gelu", name="fc")), f"layer 'fc' has the activation gelu (function), which is not supported; {INSTEAD}"),
         (lambda: sequential(layers.Dense(3, activation=lambda x: x * 2, name="fc")), "layer 'fc' has the activation <lambda> (function), which is not supported"),
         (lambda: sequential(layers.Dense(3, activation=partial(keras.activations.elu, alpha=0.3), name="fc")), "(partial), which is not supported"),
