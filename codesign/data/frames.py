@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,11 @@ WEIGHT_NAMES = ("sample_weight", "sample_weights", "event_weight", "event_weight
 """Column names that are taken for the weights of the samples, in any case of letters."""
 
 _SEPARATORS = (",", ";", "\t")
+
+
+def looks_like_weights(name: str) -> bool:
+    """Whether a name may mean the weights of samples, though it is none of the names that are taken for them."""
+    return re.fullmatch(r"(?i)w|.*(weight|wgt).*", name) is not None
 
 
 def read_csv_data(path: Path, wanted: tuple[str, ...] = ()) -> RawData:
@@ -46,6 +52,8 @@ def read_csv_data(path: Path, wanted: tuple[str, ...] = ()) -> RawData:
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable CSV file ({str(error).strip()}); check the file") from error
     separator = max(_SEPARATORS, key=first.count)
+    if first.count(";") >= first.count(",") - 1 > 0:
+        separator = ";"  # the commas are decimal signs of a line without names
     # pandas would make label.1 of a second label
     names = [name.strip() for name in next(csv.reader([first], delimiter=separator), [])]
     _check_header(names, path)
@@ -136,6 +144,11 @@ def frame_data(frame: pandas.DataFrame, wanted: tuple[str, ...], *, name: str, w
         list(features.columns),
         weights=_values(frame[weights[0]]) if weights else None,
         guessed=guessed,
+        notes=tuple(
+            f"{where}: the column {column!r} is taken for a feature; if it weighs the samples, call it sample_weight"
+            for column in features.columns
+            if looks_like_weights(column)
+        ),
     )
 
 
@@ -187,7 +200,7 @@ def _require_numeric(column: pandas.Series, where: str) -> None:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        float(text.replace(",", ".", 1))  # a comma may be the decimal sign
     except ValueError:
         return False
     return True

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from codesign.data.frames import looks_like_weights
 from codesign.data.raw import RawData, joined
 from codesign.errors import DataError
 
@@ -231,6 +232,11 @@ def arrays_data(
         if same and role != "target":
             raise DataError(f"{where}: {next(iter(same))} and {key} could both be the {role}; rename one")
         same[key if part == "" else rest] = array
+    for key in unread:
+        if looks_like_weights(key) and arrays[key].ndim == 1:
+            raise DataError(
+                f"{where}: {key} may be weights of the samples; call it sample_weight, or leave it out of the file"
+            )
     names = {role: _names(found.get("", {}), role) for role in ("feature_names", "class_names")}
     parts = {part: roles for part, roles in found.items() if "x" in roles}
     if not parts:

@@ -263,3 +263,27 @@ def test_a_feature_that_is_the_target_is_refused_by_any_numbers(tmp_path, refusa
     assert "tells the target" in refusal(load_dataset, npz(tmp_path, X=leaking, y=values))
     almost = np.column_stack([X, np.where(np.arange(len(Y)) == 5, 9.0, Y)])
     assert load_dataset(npz(tmp_path, X=almost, y=Y)).n_features == X.shape[1] + 1
+
+
+def test_what_may_be_weights_is_not_passed_over(tmp_path, refusal):
+    path = npz(tmp_path, X=X, y=Y, SampleWeight=np.ones(len(Y)))
+    assert refusal(load_dataset, path) == (
+        f"{path}: SampleWeight may be weights of the samples; call it sample_weight, or leave it out of the file"
+    )
+    path = tmp_path / "weighed.csv"
+    rows = [f"{a:.4f},{b:.4f},{c:.4f},{y}" for (a, b, c), y in zip(X, Y, strict=True)]
+    path.write_text("\n".join(["pt,eta,weight,label", *rows]))
+    assert (
+        f"{path}: the column 'weight' is taken for a feature; if it weighs the samples, call it sample_weight"
+        in (load_dataset(path).warnings)
+    )
+
+
+def test_decimal_commas_without_a_header(tmp_path, refusal):
+    path = tmp_path / "german.csv"
+    rows = [
+        ";".join(f"{value:.3f}".replace(".", ",") for value in row) + f";{'gh'[y]}"
+        for row, y in zip(X, Y, strict=True)
+    ]
+    path.write_text("\n".join(rows))
+    assert "the first line must name the columns, not hold data" in refusal(load_dataset, path)
