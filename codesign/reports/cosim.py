@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.tables import drawn_tables
 from codesign.reports.text import read_kind
@@ -21,6 +21,17 @@ CosimStatus = Literal["Pass", "Fail", "NA"]
 
 _ENTRY = re.compile(r"(Report time|Solution|Simulation tool)\s*: (.+?)\.?\s*")
 _STATUS: dict[str, CosimStatus] = {"Pass": "Pass", "Fail": "Fail", "NA": "NA"}
+
+
+# Vitis HLS names the unit in the heads; it alone prints the total
+_CYCLES: Columns = {
+    **{
+        f"{field}_cycles_{end}": Column((f"{label}(Clock Cycles) {end}", f"{label} {end}"))
+        for field, label in (("latency", "Latency"), ("interval", "Interval"))
+        for end in ("min", "avg", "max")
+    },
+    "total_cycles": Column("Total Execution Time (Clock Cycles)", optional=True),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +132,6 @@ def parse_cosim(path: Path, text: str) -> CosimReport:
     return CosimReport(
         path=path,
         stage="cosim",
-        tool=None,
-        version=None,
-        part=None,
-        top=None,
         date=fields.date(entries.get("Report time")),
         solution=fields.text("solution", entries.get("Solution")),
         simulator=simulator,
@@ -140,18 +147,7 @@ def _result(fields: FieldReader, name: str, row: dict[str, str] | None) -> Cosim
     status = _STATUS.get(row.get("Status", ""))
     if status is None:
         raise fields.error(f"{name}.status", f"{row.get('Status')!r} is none of {', '.join(_STATUS)}")
-    # Vitis HLS names the unit in the heads; it alone prints the total
-    unit = "(Clock Cycles)" if "Latency(Clock Cycles) min" in row else ""
-    cycles = {
-        f"{field}_cycles_{end}": fields.integer(
-            f"{name}.{field}_cycles_{end}", row.get(f"{label}{unit} {end}")
-        )
-        for field, label in (("latency", "Latency"), ("interval", "Interval"))
-        for end in ("min", "avg", "max")
-    }
-    total = row.get("Total Execution Time (Clock Cycles)")
-    total_cycles = None if total is None else fields.integer(f"{name}.total_cycles", total)
-    return CosimResult(status=status, total_cycles=total_cycles, **cycles)
+    return CosimResult(status=status, **fields.fill(_CYCLES, row.get, f"{name}."))
 
 
 _ROW = re.compile(r"transaction\s+([0-9]+)(:\s*|\s+)([0-9]+)(?:\s+([0-9]+|x)|(x))")
@@ -244,6 +240,6 @@ def parse_transactions(path: Path, text: str) -> TransactionReport:
         )
     intervals[-1] = None
     return TransactionReport(
-        path=path, stage="cosim", tool=None, version=None, part=None, top=None, date=None,
+        path=path, stage="cosim",
         latency_cycles=tuple(latencies), interval_cycles=tuple(intervals),
     )  # fmt: skip

@@ -225,7 +225,7 @@ def parse_csynth_rpt(path: Path, text: str) -> CsynthReport:
     cycles = "Latency (cycles)" if timed else "Latency"
     return CsynthReport(
         path=path, stage="csynth", tool=head.tool, version=head.version, form="rpt", build=head.build,
-        part=head.part, top=head.top, date=fields.date(head.date_text), family=head.family, project=head.project,
+        part=head.part, top=head.top, date=head.date, family=head.family, project=head.project,
         solution=head.solution, flow_target=head.flow_target,
         target_clock_ns=fields.nanoseconds("target_clock_ns", clock.get("Target"), unit),
         clock_uncertainty_ns=fields.nanoseconds("clock_uncertainty_ns", clock.get("Uncertainty"), unit),
@@ -409,7 +409,7 @@ def parse_csynth_summary(path: Path, text: str) -> CsynthReport:
     top, row = parts[0], next(tables[0].records())
     return CsynthReport(
         path=path, stage="csynth", tool=head.tool, version=head.version, form="summary", build=head.build,
-        part=head.part, top=head.top, date=fields.date(head.date_text), family=head.family, project=head.project,
+        part=head.part, top=head.top, date=head.date, family=head.family, project=head.project,
         solution=head.solution, flow_target=head.flow_target,
         target_clock_ns=None, clock_uncertainty_ns=None, estimated_clock_ns=None,
         slack_ns=fields.decimal("slack_ns", row["Slack"], signed=True) if "Slack" in row else None,

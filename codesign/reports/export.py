@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Resources, Stage, unmet
 from codesign.reports.text import read_kind
 
@@ -17,6 +17,19 @@ _TOOL = re.compile(r"Xilinx Vivado v\.(\S+)")
 _USAGE = re.compile(r"^#=== Post-(Synthesis|Implementation) Resource usage ===", re.MULTILINE)
 _STAGES: dict[str, Stage] = {"Synthesis": "synthesis", "Implementation": "post-route"}
 _VERDICTS = {"Timing met": True, "Timing not met": False, "No Sequential Path": None}
+_USED: Columns = {
+    "lut": Column("LUT"), "ff": Column("FF"), "dsp": Column("DSP"), "bram_18k": Column("BRAM"),
+    "uram": Column("URAM", optional=True),
+}  # fmt: skip
+_FIELDS: Columns = {
+    "part": Column("Device target", "text"), "project": Column("Project", "text"),
+    "solution": Column("Solution", "text"),
+    # not every version and part has these
+    "slice": Column("SLICE", optional=True), "clb": Column("CLB", optional=True),
+    "latch": Column("LATCH", optional=True), "srl": Column("SRL", optional=True),
+    "target_clock_ns": Column("CP required", "number"),
+    "synthesis_clock_ns": Column("CP achieved post-synthesis", "number"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,28 +125,12 @@ def parse_export(path: Path, text: str) -> ExportReport:
         raise fields.error(
             "is_met", "no verdict on the timing at the end; the file is half written or was cut"
         )
+    achieved = None
+    if stage == "post-route":
+        achieved = fields.decimal("achieved_clock_ns", entries.get("CP achieved post-implementation"))
     return ExportReport(
-        path=path, stage=stage, tool="Vivado", version=version, top=None,
-        part=fields.text("part", entries.get("Device target")), date=fields.date(entries.get("Report date")),
-        project=fields.text("project", entries.get("Project")),
-        solution=fields.text("solution", entries.get("Solution")),
-        used=Resources(
-            lut=fields.integer("used.lut", entries.get("LUT")),
-            ff=fields.integer("used.ff", entries.get("FF")),
-            dsp=fields.integer("used.dsp", entries.get("DSP")),
-            bram_18k=fields.integer("used.bram_18k", entries.get("BRAM")),
-            uram=_optional(fields, entries, "used.uram", "URAM"),
-        ),
-        slice=_optional(fields, entries, "slice", "SLICE"), clb=_optional(fields, entries, "clb", "CLB"),
-        latch=_optional(fields, entries, "latch", "LATCH"), srl=_optional(fields, entries, "srl", "SRL"),
-        target_clock_ns=fields.decimal("target_clock_ns", entries.get("CP required")),
-        synthesis_clock_ns=fields.decimal("synthesis_clock_ns", entries.get("CP achieved post-synthesis")),
-        achieved_clock_ns=fields.decimal("achieved_clock_ns", entries.get("CP achieved post-implementation"))
-        if stage == "post-route" else None,
-        is_met=verdicts[0], unknown_fields=tuple(fields.unknown),
+        path=path, stage=stage, tool="Vivado", version=version,
+        date=fields.date(entries.get("Report date")),
+        used=Resources(**fields.fill(_USED, entries.get, "used.")), **fields.fill(_FIELDS, entries.get),
+        achieved_clock_ns=achieved, is_met=verdicts[0], unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
-
-
-def _optional(fields: FieldReader, entries: dict[str, str], field: str, name: str) -> int | None:
-    """A count that not every version and part has."""
-    return fields.integer(field, entries[name]) if name in entries else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, Literal
 
 from codesign.errors import ReportFormatError
 
@@ -39,6 +41,41 @@ _CLOCK = re.compile(r"\b([0-9]{1,2}):([0-9]{2}):([0-9]{2})\b(?:\s+([AP]M))?")
 _DAY, _YEAR = re.compile(r"[0-9]{1,2}"), re.compile(r"[0-9]{4}")
 
 
+Unit = Literal["count", "number", "ns", "tiles", "range", "text"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where a form prints a field of a record, and in which unit.
+
+    Parameters
+    ----------
+    heads
+        The head of its column, or the name of its entry or element; of several, which versions and parts call it by,
+        the first that is there counts.
+    unit
+        `count`: a whole number. `number`: one in the field's own unit. `ns`: a time with its unit, for a field in ns.
+        `tiles`: block RAM of 36 Kb, for a field in units of 18 Kb. `range`: a count or two, for the fields `_min` and
+        `_max`. `text`: as printed.
+    signed
+        Whether it may be below 0.
+    known
+        Whether every tool version prints a value, never a mark for an unknown one.
+    optional
+        Whether some versions or parts do not have it; the field is then ``None``.
+    """
+
+    heads: str | tuple[str, ...]
+    unit: Unit = "count"
+    signed: bool = False
+    known: bool = False
+    optional: bool = False
+
+
+Columns = Mapping[str, Column]
+"""The fields of a record that one form prints, by name."""
+
+
 class FieldReader:
     """Reads the fields of one report and raises errors that name its file and the field.
 
@@ -68,6 +105,46 @@ class FieldReader:
     def error(self, field: str, detail: str) -> ReportFormatError:
         """An error about one field of this report; the caller raises it."""
         return ReportFormatError(self.path, field, detail + self._note)
+
+    def fill(
+        self, columns: Columns, cell: Callable[[str], str | None], prefix: str = "", *,
+        signed: bool = False, bare_unit: str | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """The values of a record's fields.
+
+        Parameters
+        ----------
+        columns
+            What is read.
+        cell
+            The printed text under a head; ``None`` if there is none.
+        prefix
+            What errors and `unknown` put before the names of the fields.
+        signed
+            Whether all of them may be below 0.
+        bare_unit
+            The unit of times that are printed without one.
+        """
+        values: dict[str, Any] = {}
+        for field, column in columns.items():
+            heads = (column.heads,) if isinstance(column.heads, str) else column.heads
+            printed = next((found for head in heads if (found := cell(head)) is not None), None)
+            name, may_be_below = f"{prefix}{field}", signed or column.signed
+            if column.unit == "range":
+                values[f"{field}_min"], values[f"{field}_max"] = self.bounds(name, printed)
+                continue
+            if printed is None and column.optional:
+                values[field] = None
+            elif column.unit == "text":
+                values[field] = self.text(name, printed)
+            elif column.unit == "ns":
+                values[field] = self.nanoseconds(name, printed, bare_unit)
+            else:
+                read = {"count": self.integer, "number": self.decimal, "tiles": self.tiles}[column.unit]
+                values[field] = read(name, printed, may_be_below)
+            if column.known and printed is not None and values[field] is None:
+                raise self.error(name, f"is {printed!r} where every tool version prints a number")
+        return values
 
     def text(self, field: str, cell: str | None) -> str:
         """A text that must be there."""

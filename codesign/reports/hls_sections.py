@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.tables import ReportTable, drawn_tables, is_rule
@@ -37,7 +38,7 @@ class Section:
 
 @dataclass(frozen=True)
 class HlsHeader:
-    """Who wrote an HLS report about what."""
+    """Who wrote an HLS report about what; the fields are those of `CsynthReport`."""
 
     tool: str
     version: str
@@ -48,7 +49,7 @@ class HlsHeader:
     flow_target: str | None
     family: str
     part: str
-    date_text: str
+    date: datetime | None
 
 
 def sections(text: str, fields: FieldReader) -> dict[str, Section]:
@@ -104,7 +105,7 @@ def header(first: Section, fields: FieldReader) -> HlsHeader:
         flow_target={"Vivado IP": "vivado", "Vitis Kernel": "vitis"}[flow[2]] if flow else None,
         family=fields.text("family", entries.get("Product family")),
         part=fields.text("part", entries.get("Target device")),
-        date_text=fields.text("date", entries.get("Date")),
+        date=fields.date(entries.get("Date")),
     )
 
 

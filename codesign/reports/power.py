@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind
 from codesign.reports.text import read_kind
 from codesign.reports.vivado import header, numbered_sections, stage_of
@@ -64,34 +64,30 @@ class PowerReport(Report):
     remarks: tuple[str, ...]
 
 
-class _Summary:
-    """The table of names and values at the top of the report."""
+_WATTS: Columns = {
+    "power_w": Column("Total On-Chip Power (W)", "number", known=True),
+    "dynamic_power_w": Column("Dynamic (W)", "number", known=True),
+    "static_power_w": Column("Device Static (W)", "number", known=True),
+    "power_budget_w": Column("Design Power Budget (W)", "number", signed=True),
+    "power_budget_margin_w": Column("Power Budget Margin (W)", "number", signed=True),
+    "effective_tja_c_per_w": Column("Effective TJA (C/W)", "number", signed=True),
+    "max_ambient_c": Column("Max Ambient (C)", "number", signed=True),
+    "junction_temperature_c": Column("Junction Temperature (C)", "number", signed=True),
+}
+_CHOICES = {
+    "setting_file": "Setting File",
+    "activity_file": "Simulation Activity File",
+    "nets_matched": "Design Nets Matched",
+}
 
-    def __init__(self, rows: dict[str, str], fields: FieldReader) -> None:
-        self.rows = rows
-        self.fields = fields
-        self.remarks: list[str] = []
 
-    def watts(self, field: str, name: str) -> float:
-        return self.fields.known_decimal(field, self._value(name))
-
-    def number(self, field: str, name: str) -> float | None:
-        cell = self._value(name)
-        return self.fields.decimal(field, "-" if cell in _UNSET else cell, signed=True)
-
-    def choice(self, field: str, name: str) -> str | None:
-        cell = self.fields.text(field, self.rows.get(name))
-        if cell in ("---", "NA"):
-            self.fields.unknown.append(field)
-            return None
-        return cell
-
-    def _value(self, name: str) -> str | None:
-        cell = self.rows.get(name)
-        found = _REMARK.fullmatch(cell.rstrip("*").strip()) if cell else None
-        if found and found[2]:
-            self.remarks.append(found[2])
-        return found[1] if found else cell
+def _choice(field: str, cell: str | None, fields: FieldReader) -> str | None:
+    """What the estimate was made with; ``None`` (and remembered) if nothing was given."""
+    text = fields.text(field, cell)
+    if text not in ("---", "NA"):
+        return text
+    fields.unknown.append(field)
+    return None
 
 
 def read_power(path: str | Path) -> PowerReport:
@@ -123,23 +119,23 @@ def parse_power(path: Path, text: str) -> PowerReport:
         raise fields.error(
             "Summary", "the table of totals is missing; the file is damaged or of an unknown form"
         )
-    summary = _Summary({name.strip(): value.strip() for name, value in tables[0].rows}, fields)
-    state = fields.text("stage", head.state)
+    rows = {name.strip(): value.strip() for name, value in tables[0].rows}
+    remarks = []
+
+    def value(name: str) -> str | None:
+        """A number without what Vivado remarks about it."""
+        cell = rows.get(name)
+        found = _REMARK.fullmatch(cell.rstrip("*").strip()) if cell else None
+        if found and found[2]:
+            remarks.append(found[2])
+        bare = found[1] if found else cell
+        return "-" if bare in _UNSET else bare
+
+    state = fields.text("stage", head.design_state)
+    box = {name: item for name, item in vars(head).items() if name != "speed_file"}
     return PowerReport(
-        path=path, stage=stage_of(state, fields), tool="Vivado", version=head.version, build=head.build,
-        part=head.device, top=head.design, date=fields.date(head.date_text), command=head.command,
-        design_state=state,
-        power_w=summary.watts("power_w", "Total On-Chip Power (W)"),
-        dynamic_power_w=summary.watts("dynamic_power_w", "Dynamic (W)"),
-        static_power_w=summary.watts("static_power_w", "Device Static (W)"),
-        power_budget_w=summary.number("power_budget_w", "Design Power Budget (W)"),
-        power_budget_margin_w=summary.number("power_budget_margin_w", "Power Budget Margin (W)"),
-        effective_tja_c_per_w=summary.number("effective_tja_c_per_w", "Effective TJA (C/W)"),
-        max_ambient_c=summary.number("max_ambient_c", "Max Ambient (C)"),
-        junction_temperature_c=summary.number("junction_temperature_c", "Junction Temperature (C)"),
-        confidence=fields.text("confidence", summary.rows.get("Confidence Level")),
-        setting_file=summary.choice("setting_file", "Setting File"),
-        activity_file=summary.choice("activity_file", "Simulation Activity File"),
-        nets_matched=summary.choice("nets_matched", "Design Nets Matched"),
-        remarks=tuple(summary.remarks), unknown_fields=tuple(fields.unknown),
+        path=path, stage=stage_of(state, fields), **box, **fields.fill(_WATTS, value),
+        confidence=fields.text("confidence", rows.get("Confidence Level")),
+        **{field: _choice(field, rows.get(name), fields) for field, name in _CHOICES.items()},
+        remarks=tuple(remarks), unknown_fields=tuple(fields.unknown),
     )  # fmt: skip

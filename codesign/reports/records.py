@@ -137,11 +137,11 @@ class Report:
 
     path: Path
     stage: Stage | None
-    tool: str | None
-    version: str | None
-    part: str | None
-    top: str | None
-    date: datetime | None
+    tool: str | None = None
+    version: str | None = None
+    part: str | None = None
+    top: str | None = None
+    date: datetime | None = None
     unknown_fields: tuple[str, ...] = ()
 
     kind: ClassVar[ReportKind]

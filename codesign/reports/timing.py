@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Stage, unmet
 from codesign.reports.tables import underlined_table
 from codesign.reports.text import read_kind
@@ -101,6 +101,24 @@ _VERDICTS: Mapping[str, bool | None] = {
     "Timing constraints are not met.": False,
     "There are no user specified timing constraints.": None,
 }
+_SLACKS: Mapping[str, Columns] = {
+    f"{worst}(ns)": {
+        f"{worst.lower()}_ns": Column(f"{worst}(ns)", "number", signed=True),
+        f"{total.lower()}_ns": Column(f"{total}(ns)", "number", signed=True),
+        f"{kind}_failing": Column(f"{total} Failing Endpoints"),
+        f"{kind}_endpoints": Column(f"{total} Total Endpoints"),
+    }
+    for kind, worst, total in (("setup", "WNS", "TNS"), ("hold", "WHS", "THS"), ("pulse", "WPWS", "TPWS"))
+}
+_CLOCK: Columns = {
+    "waveform": Column("Waveform(ns)", "text"),
+    "period_ns": Column("Period(ns)", "number", known=True),
+    "frequency_mhz": Column("Frequency(MHz)", "number", known=True),
+}
+_CLOCK_SLACKS: Columns = {
+    "wns_ns": Column("WNS(ns)", "number", signed=True, optional=True),
+    "whs_ns": Column("WHS(ns)", "number", signed=True, optional=True),
+}
 _NET = re.compile(r"net \(fo=\d+, (routed|estimated|unplaced|unset)\)")
 
 
@@ -145,42 +163,19 @@ def parse_timing(path: Path, text: str) -> TimingReport:
         )
         clocks = _clocks(_section(lines, titles, "Clock Summary", fields), intra, fields)
     _check_whole(text, titles, sum("WPWS(ns)" in row for row in intra), head.command, fields)
-    setup, hold, pulse = (
-        _slack(totals, kind, worst, fields)
-        for kind, worst in (("setup", "WNS"), ("hold", "WHS"), ("pulse", "WPWS"))
-    )
     return TimingReport(
-        path=path, stage=_stage(head, text, fields), tool="Vivado", version=head.version, build=head.build,
-        part=head.device, top=head.design, date=fields.date(head.date_text), command=head.command,
-        speed_file=head.speed_file, design_state=head.state, is_met=is_met, clocks=clocks,
-        wns_ns=setup.worst, tns_ns=setup.total, setup_failing=setup.failing, setup_endpoints=setup.endpoints,
-        whs_ns=hold.worst, ths_ns=hold.total, hold_failing=hold.failing, hold_endpoints=hold.endpoints,
-        wpws_ns=pulse.worst, tpws_ns=pulse.total, pulse_failing=pulse.failing, pulse_endpoints=pulse.endpoints,
-        unknown_fields=tuple(fields.unknown),
+        path=path, stage=_stage(head, text, fields), **vars(head), is_met=is_met, clocks=clocks,
+        **_slacks(totals, fields), unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Slack:
-    """One kind of slack: worst and total in ns, endpoints that fail and all of them."""
-
-    worst: float | None = None
-    total: float | None = None
-    failing: int | None = None
-    endpoints: int | None = None
-
-
-def _slack(totals: Mapping[str, str], kind: str, worst: str, fields: FieldReader) -> _Slack:
+def _slacks(totals: Mapping[str, str], fields: FieldReader) -> dict[str, Any]:
     """Setup columns are always there; hold and pulse width by the command's options, but then all four of a kind."""
-    total = worst.replace("W", "T", 1)
-    if kind != "setup" and f"{worst}(ns)" not in totals:
-        return _Slack()
-    return _Slack(
-        worst=fields.decimal(f"{worst.lower()}_ns", totals.get(f"{worst}(ns)"), signed=True),
-        total=fields.decimal(f"{total.lower()}_ns", totals.get(f"{total}(ns)"), signed=True),
-        failing=fields.integer(f"{kind}_failing", totals.get(f"{total} Failing Endpoints")),
-        endpoints=fields.integer(f"{kind}_endpoints", totals.get(f"{total} Total Endpoints")),
-    )
+    values: dict[str, Any] = {}
+    for worst, columns in _SLACKS.items():
+        is_there = worst == "WNS(ns)" or worst in totals
+        values |= fields.fill(columns, totals.get) if is_there else dict.fromkeys(columns)
+    return values
 
 
 def _titles(lines: Sequence[str]) -> dict[str, int]:
@@ -221,14 +216,9 @@ def _clocks(
     clocks = []
     for row in underlined_table(lines, fields, "Clock Summary"):
         name = fields.text("clocks.name", row.get("Clock"))
-        own = slacks.get(name, {})
-        clocks.append(ClockTiming(
-            name=name, waveform=fields.text(f"clocks.{name}.waveform", row.get("Waveform(ns)")),
-            period_ns=fields.known_decimal(f"clocks.{name}.period_ns", row.get("Period(ns)")),
-            frequency_mhz=fields.known_decimal(f"clocks.{name}.frequency_mhz", row.get("Frequency(MHz)")),
-            wns_ns=fields.decimal(f"clocks.{name}.wns_ns", own["WNS(ns)"], signed=True) if "WNS(ns)" in own else None,
-            whs_ns=fields.decimal(f"clocks.{name}.whs_ns", own["WHS(ns)"], signed=True) if "WHS(ns)" in own else None,
-        ))  # fmt: skip
+        constraint = fields.fill(_CLOCK, row.get, f"clocks.{name}.")
+        slack = fields.fill(_CLOCK_SLACKS, slacks.get(name, {}).get, f"clocks.{name}.")
+        clocks.append(ClockTiming(name=name, **constraint, **slack))
     return tuple(clocks)
 
 
@@ -242,9 +232,9 @@ def _stage(head: VivadoHeader, text: str, fields: FieldReader) -> Stage | None:
         seen = "post-place"
     elif "routed" in nets:
         seen = "post-route"
-    if head.state is None:
+    if head.design_state is None:
         return seen or stage_of_command(head.command)
-    stage = stage_of(head.state, fields)
+    stage = stage_of(head.design_state, fields)
     is_beyond = stage in (
         "post-place",
         "post-route",

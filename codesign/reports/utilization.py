@@ -9,7 +9,7 @@ from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind, Resources
 from codesign.reports.tables import ReportTable
 from codesign.reports.text import read_kind
@@ -225,11 +225,9 @@ def _report(
     path: Path, head: VivadoHeader, sections: list[VivadoSection], fields: FieldReader, form: UtilizationForm,
     used: Resources, available: Resources | None,
 ) -> UtilizationReport:  # fmt: skip
-    stage = stage_of(head.state, fields) if head.state else stage_of_command(head.command)
+    stage = stage_of(head.design_state, fields) if head.design_state else stage_of_command(head.command)
     return UtilizationReport(
-        path=path, stage=stage, tool="Vivado", version=head.version, build=head.build,
-        part=head.device, top=head.design, date=fields.date(head.date_text), form=form, command=head.command,
-        speed_file=head.speed_file, design_state=head.state, used=used, available=available,
+        path=path, stage=stage, **vars(head), form=form, used=used, available=available,
         sections=tuple(f"{section.number} {section.title}" for section in sections),
         unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
@@ -363,31 +361,41 @@ def total_of(parts: Sequence[Resources]) -> Resources:
 _PERCENT = re.compile(r"\s*\[\s*[<~]?-?[0-9.]+%\]")
 
 
+_INSTANCE: Columns = {
+    "module": Column("Module", "text"),
+    "logic_lut": Column("Logic LUTs", known=True),
+    "memory_lut": Column("LUTRAMs", known=True),
+    "shift_lut": Column("SRLs", known=True),
+}
+_INSTANCE_USED: Columns = {
+    "lut": Column("Total LUTs", known=True),
+    "ff": Column("FFs", known=True),
+    "dsp": Column(("DSP Blocks", "DSP48 Blocks", "DSPs"), known=True),
+    "ramb36": Column("RAMB36", known=True),
+    "ramb18": Column("RAMB18", known=True),
+    "uram": Column("URAM", known=True, optional=True),
+}
+_KERNEL_USED: Columns = {
+    "lut": Column("LUT", known=True),
+    "ff": Column("REG", known=True),
+    "dsp": Column("DSP", known=True),
+    "bram_18k": Column("BRAM", "tiles"),
+    "uram": Column("URAM", known=True, optional=True),
+}
+
+
 def instances(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[InstanceUse, ...]:
     """The rows of the hierarchy, the top first."""
     table = _table(sections, "Utilization by Hierarchy", "Instance", fields)
-    dsp = next(
-        (name for name in table.columns if re.fullmatch(r"DSP(?:48)? Blocks|DSPs", name)), "DSP Blocks"
-    )
     result = []
     for cells, row in zip(table.rows, table.records(), strict=True):
-        name = row["Instance"]
-        field = f"instances.{name}"
-
-        def count(column: str, at: str = field, cells_by_name: dict[str, str] = row) -> int:
-            return fields.known_integer(f"{at}.{column}", cells_by_name.get(column))
-
-        used = Resources(
-            lut=count("Total LUTs"),
-            ff=count("FFs"),
-            dsp=count(dsp),
-            bram_18k=2 * count("RAMB36") + count("RAMB18"),
-            uram=count("URAM") if "URAM" in row else None,
+        prefix = f"instances.{row['Instance']}."
+        own = fields.fill(_INSTANCE, row.get, prefix)
+        counts = fields.fill(_INSTANCE_USED, row.get, prefix)
+        counts["bram_18k"] = 2 * counts.pop("ramb36") + counts.pop("ramb18")
+        result.append(
+            InstanceUse(name=row["Instance"], depth=_depth(cells[0], step=2), used=Resources(**counts), **own)
         )
-        result.append(InstanceUse(
-            name=name, module=fields.text(f"{field}.Module", row.get("Module")), depth=_depth(cells[0], step=2),
-            used=used, logic_lut=count("Logic LUTs"), memory_lut=count("LUTRAMs"), shift_lut=count("SRLs"),
-        ))  # fmt: skip
     return tuple(result)
 
 
@@ -396,21 +404,11 @@ def kernels(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[Ker
     table = _table(sections, "System Utilization", "Name", fields)
     result = []
     for cells, row in zip(table.rows, table.records(), strict=True):
-        field = f"kernels.{row['Name']}"
         # kernels may need more than their budget: what is left of it is then below 0
         below = row["Name"] == "Unused Resources"
-        plain = {name: _PERCENT.sub("", cell) for name, cell in row.items()}
-        result.append(KernelUse(
-            name=row["Name"], depth=_depth(cells[0], step=3),
-            used=Resources(
-                lut=fields.known_integer(f"{field}.LUT", plain.get("LUT"), below),
-                ff=fields.known_integer(f"{field}.REG", plain.get("REG"), below),
-                dsp=fields.known_integer(f"{field}.DSP", plain.get("DSP"), below),
-                # this table counts tiles of 36 Kb, as the site tables do
-                bram_18k=fields.tiles(f"{field}.BRAM", plain.get("BRAM"), below),
-                uram=fields.known_integer(f"{field}.URAM", plain["URAM"], below) if "URAM" in plain else None,
-            ),
-        ))  # fmt: skip
+        counts = {name: _PERCENT.sub("", cell) for name, cell in row.items()}
+        used = fields.fill(_KERNEL_USED, counts.get, f"kernels.{row['Name']}.", signed=below)
+        result.append(KernelUse(name=row["Name"], depth=_depth(cells[0], step=3), used=Resources(**used)))
     return tuple(result)
 
 

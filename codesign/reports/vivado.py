@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Stage
@@ -36,7 +37,7 @@ _NAMES: tuple[tuple[str, Stage], ...] = (
 
 @dataclass(frozen=True)
 class VivadoHeader:
-    """The box at the top of a Vivado report.
+    """The box at the top of a Vivado report; the fields are those of its records.
 
     Parameters
     ----------
@@ -46,24 +47,25 @@ class VivadoHeader:
         Its build and platform as printed.
     command
         The Tcl command that wrote the report.
-    design, device
-        Top and part as printed.
+    top, part
+        Design and device as printed.
     speed_file
         The speed grade, where the form prints it.
-    state
-        `Design State` as printed; ``None`` in timing reports before 2020.
-    date_text
-        The date as printed.
+    design_state
+        As printed; ``None`` in timing reports before 2020.
+    date
+        The date; ``None`` for a foreign locale's.
     """
 
     version: str
     build: str
     command: str
-    design: str
-    device: str
+    top: str
+    part: str
     speed_file: str | None
-    state: str | None
-    date_text: str
+    design_state: str | None
+    date: datetime | None
+    tool: str = "Vivado"
 
 
 @dataclass(frozen=True)
@@ -97,11 +99,11 @@ def header(lines: Sequence[str], fields: FieldReader) -> VivadoHeader:
         version=fields.use_version("Vivado", version[1]),
         build=tool_version.partition(version[1])[2].strip(),
         command=fields.text("command", box.get("Command")),
-        design=fields.text("top", box.get("Design")),
-        device=fields.text("part", box.get("Device")),
+        top=fields.text("top", box.get("Design")),
+        part=fields.text("part", box.get("Device")),
         speed_file=None if speed is None else fields.text("speed_file", speed),
-        state=None if state is None else fields.text("stage", state),
-        date_text=fields.text("date", box.get("Date")),
+        design_state=None if state is None else fields.text("stage", state),
+        date=fields.date(box.get("Date")),
     )
 
 
