@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from codesign.errors import ReportFormatError
-from codesign.reports.fields import FieldReader
+from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.hls_sections import header, labelled_tables, section, sections
 from codesign.reports.records import Report, ReportKind, Resources
 from codesign.reports.tables import ReportTable, drawn_tables
@@ -74,14 +74,14 @@ class LoopEstimate:
 
     name: str
     depth: int
-    latency_cycles_min: int | None
-    latency_cycles_max: int | None
-    iteration_latency_cycles_min: int | None
-    iteration_latency_cycles_max: int | None
-    ii_cycles: int | None
-    target_ii_cycles: int | None
-    trip_count_min: int | None
-    trip_count_max: int | None
+    latency_cycles_min: int | None = None
+    latency_cycles_max: int | None = None
+    iteration_latency_cycles_min: int | None = None
+    iteration_latency_cycles_max: int | None = None
+    ii_cycles: int | None = None
+    target_ii_cycles: int | None = None
+    trip_count_min: int | None = None
+    trip_count_max: int | None = None
     pipelined: bool
 
 
@@ -125,29 +125,29 @@ class CsynthReport(Report):
     derived: ClassVar[tuple[str, ...]] = ("fmax_mhz",)
 
     form: CsynthForm
-    build: str | None
+    build: str | None = None
     family: str
-    project: str | None
-    solution: str | None
-    flow_target: str | None
-    target_clock_ns: float | None
-    clock_uncertainty_ns: float | None
-    estimated_clock_ns: float | None
-    slack_ns: float | None
-    latency_cycles_min: int | None
-    latency_cycles_avg: int | None
-    latency_cycles_max: int | None
-    interval_cycles_min: int | None
-    interval_cycles_max: int | None
-    latency_ns_min: float | None
-    latency_ns_max: float | None
+    project: str | None = None
+    solution: str | None = None
+    flow_target: str | None = None
+    target_clock_ns: float | None = None
+    clock_uncertainty_ns: float | None = None
+    estimated_clock_ns: float | None = None
+    slack_ns: float | None = None
+    latency_cycles_min: int | None = None
+    latency_cycles_avg: int | None = None
+    latency_cycles_max: int | None = None
+    interval_cycles_min: int | None = None
+    interval_cycles_max: int | None = None
+    latency_ns_min: float | None = None
+    latency_ns_max: float | None = None
     pipeline_type: str
     used: Resources
-    available: Resources | None
-    available_slr: Resources | None
+    available: Resources | None = None
+    available_slr: Resources | None = None
     modules: tuple[ModuleEstimate, ...]
     loops: tuple[LoopEstimate, ...]
-    rtl_ports: int | None
+    rtl_ports: int | None = None
 
     @property
     def fmax_mhz(self) -> float | None:
@@ -163,6 +163,80 @@ class CsynthReport(Report):
         ]
         # the summary prints "-" for what is not used
         return self.top == other.top and all(a == b for a, b in pairs if a is not None and b is not None)
+
+
+# Which field of the record each form prints where. `rpt` is the text of one function, before 2019 without absolute times
+_RESOURCES: Columns = {
+    "lut": Column("LUT"), "ff": Column("FF"), "dsp": Column(("DSP", "DSP48E")), "bram_18k": Column("BRAM_18K"),
+    # Vivado HLS before 2019 does not know UltraRAM
+    "uram": Column("URAM", optional=True),
+}  # fmt: skip
+_WITH_URAM: Columns = {**_RESOURCES, "uram": Column("URAM")}
+_LOOP_RANGES: Columns = {
+    "iteration_latency_cycles": Column("Iteration Latency", "range"),
+    "trip_count": Column("Trip Count", "range"),
+}
+
+_RPT_CLOCK: Columns = {
+    "target_clock_ns": Column("Target", "ns"),
+    "clock_uncertainty_ns": Column("Uncertainty", "ns"),
+    "estimated_clock_ns": Column("Estimated", "ns"),
+}
+_RPT_LATENCY: Columns = {
+    "latency_cycles_min": Column(("Latency (cycles) min", "Latency min")),
+    "latency_cycles_max": Column(("Latency (cycles) max", "Latency max")),
+}
+_RPT_CYCLES: Columns = {
+    **_RPT_LATENCY,
+    "interval_cycles_min": Column("Interval min"),
+    "interval_cycles_max": Column("Interval max"),
+}
+_RPT_TIMES: Columns = {
+    "latency_ns_min": Column("Latency (absolute) min", "ns"),
+    "latency_ns_max": Column("Latency (absolute) max", "ns"),
+}
+_RPT_PIPELINE: Columns = {"pipeline_type": Column("Pipeline Type", "text")}
+_RPT_LOOP: Columns = {**_LOOP_RANGES, **_RPT_LATENCY}
+_RPT_INTERVALS: Columns = {
+    "ii_cycles": Column("Initiation Interval achieved"),
+    "target_ii_cycles": Column("Initiation Interval target"),
+}
+
+_SUMMARY: Columns = {
+    "slack_ns": Column("Slack", "number", signed=True, optional=True),
+    "latency_ns_max": Column("Latency (ns)", "number"),
+    "pipeline_type": Column("Pipelined", "text"),
+}
+_SUMMARY_LATENCY: Columns = {"latency_cycles_max": Column("Latency (cycles)")}
+_SUMMARY_CYCLES: Columns = {**_SUMMARY_LATENCY, "interval_cycles_max": Column("Interval")}
+_SUMMARY_INTERVAL: Columns = {"ii_cycles": Column("Interval")}
+_SUMMARY_USED: Columns = {**_WITH_URAM, "bram_18k": Column("BRAM")}
+
+_XML: Columns = {
+    "part": Column("UserAssignments/Part", "text"),
+    "top": Column("UserAssignments/TopModelName", "text"),
+    "family": Column("UserAssignments/ProductFamily", "text"),
+    "target_clock_ns": Column("UserAssignments/TargetClockPeriod", "number"),
+    "clock_uncertainty_ns": Column("UserAssignments/ClockUncertainty", "number"),
+    "estimated_clock_ns": Column(
+        "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod", "number"
+    ),
+    "pipeline_type": Column("PerformanceEstimates/PipelineType", "text"),
+}
+_XML_LATENCY: Columns = {
+    "latency_cycles_min": Column("Best-caseLatency"),
+    "latency_cycles_max": Column("Worst-caseLatency"),
+}
+_XML_CYCLES: Columns = {
+    **_XML_LATENCY,
+    "latency_cycles_avg": Column("Average-caseLatency"),
+    "interval_cycles_min": Column("Interval-min"),
+    "interval_cycles_max": Column("Interval-max"),
+}
+_XML_TIMES: Columns = {
+    "latency_ns_min": Column("Best-caseRealTimeLatency", "ns"),
+    "latency_ns_max": Column("Worst-caseRealTimeLatency", "ns"),
+}
 
 
 def read_csynth(path: str | Path) -> CsynthReport:
@@ -221,24 +295,11 @@ def parse_csynth_rpt(path: Path, text: str) -> CsynthReport:
     clock, unit = _clock(performance, fields)
     latency = _only_row(performance, "Latency/Summary", fields)
     resources = _resource_rows(area, fields)
-    timed = "Latency (absolute) min" in latency
-    cycles = "Latency (cycles)" if timed else "Latency"
+    times = _RPT_TIMES if "Latency (absolute) min" in latency else {}
     return CsynthReport(
-        path=path, stage="csynth", tool=head.tool, version=head.version, form="rpt", build=head.build,
-        part=head.part, top=head.top, date=head.date, family=head.family, project=head.project,
-        solution=head.solution, flow_target=head.flow_target,
-        target_clock_ns=fields.nanoseconds("target_clock_ns", clock.get("Target"), unit),
-        clock_uncertainty_ns=fields.nanoseconds("clock_uncertainty_ns", clock.get("Uncertainty"), unit),
-        estimated_clock_ns=fields.nanoseconds("estimated_clock_ns", clock.get("Estimated"), unit),
-        slack_ns=None,
-        latency_cycles_min=fields.integer("latency_cycles_min", latency.get(f"{cycles} min")),
-        latency_cycles_avg=None,
-        latency_cycles_max=fields.integer("latency_cycles_max", latency.get(f"{cycles} max")),
-        interval_cycles_min=fields.integer("interval_cycles_min", latency.get("Interval min")),
-        interval_cycles_max=fields.integer("interval_cycles_max", latency.get("Interval max")),
-        latency_ns_min=fields.nanoseconds("latency_ns_min", latency["Latency (absolute) min"]) if timed else None,
-        latency_ns_max=fields.nanoseconds("latency_ns_max", latency.get("Latency (absolute) max")) if timed else None,
-        pipeline_type=fields.text("pipeline_type", latency.get("Pipeline Type")),
+        path=path, stage="csynth", form="rpt", **vars(head),
+        **fields.fill(_RPT_CLOCK, clock.get, bare_unit=unit),
+        **fields.fill({**_RPT_CYCLES, **times, **_RPT_PIPELINE}, latency.get),
         used=_rpt_resources(fields, "used", resources.get("Total")),
         available=_rpt_resources(fields, "available", resources.get("Available")),
         available_slr=_rpt_resources(fields, "available_slr", resources["Available SLR"])
@@ -290,14 +351,7 @@ def _resource_rows(area: _Labelled, fields: FieldReader) -> dict[str, dict[str, 
 def _rpt_resources(fields: FieldReader, name: str, row: dict[str, str] | None) -> Resources:
     if row is None:
         raise fields.error(name, "its row of the utilisation table is missing")
-    return Resources(
-        lut=fields.integer(f"{name}.lut", row.get("LUT")),
-        ff=fields.integer(f"{name}.ff", row.get("FF")),
-        dsp=fields.integer(f"{name}.dsp", row.get("DSP", row.get("DSP48E"))),
-        bram_18k=fields.integer(f"{name}.bram_18k", row.get("BRAM_18K")),
-        # Vivado HLS before 2019 does not know UltraRAM
-        uram=fields.integer(f"{name}.uram", row["URAM"]) if "URAM" in row else None,
-    )
+    return Resources(**fields.fill(_RESOURCES, row.get, f"{name}."))
 
 
 def _rpt_modules(performance: _Labelled, area: _Labelled, fields: FieldReader) -> tuple[ModuleEstimate, ...]:
@@ -311,25 +365,13 @@ def _rpt_modules(performance: _Labelled, area: _Labelled, fields: FieldReader) -
     sizes = {row["Instance"]: row for row in sized.records() if row["Instance"] != "Total"} if sized else {}
     modules = []
     for instance in {**cycles, **sizes}:
-        row = cycles.get(instance, {})
+        row = cycles.get(instance)
         field = f"modules.{instance}"
-        head = "Latency (cycles)" if "Latency (cycles) min" in row else "Latency"
-        bounds = [
-            fields.integer(f"{field}.{name}_{end}", row.get(f"{label} {end}")) if row else None
-            for name, label in (("latency_cycles", head), ("interval_cycles", "Interval"))
-            for end in ("min", "max")
-        ]
-        modules.append(
-            ModuleEstimate(
-                name=(row or sizes[instance])["Module"],
-                instance=instance,
-                latency_cycles_min=bounds[0],
-                latency_cycles_max=bounds[1],
-                interval_cycles_min=bounds[2],
-                interval_cycles_max=bounds[3],
-                used=_rpt_resources(fields, f"{field}.used", sizes[instance]) if instance in sizes else None,
-            )
-        )
+        modules.append(ModuleEstimate(
+            name=(row or sizes[instance])["Module"], instance=instance,
+            **(fields.fill(_RPT_CYCLES, row.get, f"{field}.") if row else {}),
+            used=_rpt_resources(fields, f"{field}.used", sizes[instance]) if instance in sizes else None,
+        ))  # fmt: skip
     return tuple(modules)
 
 
@@ -342,22 +384,12 @@ def _rpt_loops(performance: _Labelled, fields: FieldReader) -> tuple[LoopEstimat
             raise fields.error(
                 "loops", f"{cells[0]!r} is no loop of the table at line {table.line if table else 0}"
             )
-        field = f"loops.{name[3]}"
-        head = "Latency (cycles)" if "Latency (cycles) min" in row else "Latency"
-        iteration = fields.bounds(f"{field}.iteration_latency_cycles", row.get("Iteration Latency"))
-        trips = fields.bounds(f"{field}.trip_count", row.get("Trip Count"))
-        pipelined = fields.text(f"{field}.pipelined", row.get("Pipelined")) != "no"
-        intervals = [
-            fields.integer(f"{field}.{end}", row.get(f"Initiation Interval {label}")) if pipelined else None
-            for end, label in (("ii_cycles", "achieved"), ("target_ii_cycles", "target"))
-        ]
+        field = f"loops.{name[3]}."
+        pipelined = fields.text(f"{field}pipelined", row.get("Pipelined")) != "no"
+        columns = {**_RPT_LOOP, **(_RPT_INTERVALS if pipelined else {})}
         loops.append(LoopEstimate(
             name=name[3].strip(), depth=len(name[2]) if name[2].startswith("+") else len(name[1]),
-            latency_cycles_min=fields.integer(f"{field}.latency_cycles_min", row.get(f"{head} min")),
-            latency_cycles_max=fields.integer(f"{field}.latency_cycles_max", row.get(f"{head} max")),
-            iteration_latency_cycles_min=iteration[0], iteration_latency_cycles_max=iteration[1],
-            ii_cycles=intervals[0], target_ii_cycles=intervals[1],
-            trip_count_min=trips[0], trip_count_max=trips[1], pipelined=pipelined,
+            pipelined=pipelined, **fields.fill(columns, row.get, field),
         ))  # fmt: skip
     return tuple(loops)
 
@@ -408,19 +440,11 @@ def parse_csynth_summary(path: Path, text: str) -> CsynthReport:
         raise fields.error("top", f"the first row of the table is not the top function {head.top!r}")
     top, row = parts[0], next(tables[0].records())
     return CsynthReport(
-        path=path, stage="csynth", tool=head.tool, version=head.version, form="summary", build=head.build,
-        part=head.part, top=head.top, date=head.date, family=head.family, project=head.project,
-        solution=head.solution, flow_target=head.flow_target,
-        target_clock_ns=None, clock_uncertainty_ns=None, estimated_clock_ns=None,
-        slack_ns=fields.decimal("slack_ns", row["Slack"], signed=True) if "Slack" in row else None,
-        latency_cycles_min=None, latency_cycles_avg=None, latency_cycles_max=top.latency_cycles_max,
-        interval_cycles_min=None, interval_cycles_max=top.interval_cycles_max,
-        latency_ns_min=None, latency_ns_max=fields.decimal("latency_ns_max", row.get("Latency (ns)")),
-        pipeline_type=fields.text("pipeline_type", row["Pipelined"]),
-        used=parts[0].used, available=None, available_slr=None,
+        path=path, stage="csynth", form="summary", **vars(head), **fields.fill(_SUMMARY, row.get),
+        latency_cycles_max=top.latency_cycles_max, interval_cycles_max=top.interval_cycles_max, used=parts[0].used,
         modules=tuple(part for part in parts if isinstance(part, ModuleEstimate)),
         loops=tuple(part for part in parts if isinstance(part, LoopEstimate)),
-        rtl_ports=None, unknown_fields=tuple(_short(name, head.top) for name in fields.unknown),
+        unknown_fields=tuple(_short(name, head.top) for name in fields.unknown),
     )  # fmt: skip
 
 
@@ -434,38 +458,30 @@ def _part(cells: tuple[str, ...], row: dict[str, str], fields: FieldReader) -> M
     if name is None:
         raise fields.error("Modules & Loops", f"{cells[0]!r} is neither a module nor a loop")
     is_module = name[2] == "+"
-    field = f"{'modules' if is_module else 'loops'}.{name[3]}"
-    # where a range is printed the worst case is its end
-    latency = fields.integer(f"{field}.latency_cycles_max", row["Latency (cycles)"].rpartition("~")[2])
-    interval = row["Interval"].rpartition("~")[2]
+    field = f"{'modules' if is_module else 'loops'}.{name[3]}."
+
+    def worst(head: str) -> str | None:
+        """Where a range is printed the worst case is its end."""
+        return row[head].rpartition("~")[2] if head in row else None
+
     if is_module:
         return ModuleEstimate(
-            name=name[3], depth=len(name[1]),
-            latency_cycles_max=latency,
-            interval_cycles_max=fields.integer(f"{field}.interval_cycles_max", interval),
-            used=Resources(
-                lut=_count(fields, f"{field}.used.lut", row["LUT"]),
-                ff=_count(fields, f"{field}.used.ff", row["FF"]),
-                dsp=_count(fields, f"{field}.used.dsp", row["DSP"]),
-                bram_18k=_count(fields, f"{field}.used.bram_18k", row["BRAM"]),
-                uram=_count(fields, f"{field}.used.uram", row["URAM"]),
-            ),
+            name=name[3], depth=len(name[1]), **fields.fill(_SUMMARY_CYCLES, worst, field),
+            used=Resources(**fields.fill(_SUMMARY_USED, lambda head: _count(row.get(head)), f"{field}used.")),
         )  # fmt: skip
-    iteration = fields.bounds(f"{field}.iteration_latency_cycles", row.get("Iteration Latency"))
-    trips = fields.bounds(f"{field}.trip_count", row.get("Trip Count"))
     pipelined = row["Pipelined"] != "no"
+    latency = fields.fill(_SUMMARY_LATENCY, worst, field)
+    parts = fields.fill(_LOOP_RANGES, row.get, field)
+    interval = fields.fill(_SUMMARY_INTERVAL, worst, field) if pipelined else {}
     return LoopEstimate(
-        name=name[3], depth=len(name[1]) - 1, latency_cycles_min=None, latency_cycles_max=latency,
-        iteration_latency_cycles_min=iteration[0], iteration_latency_cycles_max=iteration[1],
-        ii_cycles=fields.integer(f"{field}.ii_cycles", interval) if pipelined else None, target_ii_cycles=None,
-        trip_count_min=trips[0], trip_count_max=trips[1], pipelined=pipelined,
-    )  # fmt: skip
+        name=name[3], depth=len(name[1]) - 1, pipelined=pipelined, **latency, **parts, **interval
+    )
 
 
-def _count(fields: FieldReader, field: str, cell: str) -> int | None:
-    """A count with its percentage, ``16 (~0%)``."""
-    found = _COUNT.fullmatch(cell)
-    return fields.integer(field, found[1] if found else cell)
+def _count(cell: str | None) -> str | None:
+    """A count without its percentage, ``16 (~0%)``."""
+    found = _COUNT.fullmatch(cell or "")
+    return found[1] if found else cell
 
 
 _INSTANCES = "InstanceList"
@@ -488,42 +504,19 @@ def parse_csynth_xml(path: Path, text: str) -> CsynthReport:
     flow_target = root.findtext("UserAssignments/FlowTarget")
     # the XML does not name its tool; Vitis HLS states its flow target from its first version on, Vivado HLS never
     tool = "Vivado HLS" if flow_target is None else "Vitis HLS"
-    version = fields.use_version(tool, _xml_text(fields, root, "version", "ReportVersion/Version"))
+    # the version first: an error of a later field tells when it is an untried one
+    found = _xml_child(fields, root, "version", "ReportVersion/Version")
+    version = fields.use_version(tool, fields.text("version", found.text))
+    told = fields.fill(_XML, root.findtext, missing="there is no <{}> in this csynth XML")
     _check_units(fields, root)
     latency = _xml_child(fields, root, "latency_cycles_min", "PerformanceEstimates/SummaryOfOverallLatency")
-    used, available = (
-        _xml_resources(
-            fields,
-            _xml_child(fields, root, name, f"AreaEstimates/{tag}"),
-            name,
-            with_uram=flow_target is not None,
-        )
-        for name, tag in (("used", "Resources"), ("available", "AvailableResources"))
-    )
-    timed = latency.find("Best-caseRealTimeLatency") is not None
+    times = _XML_TIMES if latency.find("Best-caseRealTimeLatency") is not None else {}
+    columns = _RESOURCES if flow_target is None else _WITH_URAM
     return CsynthReport(
-        path=path, stage="csynth", tool=tool, version=version, form="xml", build=None, date=None,
-        part=_xml_text(fields, root, "part", "UserAssignments/Part"),
-        top=_xml_text(fields, root, "top", "UserAssignments/TopModelName"),
-        family=_xml_text(fields, root, "family", "UserAssignments/ProductFamily"),
-        project=None, solution=None, flow_target=flow_target,
-        target_clock_ns=_xml_decimal(fields, root, "target_clock_ns", "UserAssignments/TargetClockPeriod"),
-        clock_uncertainty_ns=_xml_decimal(fields, root, "clock_uncertainty_ns", "UserAssignments/ClockUncertainty"),
-        estimated_clock_ns=_xml_decimal(
-            fields, root, "estimated_clock_ns", "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod"
-        ),
-        slack_ns=None,
-        latency_cycles_min=fields.integer("latency_cycles_min", latency.findtext("Best-caseLatency")),
-        latency_cycles_avg=fields.integer("latency_cycles_avg", latency.findtext("Average-caseLatency")),
-        latency_cycles_max=fields.integer("latency_cycles_max", latency.findtext("Worst-caseLatency")),
-        interval_cycles_min=fields.integer("interval_cycles_min", latency.findtext("Interval-min")),
-        interval_cycles_max=fields.integer("interval_cycles_max", latency.findtext("Interval-max")),
-        latency_ns_min=fields.nanoseconds("latency_ns_min", latency.findtext("Best-caseRealTimeLatency"))
-        if timed else None,
-        latency_ns_max=fields.nanoseconds("latency_ns_max", latency.findtext("Worst-caseRealTimeLatency"))
-        if timed else None,
-        pipeline_type=_xml_text(fields, root, "pipeline_type", "PerformanceEstimates/PipelineType"),
-        used=used, available=available, available_slr=None,
+        path=path, stage="csynth", tool=tool, version=version, form="xml", flow_target=flow_target, **told,
+        **fields.fill({**_XML_CYCLES, **times}, latency.findtext),
+        used=_xml_resources(fields, root, "used", "AreaEstimates/Resources", columns),
+        available=_xml_resources(fields, root, "available", "AreaEstimates/AvailableResources", columns),
         modules=tuple(_xml_module(fields, module) for module in root.iterfind("ModuleInformation/Module")),
         loops=tuple(_xml_loops(fields, root.find("PerformanceEstimates/SummaryOfLoopLatency"), 0)),
         rtl_ports=len(_xml_child(fields, root, "rtl_ports", "InterfaceSummary").findall("RtlPorts")),
@@ -538,36 +531,22 @@ def _xml_child(fields: FieldReader, root: ET.Element, name: str, where: str) -> 
     return found
 
 
-def _xml_text(fields: FieldReader, root: ET.Element, name: str, where: str) -> str:
-    return fields.text(name, _xml_child(fields, root, name, where).text)
-
-
-def _xml_decimal(fields: FieldReader, root: ET.Element, name: str, where: str) -> float | None:
-    return fields.decimal(name, _xml_child(fields, root, name, where).text)
-
-
 def _check_units(fields: FieldReader, root: ET.Element) -> None:
     for where, unit in (
         ("UserAssignments/unit", "ns"),
         ("PerformanceEstimates/SummaryOfTimingAnalysis/unit", "ns"),
         ("PerformanceEstimates/SummaryOfOverallLatency/unit", "clock cycles"),
     ):
-        found = _xml_text(fields, root, where, where)
+        found = fields.text(where, _xml_child(fields, root, where, where).text)
         if found != unit:
             raise fields.error(where, f"the unit is {found!r}, not {unit!r}")
 
 
-def _xml_resources(fields: FieldReader, element: ET.Element, name: str, with_uram: bool) -> Resources:
-    dsp = "DSP" if element.find("DSP") is not None else "DSP48E"
-    uram = element.findtext("URAM")
-    return Resources(
-        lut=fields.integer(f"{name}.lut", element.findtext("LUT")),
-        ff=fields.integer(f"{name}.ff", element.findtext("FF")),
-        dsp=fields.integer(f"{name}.dsp", element.findtext(dsp)),
-        bram_18k=fields.integer(f"{name}.bram_18k", element.findtext("BRAM_18K")),
-        # Vivado HLS before 2019 does not know UltraRAM
-        uram=fields.integer(f"{name}.uram", uram) if with_uram or uram is not None else None,
-    )
+def _xml_resources(
+    fields: FieldReader, root: ET.Element, name: str, where: str, columns: Columns
+) -> Resources:
+    area = _xml_child(fields, root, name, where)
+    return Resources(**fields.fill(columns, area.findtext, f"{name}."))
 
 
 def _xml_module(fields: FieldReader, module: ET.Element) -> ModuleEstimate:
@@ -575,19 +554,11 @@ def _xml_module(fields: FieldReader, module: ET.Element) -> ModuleEstimate:
     field = f"modules.{name}"
     latency = _xml_child(fields, module, field, "PerformanceEstimates/SummaryOfOverallLatency")
     interval = _xml_bounds(fields, f"{field}.interval_cycles", latency.find("PipelineInitiationInterval"))
-    area = _xml_child(fields, module, field, "AreaEstimates/Resources")
     return ModuleEstimate(
-        name=name,
-        latency_cycles_min=fields.integer(
-            f"{field}.latency_cycles_min", latency.findtext("Best-caseLatency")
-        ),
-        latency_cycles_max=fields.integer(
-            f"{field}.latency_cycles_max", latency.findtext("Worst-caseLatency")
-        ),
-        interval_cycles_min=interval[0],
-        interval_cycles_max=interval[1],
-        used=_xml_resources(fields, area, f"{field}.used", with_uram=True),
-    )
+        name=name, interval_cycles_min=interval[0], interval_cycles_max=interval[1],
+        **fields.fill(_XML_LATENCY, latency.findtext, f"{field}."),
+        used=_xml_resources(fields, module, f"{field}.used", "AreaEstimates/Resources", _WITH_URAM),
+    )  # fmt: skip
 
 
 def _xml_loops(fields: FieldReader, parent: ET.Element | None, depth: int) -> Iterator[LoopEstimate]:
@@ -611,7 +582,7 @@ def _xml_loops(fields: FieldReader, parent: ET.Element | None, depth: int) -> It
             name=loop.findtext("Name") or loop.tag, depth=depth,
             latency_cycles_min=latency[0], latency_cycles_max=latency[1],
             iteration_latency_cycles_min=iteration_cycles[0], iteration_latency_cycles_max=iteration_cycles[1],
-            ii_cycles=None if ii is None else fields.integer(f"{field}.ii_cycles", ii.text), target_ii_cycles=None,
+            ii_cycles=None if ii is None else fields.integer(f"{field}.ii_cycles", ii.text),
             trip_count_min=trips[0], trip_count_max=trips[1], pipelined=ii is not None,
         )  # fmt: skip
         yield from _xml_loops(fields, loop, depth + 1)

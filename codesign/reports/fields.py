@@ -108,7 +108,7 @@ class FieldReader:
 
     def fill(
         self, columns: Columns, cell: Callable[[str], str | None], prefix: str = "", *,
-        signed: bool = False, bare_unit: str | None = None,
+        signed: bool = False, bare_unit: str | None = None, missing: str = "",
     ) -> dict[str, Any]:  # fmt: skip
         """The values of a record's fields.
 
@@ -124,6 +124,8 @@ class FieldReader:
             Whether all of them may be below 0.
         bare_unit
             The unit of times that are printed without one.
+        missing
+            What is said of a field that must be there and is not; ``{}`` is its head.
         """
         values: dict[str, Any] = {}
         for field, column in columns.items():
@@ -133,6 +135,8 @@ class FieldReader:
             if column.unit == "range":
                 values[f"{field}_min"], values[f"{field}_max"] = self.bounds(name, printed)
                 continue
+            if printed is None and missing and not column.optional:
+                raise self.error(name, missing.format(heads[0]))
             if printed is None and column.optional:
                 values[field] = None
             elif column.unit == "text":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind
@@ -133,9 +133,13 @@ def parse_power(path: Path, text: str) -> PowerReport:
 
     state = fields.text("stage", head.design_state)
     box = {name: item for name, item in vars(head).items() if name != "speed_file"}
+    watts = fields.fill(_WATTS, value)
+    choices: dict[str, Any] = {
+        field: _choice(field, rows.get(name), fields) for field, name in _CHOICES.items()
+    }
     return PowerReport(
-        path=path, stage=stage_of(state, fields), **box, **fields.fill(_WATTS, value),
+        path=path, stage=stage_of(state, fields), **box, **watts,
         confidence=fields.text("confidence", rows.get("Confidence Level")),
-        **{field: _choice(field, rows.get(name), fields) for field, name in _CHOICES.items()},
+        **choices,
         remarks=tuple(remarks), unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
