@@ -46,6 +46,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"{converted.project.folder}: {converted.project.top} for {converted.project.target.part}")
+    for note in converted.record.metrics["notes"]:
+        print(f"note: {note}")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,6 +27,9 @@ _LARGEST_BATCH = 1 << 14
 
 
 __all__ = ["Accumulator", "Emulator", "batches", "emulate", "execute", "values_of"]
+
+
+_FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -307,6 +311,23 @@ def proven_accumulators(emulator: Emulator) -> dict[str, FixedPoint]:
             )
         found[name] = _narrowest(precision, accumulator.least, accumulator.most)
     return found
+
+
+def float32_notes(emulator: Emulator) -> tuple[str, ...]:
+    """Sentences on sums that float32, in which a Keras student computes, cannot all hold: at most 24 bits.
+
+    The hardware and the emulation are exact there; the student may be the inexact side of a comparison.
+    """
+    notes = []
+    for name, sums in emulator.accumulators.items():
+        codes = max(abs(sums.least), abs(sums.most)) * 2.0**sums.precision.fractional_bits
+        if codes > 2.0**_FLOAT32_BITS:
+            notes.append(
+                f"the sums of layer {name!r} take up to {math.ceil(math.log2(codes)) + 1} bits, and float32, in which "
+                f"the student computes, holds {_FLOAT32_BITS}: where they differ the student is the inexact side; "
+                "scale the inputs and weights towards 1, or use narrower formats"
+            )
+    return tuple(notes)
 
 
 def with_proven_accumulators(precision: PrecisionMap, emulator: Emulator) -> PrecisionMap:

@@ -106,7 +106,7 @@ def convert(
     OutputFolderError
         If `folder` is taken.
     """
-    from codesign.emulation.emulator import Emulator, with_proven_accumulators
+    from codesign.emulation.emulator import Emulator, float32_notes, with_proven_accumulators
     from codesign.hls.convert import convert_graph, unrolling_notes
     from codesign.hls.graph import read_graph
     from codesign.networks.build import build_float
@@ -131,7 +131,8 @@ def convert(
     )
     progress.step("project", 2, 2)
     types = {node.name: {name: str(kind) for name, kind in node.types.items()} for node in project.graph()}
-    metrics = {"layers": types, "notes": list(unrolling_notes(graph, settings.target))}
+    notes = [*unrolling_notes(graph, settings.target), *float32_notes(Emulator.of(project.graph()))]
+    metrics = {"layers": types, "notes": notes}
     return ConvertedStudent(project, Record.of(project.digest, metrics))
 
 

@@ -122,11 +122,13 @@ def verify(
     """
     from codesign.core.quality import accuracy
     from codesign.emulation import Emulator, count_overflows
+    from codesign.emulation.emulator import float32_notes
 
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
-    table.require_agreement()
+    emulator = Emulator.of(converted.project.graph())
+    table.require_agreement(next(iter(float32_notes(emulator)), None))
     x = student.precision.input.quantize(dataset.x_test)
-    overflows = count_overflows(Emulator.of(converted.project.graph()), x)
+    overflows = count_overflows(emulator, x)
     metrics = {
         "test_accuracy": accuracy(dataset.y_test, reference),
         **table.to_dict(),

@@ -103,8 +103,8 @@ class Verification:
         climbed = [rung for rung in self.rungs if rung.skipped is None]
         return bool(climbed) and not any(rung.mismatches for rung in climbed)
 
-    def require_agreement(self) -> None:
-        """Raise `VerificationError` for the first rung that differs."""
+    def require_agreement(self, advice: str | None = None) -> None:
+        """Raise `VerificationError` for the first rung that differs, with what to do about it."""
         for rung in self.rungs:
             if rung.mismatches:
                 assert rung.first_index is not None
@@ -114,6 +114,7 @@ class Verification:
                     samples=rung.samples,
                     first_index=rung.first_index,
                     largest_lsb=rung.largest_lsb,
+                    advice=advice,
                 )
         if not self.agrees:
             reasons = "; ".join(f"{rung.name}: {rung.skipped}" for rung in self.rungs)

@@ -34,7 +34,9 @@ def teacher(data):
 
 @pytest.fixture(scope="module")
 def student(data):
-    keras.utils.set_random_seed(0)  # no neuron dies on the way: the weights of one would go before smaller ones
+    keras.utils.set_random_seed(
+        0
+    )  # no neuron dies on the way: the weights of one would go before smaller ones
     network, initial = describe(dense(data, 8, 6, norm=True)), describe(dense(data, 8, 6, norm=True))
     record = Record("student", {}, 0, {}, network.digest, {}, 0.0)
     return Student(network, History((), (), (), (), 0), record, {"initial": initial})

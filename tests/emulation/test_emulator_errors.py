@@ -11,7 +11,7 @@ from small_graphs_emulation import PLAIN, perceptron
 from codesign.core.fixed_point import FixedPoint
 from codesign.emulation import Emulator, emulate
 from codesign.errors import ConversionError, DataError
-from codesign.hls.graph import Graph, Node
+from codesign.hls.graph import Graph, Node, read_graph
 
 INPUT = Node("x", "input", (), (4,), PLAIN, {"result": FixedPoint(8, 4)})
 
@@ -72,3 +72,32 @@ def test_inputs_that_are_no_numbers_or_too_many():
     with pytest.raises(DataError, match=r"^the network has 1 inputs \(x\), not 2$"):
         emulate(graph, [x, x])
     assert emulate(graph, np.zeros((0, 16))).shape == (0, 5)
+
+
+def test_sums_that_float32_does_not_hold_are_told() -> None:
+    from codesign.core.fixed_point import FixedPoint
+    from codesign.core.precision_map import LayerPrecision, PrecisionMap
+    from codesign.core.target import Target
+    from codesign.emulation.emulator import float32_notes
+    from codesign.hls.convert import HardwareChoices, convert_graph
+    from codesign.networks.build import build_float
+    from codesign.networks.description import LayerSpec, Network
+
+    def notes(bits: int) -> tuple[str, ...]:
+        kernel = np.full((4, 2), 1 - 2.0 ** (1 - bits))
+        network = Network(
+            (
+                LayerSpec("x", "input", (), {"shape": [4]}),
+                LayerSpec("fc", "dense", ("x",), weights={"kernel": kernel}),
+            )
+        )
+        wide = FixedPoint(bits, 1, True, "RND_CONV", "SAT")
+        precision = PrecisionMap(wide, {"fc": LayerPrecision(wide)})
+        graph = convert_graph(build_float(network), precision, Target(), HardwareChoices(), "unwritten")
+        return float32_notes(Emulator.of(read_graph(graph)))
+
+    assert notes(12) == ()
+    (note,) = notes(16)
+    assert note.startswith(
+        "the sums of layer 'fc' take up to 33 bits, and float32, in which the student computes, holds 24"
+    )
