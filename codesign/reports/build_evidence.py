@@ -12,6 +12,7 @@ from typing import Any
 from codesign.core.files import file_digest
 from codesign.reports.build_files import MANIFEST, BuildFiles
 from codesign.reports.build_marker import Marker, read_marker
+from codesign.reports.csim import tool_errors
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Reason
 
@@ -181,13 +182,7 @@ def _died(home: Path) -> Iterator[Finding]:
         path = home / name
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
-            errors = [
-                line.strip()
-                for line in text.splitlines()
-                # hls4ml asks Vitis for an option of Vivado HLS and catches the refusal
-                if line.startswith("ERROR: [") and "config_array_partition: Unknown option" not in line
-            ]
-            if errors:
+            if errors := tool_errors(text.splitlines()):
                 rest = f": the tool's last run printed {len(errors)} errors, first {errors[0]!r}"
                 yield _finding("unfinished", path, rest)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -41,6 +41,8 @@ class CsimReport(Report):
         Why it failed, as printed; ``None`` if it passed.
     output
         The lines that the test bench printed.
+    later_errors
+        Of a log of the whole tool: the errors after the simulation.
     """
 
     kind: ClassVar[ReportKind] = "csim"
@@ -49,13 +51,17 @@ class CsimReport(Report):
     errors: int | None
     failure: str | None
     output: tuple[str, ...]
+    later_errors: tuple[str, ...] = ()
 
     def doubts(self) -> Iterator[Finding]:
-        """That it failed, or was compiled only."""
+        """That it failed, or was compiled only, or that a later step of the tool's log died."""
         if self.passed is None:
             yield self.doubt("note", "compiled the C simulation and did not run it")
         elif not self.passed:
             yield self.doubt("failed", f"says that the C simulation failed: {self.failure}")
+        if self.later_errors:
+            count, first = len(self.later_errors), self.later_errors[0]
+            yield self.doubt("unfinished", f"says that a later step died ({count} errors, first {first!r})")
 
 
 def read_csim_log(path: str | Path) -> CsimReport:
@@ -109,6 +115,17 @@ def parse_csim_log(path: Path, text: str) -> CsimReport:
         errors=errors,
         failure=failed[0] if failed else f"{errors} errors" if errors else None,
         output=_output(body),
+        later_errors=tool_errors(lines[ends[0] + 1 :]),
+    )
+
+
+def tool_errors(lines: Iterable[str]) -> tuple[str, ...]:
+    """The lines of a tool's log that say that a step did not do what it should."""
+    return tuple(
+        line.strip()
+        for line in lines
+        # hls4ml asks Vitis for an option of Vivado HLS and catches the refusal
+        if line.startswith("ERROR: [") and "config_array_partition: Unknown option" not in line
     )
 
 

@@ -186,6 +186,24 @@ def test_a_report_by_itself_that_says_yes_ends_with_0(command, name):
     assert command("report", FIXTURES / name)[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("ERROR: [HLS 200-70] Synthesizability check failed.", 1),
+        ("ERROR: [HLS 200-101] config_array_partition: Unknown option '-maximum_size'.", 0),
+        ("INFO: [HLS 200-111] Finished C synthesis.", 0),
+    ],
+)
+def test_a_log_whose_later_step_died_is_not_trusted_though_its_simulation_passed(
+    command, tmp_path, line, code
+):
+    path = tmp_path / "vitis_hls.log"
+    path.write_text((FIXTURES / "hls_csim.log").read_text() + f"{line}\n")
+    ended, out, err = command("report", path)
+    assert ended == code
+    assert ("a later step died (1 errors, first" in " ".join((out + err).split())) == (code == 1)
+
+
 def test_a_simulation_that_was_not_run_is_a_note(command, tmp_path):
     path = tmp_path / "cosim.rpt"
     path.write_text((FIXTURES / "vitis_hls_cosim.rpt").read_text().replace("Pass|", "NA|"))
