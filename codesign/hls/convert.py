@@ -6,7 +6,8 @@ import contextlib
 import importlib.util
 import io
 import logging
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -312,9 +313,11 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
     for layer in graph.get_layers():
         asked = config["LayerName"].get(layer.name)
         shape = shape_of(layer)
+        setting = f"hardware.layers.{layer.name}.reuse_factor"
+        if asked is not None and layer.class_name == "GRU":
+            faults += _recurrent_reuse(layer, asked, setting)
         if asked is None or shape is None:
             continue
-        setting = f"hardware.layers.{layer.name}.reuse_factor"
         try:
             check_reuse_factor(
                 shape, asked["ReuseFactor"], STRATEGY_OF[asked["Strategy"]], target.io_type, setting=setting
@@ -333,3 +336,18 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
             )
     if faults:
         raise SettingsError(faults)
+
+
+def _recurrent_reuse(layer: Any, asked: Mapping[str, Any], setting: str) -> Iterator[str]:
+    """Refuse a reuse factor that does not fit both products of a recurrent layer: each would get another one."""
+    if STRATEGY_OF[asked["Strategy"]] != "resource":
+        return
+    n_in, units = int(layer.get_attr("n_in")), int(layer.get_attr("n_out"))
+    shared = math.gcd(n_in, units)
+    if shared % asked["ReuseFactor"]:
+        legal = ", ".join(str(factor) for factor in range(1, shared + 1) if shared % factor == 0)
+        yield (
+            f"{setting}: {asked['ReuseFactor']} does not divide the {n_in} values of a step and the {units} of the state of "
+            f"{layer.name!r}, whose two products share it with strategy 'resource'; choose one of {legal}, or the strategy "
+            "latency"
+        )

@@ -13,8 +13,8 @@ from codesign.core.layers import LAYERS
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
 from codesign.emulation import Emulator
-from codesign.errors import ConversionError
-from codesign.hls.convert import HardwareChoices, convert_graph
+from codesign.errors import ConversionError, SettingsError
+from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float, build_quantized
@@ -252,6 +252,39 @@ def test_the_student_is_the_hardware(name: str, io_type: str, tmp_path: Path) ->
     np.testing.assert_array_equal(
         outputs, np.asarray(Emulator.of(read_graph(graph)).run(x.astype(np.float64)))
     )
+
+
+def recurrent_with_reuse(reuse_factor: int, folder: Path):
+    weights = {"kernel": values(4, 12), "recurrent_kernel": values(4, 12), "bias": values(2, 12)}
+    gru = LayerSpec("gru", "gru", ("x",), {"return_sequences": False}, weights)
+    network = Network((given(3, 4), gru, dense("out", "gru", 4, 2)))
+    precision = random_formats(network, np.random.default_rng(2))
+    shared = {"gru": LayerHardware(reuse_factor, "resource")}
+    on_grid, formats = hardware_form(network, precision)
+    choices, target = HardwareChoices(layers=shared), Target()
+    return network, precision, convert_graph(build_float(on_grid), formats, target, choices, folder)
+
+
+def test_a_reuse_factor_fits_both_products_of_a_gru(tmp_path: Path) -> None:
+    _, _, graph = recurrent_with_reuse(2, tmp_path)
+    attributes = read_graph(graph)["gru"].attributes
+    assert (attributes["reuse_factor"], attributes["recurrent_reuse_factor"]) == (2, 2)
+    with pytest.raises(SettingsError) as caught:
+        recurrent_with_reuse(3, tmp_path)
+    assert str(caught.value) == (
+        "hardware.layers.gru.reuse_factor: 3 does not divide the 4 values of a step and the 4 of the state of 'gru', whose two "
+        "products share it with strategy 'resource'; choose one of 1, 2, 4, or the strategy latency"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reuse_factor", [1, 2, 4])
+def test_a_gru_with_reuse_is_its_cpp(reuse_factor: int, tmp_path: Path) -> None:
+    network, precision, graph = recurrent_with_reuse(reuse_factor, tmp_path)
+    x = on_grid(precision, network, 500, np.random.default_rng(3))
+    golden = predict_logits(build_quantized(network, precision), x)
+    project = write_project(graph, tmp_path, Target(), vectors=x[:20], golden=golden[:20])
+    compare(project, x, golden, rungs=ladder_rungs(["emulation", "csim"])).require_agreement()
 
 
 @pytest.mark.parametrize("name", ["elu", "prelu", "average_pool2d", "scale", "gru"])
