@@ -272,6 +272,11 @@ class Reader:
             raise ConversionError(
                 f"the model {name!r} has no layer that multiplies by weights; nothing is to be built"
             )
+        if not any(layer.row.role in ("product", "norm") for layer in network.layers):
+            kinds = ", ".join(layer.kind for layer in network.layers if layer.weights)
+            raise ConversionError(
+                f"the model {name!r} has weights in {kinds} alone; end it with a Dense layer, whose formats and costs are counted"
+            )
         return network
 
 

@@ -360,6 +360,14 @@ def test_somebody_has_said_what_becomes_of_every_argument(layer_class: type) -> 
     assert not keras_arguments.undeclared(layer_class)
 
 
+def test_a_model_of_a_gru_alone_is_refused() -> None:
+    with pytest.raises(ConversionError) as caught:
+        describe(sequential(layers.GRU(3, name="memory"), shape=(5, 2)))
+    assert str(caught.value) == (
+        "the model 'mine' has weights in gru alone; end it with a Dense layer, whose formats and costs are counted"
+    )
+
+
 def test_a_misreading_is_refused_with_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_bias(reader: Any, call: Any, inputs: Any) -> str:
         return reader.add(call.name, "dense", inputs, {}, {"kernel": np.asarray(call.layer.kernel)})
