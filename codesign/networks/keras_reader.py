@@ -295,7 +295,7 @@ def identifier(name: str) -> str:
 def _unknown(call: Call) -> str:
     layer, what = call.layer, type(call.layer).__name__
     base = next((known for known in type(layer).__mro__[1:] if known in _READERS), None)
-    if base is not None:
+    if base is not None and what not in _HINTS:
         return (
             f"layer {call.name!r} is a {what} of {type(layer).__module__}, made from {base.__name__}: what it computes cannot "
             f"be known; use {base.__name__} itself"

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks.build import accumulator_of, value_formats
@@ -170,12 +171,34 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     for name in _without_inference(hardware):
         formats[name] = LayerPrecision(result=moved[name])
     for layer in layers:
+        if layer.row.role == "product" and any(
+            user.kind == "linear" for user in hardware.consumers(layer.name)
+        ):
+            formats[layer.name] = _with_exact_sums(layer, formats[layer.name], moved[layer.inputs[0]])
+    for layer in layers:
         reads = moved[layer.inputs[0]] if layer.inputs else None
         accumulator = accumulator_of(layer, formats.get(layer.name, LayerPrecision()), reads)
         if accumulator is not None:
             formats[layer.name] = formats[layer.name].replaced("accum", accumulator)
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return hardware, replace(precision, layers=order)
+
+
+def _with_exact_sums(layer: LayerSpec, own: LayerPrecision, reads: FixedPoint | None) -> LayerPrecision:
+    """Formats with an accumulator that holds every sum: hls4ml drops a rounding behind a result of inferred type."""
+    if own.accum is not None or own.result is not None or own.weight is None or reads is None:
+        return own
+    kernel = layer.weights["kernel"]
+    terms = int(np.prod(kernel.shape[:-2])) if layer.row.per_channel else int(np.prod(kernel.shape[:-1]))
+    fractions, integers = (
+        own.weight.fractional_bits + reads.fractional_bits,
+        own.weight.integer_bits + reads.integer_bits,
+    )
+    integers += (max(terms, 1) - 1).bit_length()
+    if own.bias is not None:
+        fractions, integers = max(fractions, own.bias.fractional_bits), max(integers, own.bias.integer_bits)
+    exact = FixedPoint(fractions + integers + 2, integers + 2, True)
+    return replace(own, accum=exact)
 
 
 def _without_inference(network: Network) -> set[str]:

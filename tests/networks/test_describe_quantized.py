@@ -1,0 +1,222 @@
+# ruff: noqa: E501 - tables of one case a line
+"""QKeras models: read to the last bit, or refused with a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import qkeras
+from qkeras import QActivation, QDense, quantized_bits, quantized_relu
+from small_networks import randomized
+
+from codesign.compression.quantize import quantized_student_of
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.target import Target
+from codesign.emulation import Emulator
+from codesign.errors import ConversionError, DataError
+from codesign.hls.convert import HardwareChoices, convert_graph
+from codesign.hls.graph import read_graph
+from codesign.networks.build import build_float
+from codesign.networks.describe import describe, describe_quantized
+from codesign.networks.loading import load_model
+
+L = keras.layers
+GRID = FixedPoint(8, 3, True, "RND_CONV", "SAT")
+
+
+def bits(width: int = 6, integer: int = 0) -> Any:
+    return quantized_bits(width, integer, alpha=1)
+
+
+def dense(n: int, kernel: Any = None, **options: Any) -> Any:
+    return QDense(n, kernel_quantizer=kernel or bits(), bias_quantizer=bits(), **options)
+
+
+def sequential(*built: Any, shape: tuple[int, ...] = (8,), grid: bool = True) -> keras.Model:
+    first = [QActivation(bits(8, 2))] if grid else []
+    return keras.Sequential([keras.Input(shape), *first, *built], name="mine")
+
+
+def two_quantizers() -> keras.Model:
+    x = keras.Input((8,))
+    both = dense(6)(QActivation(bits(8, 2))(x))
+    total = L.Add()([QActivation(bits(3, 1))(both), QActivation(bits(8, 2))(both)])
+    return keras.Model(x, dense(3)(QActivation(bits(6, 2))(total)))
+
+
+def rectified_twice() -> keras.Model:
+    x = keras.Input((8,))
+    both = dense(6)(QActivation(bits(8, 2))(x))
+    merged = L.Concatenate()(
+        [QActivation(quantized_relu(4, 1))(both), QActivation(quantized_relu(7, 2))(both)]
+    )
+    return keras.Model(x, dense(3)(merged))
+
+
+EXACT: dict[str, Callable[[], keras.Model]] = {
+    "one value through two quantizers": two_quantizers,
+    "one value through two rectifiers": rectified_twice,
+    "two quantizers in a row": lambda: sequential(
+        dense(6), QActivation(bits(8, 2)), QActivation(bits(4, 1)), dense(3)
+    ),
+    "quantized again behind a rectifier": lambda: sequential(
+        dense(6), QActivation(quantized_relu(7, 2)), QActivation(bits(4, 2)), dense(3)
+    ),
+    "quantized again behind a flatten": lambda: sequential(
+        qkeras.QConv1D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
+        QActivation(quantized_relu(7, 2)),
+        L.Flatten(),
+        QActivation(bits(4, 2)),
+        dense(3),
+        shape=(6, 2),
+    ),
+    "an average between": lambda: sequential(
+        qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
+        QActivation(quantized_relu(6, 2)),
+        L.AveragePooling2D(2),
+        L.Flatten(),
+        dense(3),
+        shape=(5, 5, 2),
+    ),
+    "padded maximum": lambda: sequential(
+        qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
+        QActivation(quantized_relu(6, 2)),
+        L.MaxPooling2D(2, padding="same"),
+        L.Flatten(),
+        dense(3),
+        shape=(6, 6, 2),
+    ),
+    "no activation between": lambda: sequential(dense(6), dense(3)),
+    "an activation inside": lambda: sequential(dense(6, activation=quantized_relu(5, 1)), dense(3)),
+    "an activation by its text": lambda: sequential(dense(6), QActivation("quantized_relu(5,1)"), dense(3)),
+    "a softmax at the end": lambda: sequential(
+        dense(6), QActivation(quantized_relu(5, 1)), dense(3), L.Softmax()
+    ),
+    "names of all kinds": lambda: sequential(
+        dense(6, name="p"), QActivation(quantized_relu(5, 1), name="t"), dense(3, name="in-put")
+    ),
+    **{
+        f"kernel {name}": lambda kernel=kernel: sequential(
+            dense(6, kernel()), QActivation(quantized_relu(6, 2)), dense(3)
+        )
+        for name, kernel in {
+            "power of two": lambda: qkeras.quantized_po2(4),
+            "binary": lambda: qkeras.binary(alpha=1),
+            "ternary": lambda: qkeras.ternary(alpha=1),
+            "auto_po2": lambda: quantized_bits(4, 0, alpha="auto_po2"),
+            "no alpha": lambda: quantized_bits(4, 0),
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_the_hardware_computes_what_the_users_model_computes(name: str, tmp_path: Path) -> None:
+    model = randomized(EXACT[name](), 3)
+    x = np.random.default_rng(1).normal(size=(200, *model.input_shape[1:]))
+    student = quantized_student_of(model, x)
+    network, precision = student.hardware()
+    graph = convert_graph(build_float(network), precision, Target(), HardwareChoices(), tmp_path)
+    on_grid = precision.input.quantize(x)
+    hardware = np.asarray(Emulator.of(read_graph(graph)).run(on_grid))
+    np.testing.assert_array_equal(student.outputs(on_grid.astype(np.float32)), hardware)
+    assert len(np.unique(hardware)) > 20
+
+
+REFUSED = {
+    "tanh": (lambda: sequential(dense(6), QActivation(qkeras.quantized_tanh(6)), dense(3)), "the activation quantized_tanh is not supported; use quantized_relu or quantized_bits"),
+    "sigmoid inside": (lambda: sequential(dense(6, activation=qkeras.quantized_sigmoid(6)), dense(3)), "the activation quantized_sigmoid is not supported"),
+    "po2 activation": (lambda: sequential(dense(6), QActivation(qkeras.quantized_relu_po2(4)), dense(3)), "the activation quantized_relu_po2 is not supported"),
+    "binary activation": (lambda: sequential(dense(6), QActivation(qkeras.binary(alpha=1)), dense(3)), "the activation binary is not supported"),
+    "plain relu": (lambda: sequential(dense(6), L.Activation("relu", name="act"), dense(3)), "the activation 'act' (relu) has no quantizer; use QActivation(quantized_relu(...))"),
+    "plain relu inside": (lambda: sequential(dense(6, activation="relu", name="fc"), dense(3)), "the activation 'fc_relu' (relu) has no quantizer"),
+    "plain tanh": (lambda: sequential(dense(6), L.Activation("tanh", name="act"), dense(3)), "the activation 'act' (tanh) has no quantizer; put a QActivation behind a linear layer"),
+    "alpha auto": (lambda: sequential(dense(6, quantized_bits(4, 0, alpha="auto")), dense(3)), "its values are of no format of 24 bits"),
+    "a float layer": (lambda: sequential(dense(6), QActivation(bits()), L.Dense(3, name="out")), "out have no kernel quantizer; give each layer one"),
+    "no bias quantizer": (lambda: sequential(QDense(3, kernel_quantizer=bits(), name="fc")), "layer 'fc' has a bias without a quantizer; give it a bias_quantizer"),
+    "an average of nine": (lambda: sequential(qkeras.QConv2D(2, 1, kernel_quantizer=bits(), bias_quantizer=bits()), QActivation(bits()), L.AveragePooling2D(3, name="mean"), L.Flatten(), dense(3), shape=(6, 6, 2)), "layer 'mean' averages 9 values and no quantizer follows it"),
+    "a folded layer": (lambda: sequential(qkeras.QBatchNormalization(name="norm"), dense(3)), "layer 'norm' is a QBatchNormalization, which is not supported; fold it into the layer before it, then quantize"),
+    "an open input": (lambda: sequential(dense(3), grid=False), "the input of 'mine' is not quantized; put QActivation(quantized_bits(...)) directly after it, or give the format"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_read_is_named(name: str) -> None:
+    make, message = REFUSED[name]
+    with pytest.raises(ConversionError) as caught:
+        describe_quantized(randomized(make(), 1))
+    assert message in str(caught.value)
+
+
+def test_the_format_of_inputs_that_a_model_does_not_quantize_is_given() -> None:
+    model = randomized(sequential(dense(6), QActivation(quantized_relu(5, 1)), dense(3), grid=False), 2)
+    _, precision = describe_quantized(model, input_format=GRID)
+    assert precision.input == GRID
+    with pytest.raises(
+        ConversionError, match=r"^the input of 'mine' is quantized to fixed<8,3,RND_CONV,SAT,0> by the model"
+    ):
+        describe_quantized(
+            randomized(sequential(dense(3)), 2), input_format=FixedPoint(6, 2, True, "RND_CONV", "SAT")
+        )
+
+
+def test_a_qkeras_model_is_no_float_model() -> None:
+    with pytest.raises(
+        ConversionError, match=r"^the model 'mine' has QKeras quantizers \(.*give the float model"
+    ):
+        describe(randomized(sequential(dense(3)), 2))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_qkeras_model_is_loaded_of_any_file(suffix: str, tmp_path: Path) -> None:
+    model = randomized(EXACT["an activation inside"](), 4)
+    model.save(tmp_path / f"model{suffix}")
+    x = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
+    np.testing.assert_array_equal(load_model(tmp_path / f"model{suffix}")(x), model(x))
+
+
+def a_zip(path: Path, version: str) -> Path:
+    import json
+    import zipfile
+
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", json.dumps({"keras_version": version}))
+    return path
+
+
+def weights_alone(folder: Path) -> Path:
+    randomized(EXACT["no activation between"](), 1).save_weights(folder / "mine.weights.h5")
+    return (folder / "mine.weights.h5").rename(folder / "mine.h5")
+
+
+def saved_model(folder: Path) -> Path:
+    (folder / "saved").mkdir()
+    (folder / "saved" / "saved_model.pb").write_bytes(b"")
+    return folder / "saved"
+
+
+FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
+    "missing": (lambda folder: folder / "no.keras", "does not exist; give a trained .keras or .h5 file"),
+    "a folder": (lambda folder: folder, "is a folder; give a .keras or .h5 file"),
+    "a SavedModel": (saved_model, "is a SavedModel, which holds no layers; save it with model.save('name.keras')"),
+    "weights alone": (weights_alone, "holds weights alone; save the whole model with model.save('name.keras')"),
+    "Keras 2": (lambda folder: a_zip(folder / "old.keras", "2.15.0"), "was saved by Keras 2.15.0; load it there and save it as .h5"),
+    "no zip": (lambda folder: (folder / "x.keras").write_bytes(b"no") and folder / "x.keras", "is no .keras file (it is no zip archive)"),
+    "another suffix": (lambda folder: (folder / "x.onnx").write_bytes(b"no") and folder / "x.onnx", "must be a .keras or .h5 file, not .onnx"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_no_model_is_said_to_be_what_it_is(name: str, tmp_path: Path) -> None:
+    make, message = FILES[name]
+    path = make(tmp_path)
+    with pytest.raises(DataError) as caught:
+        load_model(path, "the student")
+    assert str(caught.value).startswith(f"the student {path} ")
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 400
