@@ -205,5 +205,9 @@ class VerificationError(CodesignError):
         super().__init__(message)
 
 
+class QualityError(CodesignError):
+    """A finished design whose quality is below what was asked for."""
+
+
 class NotVerifiedError(CodesignError):
     """A computation or a count that was asked for and could not be run here, so that nothing is known."""

@@ -16,6 +16,7 @@ import pytest
 from tiny_design import codesign, write_design
 
 import codesign as package
+from codesign import flow
 from codesign.cli import main
 from codesign.errors import OutputFolderError, ToolFailedError, ToolNotFoundError
 from codesign.hls.csim import _c_string, check_compiler
@@ -55,6 +56,22 @@ def test_a_run_ends_with_the_next_three_commands(command: Command) -> None:
     folder = "hls_projects/tiny/run"
     assert text.endswith(f"Next: codesign report {folder} codesign verify {folder} codesign build {folder}")
     assert command("run", "tiny")[1].count("Done now: nothing: all of it stood already") == 1
+
+
+def test_a_design_below_the_quality_that_was_asked_for_is_an_error(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = [
+        {"stage": "teacher", "validation_accuracy": 0.97},
+        {"stage": "quantization", "validation_accuracy": 0.9},
+    ]
+    read = flow.read_summary
+    monkeypatch.setattr(flow, "read_summary", lambda folder: {**read(folder), "stages": measured})
+    assert command("run", "tiny", "--fail-below", 0.9)[0] == 0
+    code, text, error = command("run", "tiny", "--fail-below", 0.91)
+    assert code == 1
+    assert "Everything is in" in text
+    assert "--fail-below 0.91: the validation accuracy of quantization is 0.9000" in error
 
 
 def test_until_and_dry_run(command: Command) -> None:

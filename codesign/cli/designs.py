@@ -26,6 +26,12 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The random seed.")] = None,
     until: Annotated[str | None, typer.Option(help="End after this stage; the same command goes on.")] = None,
+    fail_below: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="End with an error if the design's validation accuracy is lower."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run nothing: say which stages would be made, and why.")
     ] = False,
@@ -74,6 +80,22 @@ def run(
     if result.not_run:
         reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
         raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
+    if fail_below is not None and result.summary is not None:
+        _require_quality(result.summary, fail_below)
+
+
+def _require_quality(summary: Any, least: float) -> None:
+    """Raise `QualityError` if the last stage with a validation accuracy is below what was asked for."""
+    from codesign.errors import QualityError
+
+    reached = [
+        (row["stage"], row["validation_accuracy"])
+        for row in summary["stages"]
+        if "validation_accuracy" in row
+    ]
+    if reached and reached[-1][1] < least:
+        stage, found = reached[-1]
+        raise QualityError(f"--fail-below {least:g}: the validation accuracy of {stage} is {found:.4f}")
 
 
 _PATHS = ("data.source", "teacher.file", "teacher.files")

@@ -172,3 +172,46 @@ def binned(name: str, truth: np.ndarray, found: np.ndarray, n_bins: int) -> list
 
 QUALITIES: Mapping[str, Quality] = {"accuracy": accuracy, "auc": macro_auc, "r2": r2}
 """The qualities that a scan can measure by name, and that decide for a task."""
+
+
+_NEAR_CHANCE = 0.25
+"""Below this part of the way from a guess to perfection a classifier has learnt next to nothing."""
+_FAR_BELOW = 0.1
+
+
+def worth_notes(
+    accuracies: Mapping[str, float], chance: float, n_samples: int, tolerance: float
+) -> tuple[str, ...]:
+    """Sentences on stages whose network is not worth building, judged on the validation part.
+
+    Parameters
+    ----------
+    accuracies
+        Fractions by stage, in order; the first is the teacher's.
+    chance
+        What a guess reaches: the share of the commonest class.
+    n_samples
+        Of the validation part: what it cannot tell apart (two standard errors) is not said.
+    tolerance
+        The loss from one stage to the next that was accepted.
+    """
+    notes: list[str] = []
+    stages = list(accuracies)
+    for number, (stage, reached) in enumerate(accuracies.items()):
+        error = 2 * math.sqrt(max(reached * (1 - reached), 0.0) / max(n_samples, 1))
+        if reached < chance + _NEAR_CHANCE * (1 - chance):
+            notes.append(
+                f"{stage} is near chance: {reached:.4f} of the validation samples are right, and a guess gets {chance:.4f}; "
+                "train longer, or give it more to learn with: this design is not worth building yet"
+            )
+            continue
+        if number and accuracies[stages[0]] - reached > _FAR_BELOW + error:
+            notes.append(
+                f"{stage} is far below its teacher: {reached:.4f} against {accuracies[stages[0]]:.4f} of the validation samples"
+            )
+        elif number > 1 and accuracies[stages[number - 1]] - reached > tolerance + error:
+            notes.append(
+                f"{stage} lost more than the tolerance of {tolerance:g}: {reached:.4f} of the validation samples after "
+                f"{accuracies[stages[number - 1]]:.4f}"
+            )
+    return tuple(notes)
