@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.projects import project_of
 from codesign.cli.results import refuse_doubtful
 
 
@@ -60,9 +59,15 @@ def _needed_project(project: Path | None, collect: Path | None) -> Path:
 
 
 def _project_in(folder: Path) -> Path:
-    """The folder of the HLS project that is meant."""
-    path: Path = project_of(folder).folder
-    return path
+    """The folder of the HLS project that is meant; what a build needs of it is checked by its plan."""
+    from codesign.cli.projects import folder_of, project_of
+    from codesign.hls.foreign import is_foreign
+
+    found = folder_of(folder)
+    if is_foreign(found):
+        path: Path = project_of(folder).folder
+        return path
+    return found
 
 
 def _write_plan(project: Path, steps: Sequence[Any], folder: Path) -> None:

@@ -6,14 +6,20 @@ from pathlib import Path
 from typing import Any
 
 
+def folder_of(folder: Path) -> Path:
+    """The project of a run, or the folder itself."""
+    from codesign.comparison.sources import PROJECT, is_run
+
+    return folder / PROJECT if is_run(folder) else folder
+
+
 def project_of(folder: Path) -> Any:
     """Open the project of a run, a project, or what is written again below a project of hls4ml's own."""
-    from codesign.comparison.sources import PROJECT, is_run
     from codesign.hls.foreign import is_foreign
     from codesign.hls.project import MANIFEST, open_project
     from codesign.terminal import say
 
-    folder = folder / PROJECT if is_run(folder) else folder
+    folder = folder_of(folder)
     if (folder / MANIFEST).is_file() or not is_foreign(folder):
         return open_project(folder)
     from codesign.networks.backend import import_backend

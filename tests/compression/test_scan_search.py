@@ -117,7 +117,7 @@ def test_the_type_that_is_printed_for_an_accumulator_is_the_narrowest_that_holds
     model = keras.Model(inputs, keras.layers.Dense(2, name="sums")(inputs))
     model.set_weights([np.array([[1.5, -0.5], [0.25, 0.0]], np.float32), np.array([0.5, 0.0], np.float32)])
     x = np.array([[-4.0, 3.5], [3.5, -4.0]] * 20, np.float32)
-    dataset = dataset_from_arrays(x, np.array([0, 1] * 20), scaling="none")
+    dataset = dataset_from_arrays(x, np.array([0, 1, 1, 0] * 10), scaling="none")
     settings = ScanSettings(most_bits=4, least_bits=4, tolerance=0.9, headroom_bits=0)
     scan = scan_bit_widths(student_of(model), dataset, settings)
     assert str(scan.precision.input) == "fixed<4,3,RND_CONV,SAT,0>"  # -4 to 3.5 in steps of 1/2

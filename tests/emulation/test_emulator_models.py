@@ -11,7 +11,13 @@ from csim_harness import assert_equal_to_csim, convert, layer_config
 from codesign.networks.design import load_networks
 
 MODELS = Path(__file__).parents[2] / "models"
-SHAPES = {"digits": ((64,), 10), "jets": ((16,), 5), "magic": ((10,), 2), "tiny": ((64,), 10)}
+SHAPES = {
+    "digits": ((64,), 10),
+    "jets": ((16,), 5),
+    "magic": ((10,), 2),
+    "sequence": ((64,), 10),
+    "tiny": ((64,), 10),
+}
 
 
 def test_every_design_is_listed():
