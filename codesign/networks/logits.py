@@ -33,17 +33,20 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
         if hasattr(made, "finalize_state") and given.built:
             made.finalize_state()
     opened, last = functional(copy), last_operation(copy)
+    # a list of one would be another structure than the tensor that the model is called with
+    inputs = opened.inputs[0] if len(opened.inputs) == 1 else opened.inputs
     activation = getattr(last, "activation", None)
     ends = next((function for function in _PROBABILITIES if activation is function), None)
     # the last may also be an operation, as keras.ops.softmax makes it
     if type(last).__name__ in ("Softmax", "Sigmoid"):
         ends = keras.activations.softmax if type(last).__name__ == "Softmax" else keras.activations.sigmoid
-        ended = keras.Model(opened.inputs, last.input, name=model.name)
+        ended = keras.Model(inputs, last.input, name=model.name)
     elif ends is not None and isinstance(last, keras.layers.Activation):
-        ended = keras.Model(opened.inputs, last.input, name=model.name)
+        ended = keras.Model(inputs, last.input, name=model.name)
     elif ends is not None:
         last.activation = keras.activations.linear
-        ended = keras.Model(opened.inputs, opened.outputs, name=model.name)
+        outputs = opened.outputs[0] if len(opened.outputs) == 1 else opened.outputs
+        ended = keras.Model(inputs, outputs, name=model.name)
     else:
         ended = copy
     check_same(model, ended, lambda outputs: _ended(outputs, ends))
