@@ -52,9 +52,10 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
         raise ConversionError(
             f"the model {model.name!r} computes outputs that are not finite; train it again, or scale its inputs"
         )
-    logits = _outputs(build_float(network), inputs)
+    built = build_float(network)
+    logits = _outputs(built, inputs)
     scale = float(np.abs(logits).max(initial=0.0))
-    ours = _ended(logits, reader.dropped)
+    ours = ended(logits, reader.dropped)
     close = NOISE * (scale if reader.dropped is None else max(1.0, scale))
     differs = (
         (np.abs(ours.astype(np.float64) - outputs) > max(close, 1e-30)).reshape(len(inputs), -1).any(axis=1)
@@ -64,7 +65,7 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
         clear = top[:, -1] - top[:, -2] > NOISE * scale
         differs |= clear & (outputs.argmax(axis=1) != logits.argmax(axis=1))
     if differs.any():
-        _refuse(model, build_float(network), reader, inputs, differs, lambda a, b: _distance(a, b) > NOISE)
+        _refuse(model, built, reader, inputs, differs, lambda a, b: _distance(a, b) > NOISE)
 
 
 def check_quantized(
@@ -80,7 +81,7 @@ def check_quantized(
     inputs = precision.input.quantize(_inputs(network, x)).astype(np.float32)
     student = build_quantized(network, precision)
     outputs = _outputs(model, inputs)
-    ours = _ended(_outputs(student, inputs), reader.dropped)
+    ours = ended(_outputs(student, inputs), reader.dropped)
     differs = (ours != outputs).reshape(len(inputs), -1).any(axis=1)
     if differs.any():
         _refuse(model, student, reader, inputs, differs, lambda a, b: not np.array_equal(a, b))
@@ -125,7 +126,8 @@ def _outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
     return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
 
 
-def _ended(logits: np.ndarray, dropped: str | None) -> np.ndarray:
+def ended(logits: np.ndarray, dropped: str | None) -> np.ndarray:
+    """Outputs of logits: followed by the function that was left out, if any."""
     if dropped is None:
         return logits
     return np.asarray(

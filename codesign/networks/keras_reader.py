@@ -103,11 +103,7 @@ class Reader:
             )
         if type(layer) in _NOTHING and call.input_shapes == call.output_shapes and not call.constants:
             return inputs[0]
-        read = _READERS.get(type(layer)) or _OPERATIONS.get(
-            what if not isinstance(layer, keras.Layer) else ""
-        )
-        if read is None:
-            raise ConversionError(_unknown(call))
+        _reader_of(call)
         if call.constants:
             name, value = next(iter(call.constants.items()))
             if any(isinstance(part, keras.KerasTensor) for part in keras.tree.flatten(value)):
@@ -122,12 +118,8 @@ class Reader:
         return self._known(call, inputs)
 
     def _known(self, call: Call, inputs: tuple[str, ...]) -> str:
-        layer, what = call.layer, type(call.layer).__name__
-        read = _READERS.get(type(layer)) or _OPERATIONS.get(
-            what if not isinstance(layer, keras.Layer) else ""
-        )
-        if read is None:
-            raise ConversionError(_unknown(call))
+        layer = call.layer
+        read = _reader_of(call)
         for name, value, only in unexpected(layer):
             raise ConversionError(
                 f"layer {call.name!r} has {name}={_short(value)}; only {name}={only!r} is supported"
@@ -278,6 +270,16 @@ class Reader:
                 f"the model {name!r} has weights in {kinds} alone; end it with a Dense layer, whose formats and costs are counted"
             )
         return network
+
+
+def _reader_of(call: Call) -> Callable[[Reader, Call, tuple[str, ...]], str]:
+    """The function that reads a call; `ConversionError` says what its layer is, if there is none."""
+    layer = call.layer
+    named = "" if isinstance(layer, keras.Layer) else type(layer).__name__
+    read = _READERS.get(type(layer)) or _OPERATIONS.get(named)
+    if read is None:
+        raise ConversionError(_unknown(call))
+    return read
 
 
 def identifier(name: str) -> str:
@@ -858,10 +860,6 @@ def _operation(kind: str) -> Callable[..., str]:
     return lambda reader, call, inputs: reader.add(call.name, kind, inputs)
 
 
-def _operation_of_two(kind: str) -> Callable[..., str]:
-    return lambda reader, call, inputs: _many(kind)(reader, call, inputs)
-
-
 _OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Relu": _operation("relu"),
     "Tanh": _operation("tanh"),
@@ -871,12 +869,12 @@ _OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Sigmoid": lambda reader, call, inputs: reader.activated(
         activations.sigmoid, inputs[0], call, alone=True
     ),
-    "Add": _operation_of_two("add"),
-    "Subtract": _operation_of_two("subtract"),
-    "Multiply": _operation_of_two("multiply"),
-    "Maximum": _operation_of_two("maximum"),
-    "Minimum": _operation_of_two("minimum"),
-    "Concatenate": _operation_of_two("concatenate"),
+    "Add": _many("add"),
+    "Subtract": _many("subtract"),
+    "Multiply": _many("multiply"),
+    "Maximum": _many("maximum"),
+    "Minimum": _many("minimum"),
+    "Concatenate": _many("concatenate"),
     "Reshape": _reshape,
 }
 """What ``keras.ops`` and operators between tensors put into a graph."""

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from codesign.networks.faithful import check_same
+from codesign.networks.faithful import check_same, ended
 from codesign.networks.keras_graph import functional
 
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
@@ -40,17 +40,17 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     # the last may also be an operation, as keras.ops.softmax makes it
     if type(last).__name__ in ("Softmax", "Sigmoid"):
         ends = keras.activations.softmax if type(last).__name__ == "Softmax" else keras.activations.sigmoid
-        ended = keras.Model(inputs, last.input, name=model.name)
+        cut = keras.Model(inputs, last.input, name=model.name)
     elif ends is not None and isinstance(last, keras.layers.Activation):
-        ended = keras.Model(inputs, last.input, name=model.name)
+        cut = keras.Model(inputs, last.input, name=model.name)
     elif ends is not None:
         last.activation = keras.activations.linear
         outputs = opened.outputs[0] if len(opened.outputs) == 1 else opened.outputs
-        ended = keras.Model(inputs, outputs, name=model.name)
+        cut = keras.Model(inputs, outputs, name=model.name)
     else:
-        ended = copy
-    check_same(model, ended, lambda outputs: _ended(outputs, ends))
-    return ended
+        cut = copy
+    check_same(model, cut, lambda outputs: ended(outputs, None if ends is None else ends.__name__))
+    return cut
 
 
 def untrained_copy(model: keras.Model) -> keras.Model:
@@ -61,12 +61,6 @@ def untrained_copy(model: keras.Model) -> keras.Model:
             made.set_weights(given.get_weights())
             made.finalize_state()
     return copy
-
-
-def _ended(outputs: np.ndarray, function: Any) -> np.ndarray:
-    if function is None:
-        return outputs
-    return np.asarray(keras.ops.convert_to_numpy(function(keras.ops.convert_to_tensor(outputs))))
 
 
 def _every_layer(model: keras.Model) -> list[Any]:
