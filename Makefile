@@ -8,6 +8,7 @@ RUN := $(VENV)/bin
 ## Run the main job: the digits design, from data to a verified HLS project.
 run: $(VENV)/.ready
 	$(RUN)/codesign run models/digits
+	@command -v codesign >/dev/null || printf '\nTo type codesign alone: . %s/bin/activate (in this shell), or\n  export PATH="%s/bin:$$PATH"\n' "$(VENV)" "$(CURDIR)/$(VENV)"
 
 ## Lint, type-check and test.
 test: lint

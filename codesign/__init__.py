@@ -16,6 +16,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "new_design": "codesign.new_design",
+    "designs": "codesign.new_design",
     "load_dataset": "codesign.data",
     "Dataset": "codesign.data",
     "read_design": "codesign.settings",

@@ -39,6 +39,7 @@ ALLOWED = {
     "run_folder": BASE,
     "stages": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports", "run_folder"},
     "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
+    "new_design": BASE,
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
     "__main__": {"cli"},
@@ -55,6 +56,7 @@ ALLOWED = {
             "flow",
             "environment",
             "terminal",
+            "new_design",
         ),
     },
 }

@@ -14,6 +14,7 @@ from codesign.cli.designs import INTERRUPTED, doctor, run
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
+from codesign.cli.starting import new
 from codesign.cli.verifying import verify
 from codesign.errors import CodesignError, NotVerifiedError
 
@@ -23,9 +24,8 @@ NOT_RUN = 3
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-for _command in (run, scan, verify, report, compare, build, rtl, advise, doctor):
+for _command in (new, run, scan, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
 
 
