@@ -65,7 +65,7 @@ def describe_quantized(
     Parameters
     ----------
     model
-        As for `describe`, with QKeras layers; see `codesign.networks.keras_reader` for the quantizers.
+        As for `describe`, with QKeras layers; see `codesign.networks.qkeras_classes` for the quantizers.
     x
         Inputs on which the network is compared with the model, put on the input grid first; random ones without.
     input_format

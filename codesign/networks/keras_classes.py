@@ -1,0 +1,451 @@
+"""What each Keras layer, and each operation between tensors, is in a `Network`: one function a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+from keras import activations, layers
+
+from codesign.errors import ConversionError
+from codesign.networks.description import LayerSpec
+from codesign.networks.keras_arguments import unexpected
+from codesign.networks.keras_graph import Call
+
+if TYPE_CHECKING:
+    from codesign.networks.keras_reader import Reader
+
+LayerReader = Callable[["Reader", Call, tuple[str, ...]], str]
+"""Adds what a call does behind the named layers; returns the name of the layer that makes its output."""
+
+
+def short(value: Any) -> str:
+    """A value as a sentence shows it, at most 80 characters."""
+    text = repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def array(variable: Any) -> np.ndarray:
+    """The values of a variable, float32."""
+    return np.asarray(keras.ops.convert_to_numpy(variable), dtype=np.float32)
+
+
+def _kernel(layer: Any) -> dict[str, np.ndarray]:
+    variable = layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
+    weights = {"kernel": array(variable)}
+    if layer.use_bias:
+        weights["bias"] = array(layer.bias)
+    return weights
+
+
+def _only(call: Call, **expected: Any) -> None:
+    for option, value in expected.items():
+        given = getattr(call.layer, option, value)
+        if given != value:
+            raise ConversionError(
+                f"layer {call.name!r} has {option}={given!r}; only {option}={value!r} is supported"
+            )
+
+
+def _input(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    # hls4ml reserves the name "input"; Keras numbers its own
+    reader.layers["features"] = LayerSpec(
+        "features", "input", (), {"shape": [int(n) for n in call.output_shapes[0]]}
+    )
+    return "features"
+
+
+def read_dense(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Read a product over the last axis."""
+    weights = reader.with_formats(call.layer, _kernel(call.layer), call)
+    return reader.add(call.name, "dense", inputs, {}, weights)
+
+
+def conv_reader(kind: str) -> Callable[..., str]:
+    """What reads a convolution of some kind."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        layer, rank = call.layer, int(kind[-2])
+        _only(call, data_format="channels_last", dilation_rate=(1,) * rank)
+        if "depthwise" in kind:
+            _only(call, depth_multiplier=1)
+        else:
+            _only(call, groups=1)
+        weights = reader.with_formats(layer, _kernel(layer), call)
+        strides, padding = _list(layer.strides, rank), layer.padding
+        if padding == "causal":
+            before = weights["kernel"].shape[0] - 1
+            inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
+            padding = "valid"
+        return reader.add(call.name, kind, inputs, {"strides": strides, "padding": padding}, weights)
+
+    return read
+
+
+def _separable(rank: int) -> Callable[..., str]:
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        layer = call.layer
+        _only(call, data_format="channels_last", dilation_rate=(1,) * rank, depth_multiplier=1)
+        strides = _list(layer.strides, rank)
+        if layer.padding == "causal":
+            before = layer.depthwise_kernel.shape[0] - 1
+            inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
+        padding = "same" if layer.padding == "same" else "valid"
+        first = reader.add(
+            f"{call.name}_depthwise",
+            f"depthwise_conv{rank}d",
+            inputs,
+            {"strides": strides, "padding": padding},
+            {"kernel": array(layer.depthwise_kernel)},
+        )
+        weights = {"kernel": array(layer.pointwise_kernel)}
+        if layer.use_bias:
+            weights["bias"] = array(layer.bias)
+        return reader.add(
+            call.name, f"conv{rank}d", (first,), {"strides": [1] * rank, "padding": "valid"}, weights
+        )
+
+    return read
+
+
+def _einsum(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    layer = call.layer
+    left, _, right = layer.equation.replace(" ", "").partition("->")
+    given, _, kernel = left.partition(",")
+    last, rest = kernel[:1], kernel[1:]
+    if "." in layer.equation:
+        given, right = given.replace("...", "_"), right.replace("...", "_")
+    if not (
+        given.endswith(last)
+        and right == given[:-1] + rest
+        and len(rest) == 1
+        and layer.bias_axes in (None, rest)
+    ):
+        raise ConversionError(
+            f"layer {call.name!r} is an EinsumDense of {layer.equation!r} (bias_axes={layer.bias_axes!r}); only a product over "
+            "the last axis is supported, such as 'abc,cd->abd'; use Dense, Permute and Reshape"
+        )
+    weights = {"kernel": array(layer.kernel)}
+    if layer.bias is not None:
+        weights["bias"] = array(layer.bias)
+    return reader.add(call.name, "dense", inputs, {}, weights)
+
+
+def _time_distributed(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    inner = call.layer.layer
+    if type(inner) is not layers.Dense:
+        raise ConversionError(
+            f"layer {call.name!r} is a TimeDistributed {type(inner).__name__}; only TimeDistributed(Dense) is supported"
+        )
+    for name, value, only in unexpected(inner):
+        raise ConversionError(
+            f"layer {inner.name!r} has {name}={short(value)}; only {name}={only!r} is supported"
+        )
+    source = reader.add(call.name, "dense", inputs, {}, _kernel(inner))
+    return reader.activated(inner.activation, source, call)
+
+
+def _batch_norm(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    layer = call.layer
+    if layer.axis not in (-1, len(call.input_shapes[0])):
+        raise ConversionError(
+            f"layer {call.name!r} normalises axis {layer.axis}; only the last axis is supported"
+        )
+    mean, variance = array(layer.moving_mean), array(layer.moving_variance)
+    gamma = array(layer.gamma) if layer.scale else np.ones_like(mean)
+    beta = array(layer.beta) if layer.center else np.zeros_like(mean)
+    weights = {"gamma": gamma, "beta": beta, "mean": mean, "variance": variance}
+    config = {"epsilon": float(layer.epsilon), "momentum": float(layer.momentum)}
+    return reader.add(call.name, "batch_norm", inputs, config, weights)
+
+
+def _scale(reader: Reader, call: Call, inputs: tuple[str, ...], factor: Any, term: Any) -> str:
+    """A constant factor and term for each channel; what varies along other axes has no such form."""
+    shape = call.output_shapes[0]
+    arrays = [np.asarray(value, dtype=np.float64) for value in (factor, term)]
+    try:
+        spread = [np.broadcast_to(array.reshape(array.shape[-len(shape) :]), shape) for array in arrays]
+    except ValueError:
+        spread = []
+    by_channel = [array.reshape(-1, shape[-1])[0] for array in spread]
+    if not spread or any((array != one).any() for array, one in zip(spread, by_channel, strict=True)):
+        raise ConversionError(
+            f"layer {call.name!r} scales along other axes than the last; only one factor and term a channel are supported"
+        )
+    return reader.add(call.name, "scale", inputs, {}, {"kernel": by_channel[0], "bias": by_channel[1]})
+
+
+def _rescaling(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    return _scale(reader, call, inputs, call.layer.scale, call.layer.offset)
+
+
+def _normalization(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    layer = call.layer
+    if layer.mean is None or layer.variance is None:
+        raise ConversionError(
+            f"layer {call.name!r} has no mean and variance; adapt it to the data, or give it both, before the model is saved"
+        )
+    mean, variance = array(layer.mean).astype(np.float64), array(layer.variance).astype(np.float64)
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    if layer.invert:
+        return _scale(reader, call, inputs, deviation, mean)
+    return _scale(reader, call, inputs, 1 / deviation, -mean / deviation)
+
+
+def _activation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    return reader.activated(call.layer.activation, inputs[0], call, alone=True)
+
+
+def _softmax(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    if call.layer.axis not in (-1, len(call.input_shapes[0])):
+        raise ConversionError(
+            f"layer {call.name!r} has axis={call.layer.axis!r}; only the last axis is supported"
+        )
+    return reader.activated(activations.softmax, inputs[0], call, alone=True)
+
+
+def _relu(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    layer = call.layer
+    limit, slope = layer.max_value, float(layer.negative_slope or 0)
+    if layer.threshold:
+        raise ConversionError(
+            f"layer {call.name!r} is a ReLU with threshold={layer.threshold!r}; only 0 is supported: shift its input instead"
+        )
+    if limit is not None and np.isfinite(limit) and slope == 0:
+        return reader.clipped(call.name, inputs[0], call, 0.0, float(limit))
+    if limit is not None and np.isfinite(limit):
+        raise ConversionError(
+            f"layer {call.name!r} is a ReLU with max_value and negative_slope; only one of them is supported"
+        )
+    if slope:
+        return reader.add(call.name, "leaky_relu", inputs, {"negative_slope": slope})
+    return reader.add(call.name, "relu", inputs)
+
+
+def _prelu(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    alpha = np.broadcast_to(array(call.layer.alpha), call.input_shapes[0])
+    return reader.add(call.name, "prelu", inputs, {}, {"alpha": alpha})
+
+
+def pool_reader(kind: str) -> Callable[..., str]:
+    """What reads pooling of some kind."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        layer = call.layer
+        _only(call, data_format="channels_last")
+        config = {
+            "pool_size": _list(layer.pool_size, int(kind[-2])),
+            "strides": _list(layer.strides, int(kind[-2])),
+            "padding": layer.padding,
+        }
+        if kind.startswith("average"):
+            _only(call, padding="valid")
+        return reader.add(call.name, kind, inputs, config)
+
+    return read
+
+
+def global_pool_reader(kind: str) -> Callable[..., str]:
+    """Pooling over everything is pooling with one window, then a vector."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        _only(call, data_format="channels_last")
+        size = [int(n) for n in call.input_shapes[0][:-1]]
+        pool = reader.add(call.name, kind, inputs, {"pool_size": size, "strides": size, "padding": "valid"})
+        if len(call.output_shapes[0]) > 1:
+            return pool
+        return reader.add(f"{call.name}_vector", "flatten", (pool,))
+
+    return read
+
+
+def _many(kind: str) -> Callable[..., str]:
+    """A layer of several tensors, two at a time: hls4ml knows no more."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        config: dict[str, Any] = {}
+        if kind == "concatenate":
+            axis = call.layer.axis
+            config = {"axis": -1 if axis == len(call.output_shapes[0]) else axis}
+        elif len(set(call.input_shapes)) > 1:
+            raise ConversionError(
+                f"layer {call.name!r} ({type(call.layer).__name__}) takes the shapes {', '.join(map(str, call.input_shapes))}; "
+                "hls4ml repeats the smaller one in another order: give both the same shape"
+            )
+        if len(inputs) < 2:
+            raise ConversionError(f"layer {call.name!r} takes one tensor; give it two, or leave it out")
+        if kind == "average" and len(inputs) > 2:
+            total = _chain(reader, call.name, "add", inputs, {}, f"{call.name}_sum")
+            channels = call.output_shapes[0][-1]
+            weights = {"kernel": np.full(channels, 1 / len(inputs))}
+            return reader.add(call.name, "scale", (total,), {}, weights)
+        return _chain(reader, call.name, kind, inputs, config, call.name)
+
+    return read
+
+
+def _chain(
+    reader: Reader, name: str, kind: str, inputs: tuple[str, ...], config: Mapping[str, Any], last: str
+) -> str:
+    source = inputs[0]
+    for number, other in enumerate(inputs[1:], 1):
+        own = last if number == len(inputs) - 1 else f"{name}_{number}"
+        source = reader.add(own, kind, (source, other), config)
+    return source
+
+
+def _plain(kind: str, *options: str, **expected: Any) -> Callable[..., str]:
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        _only(call, **expected)
+        return reader.add(
+            call.name, kind, inputs, {option: _plain_value(getattr(call.layer, option)) for option in options}
+        )
+
+    return read
+
+
+def _plain_value(value: Any) -> Any:
+    return [_plain_value(one) for one in value] if isinstance(value, tuple | list) else value
+
+
+def _list(value: Any, rank: int) -> list[int]:
+    return [int(value)] * rank if isinstance(value, int) else [int(n) for n in value]
+
+
+def _reshape(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    return reader.add(call.name, "reshape", inputs, {"target_shape": [int(n) for n in call.output_shapes[0]]})
+
+
+def _flatten(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    _only(call, data_format="channels_last")
+    return reader.add(call.name, "flatten", inputs)
+
+
+def _repeat(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Repeating a vector is repeating the one step of a sequence."""
+    one = reader.add(
+        f"{call.name}_step", "reshape", inputs, {"target_shape": [1, int(call.input_shapes[0][0])]}
+    )
+    return reader.add(call.name, "upsampling1d", (one,), {"size": [int(call.layer.n)]})
+
+
+def _upsampling(rank: int) -> Callable[..., str]:
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        if rank == 2:
+            _only(call, data_format="channels_last", interpolation="nearest")
+        return reader.add(call.name, f"upsampling{rank}d", inputs, {"size": _list(call.layer.size, rank)})
+
+    return read
+
+
+def read_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Read a GRU that starts from zero."""
+    layer = call.layer
+    if len(inputs) != 1:
+        raise ConversionError(
+            f"layer {call.name!r} is given an initial state; only a GRU that starts from zero is supported"
+        )
+    _only(call, reset_after=True, go_backwards=False, stateful=False, return_state=False)
+    for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
+        if getattr(layer, option) is not function:
+            given = getattr(getattr(layer, option), "__name__", None) or short(getattr(layer, option))
+            raise ConversionError(
+                f"layer {call.name!r} has {option}={given!r}; only {option}={function.__name__!r} is supported"
+            )
+    names = ("kernel", "recurrent_kernel", *(["bias"] if layer.use_bias else []))
+    weights = {name: array(getattr(layer.cell, name)) for name in names}
+    return reader.add(call.name, "gru", inputs, {"return_sequences": bool(layer.return_sequences)}, weights)
+
+
+NOTHING: tuple[type, ...] = (
+    layers.Dropout,
+    layers.SpatialDropout1D,
+    layers.SpatialDropout2D,
+    layers.GaussianDropout,
+    layers.GaussianNoise,
+    layers.AlphaDropout,
+    layers.Identity,
+    layers.ActivityRegularization,
+    *(
+        getattr(layers, name)
+        for name in dir(layers)
+        if name.startswith("Random") and name not in ("RandomCrop", "RandomFourierFeatures")
+    ),
+)
+"""Layers that do nothing at inference."""
+
+CLASSES: Mapping[type, LayerReader] = {
+    layers.InputLayer: _input,
+    layers.Dense: read_dense,
+    layers.Conv1D: conv_reader("conv1d"),
+    layers.Conv2D: conv_reader("conv2d"),
+    layers.DepthwiseConv1D: conv_reader("depthwise_conv1d"),
+    layers.DepthwiseConv2D: conv_reader("depthwise_conv2d"),
+    layers.SeparableConv1D: _separable(1),
+    layers.SeparableConv2D: _separable(2),
+    layers.EinsumDense: _einsum,
+    layers.TimeDistributed: _time_distributed,
+    layers.BatchNormalization: _batch_norm,
+    layers.Normalization: _normalization,
+    layers.Rescaling: _rescaling,
+    layers.Activation: _activation,
+    layers.Softmax: _softmax,
+    layers.ReLU: _relu,
+    layers.LeakyReLU: _plain("leaky_relu", "negative_slope"),
+    layers.PReLU: _prelu,
+    layers.ELU: _plain("elu", "alpha"),
+    layers.GRU: read_gru,
+    layers.Flatten: _flatten,
+    layers.Reshape: _reshape,
+    layers.Permute: _plain("permute", "dims"),
+    layers.RepeatVector: _repeat,
+    layers.ZeroPadding1D: _plain("zero_padding1d", "padding", data_format="channels_last"),
+    layers.ZeroPadding2D: _plain("zero_padding2d", "padding", data_format="channels_last"),
+    layers.Cropping1D: _plain("cropping1d", "cropping"),
+    layers.Cropping2D: _plain("cropping2d", "cropping", data_format="channels_last"),
+    layers.UpSampling1D: _upsampling(1),
+    layers.UpSampling2D: _upsampling(2),
+    layers.MaxPooling1D: pool_reader("max_pool1d"),
+    layers.MaxPooling2D: pool_reader("max_pool2d"),
+    layers.AveragePooling1D: pool_reader("average_pool1d"),
+    layers.AveragePooling2D: pool_reader("average_pool2d"),
+    layers.GlobalMaxPooling1D: global_pool_reader("max_pool1d"),
+    layers.GlobalMaxPooling2D: global_pool_reader("max_pool2d"),
+    layers.GlobalAveragePooling1D: global_pool_reader("average_pool1d"),
+    layers.GlobalAveragePooling2D: global_pool_reader("average_pool2d"),
+    layers.Add: _many("add"),
+    layers.Subtract: _many("subtract"),
+    layers.Multiply: _many("multiply"),
+    layers.Average: _many("average"),
+    layers.Maximum: _many("maximum"),
+    layers.Minimum: _many("minimum"),
+    layers.Concatenate: _many("concatenate"),
+}
+"""How each class of Keras is read."""
+
+
+def _operation(kind: str) -> Callable[..., str]:
+    return lambda reader, call, inputs: reader.add(call.name, kind, inputs)
+
+
+OPERATIONS: Mapping[str, Callable[..., str]] = {
+    "Relu": _operation("relu"),
+    "Tanh": _operation("tanh"),
+    "Softplus": _operation("softplus"),
+    "Softsign": _operation("softsign"),
+    "Selu": _operation("selu"),
+    "Sigmoid": lambda reader, call, inputs: reader.activated(
+        activations.sigmoid, inputs[0], call, alone=True
+    ),
+    "Add": _many("add"),
+    "Subtract": _many("subtract"),
+    "Multiply": _many("multiply"),
+    "Maximum": _many("maximum"),
+    "Minimum": _many("minimum"),
+    "Concatenate": _many("concatenate"),
+    "Reshape": _reshape,
+}
+"""What ``keras.ops`` and operators between tensors put into a graph."""
