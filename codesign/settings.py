@@ -8,14 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
 
 from codesign.core.files import json_digest
 from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.target import Backend, IoType, Strategy, Target
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import SettingsError
-from codesign.settings_base import ClockPeriod, Count, Positive, Section, Seed
+from codesign.settings_base import ClockPeriod, Count, CountOrNone, Positive, Section, Seed
 from codesign.settings_learning import (
     DistillationSettings,
     PruningSettings,
@@ -53,6 +61,7 @@ class DataSettings(Section):
     mapping of the parts ``train``, ``validation`` and ``test`` to files; paths are relative to the design's folder.
     `task` is one of classification, binary, multi_label, regression, reconstruction and score, or a mapping of several
     heads; ``auto`` finds it where the data leave no doubt. `label_column` names the column or array of the targets.
+    `fold` ``[i, k]`` divides train and validation part together anew into `k` parts, of which number `i` validates.
     `renumber` numbers labels such as 1 to n anew, `target_scaling` is of regressions, `class_weights` are factors of
     the loss. `fractions` are of train, validation and test; see `codesign.data.load_dataset`.
     """
@@ -63,6 +72,7 @@ class DataSettings(Section):
     target_scaling: Literal["standard", "none"] = "standard"
     fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
     split_seed: Seed = 0
+    fold: tuple[CountOrNone, Annotated[int, Field(ge=2)]] | None = None
     max_samples: Count | None = None
     label_column: str | tuple[str, ...] | None = None
     renumber: bool = False
@@ -115,6 +125,15 @@ class DataSettings(Section):
             raise ValueError(
                 f"must be auto, none, standard, minmax or a number above 0, not {value!r}"
             ) from None
+
+    @field_validator("fold")
+    @classmethod
+    def _fold(cls, value: tuple[int, int] | None) -> tuple[int, int] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError(
+                f"must be a part's number, counted from 0, and the number of parts, not {list(value)}"
+            )
+        return value
 
     @field_validator("fractions")
     @classmethod
@@ -205,13 +224,38 @@ class HardwareSettings(Section):
         return Target(self.part, self.clock_period_ns, self.backend, self.io_type)
 
 
+Choice = bool | int | float | str | tuple[bool | int | float | str, ...]
+"""What a builder of a design may be given."""
+
+
+def _student(value: Any, _: Callable[[Any], Any]) -> Any:
+    """The student's choices as plain values, with one fault for each that is none."""
+    if not isinstance(value, dict):
+        raise ValueError(f"must be a mapping of choices of build_student to values, not {value!r}")
+    plain = (bool, int, float, str)
+    for name, chosen in value.items():
+        if not str(name).isidentifier():
+            raise ValueError(f"{name}: must be the name of an argument of build_student")
+        parts = chosen if isinstance(chosen, list) else [chosen]
+        if not all(isinstance(part, plain) for part in parts):
+            raise ValueError(
+                f"{name}: must be a number, a word, true or false, or a list of them, not {chosen!r}"
+            )
+    return {name: tuple(chosen) if isinstance(chosen, list) else chosen for name, chosen in value.items()}
+
+
 class DesignSettings(Section):
-    """A whole design."""
+    """A whole design.
+
+    `student` are choices that `build_student` of the design's `networks.py` takes by name, beside `input_shape` and
+    `n_classes`: widths, depths, anything that it builds differently.
+    """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
     seed: Seed = 0
     data: DataSettings
     teacher: TeacherSettings = TeacherSettings()
+    student: Annotated[Mapping[str, Choice], WrapValidator(_student)] = {}
     distillation: DistillationSettings = DistillationSettings()
     pruning: PruningSettings = PruningSettings()
     scan: ScanSettings = ScanSettings()
@@ -221,6 +265,8 @@ class DesignSettings(Section):
     def section(self, name: str) -> Any:
         """A section as JSON-able values, for records and digests."""
         value = getattr(self, name)
+        if name == "student":
+            return {choice: list(of) if isinstance(of, tuple) else of for choice, of in value.items()}
         return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
     @property

@@ -537,3 +537,14 @@ def test_the_second_of_two_runs_in_a_folder_is_refused(chain: Chain) -> None:
         _, error = first.communicate(timeout=60)
     assert first.returncode == 130
     assert error.endswith("\n\nInterrupted; the finished stages are kept, the same command resumes.\n")
+
+
+def test_a_students_choice_redoes_the_student_and_none_leaves_old_runs_standing(chain: Chain) -> None:
+    chain.run()
+    depends = open_run(chain.output)
+    assert "settings student" not in (chain.output / "student" / "stage.json").read_text()
+    assert depends.settings.student == {}
+    redone = chain.run(overrides={"student.width1": 5}, overwrite=True)
+    assert redone == after("student")
+    assert open_run(chain.output).settings.student == {"width1": 5}
+    assert chain.run(overrides={"student.width1": 5}) == ()

@@ -323,3 +323,33 @@ def test_a_section_is_plain_and_complete(section: str) -> None:
     plain = design().section(section)
     assert json.loads(json.dumps(plain)) == plain
     assert set(plain) == set(type(getattr(design(), section)).model_fields)
+
+
+@pytest.mark.parametrize(
+    ("student", "fault"),
+    [
+        ([1], "student: must be a mapping of choices of build_student to values, not [1]"),
+        ({"a b": 1}, "student: a b: must be the name of an argument of build_student"),
+        ({"width": {}}, "student: width: must be a number, a word, true or false, or a list of them, not {}"),
+        (
+            {"width": None},
+            "student: width: must be a number, a word, true or false, or a list of them, not None",
+        ),
+    ],
+)
+def test_choices_of_a_student_that_cannot_be(student: object, fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        make_design({"name": "a", "data": {"source": "digits"}, "student": student})
+    assert caught.value.faults == (fault,)
+
+
+def test_choices_of_a_student_stay_as_they_are_through_files() -> None:
+    values = {
+        "name": "a",
+        "data": {"source": "digits"},
+        "student": {"widths": [8, 4], "act": "relu", "bias": True},
+    }
+    settings = make_design(values)
+    assert settings.student == {"widths": (8, 4), "act": "relu", "bias": True}
+    assert make_design(settings.model_dump(mode="json")) == settings
+    assert settings.section("student") == values["student"]

@@ -20,6 +20,7 @@ from codesign.data.split import (
     DEFAULT_FRACTIONS,
     Fractions,
     Split,
+    in_fold,
     require_fractions,
     strata_of,
     stratified_sample,
@@ -53,6 +54,7 @@ def load_dataset(
     renumber: bool = False,
     target_scaling: Literal["standard", "none"] = "standard",
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+    fold: tuple[int, int] | None = None,
 ) -> Dataset:
     """Load, check, split and scale a dataset.
 
@@ -86,6 +88,9 @@ def load_dataset(
     class_weights
         How much the samples of each class count in the loss: ``balanced``, each class as much as another, or a factor by
         class name. They multiply the weights of the samples.
+    fold
+        ``(i, k)``: divide train and validation part together anew into `k` parts, of which number `i`, counted from 0,
+        is the validation part. The test part stays as it is.
 
     Returns
     -------
@@ -107,7 +112,7 @@ def load_dataset(
     raw = _read(source, choice, cache_dir)
     if isinstance(scaling, str) and scaling == "auto":
         scaling = DIGITS_DIVISOR if str(source) == "digits" else "standard"
-    return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights)
+    return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights, fold)
 
 
 def load_design_data(settings: DataSettings, folder: Path) -> Dataset:
@@ -136,6 +141,7 @@ def load_design_data(settings: DataSettings, folder: Path) -> Dataset:
         renumber=settings.renumber,
         target_scaling=settings.target_scaling,
         class_weights=settings.class_weights,
+        fold=settings.fold,
     )
 
 
@@ -204,12 +210,15 @@ def _build(
     max_samples: int | None,
     input_shape: Sequence[int] | None,
     class_weights: str | Mapping[str, float] | None,
+    fold: tuple[int, int] | None = None,
 ) -> Dataset:
     data = check(raw, choice)
     shape = data.x.shape[1:]
     if input_shape is not None:
         shape = require_shape(input_shape, len(data.feature_names), raw.where)
     split = _split(data, seed, require_fractions(fractions), max_samples)
+    if fold is not None:
+        split = in_fold(split, strata_of(data.task, data.targets), *fold, where=raw.where)
     fitted = Scaling.fit(scaling, data.x[split.train])
     task = data.task.fitted(data.targets[split.train], choice.scaling)
     parts: dict[str, Any] = {}

@@ -139,6 +139,41 @@ def stratified_split(
     return Split(train, validation, test, seed=require_seed(seed), fractions=shares)
 
 
+def in_fold(split: Split, groups: np.ndarray, index: int, count: int, *, where: str = "split") -> Split:
+    """Divide train and validation part together anew into `count` parts, each group in proportion.
+
+    Parameters
+    ----------
+    split
+        Whose test part stays as it is, and whose seed draws the parts.
+    groups
+        The group of each row of the source, int64, shape `(n_samples,)`.
+    index, count
+        Part number `index`, counted from 0, of `count` becomes the validation part, the others the train part.
+    where
+        What an error begins with.
+
+    Raises
+    ------
+    DataError
+        If there is no such part, or one would be empty.
+    """
+    rows = np.sort(np.concatenate([split.train, split.validation]))
+    if not (2 <= count <= len(rows) and 0 <= index < count):
+        raise DataError(
+            f"{where}: fold must be a part's number, counted from 0, and a number of parts from 2 to the {len(rows)} "
+            f"samples of train and validation, not [{index}, {count}]"
+        )
+    random = np.random.RandomState(split.seed)
+    # dealt like cards, group by group: the parts differ by one sample at most, in all and in each group
+    dealt = np.concatenate(
+        [random.permutation(rows[groups[rows] == group]) for group in np.unique(groups[rows])]
+    )
+    is_validation = np.arange(len(dealt)) % count == index
+    train, validation = (random.permutation(part) for part in (dealt[~is_validation], dealt[is_validation]))
+    return Split(train, validation, split.test, seed=split.seed, fractions=split.fractions)
+
+
 def stratified_sample(labels: np.ndarray, count: int, seed: int = 0) -> np.ndarray:
     """Draw rows without replacement, the classes in proportion, every class at least once if `count` allows.
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, MappingProxyType, ModuleType
+from typing import Any
 
 import keras
 
 from codesign.core.files import file_digest
 from codesign.errors import CodesignError, DataError, SettingsError
 
-Builder = Callable[[tuple[int, ...], int], keras.Model]
+Builder = Callable[..., keras.Model]
 
 
 @dataclass(frozen=True)
 class DesignNetworks:
     """The two builders of a design; each takes `(input_shape, n_classes)` and returns an untrained Keras model.
+
+    `build_student` may take further arguments by name, the choices of the section `student`.
 
     Parameters
     ----------
@@ -69,27 +74,80 @@ def load_networks(folder: str | Path) -> DesignNetworks:
     return DesignNetworks(path, getattr(module, "build_teacher", None), student)
 
 
-def build_network(builder: Builder, path: Path, input_shape: tuple[int, ...], n_classes: int) -> keras.Model:
+def build_network(
+    builder: Builder,
+    path: Path,
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    choices: Mapping[str, Any] = MappingProxyType({}),
+) -> keras.Model:
     """Call a builder and check what it returns against the data.
+
+    Parameters
+    ----------
+    builder
+        Of the design.
+    path
+        Its `networks.py`, for messages.
+    input_shape, n_classes
+        Of the data.
+    choices
+        Further arguments by name, the section `student` of the settings.
 
     Raises
     ------
+    SettingsError
+        If the builder takes no such choice, or needs one that is not given.
     NetworksFileError
         If the builder raises.
     DataError
         If input or output do not fit the data.
     """
     name = getattr(builder, "__name__", "the builder")
+    faults = choice_faults(inspect.signature(builder), f"{name} of {path}", choices)
+    if faults:
+        raise SettingsError(faults)
     try:
-        model = builder(input_shape, n_classes)
+        model = builder(input_shape, n_classes, **choices)
     except (Exception, SystemExit) as error:
-        raise NetworksFileError(
-            f"{path}: {name}{(input_shape, n_classes)} raised {type(error).__name__}: {error}"
-        ) from error
+        given = ", ".join([repr(input_shape), repr(n_classes), *(f"{k}={v!r}" for k, v in choices.items())])
+        raise NetworksFileError(f"{path}: {name}({given}) raised {type(error).__name__}: {error}") from error
     if not isinstance(model, keras.Model):
         raise SettingsError(f"{path}: {name} must return a keras.Model, not {type(model).__name__}")
     check_fits(model, f"{path}: {name}", input_shape, n_classes)
     return model
+
+
+def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str, Any]) -> list[str]:
+    """A sentence for each choice that a builder does not take, and for each that it needs and is not given.
+
+    Parameters
+    ----------
+    signature
+        Of the builder; its first two arguments are the shape and the number of classes.
+    what
+        The builder, for the message.
+    choices
+        By name.
+    """
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    arguments = list(signature.parameters.values())
+    takes_all = any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments)
+    known = [argument for argument in arguments[2:] if argument.kind in by_name]
+    names = [argument.name for argument in known]
+    faults = []
+    for name in choices:
+        if name in names or (takes_all and name not in [argument.name for argument in arguments[:2]]):
+            continue
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names) or 'none'}"
+        faults.append(f"student.{name}: {what} takes no such choice; {hint}")
+    faults += [
+        f"student.{argument.name}: {what} needs this choice; give it, or give the argument a default"
+        for argument in known
+        if argument.default is inspect.Parameter.empty and argument.name not in choices
+    ]
+    return faults
 
 
 def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_classes: int) -> None:

@@ -86,7 +86,9 @@ class Context:
         # layers without a name are numbered by the session: the same network gets the same names every time
         keras.utils.clear_session()
         builder = getattr(self.networks, f"build_{which}")
-        return build_network(builder, self.networks.path, self.dataset.input_shape, self.dataset.n_outputs)
+        choices = self.settings.student if which == "student" else {}
+        shape, n_outputs = self.dataset.input_shape, self.dataset.n_outputs
+        return build_network(builder, self.networks.path, shape, n_outputs, choices)
 
 
 def read_data(design: Path, settings: DesignSettings) -> Dataset:

@@ -17,8 +17,15 @@ class Student(Stage):
     name = "student"
     title = "distillation"
     parents = ("teacher",)
-    sections = ("distillation",)
+    sections = ("distillation", "student")
     uses_networks = True
+
+    def depends(self, context: Context) -> dict[str, str]:
+        """A student without choices is the one that older runs made."""
+        depends = super().depends(context)
+        if not context.settings.student:
+            del depends["settings student"]
+        return depends
 
     def check(self, context: Context) -> None:
         """The student can become hardware, and the layers that the terms of the loss name are there."""

@@ -22,14 +22,14 @@ def build_teacher(input_shape, n_classes):
     )
 
 
-def build_student(input_shape, n_classes):
+def build_student(input_shape, n_classes, width1=64, width2=32):
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            layers.Dense(64, use_bias=False, name="fc1"),
+            layers.Dense(width1, use_bias=False, name="fc1"),
             layers.BatchNormalization(name="norm1"),
             layers.Activation("relu", name="relu1"),
-            layers.Dense(32, use_bias=False, name="fc2"),
+            layers.Dense(width2, use_bias=False, name="fc2"),
             layers.BatchNormalization(name="norm2"),
             layers.Activation("relu", name="relu2"),
             layers.Dense(n_classes, name="logits"),

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.data.split import Split, require_fractions, stratified_sample, stratified_split
+from codesign.data.split import Split, in_fold, require_fractions, stratified_sample, stratified_split
+from codesign.errors import DataError
 
 NAMES = tuple("abcdefgh")
 
@@ -110,3 +111,28 @@ def test_a_stratified_sample_has_the_size_asked_for_and_the_proportions(labels, 
     # one sample of every class is given before the rest is shared: off by at most that one and a rounding
     assert np.all(np.abs(drawn - sizes * len(rows) / len(labels)) < 2)
     assert np.array_equal(rows, stratified_sample(labels, count, seed))
+
+
+def test_folds_share_out_train_and_validation_and_leave_the_test_part() -> None:
+    labels = np.repeat([0, 1, 2], [50, 31, 20])
+    split = stratified_split(labels, ("a", "b", "c"), seed=3)
+    folds = [in_fold(split, labels, index, 4) for index in range(4)]
+    known = np.sort(np.concatenate([split.train, split.validation]))
+    assert np.array_equal(np.sort(np.concatenate([fold.validation for fold in folds])), known)
+    for fold in folds:
+        assert np.array_equal(fold.test, split.test)
+        assert np.array_equal(np.sort(np.concatenate([fold.train, fold.validation])), known)
+        assert np.array_equal(in_fold(split, labels, folds.index(fold), 4).train, fold.train)
+    counts = np.array([np.bincount(labels[fold.validation], minlength=3) for fold in folds])
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) <= 1
+
+
+@pytest.mark.parametrize("fold", [(2, 2), (-1, 3), (0, 1), (0, 100)])
+def test_a_fold_that_cannot_be(fold: tuple[int, int]) -> None:
+    labels = np.repeat([0, 1], 20)
+    split = stratified_split(labels, ("a", "b"))
+    with pytest.raises(
+        DataError, match=r"^here: fold must be a part's number, counted from 0, and a number of parts"
+    ):
+        in_fold(split, labels, *fold, where="here")

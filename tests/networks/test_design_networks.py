@@ -143,3 +143,39 @@ def test_what_fits(outputs: int, classes: int) -> None:
 )
 def test_what_does_not_fit(made: keras.Model, classes: int, message: str) -> None:
     assert str(error_of(DataError, check_fits, made, "the teacher", (64,), classes)) == message
+
+
+CHOOSING = """
+import keras
+
+
+def build_student(input_shape, n_classes, width1=8, *, depth, activation="relu"):
+    hidden = [keras.layers.Dense(width1, activation=activation) for _ in range(depth)]
+    return keras.Sequential([keras.Input(input_shape), *hidden, keras.layers.Dense(n_classes)])
+"""
+
+
+def test_the_students_choices_reach_its_builder(tmp_path: Path) -> None:
+    path = write(tmp_path, CHOOSING)
+    builder = load_networks(tmp_path).build_student
+    model = build_network(builder, path, (64,), 10, {"width1": 5, "depth": 2})
+    assert [layer.units for layer in model.layers] == [5, 5, 10]
+
+
+def test_a_choice_that_the_builder_does_not_take_has_a_suggestion(tmp_path: Path) -> None:
+    path = write(tmp_path, CHOOSING)
+    builder = load_networks(tmp_path).build_student
+    error = error_of(SettingsError, build_network, builder, path, (64,), 10, {"widht1": 5, "n_classes": 3})
+    assert isinstance(error, SettingsError)
+    assert error.faults == (
+        f"student.widht1: build_student of {path} takes no such choice; did you mean width1?",
+        f"student.n_classes: build_student of {path} takes no such choice; it takes width1, depth, activation",
+        f"student.depth: build_student of {path} needs this choice; give it, or give the argument a default",
+    )
+
+
+def test_a_builder_that_raises_is_shown_with_its_choices(tmp_path: Path) -> None:
+    path = write(tmp_path, CHOOSING)
+    builder = load_networks(tmp_path).build_student
+    error = error_of(NetworksFileError, build_network, builder, path, (64,), 10, {"width1": -1, "depth": 1})
+    assert str(error).startswith(f"{path}: build_student((64,), 10, width1=-1, depth=1) raised ValueError: ")
