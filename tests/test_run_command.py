@@ -115,6 +115,14 @@ def test_typed_files_start_at_the_working_directory(command: Command, tmp_path: 
     assert command("run", "tiny", "--set", "data.source=tiny/inside.npz", "--name", "b")[0] == 0
     kept = json.loads(Path("hls_projects/tiny/b/run.json").read_text())["settings"]["data"]["source"]
     assert kept == "inside.npz"
+    word = "data.source={train: mine.npz, test: tiny/inside.npz}"
+    code, _, text = command("run", "tiny", "--set", word, "--name", "parts")
+    assert (code, "test samples are in the train part too" in text) == (1, True)  # both files were found
+    (tmp_path / "folder").mkdir()
+    for part, count in (("train", 60), ("test", 30)):
+        np.save(tmp_path / "folder" / f"x_{part}.npy", rng.normal(size=(count, 4)))
+        np.save(tmp_path / "folder" / f"y_{part}.npy", np.arange(count) % 3)
+    assert command("run", "tiny", "--set", "data.source=folder", "--name", "d")[0] == 0
     code, _, text = command("run", "tiny", "--set", "data.source=inside.npz", "--name", "c")
     assert (code, text.startswith(f"error: {tmp_path / 'inside.npz'}: no such file")) == (1, True)
 

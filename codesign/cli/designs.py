@@ -99,29 +99,30 @@ def _require_quality(summary: Any, least: float) -> None:
 
 
 _PATHS = ("data.source", "teacher.file", "teacher.files")
+_FILES = (".npz", ".npy", ".csv", ".parquet", ".keras", ".h5", ".hdf5")
 
 
 def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
-    """Files that were typed start at the working directory; a design's own start at its folder."""
+    """Files and folders that were typed start at the working directory; a design's own start at its folder."""
     home = (design if design.is_dir() else design.parent).resolve()
 
     def placed(value: Any) -> Any:
-        if not isinstance(value, str) or Path(value).suffix not in _FILES:
+        if isinstance(value, list):
+            return [placed(part) for part in value]
+        if isinstance(value, dict):
+            return {name: placed(part) for name, part in value.items()}
+        if not isinstance(value, str) or value == "digits":
             return value
-        path = Path(value).expanduser().resolve()
+        path = Path(value).expanduser()
+        if path.suffix not in _FILES and not path.is_dir():
+            return value
+        path = path.resolve()
         return str(path.relative_to(home) if path.is_relative_to(home) else path)
 
-    return {
-        name: value
-        if name not in _PATHS
-        else [*map(placed, value)]
-        if isinstance(value, list)
-        else placed(value)
-        for name, value in overrides.items()
-    }
+    def is_path(name: str) -> bool:
+        return any(name == known or name.startswith(f"{known}.") for known in _PATHS)
 
-
-_FILES = (".npz", ".npy", ".csv", ".parquet", ".keras", ".h5")
+    return {name: placed(value) if is_path(name) else value for name, value in overrides.items()}
 
 
 def _show_plan(

@@ -10,6 +10,7 @@ import typer
 
 from codesign.cli.advising import advise
 from codesign.cli.building import build
+from codesign.cli.converting import convert
 from codesign.cli.designs import INTERRUPTED, doctor, run
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
@@ -25,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (new, run, scan, verify, report, compare, build, rtl, advise, doctor):
+for _command in (new, run, scan, convert, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
 
 

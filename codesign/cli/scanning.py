@@ -122,63 +122,20 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
 
 def _subject(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """The student, the data and the settings: of a run, or of a model and a data set."""
-    from codesign.core.yaml_text import read_assignments
-    from codesign.errors import SettingsError
+    from codesign.cli.sources import data_settings, is_run_folder, read_model, refuse_data_options
+    from codesign.compression.scan_source import float_student_of
     from codesign.settings import make_design
-    from codesign.stages import RUN, open_run
+    from codesign.stages import open_run
 
-    if source.is_dir():
+    if is_run_folder(source):
         run = open_run(source)
-        if about:
-            options = ", ".join(f"--{name.replace('source', 'data').replace('_', '-')}" for name in about)
-            raise SettingsError(f"{source / RUN} names the data; leave out {options}")
+        refuse_data_options(about, source)
         values = run.settings.model_dump(mode="json")
         values["scan"] |= asked
         return run.value("pruning"), run.dataset, make_design(values).scan
-    if "source" not in about:
-        raise SettingsError(f"--data: missing; name the data that {source} was trained on")
-    data = dict(about)
-    if "scaling" in data:
-        data |= read_assignments([f"scaling={data['scaling']}"], "--scaling")
-    design = make_design({"name": "scan", "data": data, "scan": dict(asked)})
-    student, dataset = _read_scaled(source, design.data)
-    return student, dataset, design.scan
-
-
-def _read_scaled(path: Path, data: Any) -> tuple[Any, Any]:
-    """A model and its data, scaled as asked or as its quality says that it was trained."""
-    from codesign.compression.scan_source import read_student
-    from codesign.data import load_design_data
-    from codesign.networks.build import build_float
-    from codesign.terminal import say
-    from codesign.training.inputs import input_qualities, is_near_chance, require_scaled_inputs
-
-    dataset = load_design_data(data, Path.cwd())
-    student = read_student(path, dataset)
-    model = build_float(student.network)
-    if data.scaling != "auto":
-        found = require_scaled_inputs(model, f"the student {path}", dataset)
-        chosen = next(iter(found), None)
-    else:
-        found = input_qualities(model, dataset)
-        chosen = max(found, key=found.__getitem__, default=None)
-        if chosen is not None and chosen != next(iter(found)):
-            dataset = load_design_data(data.model_copy(update={"scaling": chosen}), Path.cwd())
-            student = read_student(path, dataset)
-        if chosen is not None:
-            others = ", ".join(
-                f"{quality:.4f} with {name}" for name, quality in found.items() if name != chosen
-            )
-            say(
-                f"The features have the scaling {chosen}: {dataset.task.measure} {found[chosen]:.4f} on the validation part "
-                f"({others}); --scaling decides otherwise"
-            )
-    if chosen is not None and is_near_chance(found[chosen], dataset):
-        say(
-            f"The student {path} knows no more of these data than a guess ({dataset.task.measure} {found[chosen]:.4f}): was it "
-            "trained on other data, other classes or another scaling?"
-        )
-    return student, dataset
+    design = data_settings(about, source, scan=dict(asked))
+    model, dataset = read_model(source, design.data)
+    return float_student_of(model, dataset, f"the student {source}"), dataset, design.scan
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from codesign.compression.formats import nominal_precision
 from codesign.compression.phases import Phases, budget, check_rounds
 from codesign.compression.polish import polish_student
 from codesign.compression.prune import check_pruning, rewound
@@ -24,7 +25,7 @@ from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
-from codesign.networks.describe import describe_quantized
+from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.description import Network
 from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
@@ -112,6 +113,49 @@ def quantized_student_of(
     on_grid, _ = hardware_form(network, precision)
     metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
     return QuantizedStudent(network, precision, None, Record.of(on_grid.digest, metrics), model)
+
+
+def float_student_with(
+    model: keras.Model, precision: PrecisionMap, x: np.ndarray | None = None
+) -> QuantizedStudent:
+    """Give a trained float model number formats and train no further.
+
+    Parameters
+    ----------
+    model
+        As for `codesign.networks.describe.describe`.
+    precision
+        The formats that `scan_bit_widths` chose for this very model.
+    x
+        Inputs `(n_samples, *input_shape)` on which the network that is read is compared with the model.
+
+    Raises
+    ------
+    ConversionError
+        For a layer that cannot become hardware.
+    SettingsError
+        If the map's layers or tensors are not those of the model.
+    """
+    prepared = prepare_for_quantization(describe(model, x))
+    needed = {
+        (layer, tensor) for layer, tensor, _ in nominal_precision(prepared).items() if tensor != "accum"
+    }
+    given = {(layer, tensor) for layer, tensor, _ in precision.items() if tensor != "accum"}
+    faults = [f"layers.{layer}.{tensor}: missing" for layer, tensor in sorted(needed - given)]
+    faults += [
+        f"layers.{layer}.{tensor}: the model has no such tensor" for layer, tensor in sorted(given - needed)
+    ]
+    if faults:
+        raise SettingsError(
+            [*faults, f"give the map that codesign scan chose for the model {model.name!r}"], "precision map"
+        )
+    on_grid, _ = hardware_form(prepared, precision)
+    metrics = {
+        "parameters": on_grid.n_parameters,
+        "sparsity": on_grid.sparsity,
+        "average_weight_bits": precision.average_bits("weight"),
+    }
+    return QuantizedStudent(prepared, precision, None, Record.of(on_grid.digest, metrics))
 
 
 def quantize_student(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
+
 from codesign.core.record import Record
 from codesign.data import Dataset
 from codesign.networks.describe import describe
@@ -41,10 +43,24 @@ def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
         If a layer cannot become hardware, for example a softmax in the middle, every fault named; or if the network that was
         read computes other numbers than the model on the data.
     """
-    path = Path(path)
-    model = load_model(path, "the student")
-    check_input_fits(model, f"the student {path}", dataset.input_shape)
-    require_outputs(model, f"the student {path}", dataset.task)
+    return float_student_of(load_model(path, "the student"), dataset, f"the student {path}")
+
+
+def float_student_of(model: keras.Model, dataset: Dataset, what: str | None = None) -> FloatStudent:
+    """Take a trained float Keras model as the student; as `read_student`, without the file.
+
+    Parameters
+    ----------
+    model
+        Built and trained; it is not changed.
+    dataset
+        Its inputs and classes.
+    what
+        What it is, for sentences.
+    """
+    what = f"the student {model.name!r}" if what is None else what
+    check_input_fits(model, what, dataset.input_shape)
+    require_outputs(model, what, dataset.task)
     network = describe(model, dataset.x_validation)
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
     return FloatStudent(network, Record.of(network.digest, metrics))

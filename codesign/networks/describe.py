@@ -50,7 +50,7 @@ def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -
     if reader.formats:
         raise ConversionError(
             f"the model {model.name!r} has QKeras quantizers ({', '.join(reader.formats)}); "
-            "give the float model, or convert this one as it is (scripts/make_hls_project.py)"
+            "give the float model, or convert this one as it is (codesign convert)"
         )
     if check:
         check_float(model, network, reader, x)

@@ -1,0 +1,91 @@
+"""A trained model from a file and its data, as `codesign scan` and `convert` take them from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def is_run_folder(source: Path) -> bool:
+    """Whether what was typed is the folder of a run and no model; a SavedModel is one, if one that cannot be read."""
+    return source.is_dir() and not (source / "saved_model.pb").is_file()
+
+
+def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> Any:
+    """The settings of a design that has the options' data (`source`, `label_column`, `scaling`, `task`).
+
+    Raises
+    ------
+    SettingsError
+        If the options name no data, or a value cannot be.
+    """
+    from codesign.core.yaml_text import read_assignments
+    from codesign.errors import SettingsError
+    from codesign.settings import make_design
+
+    if "source" not in about:
+        raise SettingsError(f"--data: missing; name the data that {source} was trained on")
+    data = dict(about)
+    if "scaling" in data:
+        data |= read_assignments([f"scaling={data['scaling']}"], "--scaling")
+    return make_design({"name": "project", "data": data, **sections})
+
+
+def refuse_data_options(about: Mapping[str, Any], run: Path) -> None:
+    """Raise `SettingsError` for options of data beside a run, which has its own."""
+    from codesign.errors import SettingsError
+    from codesign.stages import RUN
+
+    if about:
+        options = ", ".join(f"--{name.replace('source', 'data').replace('_', '-')}" for name in about)
+        raise SettingsError(f"{run / RUN} names the data; leave out {options}")
+
+
+def read_model(path: Path, data: Any) -> tuple[Any, Any]:
+    """A Keras model and its data, scaled as asked or as its quality says that it was trained.
+
+    Raises
+    ------
+    DataError
+        If one cannot be read, they do not fit each other, or the scaling asked for is not that of the training.
+    """
+    from codesign.data import load_design_data
+    from codesign.networks.design import check_input_fits
+    from codesign.networks.loading import load_model
+    from codesign.networks.logits import ending_in_logits
+    from codesign.terminal import say
+    from codesign.training.inputs import (
+        input_qualities,
+        is_near_chance,
+        require_outputs,
+        require_scaled_inputs,
+    )
+
+    model = load_model(path, "the student")
+    dataset = load_design_data(data, Path.cwd())
+    check_input_fits(model, f"the student {path}", dataset.input_shape)
+    require_outputs(model, f"the student {path}", dataset.task)
+    network = ending_in_logits(model)
+    if data.scaling != "auto":
+        found = require_scaled_inputs(network, f"the student {path}", dataset)
+        chosen = next(iter(found), None)
+    else:
+        found = input_qualities(network, dataset)
+        chosen = max(found, key=found.__getitem__, default=None)
+        if chosen is not None and chosen != next(iter(found)):
+            dataset = load_design_data(data.model_copy(update={"scaling": chosen}), Path.cwd())
+        if chosen is not None:
+            others = ", ".join(
+                f"{quality:.4f} with {name}" for name, quality in found.items() if name != chosen
+            )
+            say(
+                f"The features have the scaling {chosen}: {dataset.task.measure} {found[chosen]:.4f} on the validation part "
+                f"({others}); --scaling decides otherwise"
+            )
+    if chosen is not None and is_near_chance(found[chosen], dataset):
+        say(
+            f"The student {path} knows no more of these data than a guess ({dataset.task.measure} {found[chosen]:.4f}): was it "
+            "trained on other data, other classes or another scaling?"
+        )
+    return model, dataset
