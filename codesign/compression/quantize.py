@@ -52,7 +52,8 @@ class QuantizedStudent:
     record
         The stage's evidence.
     given
-        The user's own model, or the file of it: what everything is compared with. ``None`` where there is none but this.
+        The user's own model, or the file of it: what everything is compared with. ``None`` where there is none but this, or
+        where the hardware computes other numbers on purpose, as the record then says (`differs_from_given`).
     """
 
     network: Network
@@ -109,10 +110,13 @@ def quantized_student_of(
         For a layer or a quantizer that cannot become hardware, every fault named; or if the student computes other numbers
         than the model.
     """
-    network, precision = describe_quantized(model, x, input_format=input_format)
-    on_grid, _ = hardware_form(network, precision)
-    metrics = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
-    return QuantizedStudent(network, precision, None, Record.of(on_grid.digest, metrics), model)
+    read = describe_quantized(model, x, input_format=input_format)
+    on_grid, _ = hardware_form(read.network, read.precision)
+    metrics: dict[str, Any] = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
+    if read.changes:
+        metrics["differs_from_given"] = list(read.changes)
+    record = Record.of(on_grid.digest, metrics)
+    return QuantizedStudent(read.network, read.precision, None, record, None if read.changes else model)
 
 
 def float_student_with(

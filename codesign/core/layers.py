@@ -167,18 +167,20 @@ LAYERS: tuple[LayerKind, ...] = (
     LayerKind("input", "input", lambda config, weights, inputs: tuple(config["shape"]), keras=("InputLayer",),
               hls4ml=("Input",), options=("shape",)),
     # multiplied by constants
-    LayerKind("dense", "product", _dense, "reads", ("Dense",), ("QDense",), ("Dense", "PointwiseConv1D",
+    LayerKind("dense", "product", _dense, "reads", ("Dense",), ("QDense", "QDenseBatchnorm"), ("Dense", "PointwiseConv1D",
               "PointwiseConv2D"), _KERNEL),
     LayerKind("conv1d", "product", _conv, "reads", ("Conv1D",), ("QConv1D",), ("Conv1D",
               "PointwiseConv1D"), _KERNEL, _STRIDED),
-    LayerKind("conv2d", "product", _conv, "reads", ("Conv2D",), ("QConv2D",), ("Conv2D",
+    LayerKind("conv2d", "product", _conv, "reads", ("Conv2D",), ("QConv2D", "QConv2DBatchnorm"), ("Conv2D",
               "PointwiseConv2D"), _KERNEL, _STRIDED),
     LayerKind("depthwise_conv1d", "product", _depthwise, "along", ("DepthwiseConv1D",), (),
               ("DepthwiseConv1D",),
               _KERNEL, _STRIDED, per_channel=True),
-    LayerKind("depthwise_conv2d", "product", _depthwise, "along", ("DepthwiseConv2D",), ("QDepthwiseConv2D",),
+    LayerKind("depthwise_conv2d", "product", _depthwise, "along", ("DepthwiseConv2D",),
+              ("QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm"),
               ("DepthwiseConv2D",), _KERNEL, _STRIDED, per_channel=True),
-    LayerKind("scale", "product", _same, "along", ("Rescaling", "Normalization"), (),
+    LayerKind("scale", "product", _same, "along", ("Rescaling", "Normalization"),
+              ("QBatchNormalization",),
               ("BatchNormalization",), _KERNEL, per_channel=True),
     # rounded to a format of their own
     LayerKind("relu", "point", _same, "passes", ("ReLU", "Activation"), ("QActivation",), ("Activation",),
@@ -234,7 +236,7 @@ LAYERS: tuple[LayerKind, ...] = (
     LayerKind("upsampling2d", "move", _upsampled, "passes", ("UpSampling2D",), (), ("Resize",),
               options=("size",)),
     # gone before there are number formats
-    LayerKind("batch_norm", "norm", _same, "along", ("BatchNormalization",), ("QBatchNormalization",),
+    LayerKind("batch_norm", "norm", _same, "along", ("BatchNormalization",), (),
               ("BatchNormalization",),
               ("gamma", "beta", "mean", "variance"), ("epsilon", "momentum")),
 )  # fmt: skip

@@ -13,7 +13,13 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.cost.layer_shape import hull
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec, Network
-from codesign.networks.hardware_layers import DepthwiseConv1D, FixedAverage, FixedLookup, FixedSlope, Scale
+from codesign.networks.hardware_layers import (
+    DepthwiseConv1D,
+    FixedAverage,
+    FixedLookup,
+    FixedSlope,
+    Scale,
+)
 from codesign.networks.hardware_recurrent import FixedGRU, gru_accumulator
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
 
@@ -23,7 +29,9 @@ def build_float(network: Network) -> keras.Model:
     return _build(network, _float_layer)
 
 
-def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
+def build_quantized(
+    network: Network, precision: PrecisionMap, instead: Mapping[str, keras.layers.Layer] | None = None
+) -> keras.Model:
     """A QKeras model with the network's weights and the map's formats.
 
     The input passes a `QActivation` named ``<input>_grid``, so that any float input is put on the input grid first;
@@ -37,13 +45,16 @@ def build_quantized(network: Network, precision: PrecisionMap) -> keras.Model:
         explicit (`linear` layers).
     precision
         Formats of every weight layer's `weight` and `bias` and of every activation's `result`.
+    instead
+        Layers to put in the place of some, by name.
     """
     import qkeras
 
     formats = value_formats(network, precision)
 
     def make(layer: LayerSpec) -> Any:
-        return _quantized_layer(layer, precision, [formats[name] for name in layer.inputs])
+        given = (instead or {}).get(layer.name)
+        return given or _quantized_layer(layer, precision, [formats[name] for name in layer.inputs])
 
     def begin(layer: LayerSpec) -> LayerSpec:
         formats = precision.layers.get(layer.name)
@@ -268,6 +279,49 @@ def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
             case _:
                 formats[layer.name] = own.result if own is not None else None
     return formats
+
+
+def exact_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedPoint | None]:
+    """A format that holds every layer's output exactly, that of a sum included; ``None`` where a layer's own is missing."""
+    formats = value_formats(network, precision)
+    for layer in network.layers:
+        given = [formats[name] for name in layer.inputs]
+        known = [each for each in given if each is not None]
+        if formats[layer.name] is None and given and len(known) == len(given):
+            formats[layer.name] = _exact(layer, precision.layers.get(layer.name, LayerPrecision()), known)
+    return formats
+
+
+def _exact(layer: LayerSpec, own: LayerPrecision, given: list[FixedPoint]) -> FixedPoint | None:
+    fraction, integer = max(each.fractional_bits for each in given), max(each.integer_bits for each in given)
+    match layer.kind:
+        case _ if layer.row.role == "product":
+            if own.accum is not None or own.weight is None:
+                return own.accum
+            shape = layer.weights["kernel"].shape
+            terms = int(np.prod(shape[:-2] if layer.row.per_channel else shape[:-1]))
+            fraction += own.weight.fractional_bits
+            integer += own.weight.integer_bits + (max(terms, 1) - 1).bit_length()
+            if own.bias is not None:
+                fraction, integer = (
+                    max(fraction, own.bias.fractional_bits),
+                    max(integer, own.bias.integer_bits),
+                )
+            integer += 1
+        case "multiply":
+            fraction = sum(each.fractional_bits for each in given)
+            integer = sum(each.integer_bits for each in given)
+        case "average_pool1d" | "average_pool2d":
+            fraction += (int(np.prod(layer.config["pool_size"])) - 1).bit_length()
+        case "average":
+            fraction += 1
+        case "add" | "subtract":
+            integer += 1
+        case _ if layer.row.role == "move":
+            return hull(given)
+        case _:
+            return None
+    return FixedPoint(fraction + integer + 1, integer + 1)
 
 
 def _tuples(value: Any) -> Any:

@@ -7,8 +7,9 @@ model before it is believed (`codesign.networks.faithful`).
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from keras import Model
@@ -21,6 +22,8 @@ from codesign.networks.description import Network
 from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader
+
+_log = logging.getLogger(__name__)
 
 
 def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -> Network:
@@ -57,9 +60,26 @@ def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -
     return network
 
 
+@dataclass(frozen=True)
+class QuantizedReading:
+    """What a QKeras model is.
+
+    Parameters
+    ----------
+    network, precision
+        They compute what the model computes, to the last bit, for inputs on the grid.
+    changes
+        But for these: a sentence for each activation that hls4ml computes with other numbers than QKeras.
+    """
+
+    network: Network
+    precision: PrecisionMap
+    changes: tuple[str, ...] = ()
+
+
 def describe_quantized(
     model: Model, x: np.ndarray | None = None, *, input_format: FixedPoint | None = None
-) -> tuple[Network, PrecisionMap]:
+) -> QuantizedReading:
     """Describe a QKeras model: its float weights, and the formats of its quantizers.
 
     Parameters
@@ -71,17 +91,12 @@ def describe_quantized(
     input_format
         The format of the inputs, for a model that does not quantize them itself.
 
-    Returns
-    -------
-    Network, PrecisionMap
-        They compute what the model computes, to the last bit, for inputs on the grid.
-
     Raises
     ------
     ConversionError
         As `describe`, and for a layer or an input without a quantizer, or one that is no fixed-point format.
     """
-    reader = _read(model)
+    reader = _read(model, input_format)
     network = reader.network(model.name)
     network, grid = _without_input_grid(network, reader.formats, input_format)
     _require_formats(network, reader.formats)
@@ -89,18 +104,20 @@ def describe_quantized(
         layer.name: reader.formats[layer.name] for layer in network.layers if layer.name in reader.formats
     }
     precision = _with_exact_averages(network, PrecisionMap(grid, formats))
-    check_quantized(model, network, precision, reader, x)
-    return network, precision
+    changes = check_quantized(model, network, precision, reader, x)
+    for change in changes:
+        _log.warning("%s", change)
+    return QuantizedReading(network, precision, changes)
 
 
-def _read(model: Model) -> Reader:
+def _read(model: Model, input_format: FixedPoint | None = None) -> Reader:
     graph = graph_of(model)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         raise ConversionError(
             f"the model {model.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
             "it must have one of each"
         )
-    reader = Reader(graph)
+    reader = Reader(graph, input_format)
     for call in graph.calls:
         reader.read(call)
     if reader.faults:

@@ -5,7 +5,8 @@ Everything behind it is proved against the network that was read, so this is whe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,11 +15,12 @@ import numpy as np
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.description import Network
+from codesign.networks.description import LayerSpec, Network
 from codesign.networks.keras_graph import functional
 
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
+    from codesign.networks.qkeras_classes import Instead
 
 SAMPLES = 256
 """How many samples are compared at most when a model is read."""
@@ -70,8 +72,15 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
 
 def check_quantized(
     model: keras.Model, network: Network, precision: PrecisionMap, reader: Reader, x: np.ndarray | None
-) -> None:
+) -> tuple[str, ...]:
     """Compare a QKeras model with the network and the formats that were read of it, to the last bit, on the input grid.
+
+    Activations that the hardware computes with other numbers are compared as the model computes them.
+
+    Returns
+    -------
+    tuple of str
+        A sentence for each such activation: what differs, and in how many samples the hardware's outputs do.
 
     Raises
     ------
@@ -79,12 +88,44 @@ def check_quantized(
         If any output differs in any bit, with the first layer that does.
     """
     inputs = precision.input.quantize(_inputs(network, x)).astype(np.float32)
-    student = build_quantized(network, precision)
     outputs = _outputs(model, inputs)
+    instead = {
+        layer.name: reader.instead[layer.name] for layer in network.layers if layer.name in reader.instead
+    }
+    student = _with_own_activations(network, precision, instead)
     ours = ended(_outputs(student, inputs), reader.dropped)
     differs = (ours != outputs).reshape(len(inputs), -1).any(axis=1)
     if differs.any():
         _refuse(model, student, reader, inputs, differs, lambda a, b: not np.array_equal(a, b))
+    if not instead:
+        return ()
+    hardware = ended(_outputs(build_quantized(network, precision), inputs), reader.dropped)
+    changed = int((hardware != outputs).reshape(len(inputs), -1).any(axis=1).sum())
+    largest = float(np.abs(hardware.astype(np.float64) - outputs).max(initial=0.0))
+    return tuple(
+        f"layer {name!r} computes other numbers than {type(given.quantizer).__name__} of the model ({given.why}): with the "
+        f"hardware's {changed} of {len(inputs)} samples have other outputs, by up to {largest:.3g}"
+        for name, given in instead.items()
+    )
+
+
+def _with_own_activations(
+    network: Network, precision: PrecisionMap, instead: Mapping[str, Instead]
+) -> keras.Model:
+    """The student with the user's own activations where the hardware computes other numbers."""
+    import qkeras
+
+    names, given = {layer.name for layer in network.layers}, network.layers[0].name
+    own = {name: qkeras.QActivation(each.quantizer, name=name) for name, each in instead.items()}
+    needed, layers = {network.output.name}, []
+    for layer in reversed(network.layers):
+        if layer.name in needed or layer.kind == "input":
+            if layer.name in instead:
+                source = instead[layer.name].source
+                layer = LayerSpec(layer.name, "linear", (source if source in names else given,))
+            needed |= set(layer.inputs)
+            layers.append(layer)
+    return build_quantized(replace(network, layers=tuple(reversed(layers))), precision, own)
 
 
 def check_same(model: keras.Model, copy: keras.Model, end: Callable[[np.ndarray], np.ndarray]) -> None:

@@ -63,6 +63,8 @@ _GRU = {
     "use_cudnn",
 }
 _QUANTIZERS = {"kernel_quantizer", "bias_quantizer"}
+_PARTS = {"depthwise_quantizer", "pointwise_quantizer", "bias_quantizer"}
+_FOLDED = {"ema_freeze_delay", "folding_mode", *_NORM}
 
 READ: Mapping[str, frozenset[str]] = {
     name: frozenset(arguments)
@@ -109,9 +111,16 @@ READ: Mapping[str, frozenset[str]] = {
         "QConv1D": _CONV | _QUANTIZERS,
         "QConv2D": _CONV | _QUANTIZERS,
         "QDepthwiseConv2D": _DEPTHWISE | {"depthwise_quantizer", "bias_quantizer"},
+        "QSeparableConv1D": _CONV | _PARTS | {"depth_multiplier"},
+        "QSeparableConv2D": _CONV | _PARTS | {"depth_multiplier"},
+        "QDenseBatchnorm": _DENSE | _QUANTIZERS | _FOLDED,
+        "QConv2DBatchnorm": _CONV | _QUANTIZERS | _FOLDED,
+        "QDepthwiseConv2DBatchnorm": _DEPTHWISE | {"depthwise_quantizer", "bias_quantizer"} | _FOLDED,
+        "QBatchNormalization": _NORM
+        | {f"{name}_quantizer" for name in ("beta", "gamma", "mean", "variance", "inverse")},
         "QActivation": {"activation"},
-        "QAveragePooling2D": _POOL | {"activation"},
-        "QGlobalAveragePooling2D": {"data_format", "activation"},
+        "QAveragePooling2D": _POOL | {"average_quantizer", "activation"},
+        "QGlobalAveragePooling2D": {"data_format", "average_quantizer", "activation"},
         "Scale": {"use_bias", "weight", "bias"},
         "FixedLookup": {"function", "result", "parameter", "alpha", "size"},
         "FixedSlope": {"result", "parameter", "slope"},
@@ -132,8 +141,8 @@ ONLY: Mapping[str, Mapping[str, Any]] = {
         "renorm_momentum": 0.99,
     },
     "QConv2D": {"mask": None},
-    "QAveragePooling2D": {"average_quantizer": None},
-    "QGlobalAveragePooling2D": {"average_quantizer": None},
+    "QConv2DBatchnorm": {"mask": None},
+    "QBatchNormalization": {"activation": None},
 }
 """Arguments that must have this value: another is refused by name."""
 
@@ -155,7 +164,7 @@ def unexpected(layer: Any) -> Iterator[tuple[str, Any, Any]]:
         yield "quantization_config", layer.quantization_config, None
     for variable in layer.variables if isinstance(layer, keras.Layer) else ():
         if not str(variable.dtype).startswith("float") and not variable.path.endswith(
-            ("seed_generator_state", "count")
+            ("seed_generator_state", "count", "iteration")  # of random numbers, of an adaptation, of training
         ):
             yield f"weight {variable.name}", str(variable.dtype), "float32"
 

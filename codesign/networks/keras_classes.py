@@ -34,6 +34,9 @@ def array(variable: Any) -> np.ndarray:
 
 
 def _kernel(layer: Any) -> dict[str, np.ndarray]:
+    if hasattr(layer, "get_folded_weights"):  # QKeras' layers with a normalisation inside
+        kernel, bias = layer.get_folded_weights()
+        return {"kernel": array(kernel), "bias": array(bias)}
     variable = layer.depthwise_kernel if hasattr(layer, "depthwise_kernel") else layer.kernel
     weights = {"kernel": array(variable)}
     if layer.use_bias:
@@ -41,7 +44,8 @@ def _kernel(layer: Any) -> dict[str, np.ndarray]:
     return weights
 
 
-def _only(call: Call, **expected: Any) -> None:
+def only(call: Call, **expected: Any) -> None:
+    """Refuse a layer whose attributes have other values, by name."""
     for option, value in expected.items():
         given = getattr(call.layer, option, value)
         if given != value:
@@ -69,11 +73,11 @@ def conv_reader(kind: str) -> Callable[..., str]:
 
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         layer, rank = call.layer, int(kind[-2])
-        _only(call, data_format="channels_last", dilation_rate=(1,) * rank)
+        only(call, data_format="channels_last", dilation_rate=(1,) * rank)
         if "depthwise" in kind:
-            _only(call, depth_multiplier=1)
+            only(call, depth_multiplier=1)
         else:
-            _only(call, groups=1)
+            only(call, groups=1)
         weights = reader.with_formats(layer, _kernel(layer), call)
         strides, padding = _list(layer.strides, rank), layer.padding
         if padding == "causal":
@@ -85,28 +89,22 @@ def conv_reader(kind: str) -> Callable[..., str]:
     return read
 
 
-def _separable(rank: int) -> Callable[..., str]:
+def separable_reader(rank: int) -> Callable[..., str]:
+    """What reads a separable convolution: as its depthwise and its pointwise part."""
+
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         layer = call.layer
-        _only(call, data_format="channels_last", dilation_rate=(1,) * rank, depth_multiplier=1)
+        only(call, data_format="channels_last", dilation_rate=(1,) * rank, depth_multiplier=1)
         strides = _list(layer.strides, rank)
         if layer.padding == "causal":
             before = layer.depthwise_kernel.shape[0] - 1
             inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
         padding = "same" if layer.padding == "same" else "valid"
-        first = reader.add(
-            f"{call.name}_depthwise",
-            f"depthwise_conv{rank}d",
-            inputs,
-            {"strides": strides, "padding": padding},
-            {"kernel": array(layer.depthwise_kernel)},
-        )
-        weights = {"kernel": array(layer.pointwise_kernel)}
-        if layer.use_bias:
-            weights["bias"] = array(layer.bias)
-        return reader.add(
-            call.name, f"conv{rank}d", (first,), {"strides": [1] * rank, "padding": "valid"}, weights
-        )
+        parts = reader.with_formats_of_parts(layer, call)
+        config = {"strides": strides, "padding": padding}
+        first = reader.add(f"{call.name}_depthwise", f"depthwise_conv{rank}d", inputs, config, parts[0])
+        config = {"strides": [1] * rank, "padding": "valid"}
+        return reader.add(call.name, f"conv{rank}d", (first,), config, parts[1])
 
     return read
 
@@ -235,14 +233,14 @@ def pool_reader(kind: str) -> Callable[..., str]:
 
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         layer = call.layer
-        _only(call, data_format="channels_last")
+        only(call, data_format="channels_last")
         config = {
             "pool_size": _list(layer.pool_size, int(kind[-2])),
             "strides": _list(layer.strides, int(kind[-2])),
             "padding": layer.padding,
         }
         if kind.startswith("average"):
-            _only(call, padding="valid")
+            only(call, padding="valid")
         return reader.add(call.name, kind, inputs, config)
 
     return read
@@ -252,7 +250,7 @@ def global_pool_reader(kind: str) -> Callable[..., str]:
     """Pooling over everything is pooling with one window, then a vector."""
 
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-        _only(call, data_format="channels_last")
+        only(call, data_format="channels_last")
         size = [int(n) for n in call.input_shapes[0][:-1]]
         pool = reader.add(call.name, kind, inputs, {"pool_size": size, "strides": size, "padding": "valid"})
         if len(call.output_shapes[0]) > 1:
@@ -299,7 +297,7 @@ def _chain(
 
 def _plain(kind: str, *options: str, **expected: Any) -> Callable[..., str]:
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-        _only(call, **expected)
+        only(call, **expected)
         return reader.add(
             call.name, kind, inputs, {option: _plain_value(getattr(call.layer, option)) for option in options}
         )
@@ -320,7 +318,7 @@ def _reshape(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 
 
 def _flatten(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    _only(call, data_format="channels_last")
+    only(call, data_format="channels_last")
     return reader.add(call.name, "flatten", inputs)
 
 
@@ -335,7 +333,7 @@ def _repeat(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 def _upsampling(rank: int) -> Callable[..., str]:
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         if rank == 2:
-            _only(call, data_format="channels_last", interpolation="nearest")
+            only(call, data_format="channels_last", interpolation="nearest")
         return reader.add(call.name, f"upsampling{rank}d", inputs, {"size": _list(call.layer.size, rank)})
 
     return read
@@ -348,7 +346,7 @@ def read_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         raise ConversionError(
             f"layer {call.name!r} is given an initial state; only a GRU that starts from zero is supported"
         )
-    _only(call, reset_after=True, go_backwards=False, stateful=False, return_state=False)
+    only(call, reset_after=True, go_backwards=False, stateful=False, return_state=False)
     for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
         if getattr(layer, option) is not function:
             given = getattr(getattr(layer, option), "__name__", None) or short(getattr(layer, option))
@@ -384,8 +382,8 @@ CLASSES: Mapping[type, LayerReader] = {
     layers.Conv2D: conv_reader("conv2d"),
     layers.DepthwiseConv1D: conv_reader("depthwise_conv1d"),
     layers.DepthwiseConv2D: conv_reader("depthwise_conv2d"),
-    layers.SeparableConv1D: _separable(1),
-    layers.SeparableConv2D: _separable(2),
+    layers.SeparableConv1D: separable_reader(1),
+    layers.SeparableConv2D: separable_reader(2),
     layers.EinsumDense: _einsum,
     layers.TimeDistributed: _time_distributed,
     layers.BatchNormalization: _batch_norm,

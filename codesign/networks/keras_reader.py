@@ -16,16 +16,24 @@ import numpy as np
 import qkeras
 from keras import activations, layers
 
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.layers import supported
-from codesign.core.precision_map import LayerPrecision
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks import keras_classes, qkeras_classes
+from codesign.networks.build import exact_formats
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.hardware_recurrent import FixedGRU
 from codesign.networks.keras_arguments import unexpected
 from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, short
 from codesign.networks.keras_graph import Call, KerasGraph
-from codesign.networks.qkeras_classes import is_quantizer, read_quantizer, weight_formats
+from codesign.networks.qkeras_classes import (
+    Instead,
+    is_quantizer,
+    read_quantizer,
+    separable_parts,
+    weight_formats,
+)
 
 _RESERVED = (
     "input",
@@ -84,14 +92,19 @@ class Reader:
         The layer that makes each tensor of the graph.
     formats
         What QKeras' quantizers say, by layer.
+    input_format
+        What is known of the inputs of a QKeras model.
+    instead
+        Layers of a QKeras model that the hardware computes with other numbers, by name.
     dropped
         The function that was left out at the end: ``softmax``, ``sigmoid`` or ``None``.
     faults
         Sentences.
     """
 
-    def __init__(self, graph: KerasGraph) -> None:
-        self.graph = graph
+    def __init__(self, graph: KerasGraph, input_format: FixedPoint | None = None) -> None:
+        self.graph, self.input_format = graph, input_format
+        self.instead: dict[str, Instead] = {}
         self.layers: dict[str, LayerSpec] = {}
         self.of: dict[int, str] = {}
         self.formats: dict[str, LayerPrecision] = {}
@@ -232,6 +245,29 @@ class Reader:
             self.formats[self._free(call.name)] = formats
         return weights
 
+    def with_formats_of_parts(
+        self, layer: Any, call: Call
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The weights of both parts of a separable convolution, and the formats of a QKeras layer noted."""
+        parts = separable_parts(layer, call.name)
+        for name, (_, formats) in zip((f"{call.name}_depthwise", call.name), parts, strict=True):
+            if formats is not None:
+                self.formats[self._free(name)] = formats
+        return parts[0][0], parts[1][0]
+
+    def _so_far(self) -> Network:
+        return Network(tuple(self.layers.values()))
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of what a layer that was read puts out, of one sample."""
+        return self._so_far().shapes()[name]
+
+    def exact_format(self, name: str) -> FixedPoint | None:
+        """A format that holds what a layer puts out exactly; ``None`` where a format is missing on the way."""
+        unknown = FixedPoint(1, 1)  # of the inputs: what reads them directly has no format
+        grid = self.input_format or unknown
+        return exact_formats(self._so_far(), PrecisionMap(grid, self.formats))[name]
+
     def network(self, name: str) -> Network:
         """The layers that the output needs, inputs before users, the output last."""
         order: dict[str, LayerSpec] = {}
@@ -310,9 +346,11 @@ _HINTS: Mapping[str, str] = {
     "LSTM": "hls4ml's C++ of it compiles only where input, accumulator and result have one type; use GRU",
     "SimpleRNN": "hls4ml 1.3 reads it, but has no C++ of it; use GRU",
     "Bidirectional": "use one direction",
-    "QDenseBatchnorm": "fold it: QDense with the folded kernel and bias (get_folded_weights)",
-    "QConv2DBatchnorm": "fold it: QConv2D with the folded kernel and bias (get_folded_weights)",
-    "QBatchNormalization": "fold it into the layer before it, then quantize",
+    "QLSTM": "its gates round where hls4ml's C++ does not; use LSTM with formats of the scan",
+    "QGRU": "its gates round where hls4ml's C++ does not; use GRU with formats of the scan",
+    "QSimpleRNN": "its state rounds where hls4ml's C++ does not; use GRU with formats of the scan",
+    "QConv2DTranspose": "hls4ml 1.3 has none; use UpSampling2D and QConv2D",
+    "QAdaptiveActivation": "its format changes with its training; use QActivation",
     "Discretization": "bin the values before the network",
     "ThresholdedReLU": "use ReLU behind a Dense with a bias",
 }

@@ -43,9 +43,8 @@ def load_model(path: str | Path, what: str = "the model") -> keras.Model:
     fault = _fault_of_archive(path, what) if path.suffix == ".keras" else _fault_of_h5(path, what)
     if fault is not None:
         raise DataError(fault)
-    import qkeras  # noqa: F401 - registers its layers
-
-    from codesign.networks import hardware_layers  # noqa: F401 - registers this package's own
+    # registers QKeras' layers and this package's own
+    from codesign.networks import qkeras_classes  # noqa: F401
 
     try:
         model = keras.models.load_model(path, compile=False)

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
-from codesign.networks.build import accumulator_of, value_formats
+from codesign.networks.build import accumulator_of, exact_formats, value_formats
 from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network
 
 
@@ -168,13 +168,14 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         layers.append(_on_grid(layer, formats.get(layer.name)))
     hardware = replace(network, layers=tuple(layers))
     moved = value_formats(hardware, replace(precision, layers=formats))
+    exact = exact_formats(hardware, replace(precision, layers=formats))
     for name in _without_inference(hardware):
         formats[name] = LayerPrecision(result=moved[name])
     for layer in layers:
         if layer.row.role == "product" and any(
-            user.kind == "linear" for user in hardware.consumers(layer.name)
+            user.kind in ("linear", "scale") for user in hardware.consumers(layer.name)
         ):
-            formats[layer.name] = _with_exact_sums(layer, formats[layer.name], moved[layer.inputs[0]])
+            formats[layer.name] = _with_exact_sums(formats[layer.name], exact[layer.name])
     for layer in layers:
         reads = moved[layer.inputs[0]] if layer.inputs else None
         accumulator = accumulator_of(layer, formats.get(layer.name, LayerPrecision()), reads)
@@ -184,21 +185,14 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     return hardware, replace(precision, layers=order)
 
 
-def _with_exact_sums(layer: LayerSpec, own: LayerPrecision, reads: FixedPoint | None) -> LayerPrecision:
-    """Formats with an accumulator that holds every sum: hls4ml drops a rounding behind a result of inferred type."""
-    if own.accum is not None or own.result is not None or own.weight is None or reads is None:
-        return own
-    kernel = layer.weights["kernel"]
-    terms = int(np.prod(kernel.shape[:-2])) if layer.row.per_channel else int(np.prod(kernel.shape[:-1]))
-    fractions, integers = (
-        own.weight.fractional_bits + reads.fractional_bits,
-        own.weight.integer_bits + reads.integer_bits,
+def _with_exact_sums(own: LayerPrecision, exact: FixedPoint | None) -> LayerPrecision:
+    """Formats with an accumulator that holds every sum.
+
+    hls4ml drops a rounding behind a result of inferred type, and multiplies a scale into the layer before it.
+    """
+    return (
+        own if own.accum is not None or own.result is not None or exact is None else replace(own, accum=exact)
     )
-    integers += (max(terms, 1) - 1).bit_length()
-    if own.bias is not None:
-        fractions, integers = max(fractions, own.bias.fractional_bits), max(integers, own.bias.integer_bits)
-    exact = FixedPoint(fractions + integers + 2, integers + 2, True)
-    return replace(own, accum=exact)
 
 
 def _without_inference(network: Network) -> set[str]:

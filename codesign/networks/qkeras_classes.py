@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -19,9 +20,11 @@ from codesign.networks.keras_classes import (
     array,
     conv_reader,
     global_pool_reader,
+    only,
     pool_reader,
     read_dense,
     read_gru,
+    separable_reader,
 )
 from codesign.networks.keras_graph import Call
 
@@ -31,26 +34,193 @@ if TYPE_CHECKING:
 _WIDEST_VALUES = 24  # bits; float32 holds as many
 
 
+@dataclass(frozen=True)
+class Instead:
+    """A layer whose hardware computes other numbers than QKeras, on purpose: what it stands for.
+
+    Parameters
+    ----------
+    source
+        The layer that the user's activation reads.
+    quantizer
+        That activation.
+    why
+        In a few words.
+    """
+
+    source: str
+    quantizer: Any
+    why: str
+
+
 def is_quantizer(activation: Any) -> bool:
     """Whether an activation is one of QKeras' quantizers."""
     return type(activation).__module__.split(".")[0] == "qkeras"
 
 
 def read_quantizer(reader: Reader, quantizer: Any, source: str, call: Call, *, alone: bool) -> str:
-    """Add the point where a QKeras activation rounds; returns its name."""
+    """Add the point where a QKeras activation rounds; returns the name of its output's layer."""
     what = type(quantizer).__name__
-    if what not in ("quantized_bits", "quantized_relu"):
+    read = _ACTIVATIONS.get(what)
+    if read is None:
         raise ConversionError(
-            f"layer {call.name!r}: the activation {what} is not supported; use quantized_relu or quantized_bits"
+            f"layer {call.name!r}: the activation {what} is not supported; "
+            + _INSTEAD.get(what, "use quantized_relu or quantized_bits")
         )
-    kind, suffix = ("relu", "relu") if what == "quantized_relu" else ("linear", "out")
+    suffix = {"quantized_relu": "relu", "quantized_bits": "out"}.get(what, what)
     try:
-        precision = FixedPoint.from_qkeras(quantizer)
+        return read(reader, quantizer, source, call.name if alone else f"{call.name}_{suffix}")
     except ConversionError as fault:
         raise ConversionError(f"layer {call.name!r}: {fault}") from None
-    name = reader.add(call.name if alone else f"{call.name}_{suffix}", kind, (source,))
-    reader.formats[name] = LayerPrecision(result=precision)
+
+
+def _rounded(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """A format, of what is not negative alone or of all values."""
+    kind = "relu" if type(quantizer).__name__ == "quantized_relu" else "linear"
+    return _point(reader, name, kind, source, FixedPoint.from_qkeras(quantizer))
+
+
+def _rounded_linear(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """QKeras' newer `quantized_linear`: without a scale it is `quantized_bits`."""
+    own = {key: getattr(quantizer, key) for key in ("bits", "integer", "symmetric", "keep_negative")}
+    options = ("alpha", "qnoise_factor", "use_stochastic_rounding")
+    own |= {key: getattr(quantizer, key) for key in options}
+    return _rounded(reader, qkeras.quantized_bits(**own), source, name)
+
+
+def _smooth(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """QKeras' tanh and sigmoid: by default lines between two limits, which are exact; else hls4ml's tables."""
+    what = type(quantizer).__name__
+    tanh, bits = what == "quantized_tanh", int(quantizer.bits)
+    if quantizer.symmetric and not tanh:
+        raise ConversionError(
+            "quantized_sigmoid with symmetric=True ends one step above 0, as no fixed-point format does; "
+            "use symmetric=False"
+        )
+    result = FixedPoint(
+        bits, int(tanh), tanh, "RND_CONV", "SAT_SYM" if tanh and quantizer.symmetric else "SAT"
+    )
+    line = _LINES.get(getattr(qkeras.quantizers._sigmoid, "__name__", ""))
+    if quantizer.use_real_tanh if tanh else (quantizer.use_real_sigmoid or line is None):
+        kind = "tanh" if tanh else "sigmoid"
+        reader.instead[name] = Instead(
+            source, quantizer, f"hls4ml looks {kind} up in a table of 1024 entries"
+        )
+        return _point(reader, name, kind, source, result)
+    if line is None:
+        raise ConversionError(
+            f"{what} of QKeras' internal sigmoid 'real' has no C++ in hls4ml; use_real_tanh=True"
+        )
+    factor, term = (2 * line, 0.0) if tanh else (line, 0.5)
+    source = _scaled(reader, f"{name}_line", source, factor, term)
+    return _point(reader, name, "linear" if tanh else "relu", source, result)
+
+
+def _binary(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """The sign, 1 for zero."""
+    factor = _constant_scale(reader, quantizer, source, name)
+    step = _step(reader, name, source, 0.0)
+    return (
+        _scaled(reader, name, step, factor, 0.0)
+        if quantizer.use_01
+        else _scaled(reader, name, step, 2 * factor, -factor)
+    )
+
+
+def _ternary(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """The sign of what is beyond a threshold."""
+    factor = _constant_scale(reader, quantizer, source, name)
+    threshold = quantizer.default_threshold if quantizer.threshold is None else quantizer.threshold
+    steps = [
+        _step(reader, f"{name}_{side}", source, threshold, sign)
+        for side, sign in (("above", 1.0), ("below", -1.0))
+    ]
+    difference = reader.add(f"{name}_difference", "subtract", tuple(steps))
+    return _scaled(reader, name, difference, factor, 0.0, always=True)
+
+
+def _step(reader: Reader, name: str, source: str, threshold: float, sign: float = 1.0) -> str:
+    """1 where `sign * x` has reached a threshold, else 0: on the grid of `x` a rectifier that saturates after one step."""
+    exact = reader.exact_format(source)
+    if exact is None:
+        raise ConversionError("what it compares has no format; put a QActivation before it")
+    # in steps of the grid, the first value that QKeras, in float32, finds beyond the threshold
+    per_one = 2.0**exact.fractional_bits
+    first = float(np.ceil(float(np.float32(threshold)) * per_one))
+    line = _scaled(reader, f"{name}_line", source, sign * per_one, 1.0 - first)
+    return _point(reader, f"{name}_step", "relu", line, _BIT)
+
+
+def _constant_scale(reader: Reader, quantizer: Any, source: str, name: str) -> float:
+    what, alpha = type(quantizer).__name__, quantizer.alpha
+    if isinstance(alpha, str):
+        raise ConversionError(
+            f"{what} with alpha={alpha!r} scales by the values of the batch it is given; give alpha a number"
+        )
+    if quantizer.use_stochastic_rounding:
+        raise ConversionError(f"{what} with use_stochastic_rounding is random; leave it out")
+    if alpha is None:
+        reader.instead[name] = Instead(
+            source, quantizer, f"QKeras' {what} without alpha is off its levels by float32 noise"
+        )
+        return 1.0
+    values = np.unique(np.asarray(alpha, dtype=np.float32))
+    if values.size != 1 or values[0] == 0:
+        raise ConversionError(f"{what} with several scales or 0 is not supported; give alpha one number")
+    return float(values[0])
+
+
+def _point(reader: Reader, name: str, kind: str, source: str, result: FixedPoint) -> str:
+    name = reader.add(name, kind, (source,))
+    reader.formats[name] = LayerPrecision(result=result)
     return name
+
+
+def _scaled(
+    reader: Reader, name: str, source: str, factor: float, term: float, *, always: bool = False
+) -> str:
+    """Every value times a constant plus a constant, both exact; by default nothing for 1 and 0."""
+    if factor == 1 and term == 0 and not always:
+        return source
+    channels = reader.shape(source)[-1]
+    weights = {"kernel": np.full(channels, factor)} | ({"bias": np.full(channels, term)} if term else {})
+    formats = {key: _exact_format(values, name) for key, values in weights.items()}
+    name = reader.add(name, "scale", (source,), {}, weights)
+    reader.formats[name] = LayerPrecision(formats["kernel"], formats.get("bias"))
+    return name
+
+
+def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
+    precision = _narrowest(np.asarray(values, dtype=np.float64))
+    if precision is None:
+        raise ConversionError(
+            f"the constants of {what!r} are of no format of {_WIDEST_VALUES} bits; use powers of two"
+        )
+    return precision
+
+
+_BIT = FixedPoint(1, 1, False, "RND_CONV", "SAT")
+_LINES = {"hard_sigmoid": 0.5, "smooth_sigmoid": 0.1875}
+"""The slopes of what QKeras takes for a sigmoid (`set_internal_sigmoid`)."""
+
+_ACTIVATIONS: Mapping[str, Callable[[Reader, Any, str, str], str]] = {
+    "quantized_bits": _rounded,
+    "quantized_relu": _rounded,
+    "quantized_linear": _rounded_linear,
+    "quantized_tanh": _smooth,
+    "quantized_sigmoid": _smooth,
+    "binary": _binary,
+    "ternary": _ternary,
+}
+_INSTEAD: Mapping[str, str] = {
+    "quantized_po2": "hls4ml 1.3 has powers of two for weights alone; use quantized_bits",
+    "quantized_relu_po2": "hls4ml 1.3 has powers of two for weights alone; use quantized_relu",
+    "quantized_ulaw": "its levels are logarithms, of no fixed-point format, and hls4ml 1.3 has no C++ of it; use quantized_bits",
+    "quantized_hswish": "hls4ml 1.3 has no C++ of it; use quantized_relu",
+    "stochastic_binary": "it is random; use binary",
+    "stochastic_ternary": "it is random; use ternary",
+    "bernoulli": "it is random; use binary",
+}
 
 
 def weight_formats(
@@ -60,11 +230,37 @@ def weight_formats(
     kernel = getattr(layer, "depthwise_quantizer_internal", None) or getattr(
         layer, "kernel_quantizer_internal", None
     )
-    weights = dict(weights)
     if kernel is None:
-        return weights, None
-    formats = {}
-    for key, quantizer in (("kernel", kernel), ("bias", getattr(layer, "bias_quantizer_internal", None))):
+        return dict(weights), None
+    return _formats_of(
+        weights, {"kernel": kernel, "bias": getattr(layer, "bias_quantizer_internal", None)}, name
+    )
+
+
+def separable_parts(
+    layer: Any, name: str
+) -> tuple[
+    tuple[dict[str, np.ndarray], LayerPrecision | None], tuple[dict[str, np.ndarray], LayerPrecision | None]
+]:
+    """Weights and formats of the depthwise and of the pointwise part of a separable convolution."""
+    first = {"kernel": array(layer.depthwise_kernel)}
+    second = {"kernel": array(layer.pointwise_kernel)}
+    if layer.use_bias:
+        second["bias"] = array(layer.bias)
+    if not hasattr(layer, "pointwise_quantizer_internal"):
+        return (first, None), (second, None)
+    quantizers = {"kernel": layer.pointwise_quantizer_internal, "bias": layer.bias_quantizer_internal}
+    return (
+        _formats_of(first, {"kernel": layer.depthwise_quantizer_internal}, name),
+        _formats_of(second, quantizers, name),
+    )
+
+
+def _formats_of(
+    weights: Mapping[str, np.ndarray], quantizers: Mapping[str, Any], name: str
+) -> tuple[dict[str, np.ndarray], LayerPrecision]:
+    weights, formats = dict(weights), {}
+    for key, quantizer in quantizers.items():
         if key in weights and quantizer is not None:
             try:
                 formats[key], weights[key] = _format_of(quantizer, weights[key])
@@ -118,6 +314,87 @@ def _qactivation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return reader.activated(quantizer, inputs[0], call, alone=True)
 
 
+def _folded(read: LayerReader) -> LayerReader:
+    """A layer with a normalisation inside, which QKeras folds at inference before it quantizes."""
+
+    def reader_of(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        norm = call.layer.batchnorm
+        axis = norm.axis[0] if isinstance(norm.axis, list | tuple) else norm.axis
+        if axis not in (-1, len(call.output_shapes[0])):
+            raise ConversionError(
+                f"layer {call.name!r} normalises axis {axis}; only the last axis is supported"
+            )
+        if not (norm.scale and norm.center):
+            raise ConversionError(
+                f"layer {call.name!r} normalises without scale or center, which QKeras itself cannot compute; use both"
+            )
+        return read(reader, call, inputs)
+
+    return reader_of
+
+
+def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """A normalisation whose constants QKeras quantizes: a factor and a term, where some format holds them."""
+    layer = call.layer
+    axis = layer.axis[0] if isinstance(layer.axis, list | tuple) else layer.axis
+    if axis not in (-1, len(call.input_shapes[0])):
+        raise ConversionError(f"layer {call.name!r} normalises axis {axis}; only the last axis is supported")
+
+    def own(name: str, quantizer: str, default: float) -> Any:
+        value = getattr(layer, name)
+        if value is None:
+            return keras.ops.full_like(layer.moving_mean, default)
+        quantize = getattr(layer, f"{quantizer}_quantizer_internal")
+        return (
+            keras.ops.convert_to_tensor(value)
+            if quantize is None
+            else quantize(keras.ops.convert_to_tensor(value))
+        )
+
+    gamma, beta = own("gamma", "gamma", 1.0), own("beta", "beta", 0.0)
+    mean, variance = own("moving_mean", "mean", 0.0), own("moving_variance", "variance", 1.0)
+    factor = 1 / keras.ops.sqrt(variance + layer.epsilon) * gamma
+    if layer.inverse_quantizer_internal is not None:
+        factor = layer.inverse_quantizer_internal(factor)
+    weights = {"kernel": array(factor), "bias": array(beta - mean * factor)}
+    by_factor, by_term = (_narrowest(values.astype(np.float64)) for values in weights.values())
+    if by_factor is None or by_term is None:
+        raise ConversionError(
+            f"layer {call.name!r}: its factor gamma / sqrt(variance + epsilon) or its term is of no format of "
+            f"{_WIDEST_VALUES} bits; give it an inverse_quantizer=quantized_bits(...) and a mean_quantizer, or use "
+            "QDenseBatchnorm or QConv2DBatchnorm"
+        )
+    name = reader.add(call.name, "scale", inputs, {}, weights)
+    reader.formats[name] = LayerPrecision(by_factor, by_term)
+    return name
+
+
+def _average(everything: bool) -> LayerReader:
+    """An average; with a quantizer of its factor a sum times that constant, as a depthwise convolution has it."""
+    plain: LayerReader = (global_pool_reader if everything else pool_reader)("average_pool2d")
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        layer = call.layer
+        if layer.average_quantizer is None:
+            return plain(reader, call, inputs)
+        only(call, data_format="channels_last", padding="valid")
+        *size, channels = (int(n) for n in call.input_shapes[0])
+        window = size if everything else [int(n) for n in layer.pool_size]
+        strides = window if everything else [int(n) for n in layer.strides]
+        factor = np.full((*window, channels, 1), 1 / np.prod(window), dtype=np.float32)
+        weights, formats = _formats_of(
+            {"kernel": factor}, {"kernel": layer.average_quantizer_internal}, call.name
+        )
+        config = {"strides": strides, "padding": "valid"}
+        name = reader.add(call.name, "depthwise_conv2d", inputs, config, weights)
+        reader.formats[name] = formats
+        if everything and len(call.output_shapes[0]) == 1:
+            return reader.add(f"{call.name}_vector", "flatten", (name,))
+        return name
+
+    return read
+
+
 def _hardware_scale(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     layer = call.layer
     weights = {"kernel": array(layer.kernel)}
@@ -163,14 +440,28 @@ def _hardware_average(reader: Reader, call: Call, inputs: tuple[str, ...]) -> st
     return reader.add(call.name, f"average_pool{len(layer.pool_size)}d", inputs, config)
 
 
+def _from_config(layer_class: Any, config: dict[str, Any]) -> Any:
+    dropped = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
+    return layer_class(**{key: value for key, value in config.items() if key not in dropped})
+
+
+# QKeras 1.2 writes arguments of Keras' normalisation into its own configuration, which it then does not take
+qkeras.QDenseBatchnorm.from_config = classmethod(_from_config)
+
 CLASSES: Mapping[type, LayerReader] = {
     qkeras.QDense: read_dense,
     qkeras.QConv1D: conv_reader("conv1d"),
     qkeras.QConv2D: conv_reader("conv2d"),
     qkeras.QDepthwiseConv2D: conv_reader("depthwise_conv2d"),
     qkeras.QActivation: _qactivation,
-    qkeras.QAveragePooling2D: pool_reader("average_pool2d"),
-    qkeras.QGlobalAveragePooling2D: global_pool_reader("average_pool2d"),
+    qkeras.QSeparableConv1D: separable_reader(1),
+    qkeras.QSeparableConv2D: separable_reader(2),
+    qkeras.QDenseBatchnorm: _folded(read_dense),
+    qkeras.QConv2DBatchnorm: _folded(conv_reader("conv2d")),
+    qkeras.QDepthwiseConv2DBatchnorm: _folded(conv_reader("depthwise_conv2d")),
+    qkeras.QBatchNormalization: _normalized,
+    qkeras.QAveragePooling2D: _average(False),
+    qkeras.QGlobalAveragePooling2D: _average(True),
     hardware_layers.Scale: _hardware_scale,
     FixedGRU: _hardware_gru,
     hardware_layers.FixedLookup: _hardware_lookup,

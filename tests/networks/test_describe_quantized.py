@@ -21,9 +21,11 @@ from codesign.emulation import Emulator
 from codesign.errors import ConversionError, DataError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
+from codesign.hls.project import write_project
 from codesign.networks.build import build_float
 from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.loading import load_model
+from codesign.verification import compare, ladder_rungs
 
 L = keras.layers
 GRID = FixedPoint(8, 3, True, "RND_CONV", "SAT")
@@ -58,7 +60,72 @@ def rectified_twice() -> keras.Model:
     return keras.Model(x, dense(3)(merged))
 
 
+def activated(activation: Any, **options: Any) -> Callable[[], keras.Model]:
+    return lambda: sequential(dense(6), QActivation(activation()), dense(3, **options))
+
+
+def image(*built: Any, shape: tuple[int, ...] = (5, 5, 2), flat: bool = True) -> keras.Model:
+    return sequential(*built, *([L.Flatten()] if flat else []), dense(3), shape=shape)
+
+
 EXACT: dict[str, Callable[[], keras.Model]] = {
+    "tanh": activated(lambda: qkeras.quantized_tanh(6)),
+    "symmetric tanh": activated(lambda: qkeras.quantized_tanh(5, symmetric=True)),
+    "sigmoid": activated(lambda: qkeras.quantized_sigmoid(6)),
+    "sigmoid inside": lambda: sequential(dense(6, activation=qkeras.quantized_sigmoid(4)), dense(3)),
+    "linear": activated(lambda: qkeras.quantized_linear(6, 1, alpha=1.0)),
+    "sign": activated(lambda: qkeras.binary(alpha=1)),
+    "sign, 0 and 1": activated(lambda: qkeras.binary(use_01=True, alpha=0.5)),
+    "ternary": activated(lambda: qkeras.ternary(alpha=1)),
+    "ternary beyond a threshold": activated(lambda: qkeras.ternary(alpha=2, threshold=0.7)),
+    "a sign of a sign": lambda: sequential(
+        dense(6),
+        QActivation(qkeras.binary(alpha=1)),
+        dense(6),
+        QActivation(qkeras.ternary(alpha=0.25)),
+        dense(3),
+    ),
+    "folded dense": lambda: sequential(
+        qkeras.QDenseBatchnorm(6, kernel_quantizer=bits(), bias_quantizer=bits(8, 2)),
+        QActivation(quantized_relu(6, 2)),
+        dense(3),
+    ),
+    "folded convolution": lambda: image(
+        qkeras.QConv2DBatchnorm(3, 2, kernel_quantizer=bits(), bias_quantizer=bits(8, 2), use_bias=False),
+        QActivation(quantized_relu(6, 2)),
+    ),
+    "folded depthwise": lambda: image(
+        qkeras.QDepthwiseConv2DBatchnorm(
+            2, depthwise_quantizer=bits(), bias_quantizer=bits(8, 2), padding="valid"
+        ),
+        QActivation(quantized_relu(6, 2)),
+    ),
+    "a normalisation": lambda: sequential(
+        dense(6),
+        qkeras.QBatchNormalization(
+            gamma_quantizer=None,
+            variance_quantizer=None,
+            inverse_quantizer=bits(8, 2),
+            mean_quantizer=bits(6, 1),
+            beta_quantizer=bits(6, 1),
+        ),
+        QActivation(quantized_relu(6, 2)),
+        dense(3),
+    ),
+    "separable": lambda: image(
+        qkeras.QSeparableConv2D(
+            3, 2, depthwise_quantizer=bits(), pointwise_quantizer=bits(), bias_quantizer=bits()
+        ),
+        QActivation(quantized_relu(6, 2)),
+    ),
+    "QKeras' average": lambda: image(qkeras.QAveragePooling2D(2, activation=bits(6, 2)), shape=(4, 4, 2)),
+    "an average by a factor": lambda: image(
+        qkeras.QAveragePooling2D(3, average_quantizer=quantized_bits(8, 0, alpha=1), activation=bits(6, 2)),
+        shape=(6, 6, 2),
+    ),
+    "an average of all": lambda: image(
+        qkeras.QGlobalAveragePooling2D(average_quantizer=quantized_bits(8, 0, alpha=1)), flat=False
+    ),
     "one value through two quantizers": two_quantizers,
     "one value through two rectifiers": rectified_twice,
     "two quantizers in a row": lambda: sequential(
@@ -129,10 +196,15 @@ def test_the_hardware_computes_what_the_users_model_computes(name: str, tmp_path
 
 
 REFUSED = {
-    "tanh": (lambda: sequential(dense(6), QActivation(qkeras.quantized_tanh(6)), dense(3)), "the activation quantized_tanh is not supported; use quantized_relu or quantized_bits"),
-    "sigmoid inside": (lambda: sequential(dense(6, activation=qkeras.quantized_sigmoid(6)), dense(3)), "the activation quantized_sigmoid is not supported"),
-    "po2 activation": (lambda: sequential(dense(6), QActivation(qkeras.quantized_relu_po2(4)), dense(3)), "the activation quantized_relu_po2 is not supported"),
-    "binary activation": (lambda: sequential(dense(6), QActivation(qkeras.binary(alpha=1)), dense(3)), "the activation binary is not supported"),
+    "po2": (activated(lambda: qkeras.quantized_po2(4)), "the activation quantized_po2 is not supported; hls4ml 1.3 has powers of two for weights alone; use quantized_bits"),
+    "relu po2": (activated(lambda: qkeras.quantized_relu_po2(4)), "the activation quantized_relu_po2 is not supported; hls4ml 1.3 has powers of two for weights alone; use quantized_relu"),
+    "ulaw": (activated(lambda: qkeras.quantized_ulaw(4)), "the activation quantized_ulaw is not supported; its levels are logarithms"),
+    "hswish": (activated(lambda: qkeras.quantized_hswish(6)), "the activation quantized_hswish is not supported; hls4ml 1.3 has no C++ of it; use quantized_relu"),
+    "symmetric sigmoid": (activated(lambda: qkeras.quantized_sigmoid(6, symmetric=True)), "ends one step above 0, as no fixed-point format does"),
+    "a sign scaled by the batch": (activated(lambda: qkeras.binary(alpha="auto")), "binary with alpha='auto' scales by the values of the batch it is given; give alpha a number"),
+    "a random activation": (activated(lambda: qkeras.stochastic_binary()), "it is random; use binary"),
+    "a normalisation of no format": (lambda: sequential(dense(6), qkeras.QBatchNormalization(name="norm"), dense(3)), "layer 'norm': its factor gamma / sqrt(variance + epsilon) or its term is of no format of 24 bits; give it an inverse_quantizer"),
+    "QLSTM": (lambda: sequential(qkeras.QLSTM(3, kernel_quantizer=bits(), name="rnn"), dense(3), shape=(4, 2)), "its gates round where hls4ml's C++ does not"),
     "plain relu": (lambda: sequential(dense(6), L.Activation("relu", name="act"), dense(3)), "the activation 'act' (relu) has no quantizer; use QActivation(quantized_relu(...))"),
     "plain relu inside": (lambda: sequential(dense(6, activation="relu", name="fc"), dense(3)), "the activation 'fc_relu' (relu) has no quantizer"),
     "plain tanh": (lambda: sequential(dense(6), L.Activation("tanh", name="act"), dense(3)), "the activation 'act' (tanh) has no quantizer; put a QActivation behind a linear layer"),
@@ -140,9 +212,69 @@ REFUSED = {
     "a float layer": (lambda: sequential(dense(6), QActivation(bits()), L.Dense(3, name="out")), "out have no kernel quantizer; give each layer one"),
     "no bias quantizer": (lambda: sequential(QDense(3, kernel_quantizer=bits(), name="fc")), "layer 'fc' has a bias without a quantizer; give it a bias_quantizer"),
     "an average of nine": (lambda: sequential(qkeras.QConv2D(2, 1, kernel_quantizer=bits(), bias_quantizer=bits()), QActivation(bits()), L.AveragePooling2D(3, name="mean"), L.Flatten(), dense(3), shape=(6, 6, 2)), "layer 'mean' averages 9 values and no quantizer follows it"),
-    "a folded layer": (lambda: sequential(qkeras.QBatchNormalization(name="norm"), dense(3)), "layer 'norm' is a QBatchNormalization, which is not supported; fold it into the layer before it, then quantize"),
     "an open input": (lambda: sequential(dense(3), grid=False), "the input of 'mine' is not quantized; put QActivation(quantized_bits(...)) directly after it, or give the format"),
 }  # fmt: skip
+
+
+CHANGED: dict[str, tuple[Callable[[], keras.Model], str]] = {
+    "tanh by table": (activated(lambda: qkeras.quantized_tanh(8, use_real_tanh=True)), "hls4ml looks tanh up in a table of 1024 entries"),
+    "sigmoid by table": (activated(lambda: qkeras.quantized_sigmoid(8, use_real_sigmoid=True)), "hls4ml looks sigmoid up in a table of 1024 entries"),
+    "binary without alpha": (activated(lambda: qkeras.binary()), "QKeras' binary without alpha is off its levels by float32 noise"),
+    "ternary without alpha": (activated(lambda: qkeras.ternary()), "QKeras' ternary without alpha is off its levels by float32 noise"),
+}  # fmt: skip
+
+
+def test_a_scale_that_qkeras_finds_by_itself_is_taken_where_a_format_holds_it() -> None:
+    model = randomized(sequential(dense(6, quantized_bits(4, 0, alpha="auto")), dense(3)), 3)
+    first = model.layers[1]
+    codes = np.random.default_rng(0).integers(-7, 8, first.kernel.shape)
+    codes[0] = 7
+    first.kernel.assign(codes * 0.25)
+    read = describe_quantized(model)
+    assert read.precision[first.name].weight == FixedPoint(4, 2, True, "RND_CONV", "SAT")
+    np.testing.assert_array_equal(read.network[first.name].weights["kernel"], np.asarray(first.kernel))
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_what_the_hardware_computes_otherwise_is_said_and_then_computed(
+    name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    make, why = CHANGED[name]
+    model = randomized(make(), 3)
+    x = np.random.default_rng(1).normal(size=(200, 8))
+    student = quantized_student_of(model, x)
+    (said,) = student.record.metrics["differs_from_given"]
+    assert why in said
+    assert said in caplog.text
+    assert student.given is None
+    on_grid = student.precision.input.quantize(x).astype(np.float32)
+    theirs, ours = np.asarray(model(on_grid)), student.outputs(on_grid)
+    differs = (theirs != ours).any(axis=1)
+    assert (
+        f"{differs.sum()} of 200 samples have other outputs, by up to {np.abs(theirs - ours).max():.3g}"
+        in said
+    )
+    network, precision = student.hardware()
+    graph = convert_graph(build_float(network), precision, Target(), HardwareChoices(), tmp_path)
+    np.testing.assert_array_equal(
+        ours, np.asarray(Emulator.of(read_graph(graph)).run(on_grid.astype(np.float64)))
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*EXACT, *CHANGED])
+def test_the_cpp_and_the_rtl_compute_it_too(name: str, tmp_path: Path) -> None:
+    model = randomized((EXACT.get(name) or CHANGED[name][0])(), 3)
+    x = np.random.default_rng(1).normal(size=(500, *model.input_shape[1:]))
+    student = quantized_student_of(model, x)
+    network, precision = student.hardware()
+    graph = convert_graph(build_float(network), precision, Target(), HardwareChoices(), tmp_path)
+    on_grid = precision.input.quantize(x).astype(np.float32)
+    golden = student.outputs(on_grid)
+    project = write_project(graph, tmp_path, Target(), vectors=on_grid[:20], golden=golden[:20])
+    compare(
+        project, on_grid, golden, rungs=ladder_rungs(["emulation", "csim", "interpreter"])
+    ).require_agreement()
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -155,7 +287,7 @@ def test_what_cannot_be_read_is_named(name: str) -> None:
 
 def test_the_format_of_inputs_that_a_model_does_not_quantize_is_given() -> None:
     model = randomized(sequential(dense(6), QActivation(quantized_relu(5, 1)), dense(3), grid=False), 2)
-    _, precision = describe_quantized(model, input_format=GRID)
+    precision = describe_quantized(model, input_format=GRID).precision
     assert precision.input == GRID
     with pytest.raises(
         ConversionError, match=r"^the input of 'mine' is quantized to fixed<8,3,RND_CONV,SAT,0> by the model"

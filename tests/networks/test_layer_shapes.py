@@ -100,7 +100,7 @@ def test_sizes_agree_with_keras(make):
 
 def test_qkeras_gives_the_same_as_the_description():
     network = prepare_for_quantization(describe(dense_model()))
-    assert layer_shapes(describe_quantized(quantized(network))[0]) == layer_shapes(network)
+    assert layer_shapes(describe_quantized(quantized(network)).network) == layer_shapes(network)
     assert layer_shapes(network)[0].sources == (INPUT,)
 
 
