@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,22 +16,28 @@ from codesign.comparison.run_charts import plot_run
 from codesign.comparison.run_page import PAGE, write_run_page
 from codesign.comparison.sources import SUMMARY, read_summary
 from codesign.comparison.summary import make_summary, write_summary
+from codesign.comparison.summary import tables as summary_tables
 from codesign.core.files import json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import worth_notes
 from codesign.core.record import versions
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, read_design
 from codesign.stages import RUN, STAGES, Context, Stage, new_context, read_run, stage_evidence
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, repr=False)
+class RunResult(Shown):
     """What a run left.
 
     Parameters
@@ -50,6 +56,21 @@ class RunResult:
     summary: Mapping[str, Any] | None
     redone: tuple[str, ...]
     not_run: Mapping[str, str]
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        done = {"folder": str(self.folder), "made now": ", ".join(self.redone) or "nothing"}
+        return done if not self.not_run else {**done, "not run": ", ".join(self.not_run)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The summary's tables."""
+        return iter(() if self.summary is None else summary_tables(self.summary))
+
+    def to_frame(self) -> DataFrame:
+        """The stages as a pandas table, a row each: qualities, sizes and bits; empty before the run has ended."""
+        import pandas
+
+        return pandas.DataFrame([] if self.summary is None else list(self.summary["stages"]))
 
 
 @dataclass(frozen=True)

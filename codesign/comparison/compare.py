@@ -6,13 +6,18 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codesign.comparison.certainty import difference_error, discordant, group_seeds
 from codesign.comparison.entry import NETWORK, STEPS, Entry, Number
 from codesign.comparison.sources import read_entries, split_name
 from codesign.core.metrics import METRICS, Metric
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import ReportFormatError, SettingsError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Verdict = Literal["better", "worse", "same", "within error", "error unknown", "other part", ""]
 """`within error`: chance explains the difference. `error unknown`: of a quality, on nobody knows how many samples.
@@ -70,8 +75,8 @@ class Change:
     error: float | None = None
 
 
-@dataclass(frozen=True)
-class Comparison:
+@dataclass(frozen=True, repr=False)
+class Comparison(Shown):
     """Designs side by side.
 
     Parameters
@@ -91,6 +96,35 @@ class Comparison:
     reference: str | None
     notes: tuple[str, ...]
     pairs: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {
+            "designs": ", ".join(entry.name for entry in self.entries),
+            "reference": self.reference or "none",
+        }
+
+    def tables(self) -> Iterator[TextTable]:
+        """Every table, as in a terminal."""
+        from codesign.comparison.forms import comparison_tables
+
+        return iter(comparison_tables(self))
+
+    def to_frame(self) -> DataFrame:
+        """The numbers as a pandas table: a row a design, a column each (stage, metric)."""
+        import pandas
+
+        columns = self.columns()
+        rows = [[self.number(entry, column) for column in columns] for entry in self.entries]
+        names = [
+            (column.step, column.metric if column.dataset is None else f"{column.metric}, {column.dataset}")
+            for column in columns
+        ]
+        return pandas.DataFrame(
+            [[None if number is None else number.value for number in row] for row in rows],
+            index=pandas.Index([entry.name for entry in self.entries], name="design"),
+            columns=pandas.MultiIndex.from_tuples(names, names=["stage", "metric"]),
+        )
 
     @property
     def is_trustworthy(self) -> bool:

@@ -26,6 +26,7 @@ from codesign.comparison.sources import (
     shared_multipliers,
 )
 from codesign.core.files import read_json, write_json, write_text
+from codesign.core.ladder_table import ladder_table
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
@@ -228,38 +229,6 @@ def rtl_table(rtl: Mapping[str, Any], part: str, reuse_factor: int = 1) -> TextT
     counted = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
     title = f"Open RTL for {part} (alkaid, {counted})"
     return TextTable(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
-
-
-def ladder_table(verification: Mapping[str, Any], *, is_current: bool = True) -> TextTable:
-    """The table of an equality ladder (`Verification.to_dict`); its title says what it proves."""
-    climbed = [rung for rung in verification["rungs"] if rung["skipped"] is None]
-    reference = verification["reference"]
-    if not climbed:
-        title = f"Nothing was compared with {reference}"
-    elif any(rung["mismatches"] for rung in climbed):
-        title = f"NOT bit-exact against {reference}"
-    else:
-        title = f"Bit-exact against {reference}"
-    if not is_current:
-        title += " when it was verified; not what is here now, see the notes"
-    return TextTable(
-        title,
-        ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
-        tuple(_rung(rung) for rung in verification["rungs"]),
-    )
-
-
-def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:
-    if rung["skipped"] is not None:
-        return (rung["name"], f"skipped: {rung['skipped']}", "", "", "", "")
-    numbers = (
-        rung["samples"],
-        rung["mismatches"],
-        f"{rung['largest_lsb']:g}",
-        rung["argmax_flips"],
-        f"{rung['seconds']:.1f}",
-    )
-    return (rung["name"], *map(str, numbers))
 
 
 @dataclass(frozen=True)

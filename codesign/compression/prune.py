@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -21,8 +21,11 @@ from codesign.compression.pruning.targets import (
     weight_outcomes,
 )
 from codesign.compression.pruning.units import removable_units
+from codesign.compression.scan_source import as_student
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
+from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float, read_weights
@@ -32,11 +35,11 @@ from codesign.settings import DistillationSettings, HardwareSettings, PruningSet
 from codesign.training.distill import Student, check_same_outputs, settled, student_record
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import Lesson, make_lesson
-from codesign.training.teacher import Teacher
+from codesign.training.teacher import Teacher, as_teacher
 
 
-@dataclass(frozen=True)
-class PrunedStudent:
+@dataclass(frozen=True, repr=False)
+class PrunedStudent(Shown):
     """A float student with zeros that stay.
 
     Parameters
@@ -53,14 +56,24 @@ class PrunedStudent:
     history: History | None
     record: Record
 
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers."""
+        yield self.network.table()
+        if self.history is not None:
+            yield self.history.table()
+
     def model(self) -> keras.Model:
         """A new float Keras model of it."""
         return build_float(self.network)
 
 
 def prune_student(
-    student: Student,
-    teacher: Teacher,
+    student: Student | keras.Model,
+    teacher: Teacher | keras.Model,
     dataset: Dataset,
     settings: PruningSettings,
     distillation: DistillationSettings,
@@ -76,7 +89,7 @@ def prune_student(
     Parameters
     ----------
     student
-        What is pruned; unchanged.
+        What is pruned, a student or a trained float Keras model; unchanged.
     teacher, distillation
         The student goes on learning with these soft targets, temperature, alpha and terms.
     dataset
@@ -96,12 +109,13 @@ def prune_student(
     TrainingError
         If the loss is not finite.
     """
-    network = student.network
+    teacher, source = as_teacher(teacher, dataset), as_student(student, dataset)
+    network = source.network
     targets = check_pruning(network, settings)
-    rewind_to = rewound(student.early, settings)
+    rewind_to = rewound(getattr(source, "early", {}), settings)
     model = build_float(network)
     check_same_outputs(teacher, model.output_shape[-1])
-    distillation = settled(distillation, student.record)
+    distillation = settled(distillation, source.record)
     history: History | None = None
     dead: dict[str, int] = {}
     if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):

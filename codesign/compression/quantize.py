@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,13 @@ from codesign.compression.prune import check_pruning, rewound
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
 from codesign.compression.pruning.targets import weight_outcomes
+from codesign.compression.scan_source import AnyStudent, as_student
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
+from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
@@ -34,11 +37,11 @@ from codesign.settings import DistillationSettings, PruningSettings, Quantizatio
 from codesign.training.distill import check_same_outputs, student_record
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import check_terms
-from codesign.training.teacher import Teacher
+from codesign.training.teacher import Teacher, as_teacher
 
 
-@dataclass(frozen=True)
-class QuantizedStudent:
+@dataclass(frozen=True, repr=False)
+class QuantizedStudent(Shown):
     """A student with number formats.
 
     Parameters
@@ -61,6 +64,16 @@ class QuantizedStudent:
     history: History | None
     record: Record
     given: keras.Model | Path | None = None
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers, with their formats."""
+        yield self.network.table(self.precision)
+        if self.history is not None:
+            yield self.history.table()
 
     @property
     def given_name(self) -> str:
@@ -119,6 +132,13 @@ def quantized_student_of(
     return QuantizedStudent(read.network, read.precision, None, record, None if read.changes else model)
 
 
+def as_quantized(student: QuantizedStudent | keras.Model, dataset: Dataset) -> QuantizedStudent:
+    """A student as it is, or a trained QKeras model as one; see `quantized_student_of`."""
+    if isinstance(student, keras.Model):
+        return quantized_student_of(student, dataset.x_test)
+    return student
+
+
 def float_student_with(
     model: keras.Model, precision: PrecisionMap, x: np.ndarray | None = None
 ) -> QuantizedStudent:
@@ -163,9 +183,9 @@ def float_student_with(
 
 
 def quantize_student(
-    network: Network,
+    network: Network | AnyStudent | keras.Model,
     precision: PrecisionMap,
-    teacher: Teacher,
+    teacher: Teacher | keras.Model,
     dataset: Dataset,
     settings: QuantizationSettings,
     distillation: DistillationSettings,
@@ -187,7 +207,7 @@ def quantize_student(
     Parameters
     ----------
     network
-        A (pruned) student's network; batch normalisation is folded first.
+        A (pruned) student or its network, or a trained float Keras model; batch normalisation is folded first.
     precision
         From the scan, or any map for the prepared network.
     teacher, distillation
@@ -213,6 +233,9 @@ def quantize_student(
     TrainingError
         If the loss is not finite.
     """
+    if not isinstance(network, Network):
+        network = as_student(network, dataset).network
+    teacher = as_teacher(teacher, dataset)
     pruning = pruning if pruning is not None and pruning.inside == "quantization" else None
     rewind_to = None if pruning is None else _checked_rewind(network, settings, pruning, early or {})
     make_reproducible(seed)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import keras
 import numpy as np
 
 from codesign.affine.ptq import AffineRow, affine_form, affine_table
@@ -14,6 +15,7 @@ from codesign.compression.scan_result import ScanResult as ScanResult
 from codesign.compression.scan_result import Trial as Trial
 from codesign.compression.scan_result import prove_accumulators
 from codesign.compression.scan_search import Search
+from codesign.compression.scan_source import AnyStudent, as_student
 from codesign.compression.scan_trials import CheckedQuality, Journal, ScannedNetwork
 from codesign.core.files import arrays_digest, json_digest
 from codesign.core.precision_map import PrecisionMap
@@ -27,22 +29,8 @@ from codesign.networks.prepare import prepare_for_quantization
 from codesign.settings import ScanSettings
 
 
-class AnyStudent(Protocol):
-    """A distilled or a pruned student, or one from a file."""
-
-    @property
-    def network(self) -> Network:
-        """Layers and weights."""
-        ...
-
-    @property
-    def record(self) -> Record:
-        """The stage's evidence."""
-        ...
-
-
 def scan_bit_widths(
-    student: AnyStudent,
+    student: AnyStudent | keras.Model,
     dataset: Dataset,
     settings: ScanSettings,
     *,
@@ -63,7 +51,7 @@ def scan_bit_widths(
     Parameters
     ----------
     student
-        A trained float student, pruned or not; unchanged.
+        A trained float student, pruned or not, or a trained float Keras model; unchanged.
     dataset
         Calibration is drawn from its train part; quality is measured on its validation part.
     settings
@@ -82,13 +70,14 @@ def scan_bit_widths(
     ConversionError
         If `settings.affine_widths` are given for a network that has no integer-only form.
     DataError
-        If the calibration set is empty or not finite.
+        If the calibration set is empty or not finite, or a Keras model does not fit the data.
     TrainingError
         If the Hessian is not finite.
     ScanError
         If not even `settings.most_bits` everywhere is within the tolerance, says the best that was found; if the
         quality raises or is not finite.
     """
+    student = as_student(student, dataset)
     if settings.method == "hessian":
         # its second derivatives are those of class probabilities
         require_trained(dataset.task)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codesign.affine.ptq import AffineRow
 from codesign.core.files import read_json, write_json, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.record import Record
-from codesign.core.text_table import spreadsheet_safe
+from codesign.core.shown import Shown, metric_facts
+from codesign.core.text_table import TextTable, spreadsheet_safe
 from codesign.emulation import Emulator
 from codesign.emulation.emulator import proven_accumulators
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Phase = Literal["uniform", "layers", "hessian"]
 
@@ -94,8 +99,8 @@ class AccumulatorProof:
         return f"{self.precision} holds every sum: {self.least:g} to {self.most:g} for any input on the input grid"
 
 
-@dataclass(frozen=True)
-class ScanResult:
+@dataclass(frozen=True, repr=False)
+class ScanResult(Shown):
     """What the scan chose, and everything it tried.
 
     Parameters
@@ -124,6 +129,27 @@ class ScanResult:
     record: Record
     proofs: tuple[AccumulatorProof, ...] = ()
     affine: tuple[AffineRow, ...] = ()
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {
+            "quality": f"{self.quality:.4f} (float {self.float_quality:.4f})",
+            **metric_facts(self.record.metrics),
+            "trials": str(len(self.trials)),
+            "wraps": "no input" if self.no_input_wraps else "some input",
+        }
+
+    def tables(self) -> Iterator[TextTable]:
+        """The formats."""
+        return self.precision.tables()
+
+    def to_frame(self) -> DataFrame:
+        """The trials as a pandas table, a row each, in order; its columns are the fields of `Trial`."""
+        import pandas
+
+        return pandas.DataFrame(
+            [asdict(trial) for trial in self.trials], columns=[f.name for f in fields(Trial)]
+        )
 
     @property
     def no_input_wraps(self) -> bool:

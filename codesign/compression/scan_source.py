@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import keras
 
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
+from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
@@ -16,8 +20,22 @@ from codesign.networks.loading import load_model
 from codesign.training.inputs import require_outputs
 
 
-@dataclass(frozen=True)
-class FloatStudent:
+class AnyStudent(Protocol):
+    """A distilled or a pruned student, or one from a file."""
+
+    @property
+    def network(self) -> Network:
+        """Layers and weights."""
+        ...
+
+    @property
+    def record(self) -> Record:
+        """The stage's evidence."""
+        ...
+
+
+@dataclass(frozen=True, repr=False)
+class FloatStudent(Shown):
     """A float student that was trained elsewhere.
 
     Parameters
@@ -30,6 +48,14 @@ class FloatStudent:
 
     network: Network
     record: Record
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers."""
+        yield self.network.table()
 
 
 def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:
@@ -64,3 +90,8 @@ def float_student_of(model: keras.Model, dataset: Dataset, what: str | None = No
     network = describe(model, dataset.x_validation)
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
     return FloatStudent(network, Record.of(network.digest, metrics))
+
+
+def as_student(student: AnyStudent | keras.Model, dataset: Dataset) -> AnyStudent:
+    """A student as it is, or a trained float Keras model as one; see `float_student_of`."""
+    return float_student_of(student, dataset) if isinstance(student, keras.Model) else student

@@ -6,14 +6,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign.core.files import json_digest, read_json, write_json
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 Tensor = Literal["weight", "bias", "result", "accum"]
 TENSORS: tuple[Tensor, ...] = get_args(Tensor)
@@ -193,8 +198,8 @@ class LayerPrecision:
         return plain if self.weight_widths is None else {**plain, _WIDTHS: self.weight_widths.to_dict()}
 
 
-@dataclass(frozen=True)
-class PrecisionMap:
+@dataclass(frozen=True, repr=False)
+class PrecisionMap(Shown):
     """Number formats of the network's input and of every layer, in the network's order.
 
     Parameters
@@ -210,6 +215,40 @@ class PrecisionMap:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", MappingProxyType(dict(self.layers)))
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        bits = (
+            f"{self.average_bits('weight'):.2f}"
+            if any(layer.weight for layer in self.layers.values())
+            else ""
+        )
+        return {
+            "input": str(self.input),
+            "layers": str(len(self.layers)),
+            **({"mean weight bits": bits} if bits else {}),
+        }
+
+    def tables(self) -> Iterator[TextTable]:
+        """A row a layer."""
+        rows = [
+            (name, *(str(layer.get(tensor) or "") for tensor in TENSORS))
+            for name, layer in self.layers.items()
+        ]
+        yield TextTable("Formats", ("layer", *TENSORS), tuple(rows))
+
+    def to_frame(self) -> DataFrame:
+        """A pandas table, a row a tensor: `layer`, `tensor`, `format`, `width`, `integer_bits`, `signed`."""
+        import pandas
+
+        rows = [("input", "result", self.input), *self.items()]
+        return pandas.DataFrame(
+            [
+                (name, tensor, str(kind), kind.width, kind.integer_bits, kind.signed)
+                for name, tensor, kind in rows
+            ],
+            columns=["layer", "tensor", "format", "width", "integer_bits", "signed"],
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (PrecisionMap, (self.input, dict(self.layers)))

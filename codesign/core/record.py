@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from codesign.core.shown import Shown, metric_facts
 from codesign.errors import DataError
 
 _PACKAGES = (
@@ -24,8 +25,8 @@ _PACKAGES = (
 )
 
 
-@dataclass(frozen=True)
-class Record:
+@dataclass(frozen=True, repr=False)
+class Record(Shown):
     """The evidence of one stage.
 
     Parameters
@@ -72,6 +73,11 @@ class Record:
     ) -> Record:
         """The same evidence as that of a stage."""
         return replace(self, stage=stage, settings=settings, seed=seed, parents=parents, seconds=seconds)
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        made = {"stage": self.stage, "seconds": f"{self.seconds:.1f}"} if self.stage else {}
+        return {**made, "digest": self.digest[:12], **metric_facts(self.metrics)}
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest
+from codesign.core.shown import Shown
 from codesign.core.task import Task
+from codesign.core.text_table import TextTable
 from codesign.data.arrays import read_only, require_count, require_finite, require_shape
 from codesign.data.scaling import Scaling
 from codesign.data.split import PARTS, Split, strata_of, stratified_sample
 from codesign.errors import DataError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _FEW = 30
 """Samples of a part below which its figures say little."""
@@ -37,8 +42,8 @@ class Overlap:
     test_in_validation: int
 
 
-@dataclass(frozen=True, eq=False)
-class Dataset:
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Shown):
     """Scaled features and targets of a task, split once and for all.
 
     Every array is a read-only view; two datasets are equal if their digests are.
@@ -269,9 +274,33 @@ class Dataset:
     def __hash__(self) -> int:
         return hash(self.digest)
 
-    def __repr__(self) -> str:
-        sizes = "/".join(str(len(self.part(name)[1])) for name in PARTS)
-        return f"Dataset({self.name!r}, {sizes} samples of {self.input_shape}, {self.task.outputs_sentence})"
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        sizes = "/".join(f"{len(self.part(name)[1]):,}" for name in PARTS)
+        return {
+            "name": self.name,
+            "samples": f"{sizes} ({'/'.join(PARTS)})",
+            "shape": str(self.input_shape),
+            "task": f"{self.task.kind}, {self.task.outputs_sentence}",
+            "scaling": self.scaling.kind,
+        }
+
+    def tables(self) -> Iterator[TextTable]:
+        """What the loader has to say."""
+        if self.warnings:
+            yield TextTable("Notes", ("",), tuple((warning,) for warning in self.warnings))
+
+    def to_frame(self, part: str = "train") -> DataFrame:
+        """A part as a pandas table, a row a sample: its features, scaled, and its targets."""
+        import pandas
+
+        x, y = self.part(part)
+        names = [
+            f"y_{name}" if name in self.feature_names else name
+            for name in (["y"] if y.ndim == 1 else [str(name) for name in self.task.names[: y.shape[1]]])
+        ]
+        features = pandas.DataFrame(x.reshape(len(x), -1), columns=list(self.feature_names))
+        return features.join(pandas.DataFrame(y.reshape(len(y), -1), columns=names))
 
     def calibration(self, count: int, seed: int = 0) -> np.ndarray:
         """Draw a stratified sample of the train part, for ranges and sensitivities.

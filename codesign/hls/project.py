@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, read_json, tree_digests, write_json
+from codesign.core.shown import Shown
 from codesign.core.target import Target
 from codesign.errors import OutputFolderError, StaleProjectError
 from codesign.hls.convert import TOP
@@ -31,8 +32,8 @@ GRAPH = "codesign_graph.npz"
 _FORMAT = 1
 
 
-@dataclass(frozen=True)
-class HlsProject:
+@dataclass(frozen=True, repr=False)
+class HlsProject(Shown):
     """A directory of HLS sources, its manifest read and checked.
 
     Parameters
@@ -60,6 +61,19 @@ class HlsProject:
     n_outputs: int
     digest: str
     settings: Mapping[str, Any]
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        target = self.target
+        return {
+            "folder": str(self.folder),
+            "top": self.top,
+            "inputs": " x ".join(map(str, self.input_shape)),
+            "outputs": str(self.n_outputs),
+            "part": target.part,
+            "clock": f"{target.clock_period_ns:g} ns",
+            "back end": f"{target.backend}, {target.io_type}",
+        }
 
     @property
     def n_inputs(self) -> int:

@@ -6,7 +6,7 @@ descriptions, and `codesign.networks.build` makes a float Keras or a QKeras mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,9 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.layers import BY_KIND, LayerKind, kinds
+from codesign.core.precision_map import PrecisionMap
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import DataError
 
 WEIGHT_KINDS = kinds("product")
@@ -27,8 +30,8 @@ ACTIVATION_KINDS = kinds("point")
 KINDS = tuple(BY_KIND)
 
 
-@dataclass(frozen=True)
-class LayerSpec:
+@dataclass(frozen=True, repr=False)
+class LayerSpec(Shown):
     """One layer.
 
     Parameters
@@ -66,13 +69,18 @@ class LayerSpec:
         """What its kind is."""
         return BY_KIND[self.kind]
 
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        weights = {name: " x ".join(map(str, array.shape)) for name, array in self.weights.items()}
+        return {"name": self.name, "kind": self.kind, "inputs": ", ".join(self.inputs), **weights}
+
     def with_weights(self, **weights: np.ndarray) -> LayerSpec:
         """A copy with some weights replaced."""
         return replace(self, weights={**self.weights, **weights})
 
 
-@dataclass(frozen=True)
-class Network:
+@dataclass(frozen=True, repr=False)
+class Network(Shown):
     """Layers in topological order; the first is the only input, the last the only output (the logits).
 
     Parameters
@@ -85,6 +93,45 @@ class Network:
 
     layers: tuple[LayerSpec, ...]
     name: str = "network"
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"name": self.name, "network": self.sizes, "parameters": f"{self.n_parameters:,}"}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers."""
+        yield self.table()
+
+    @property
+    def sizes(self) -> str:
+        """The values of a sample from the input through the layers with weights: ``64, 32, 10``."""
+        shapes = self.shapes()
+        passed = [self.layers[0], *self.weight_layers]
+        return ", ".join(" x ".join(map(str, shapes[layer.name])) for layer in passed)
+
+    def table(self, precision: PrecisionMap | None = None) -> TextTable:
+        """A row a layer: its kind, the shape of its output, its weights and, with a map, its formats."""
+        shapes, rows = self.shapes(), []
+        for layer in self.layers:
+            kernel = layer.weights.get("kernel")
+            row: tuple[str, ...] = (
+                layer.name,
+                layer.kind.replace("_", " "),
+                " x ".join(map(str, shapes[layer.name])),
+                "" if not layer.weights else f"{sum(array.size for array in layer.weights.values()):,}",
+                "" if kernel is None else f"{(kernel == 0).mean():.0%}",
+            )
+            if precision is not None:
+                own = precision.layers.get(layer.name)
+                formats = {} if own is None else own.to_dict()
+                if layer is self.layers[0]:
+                    formats = {"result": str(precision.input)}
+                row = (*row, *(str(formats.get(tensor, "")) for tensor in ("weight", "bias", "result")))
+            rows.append(row)
+        header: tuple[str, ...] = ("layer", "kind", "output", "parameters", "zeros")
+        if precision is not None:
+            header = (*header, "weight", "bias", "result")
+        return TextTable("Layers", header, tuple(rows))
 
     def __getitem__(self, name: str) -> LayerSpec:
         """A layer by name; `KeyError` lists the known names."""

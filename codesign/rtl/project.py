@@ -6,7 +6,7 @@ import importlib.metadata
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from codesign.core.files import json_digest, read_json, tree_digests, write_json
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Shown
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
 from codesign.hls.graph import Graph
 from codesign.rtl.apart import pipelined
@@ -33,8 +34,8 @@ _FORMAT = 1
 _AGAIN = "write the RTL again"
 
 
-@dataclass(frozen=True)
-class RtlProject:
+@dataclass(frozen=True, repr=False)
+class RtlProject(Shown):
     """A directory of Verilog, its manifest read and checked.
 
     Parameters
@@ -80,6 +81,18 @@ class RtlProject:
     outputs: tuple[Port, ...]
     graph_digest: str
     digest: str
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {
+            "folder": str(self.folder),
+            "top": self.top,
+            "part": self.part,
+            "clock": f"{self.clock_period_ns:g} ns",
+            "latency": f"{self.latency_cycles} cycles",
+            "II": str(self.ii),
+            "estimated LUT": f"{self.estimated_lut:,.0f}",
+        }
 
     @property
     def latency_ns(self) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Shown
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.hls.project import HlsProject, open_project, write_project
@@ -15,13 +17,15 @@ from codesign.settings import HardwareSettings
 from codesign.stages.context import Context, Stage
 
 if TYPE_CHECKING:
+    import keras
+
     from codesign.compression.quantize import QuantizedStudent
     from codesign.hls.convert import HardwareChoices
     from codesign.networks.description import Network
 
 
-@dataclass(frozen=True)
-class ConvertedStudent:
+@dataclass(frozen=True, repr=False)
+class ConvertedStudent(Shown):
     """A student as an HLS project.
 
     Parameters
@@ -34,6 +38,10 @@ class ConvertedStudent:
 
     project: HlsProject
     record: Record
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return self.project.facts()
 
 
 class Project(Stage):
@@ -73,7 +81,7 @@ class Project(Stage):
 
 
 def convert(
-    student: QuantizedStudent,
+    student: QuantizedStudent | keras.Model,
     dataset: Dataset,
     settings: HardwareSettings,
     folder: str | Path,
@@ -89,7 +97,7 @@ def convert(
     Parameters
     ----------
     student
-        Unchanged.
+        A quantized student, or a trained QKeras model; unchanged.
     dataset
         Whose test part feeds the test bench.
     settings
@@ -106,12 +114,14 @@ def convert(
     OutputFolderError
         If `folder` is taken.
     """
+    from codesign.compression.quantize import as_quantized
     from codesign.emulation.emulator import Emulator, float32_notes, with_proven_accumulators
     from codesign.hls.convert import convert_graph, unrolling_notes
     from codesign.hls.graph import read_graph
     from codesign.networks.build import build_float
 
     progress.step("project", 0, 2, "hls4ml")
+    student = as_quantized(student, dataset)
     network, precision = student.hardware()
     model = build_float(network)
     chosen = hardware_choices(settings)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Shown
 from codesign.errors import ConversionError, ToolError
 from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.synthesise import synthesise as count_cells
@@ -18,8 +20,8 @@ from codesign.stages.project import ConvertedStudent
 NOT_ASKED = "hardware.open_rtl is false"
 
 
-@dataclass(frozen=True)
-class RtlStudent:
+@dataclass(frozen=True, repr=False)
+class RtlStudent(Shown):
     """A student as open RTL.
 
     Parameters
@@ -32,6 +34,14 @@ class RtlStudent:
 
     project: RtlProject | None
     record: Record
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return (
+            self.project.facts()
+            if self.project is not None
+            else {"skipped": str(self.record.metrics.get("skipped"))}
+        )
 
 
 class Rtl(Stage):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ import numpy as np
 from codesign.core.files import read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
+from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.errors import DataError, OutputFolderError, ToolNotFoundError
 from codesign.hls.csim import check_compiler
@@ -24,11 +26,13 @@ from codesign.verification import RUNGS, Compute, compare, rtl_rungs
 from codesign.verification import Verification as Table
 
 if TYPE_CHECKING:
+    import keras
+
     from codesign.compression.quantize import QuantizedStudent
 
 
-@dataclass(frozen=True)
-class VerifiedStudent:
+@dataclass(frozen=True, repr=False)
+class VerifiedStudent(Shown):
     """What the equality ladder found.
 
     Parameters
@@ -45,6 +49,14 @@ class VerifiedStudent:
     verification: Table
     record: Record
     test: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {**self.verification.facts(), **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The ladder."""
+        return self.verification.tables()
 
 
 class Verification(Stage):
@@ -99,7 +111,7 @@ class Verification(Stage):
 
 
 def verify(
-    student: QuantizedStudent,
+    student: QuantizedStudent | keras.Model,
     converted: ConvertedStudent,
     dataset: Dataset,
     rtl: RtlStudent | None = None,
@@ -111,7 +123,7 @@ def verify(
     Parameters
     ----------
     student, converted, dataset
-        The student, its project, and the data whose test part is computed.
+        The student (or the QKeras model that it was read of), its project, and the data whose test part is computed.
     rtl
         Its open RTL, which adds two rungs: alkaid's interpreter and the Verilated Verilog.
 
@@ -120,10 +132,12 @@ def verify(
     VerificationError
         If a rung differs in one bit of one sample.
     """
+    from codesign.compression.quantize import as_quantized
     from codesign.core.quality import accuracy
     from codesign.emulation import Emulator, count_overflows
     from codesign.emulation.emulator import float32_notes
 
+    student = as_quantized(student, dataset)
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
     emulator = Emulator.of(converted.project.graph())
     table.require_agreement(next(iter(float32_notes(emulator)), None))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 
 import keras
@@ -11,7 +11,9 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
 from codesign.core.task import require_trained
+from codesign.core.text_table import TextTable
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
@@ -25,14 +27,14 @@ from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
 from codesign.training.search import choose_distillation
-from codesign.training.teacher import Teacher
+from codesign.training.teacher import Teacher, as_teacher
 
 _EARLY = 0.05
 """The part of a training after which a network is stable enough to rewind to (arXiv:1912.05671, section 4)."""
 
 
-@dataclass(frozen=True)
-class Student:
+@dataclass(frozen=True, repr=False)
+class Student(Shown):
     """A trained float student.
 
     Parameters
@@ -54,6 +56,16 @@ class Student:
     record: Record
     early: Mapping[str, Network] = field(default_factory=dict)
 
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers."""
+        yield self.network.table()
+        if self.history is not None:
+            yield self.history.table()
+
     def model(self) -> keras.Model:
         """A new float Keras model of it."""
         return build_float(self.network)
@@ -61,7 +73,7 @@ class Student:
 
 def distill_student(
     model: keras.Model,
-    teacher: Teacher,
+    teacher: Teacher | keras.Model,
     dataset: Dataset,
     settings: DistillationSettings,
     *,
@@ -75,7 +87,7 @@ def distill_student(
     model
         An untrained Keras model of supported layers; it is not changed.
     teacher
-        Its logits on the data are used as they are; the teacher itself is not run.
+        Its logits on the data are used as they are; the teacher itself is not run. A trained Keras model is one too.
     dataset
         What the teacher was made with.
     settings
@@ -93,6 +105,7 @@ def distill_student(
         If the loss is not finite.
     """
     describe(model, dataset.x_train)
+    teacher = as_teacher(teacher, dataset)
     require_trained(dataset.task)
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
     check_same_outputs(teacher, model.output_shape[-1])

@@ -31,7 +31,7 @@ from codesign.training.teacher import Teacher, all_logits, load_model
 Mean = Literal["arithmetic", "geometric"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class EnsembleTeacher(Teacher):
     """Several networks as one teacher.
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
 
 from codesign.core.files import read_json
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
 from codesign.training.epochs import Epochs, Part
 from codesign.training.losses import packed_accuracy
 
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
-@dataclass(frozen=True)
-class History:
+
+@dataclass(frozen=True, repr=False)
+class History(Shown):
     """What a training went through, one value an epoch.
 
     Parameters
@@ -38,6 +43,30 @@ class History:
     accuracy: tuple[float, ...]
     validation_accuracy: tuple[float, ...]
     best_epoch: int
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        if not self.loss:
+            return {"epochs": "0"}
+        return {
+            "epochs": str(len(self.loss)),
+            "kept epoch": str(self.best_epoch + 1),
+            "validation accuracy": f"{self.validation_accuracy[self.best_epoch]:.4f}",
+            "validation loss": f"{self.validation_loss[self.best_epoch]:.4g}",
+        }
+
+    def table(self) -> TextTable:
+        """The facts as a table."""
+        facts = self.facts()
+        return TextTable("Training", tuple(facts), (tuple(facts.values()),))
+
+    def to_frame(self) -> DataFrame:
+        """A pandas table, a row an epoch (counted from 1)."""
+        import pandas
+
+        columns = {name: value for name, value in vars(self).items() if isinstance(value, tuple) and value}
+        count = max(map(len, columns.values()), default=0)
+        return pandas.DataFrame(columns, index=pandas.RangeIndex(1, count + 1, name="epoch"))
 
 
 def read_history(path: Path) -> History:

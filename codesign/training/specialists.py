@@ -62,7 +62,7 @@ class Specialist:
         return logits
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SpecialistTeacher(Teacher):
     """A generalist and its specialists as one teacher; `model` is ``None``.
 

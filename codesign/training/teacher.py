@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,9 @@ from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.shown import Shown, metric_facts
 from codesign.core.task import require_trained
+from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
@@ -28,8 +30,8 @@ from codesign.training.inputs import require_scaled_inputs
 from codesign.training.losses import DistillationLoss, pack_targets
 
 
-@dataclass(frozen=True)
-class Teacher:
+@dataclass(frozen=True, repr=False)
+class Teacher(Shown):
     """A trained network to learn from, and its logits on the data, computed once.
 
     Parameters
@@ -53,6 +55,16 @@ class Teacher:
     history: History | None
     record: Record
     cache: OutputCache | None = None
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        name = {} if self.model is None else {"model": self.model.name}
+        return {**name, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """How it was trained."""
+        if self.history is not None:
+            yield self.history.table()
 
     def tempered(self, temperature: float) -> Teacher:
         """The teacher whose logits, divided by a temperature, give its soft targets there: a single one itself."""
@@ -133,10 +145,22 @@ def load_teacher(
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
     """A trained `.keras` model for the data, ending at its logits; the errors are those of `load_teacher`."""
     require_trained(dataset.task)
-    model = loading.load_model(path, "the teacher")
-    check_fits(model, f"the teacher {path}", dataset.input_shape, dataset.n_classes)
+    return _checked(loading.load_model(path, "the teacher"), dataset, f"the teacher {path}")
+
+
+def as_teacher(teacher: Teacher | keras.Model, dataset: Dataset) -> Teacher:
+    """A teacher as it is, or a trained Keras model as one; the errors are those of `load_teacher`."""
+    if not isinstance(teacher, keras.Model):
+        return teacher
+    require_trained(dataset.task)
+    return teacher_of(_checked(teacher, dataset, f"the teacher {teacher.name!r}"), dataset)
+
+
+def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
+    """A trained model that fits the data and was trained on their scaling, ending at its logits."""
+    check_fits(model, what, dataset.input_shape, dataset.n_classes)
     stripped = ending_in_logits(model)
-    require_scaled_inputs(stripped, f"the teacher {path}", dataset)
+    require_scaled_inputs(stripped, what, dataset)
     return stripped
 
 

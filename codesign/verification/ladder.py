@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codesign.core.ladder_table import ladder_table
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import predicted_classes
+from codesign.core.shown import Shown
+from codesign.core.text_table import TextTable
 from codesign.errors import (
     ConversionError,
     DataError,
@@ -20,6 +23,9 @@ from codesign.errors import (
     VerificationError,
 )
 from codesign.hls.project import HlsProject
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,8 @@ class Rung:
     skipped: str | None = None
 
 
-@dataclass(frozen=True)
-class Verification:
+@dataclass(frozen=True, repr=False)
+class Verification(Shown):
     """The table of a ladder.
 
     Parameters
@@ -96,6 +102,30 @@ class Verification:
     reference: str
     rungs: tuple[Rung, ...]
     lsb: float
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        climbed = [rung for rung in self.rungs if rung.skipped is None]
+        return {
+            "reference": self.reference,
+            "verdict": "bit-exact" if self.agrees else "NOT bit-exact" if climbed else "nothing compared",
+            "rungs": "; ".join(
+                f"{rung.name} {rung.mismatches} of {rung.samples} differ"
+                if rung.skipped is None
+                else f"{rung.name} skipped"
+                for rung in self.rungs
+            ),
+        }
+
+    def tables(self) -> Iterator[TextTable]:
+        """The ladder."""
+        yield ladder_table(self.to_dict())
+
+    def to_frame(self) -> DataFrame:
+        """A pandas table, a row a rung; its columns are the fields of `Rung`."""
+        import pandas
+
+        return pandas.DataFrame([asdict(rung) for rung in self.rungs], columns=[f.name for f in fields(Rung)])
 
     @property
     def agrees(self) -> bool:

@@ -205,7 +205,10 @@ def test_summary_is_plain_json(digits):
     assert json.loads(json.dumps(summary)) == summary
     assert summary["samples"] == {"train": 1079, "validation": 359, "test": 359}
     assert sum(summary["train_samples_of_class"].values()) == 1079
-    assert repr(digits) == "Dataset('digits', 1079/359/359 samples of (64,), 10 classes)"
+    assert (
+        "samples 1,079/359/359 (train/validation/test), shape (64,), task classification, 10 classes"
+        in repr(digits)
+    )
 
 
 def test_an_unknown_part(refusal, small):

@@ -1,0 +1,40 @@
+"""The table of an equality ladder, for terminals, notebooks and pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from codesign.core.text_table import TextTable
+
+
+def ladder_table(verification: Mapping[str, Any], *, is_current: bool = True) -> TextTable:
+    """The table of an equality ladder (`Verification.to_dict`); its title says what it proves."""
+    climbed = [rung for rung in verification["rungs"] if rung["skipped"] is None]
+    reference = verification["reference"]
+    if not climbed:
+        title = f"Nothing was compared with {reference}"
+    elif any(rung["mismatches"] for rung in climbed):
+        title = f"NOT bit-exact against {reference}"
+    else:
+        title = f"Bit-exact against {reference}"
+    if not is_current:
+        title += " when it was verified; not what is here now, see the notes"
+    return TextTable(
+        title,
+        ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
+        tuple(_rung(rung) for rung in verification["rungs"]),
+    )
+
+
+def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:
+    if rung["skipped"] is not None:
+        return (rung["name"], f"skipped: {rung['skipped']}", "", "", "", "")
+    numbers = (
+        rung["samples"],
+        rung["mismatches"],
+        f"{rung['largest_lsb']:g}",
+        rung["argmax_flips"],
+        f"{rung['seconds']:.1f}",
+    )
+    return (rung["name"], *map(str, numbers))
