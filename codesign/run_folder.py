@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import errno
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import read_json, tree_digests, write_json
+from codesign.core.locks import hold
 from codesign.core.record import Record
-from codesign.errors import DataError, OutputFolderError
+from codesign.core.sealed import STAGE, field, is_refusal, replace_folder
+from codesign.errors import OutputFolderError, StaleProjectError
 
-EVIDENCE = "stage.json"
+RUN = "run.json"
+"""Where a run keeps its design's folder, its settings and the versions it ran with."""
+
 LOCK = ".codesign-lock"
 """Stands in every run's folder, locked while a run works there."""
 
 _LEAST_FREE_BYTES = 200 * 2**20
-_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -66,23 +66,22 @@ class RunFolder:
             becomes full, or another process holds it.
         """
         self._prepare()
-        with (self.path / LOCK).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EWOULDBLOCK, errno.EAGAIN):
-                    raise
-                raise OutputFolderError(
-                    f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
-                ) from None
+        taken = (
+            f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
+        )
+        with hold(self.path / LOCK, taken):
             self._clear_leftovers()
             try:
                 yield
             except OSError as error:
-                if error.errno not in _UNWRITABLE:
+                if not is_refusal(error, self.path / LOCK):
                     raise
+                if not self.path.is_dir():
+                    raise OutputFolderError(
+                        f"{self.path} was removed while the run worked there; run it again"
+                    ) from error
                 raise OutputFolderError(
-                    f"{error.filename or self.path} cannot be written any more ({error.strerror}); the finished "
+                    f"{error.filename or self.path} cannot be written any more ({error.strerror or error}); the finished "
                     "stages are kept: mend that, and the same command resumes"
                 ) from error
 
@@ -96,7 +95,7 @@ class RunFolder:
             raise OutputFolderError(
                 f"the output folder {self.path} cannot be written ({error.strerror}); choose another with --output"
             ) from error
-        if not (self.path / LOCK).exists() and any(self.path.glob("[!.]*")):
+        if not self._holds_run() and any(self.path.glob("[!.]*")):
             raise OutputFolderError(
                 f"{self.path} is not empty and holds no run; choose another folder with --output"
             )
@@ -107,6 +106,11 @@ class RunFolder:
                 "another folder with --output"
             )
 
+    def _holds_run(self) -> bool:
+        """Whether a run works or worked here; a copy may lack the hidden lock."""
+        evidence = any(self.path.glob(f"*/{STAGE.manifest}"))
+        return (self.path / LOCK).exists() or (self.path / RUN).is_file() or evidence
+
     def _clear_leftovers(self) -> None:
         """Remove what a killed run was writing: stages, and files of `codesign.core.files`."""
         for left in self.path.glob(".*-writing*"):
@@ -116,13 +120,16 @@ class RunFolder:
 
     def evidence(self, stage: str) -> StageEvidence | None:
         """What a stage left, or ``None`` if it is absent or its files are not what it left."""
-        folder = self.path / stage
+
+        def read(values: Mapping[str, Any]) -> StageEvidence:
+            record = Record.from_dict(field(values, "record", dict))
+            for name, kind in (("digest", str), ("metrics", dict), ("parents", dict), ("seconds", float)):
+                field(vars(record), name, kind)
+            return StageEvidence(field(values, "key", str), field(values, "depends", dict), record)
+
         try:
-            found: dict[str, Any] = read_json(folder / EVIDENCE)
-            if tree_digests(folder, found["files"]) != found["files"]:
-                return None
-            return StageEvidence(found["key"], found["depends"], Record.from_dict(found["record"]))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, DataError):
+            return STAGE.open(self.path / stage).of(read)
+        except StaleProjectError:
             return None
 
     @contextlib.contextmanager
@@ -138,18 +145,9 @@ class RunFolder:
 
     def commit(self, stage: str, temporary: Path, evidence: StageEvidence) -> None:
         """Put a stage's finished folder in place of what was there."""
-        files = tree_digests(temporary)
-        write_json(
-            temporary / EVIDENCE,
-            {
-                "key": evidence.key,
-                "depends": evidence.depends,
-                "files": files,
-                "record": evidence.record.to_dict(),
-            },
-        )
-        self.remove(stage)
-        temporary.rename(self.path / stage)
+        values = {"key": evidence.key, "depends": evidence.depends, "record": evidence.record.to_dict()}
+        STAGE.close(temporary, values)
+        replace_folder(temporary, self.path / stage)
 
     def remove(self, stage: str) -> None:
         """Forget a stage."""

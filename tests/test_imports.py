@@ -34,7 +34,7 @@ ALLOWED = {
     "rtl": {*BASE, "hls", "emulation"},
     "verification": {*BASE, *HARDWARE_ROOMS},
     "reports": BASE,
-    "comparison": {*BASE, "reports"},
+    "comparison": {*BASE, "reports", "run_folder"},
     # where software and hardware meet, and what runs the stages
     "run_folder": BASE,
     "stages": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports", "run_folder"},

@@ -19,8 +19,9 @@ import pytest
 from tiny_design import environment
 
 from codesign.core.record import Record
+from codesign.core.sealed import STAGE
 from codesign.errors import OutputFolderError
-from codesign.run_folder import EVIDENCE, LOCK, RunFolder, StageEvidence
+from codesign.run_folder import LOCK, RunFolder, StageEvidence
 
 
 def evidence(digest: str = "d") -> StageEvidence:
@@ -104,25 +105,25 @@ def damage_missing(stage: Path) -> None:
 
 
 def damage_cut(stage: Path) -> None:
-    path = stage / EVIDENCE
+    path = stage / STAGE.manifest
     path.write_text(path.read_text()[:-10])
 
 
 def damage_binary(stage: Path) -> None:
-    (stage / EVIDENCE).write_bytes(b"\xff\xfe")
+    (stage / STAGE.manifest).write_bytes(b"\xff\xfe")
 
 
 def damage_form(value: Any) -> Callable[[Path], None]:
     def damage(stage: Path) -> None:
-        (stage / EVIDENCE).write_text(json.dumps(value))
+        (stage / STAGE.manifest).write_text(json.dumps(value))
 
     return damage
 
 
 def damage_record(stage: Path) -> None:
-    found = json.loads((stage / EVIDENCE).read_text())
+    found = json.loads((stage / STAGE.manifest).read_text())
     found["record"]["colour"] = 1
-    (stage / EVIDENCE).write_text(json.dumps(found))
+    (stage / STAGE.manifest).write_text(json.dumps(found))
 
 
 @pytest.mark.parametrize(

@@ -24,29 +24,23 @@ from codesign.comparison.entry import (
     measured,
     sorted_numbers,
 )
-from codesign.core.files import file_digest, read_json
+from codesign.core.files import read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
-from codesign.errors import ReportFormatError, ReportMissingError, SettingsError
+from codesign.core.sealed import HLS_PROJECT, STAGE, differences, field
+from codesign.errors import ReportFormatError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 from codesign.reports.build_marker import read_marker
 from codesign.reports.records import HARMLESS
+from codesign.run_folder import LOCK
+from codesign.run_folder import RUN as RUN
 
 SUMMARY = "summary.json"
 """What a finished run has."""
 
-RUN = "run.json"
-"""What every run has."""
-
 PROJECT = Path("project") / "hls"
 """Where a run's HLS project lies."""
-
-STAGE = "stage.json"
-"""What every finished stage of a run leaves in its folder."""
-
-_LOCK = ".codesign-lock"
-"""What a run makes first."""
 
 _ALWAYS = ("project", "verification")
 """Stages that a finished run has in any case."""
@@ -360,7 +354,7 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
         return read_project(path, name, find_build(path, top))
-    if (path / _LOCK).exists() and not any(
+    if (path / LOCK).exists() and not any(
         path.glob("[!.]*")
     ):  # a run that was refused before its first stage leaves its lock
         notes = ("nothing is in it yet",)
@@ -418,12 +412,13 @@ def read_project(folder: Path, name: str, build: BuildReport | None) -> Entry:
     ReportFormatError
         Its manifest is damaged.
     """
-    path = folder / MANIFEST
     try:
-        manifest: dict[str, Any] = read_json(path)
-        part, settings = manifest["target"]["part"], manifest["settings"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReportFormatError(path, "target", f"damaged ({error!r}); convert the student again") from None
+        manifest = HLS_PROJECT.read(folder)
+        part, settings = manifest.of(
+            lambda values: (field(values["target"], "part", str), field(values, "settings", dict))
+        )
+    except StaleProjectError as error:
+        raise ReportFormatError(folder / MANIFEST, "manifest", str(error)) from None
     entry = Entry(
         name=name,
         kind="project",
@@ -431,7 +426,7 @@ def read_project(folder: Path, name: str, build: BuildReport | None) -> Entry:
         part=part,
         settings={f"hardware.{key}": value for key, value in settings.items()},
     )
-    for fault in project_faults(folder, manifest):
+    for fault in project_faults(folder, manifest.files):
         entry = _doubted(entry, fault)
     if build is None:
         failure = failed_build(folder)
@@ -471,14 +466,14 @@ def short_names(paths: Sequence[Path]) -> list[str]:
 def read_stages(folder: Path) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     """What the stages of a run say of themselves, by name, and a sentence for each that cannot be read."""
     found, faults = {}, []
-    for path in sorted(folder.glob(f"*/{STAGE}")):
+    for path in sorted(folder.glob(f"*/{STAGE.manifest}")):
         name = path.parent.name
         try:
             stage = read_json(path)
             _ = (dict(stage["files"]), dict(stage["depends"]), dict(stage["record"]["metrics"]))
             stage["record"]["digest"].encode()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            faults.append(f"stage {name}: its {STAGE} is damaged ({error!r}); {_redo(name)}")
+            faults.append(f"stage {name}: its {STAGE.manifest} is damaged ({error!r}); {_redo(name)}")
         else:
             found[name] = stage
     return found, tuple(faults)
@@ -514,7 +509,7 @@ def run_faults(
     summary
         The run's summary; ``None`` for a run that has not ended.
     """
-    if summary is not None and not any(folder.glob(f"*/{STAGE}")):
+    if summary is not None and not any(folder.glob(f"*/{STAGE.manifest}")):
         return ("the folders of its stages are gone: nothing that the summary says can be checked",)
     return tuple(_run_faults(folder, stages, summary))
 
@@ -526,7 +521,7 @@ def _run_faults(
     if summary is not None:
         wanted |= dict.fromkeys([*(row["stage"] for row in summary["stages"]), *_ALWAYS])
     for name in wanted:
-        if name not in stages and not (folder / name / STAGE).is_file():
+        if name not in stages and not (folder / name / STAGE.manifest).is_file():
             yield f"stage {name} is gone; {_redo(name)}"
     for name, stage in stages.items():
         if told := changed_files(folder / name, stage["files"]):
@@ -564,29 +559,21 @@ def _parents(stages: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
                 yield name.removeprefix("stage ")
 
 
-def project_faults(folder: Path, manifest: Mapping[str, Any]) -> tuple[str, ...]:
-    """What of a project is not what its manifest says, a sentence each."""
-    files = manifest.get("files")
-    if not isinstance(files, Mapping) or not files:
-        return ("its manifest names no files, so nothing of it can be checked; convert the student again",)
+def project_faults(folder: Path, files: Mapping[str, str]) -> tuple[str, ...]:
+    """What of a project is not what the digests of its manifest say, a sentence each."""
     told = changed_files(folder, files)
-    return (f"{told}; convert the student again",) if told else ()
+    return (f"{told}; {HLS_PROJECT.again}",) if told else ()
 
 
 def changed_files(folder: Path, files: Mapping[str, str]) -> str:
     """How many files do not have their digests, in words; empty if all have them."""
-    changed = [name for name, digest in files.items() if _digest(folder / name) != digest]
+    missing, different = differences(folder, files)
+    # in the order of the manifest
+    changed = [name for name in files if name in {*missing, *different}]
     if not changed:
         return ""
     verb = "is" if len(changed) == 1 else "are"
     return f"{len(changed)} of {len(files)} files {verb} changed or gone, first {changed[0]}"
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return file_digest(path)
-    except OSError:
-        return None
 
 
 def _redo(stage: str) -> str:

@@ -25,11 +25,12 @@ from codesign.comparison.sources import (
     report_entry,
     shared_multipliers,
 )
-from codesign.core.files import read_json, write_json, write_text
+from codesign.core.files import write_json, write_text
 from codesign.core.ladder_table import ladder_table
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
+from codesign.core.sealed import HLS_PROJECT
 from codesign.core.text_table import TextTable, printable
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import BuildReport, Report, read_build, read_report
@@ -298,12 +299,12 @@ def _of_run(folder: Path, top: str | None) -> Description:
 def _of_project(folder: Path, top: str | None) -> Description:
     build = find_build(folder, top)
     entry = read_project(folder, folder.name, build)
-    manifest = read_json(folder / MANIFEST)
-    settings = ((str(name), str(value)) for name, value in manifest["target"].items())
+    manifest = HLS_PROJECT.read(folder)
+    settings = ((str(name), str(value)) for name, value in manifest.values["target"].items())
     own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)),), ())
     if build is None:
         return Description(own.tables, entry.notes, entry.is_trustworthy)
-    faults = project_faults(folder, manifest)
+    faults = project_faults(folder, manifest.files)
     return _joined(Description(own.tables, faults, not faults), _of_build(build))
 
 

@@ -6,20 +6,18 @@ import contextlib
 import importlib.metadata
 import io
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from codesign.core.files import arrays_digest, json_digest, read_json, tree_digests, write_json
+from codesign.core.files import arrays_digest, json_digest
+from codesign.core.sealed import HLS_PROJECT, field
 from codesign.core.shown import Shown
-from codesign.core.target import Target
-from codesign.errors import OutputFolderError, StaleProjectError
+from codesign.core.target import Backend, IoType, Target
 from codesign.hls.convert import TOP
 from codesign.hls.graph import Graph, read_graph
 from codesign.hls.testbench import write_testbench, write_vectors
@@ -27,9 +25,8 @@ from codesign.hls.testbench import write_testbench, write_vectors
 if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
 
-MANIFEST = "codesign_project.json"
+MANIFEST = HLS_PROJECT.manifest
 GRAPH = "codesign_graph.npz"
-_FORMAT = 1
 
 
 @dataclass(frozen=True, repr=False)
@@ -110,20 +107,18 @@ def write_project(
     vectors, golden
         Test-bench inputs `(n, *input_shape)` on the input grid, and the outputs `(n, n_outputs)` they must give.
     settings
-        SkipReason in the manifest.
+        Kept in the manifest.
     overwrite
         Replace an existing project.
 
     Raises
     ------
     OutputFolderError
-        If `folder` exists and is not to be overwritten, or is no project.
+        If `folder` exists and is not to be overwritten, is no project, or cannot be written.
     """
     folder = Path(folder)
-    _check_free(folder, overwrite)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
-    try:
+
+    def fill(temporary: Path) -> dict[str, Any]:
         values = read_graph(graph)
         graph.config.config["OutputDir"] = str(temporary)
         with contextlib.redirect_stdout(io.StringIO()):
@@ -132,10 +127,8 @@ def write_project(
         write_testbench(temporary, TOP, int(np.prod(shape)))
         write_vectors(temporary, vectors, golden)
         values.save(temporary / GRAPH)
-        _forget(temporary, graph.config.config["Stamp"], values.digest)
-        files = tree_digests(temporary)
-        manifest = {
-            "format": _FORMAT,
+        _strip_paths_and_times(temporary, graph.config.config["Stamp"], values.digest)
+        return {
             "top": TOP,
             "target": vars(target),
             "input_shape": list(shape),
@@ -146,15 +139,9 @@ def write_project(
                 {f"{node.name}/{key}": value for node in values.nodes for key, value in node.weights.items()}
             ),
             "versions": {name: importlib.metadata.version(name) for name in ("hls4ml", "keras")},
-            "files": files,
         }
-        write_json(temporary / MANIFEST, manifest)
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+
+    HLS_PROJECT.write(folder, fill, overwrite=overwrite)
     return open_project(folder)
 
 
@@ -164,64 +151,43 @@ def open_project(folder: str | Path) -> HlsProject:
     Raises
     ------
     StaleProjectError
-        If the folder is no project, is half written, or a file is missing or was changed.
+        If the folder is no project, is half written, its manifest is damaged, or a file is missing or was changed.
     """
-    folder = Path(folder)
-    manifest = _read_manifest(folder)
-    files: dict[str, str] = manifest["files"]
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        raise StaleProjectError(
-            f"{folder}: {len(missing)} of {len(files)} files are missing, first {missing[0]}; convert the student again"
+    manifest = HLS_PROJECT.open(folder)
+
+    def project(values: Mapping[str, Any]) -> HlsProject:
+        shape = tuple(field(values, "input_shape", list))
+        if not shape or not all(isinstance(length, int) and length > 0 for length in shape):
+            raise ValueError(f"input_shape is {list(shape)}")
+        settings = field(values, "settings", dict)
+        if field(values, "settings_digest", str) != json_digest(settings):
+            raise ValueError("its settings are not those of settings_digest")
+        return HlsProject(
+            folder=Path(folder),
+            top=field(values, "top", str),
+            target=_target(field(values, "target", dict)),
+            input_shape=shape,
+            n_outputs=field(values, "n_outputs", int),
+            digest=json_digest([dict(manifest.files), values["settings_digest"]]),
+            settings=settings,
         )
-    now = tree_digests(folder, files)
-    changed = [name for name, digest in files.items() if now[name] != digest]
-    if changed:
-        raise StaleProjectError(
-            f"{folder}: {len(changed)} of {len(files)} files were changed after the manifest, first {changed[0]}; "
-            "convert the student again"
-        )
-    return HlsProject(
-        folder=folder,
-        top=manifest["top"],
-        target=Target(**manifest["target"]),
-        input_shape=tuple(manifest["input_shape"]),
-        n_outputs=manifest["n_outputs"],
-        digest=json_digest([files, manifest["settings_digest"]]),
-        settings=manifest["settings"],
+
+    return manifest.of(project)
+
+
+def _target(values: Mapping[str, Any]) -> Target:
+    target = Target(
+        part=field(values, "part", str),
+        clock_period_ns=field(values, "clock_period_ns", float),
+        backend=field(values, "backend", str),  # type: ignore[arg-type]
+        io_type=field(values, "io_type", str),  # type: ignore[arg-type]
     )
+    if target.backend not in get_args(Backend) or target.io_type not in get_args(IoType):
+        raise ValueError(f"target is {dict(values)}")
+    return target
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise StaleProjectError(
-            f"{folder} is no HLS project of codesign (it has no {MANIFEST}); convert a student into it"
-        )
-    try:
-        manifest: dict[str, Any] = read_json(path)
-    except ValueError as error:
-        raise StaleProjectError(f"{path} is damaged ({error}); convert the student again") from error
-    found = manifest.get("format") if isinstance(manifest, dict) else None
-    if found != _FORMAT:
-        raise StaleProjectError(f"{path} has format {found!r}, not {_FORMAT}; convert the student again")
-    return manifest
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MANIFEST).is_file():
-        raise OutputFolderError(
-            f"{folder} is not empty and no HLS project of codesign; choose another folder"
-        )
-    if not overwrite:
-        raise OutputFolderError(
-            f"{folder} already holds a project; choose another folder or ask to overwrite it"
-        )
-
-
-def _forget(folder: Path, stamp: str, digest: str) -> None:
+def _strip_paths_and_times(folder: Path, stamp: str, digest: str) -> None:
     """Make a project the same bytes wherever and whenever it is written, so that it can be moved and compared.
 
     hls4ml writes its output folder and a random stamp into some files, Keras the time into its own.

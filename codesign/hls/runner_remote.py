@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import fnmatch
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import file_digest, read_json, tree_digests, write_json, write_text
+from codesign.core.files import write_text
+from codesign.core.sealed import BUILD_PLAN, HLS_PROJECT, differences, field
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError, ToolFailedError
 from codesign.hls.failures import Failure, explain_log_file
-from codesign.hls.plan import NEEDS, STEPS, BuildPlan, PlanStep, plan_build
-from codesign.hls.project import MANIFEST
+from codesign.hls.plan import NEEDS, STEPS, BuildPlan, PlanStep, StepName, plan_build
 from codesign.hls.runner_marker import (
     BuildResult,
     StepResult,
@@ -30,9 +29,7 @@ from codesign.hls.runner_marker import (
 from codesign.hls.runner_shell import PRODUCTS, STEPS_TABLE, shell_script
 from codesign.hls.toolchain import parse_version
 
-PLAN_MANIFEST = "codesign_plan.json"
 PROJECT = "project"
-_FORMAT = 1
 
 # what tools, simulators and earlier builds leave in a project; only looked at where no manifest lists the sources
 _NOT_SOURCES = (
@@ -95,23 +92,11 @@ def write_plan(plan: BuildPlan, folder: str | Path) -> Path:
             raise SettingsError(f"steps: {step.name} works on what {needed} leaves; add {needed} to the plan")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputFolderError(f"{folder} is not an empty folder; choose a new one for the plan")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
-        try:
-            _fill(plan, temporary)
-            if folder.exists():
-                folder.rmdir()
-            temporary.chmod(0o755)
-            temporary.rename(folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise OutputFolderError(f"{folder} cannot be written ({error.strerror})") from error
+    BUILD_PLAN.write(folder, lambda temporary: _fill(plan, temporary))
     return folder
 
 
-def _fill(plan: BuildPlan, folder: Path) -> None:
+def _fill(plan: BuildPlan, folder: Path) -> dict[str, Any]:
     for name in _sources(plan.directory):
         target = folder / PROJECT / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -122,20 +107,14 @@ def _fill(plan: BuildPlan, folder: Path) -> None:
     script = write_text(folder / "run.sh", shell_script(plan))
     script.chmod(0o755)
     steps = [step.name for step in plan.steps]
-    write_text(folder / "README.txt", README.format(steps=", ".join(steps), manifest=PLAN_MANIFEST))
-    manifest = {
-        "format": _FORMAT,
-        "steps": steps,
-        "project": vars(plan.project),
-        "files": tree_digests(folder),
-    }
-    write_json(folder / PLAN_MANIFEST, manifest)
+    write_text(folder / "README.txt", README.format(steps=", ".join(steps), manifest=BUILD_PLAN.manifest))
+    return {"steps": steps, "project": vars(plan.project)}
 
 
 def _sources(directory: Path) -> Iterator[str]:
     """The files of a project that are not products of a build."""
-    if (directory / MANIFEST).is_file():
-        yield from [*read_json(directory / MANIFEST)["files"], MANIFEST]
+    if (directory / HLS_PROJECT.manifest).is_file():
+        yield from [*HLS_PROJECT.read(directory).files, HLS_PROJECT.manifest]
         return
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
@@ -169,15 +148,14 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
         A step failed there, with the recognised reason; the reports of the steps before it are collected.
     """
     folder = Path(folder).absolute()
-    manifest = _read_plan_manifest(folder)
-    _check_digests(folder, manifest["files"], "since the plan was written; write the plan anew")
+    manifest = BUILD_PLAN.open(folder)
     home = folder / PROJECT
-    plan = plan_build(home, manifest["steps"])
+    plan = plan_build(home, manifest.of(_planned))
     rows = _read_steps(home)
     _check_products(home)
     result = _result_of(plan, rows)
     if into is not None:
-        result = _take_over(result, Path(into).absolute(), manifest["files"], plan)
+        result = _take_over(result, Path(into).absolute(), manifest.files, plan)
     write_marker(result)
     for step in result.steps:
         if step.status == "failed":
@@ -190,26 +168,16 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
     return result
 
 
-def _read_plan_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / PLAN_MANIFEST
-    if not path.is_file():
-        raise StaleProjectError(f"{folder} is no build plan (it has no {PLAN_MANIFEST}); write one first")
-    try:
-        manifest: dict[str, Any] = read_json(path)
-        if manifest["format"] != _FORMAT or not set(manifest["steps"]) <= set(STEPS):
-            raise ValueError("another format")
-        return {"files": dict(manifest["files"]), "steps": manifest["steps"]}
-    except (ValueError, KeyError, TypeError) as error:
-        raise StaleProjectError(f"{path} is damaged ({error}); write the plan anew") from None
+def _planned(values: Mapping[str, Any]) -> list[StepName]:
+    steps: list[StepName] = field(values, "steps", list)
+    if not steps or not set(steps) <= set(STEPS):
+        raise ValueError(f"steps is {steps}")
+    return steps
 
 
 def _check_digests(folder: Path, files: Mapping[str, str], advice: str) -> None:
-    wrong = [
-        name
-        for name, digest in files.items()
-        if not (folder / name).is_file() or file_digest(folder / name) != digest
-    ]
-    if wrong:
+    missing, changed = differences(folder, files)
+    if wrong := [name for name in files if name in {*missing, *changed}]:
         raise StaleProjectError(
             f"{folder}: {len(wrong)} of {len(files)} files are missing or were changed, first {wrong[0]}, {advice}"
         )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import file_digest
+from codesign.core.sealed import HLS_PROJECT, differences
+from codesign.errors import ReportFormatError, StaleProjectError
 from codesign.reports.build_files import MANIFEST, BuildFiles
 from codesign.reports.build_marker import Marker, read_marker
 from codesign.reports.csim import tool_errors
-from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Reason
 
 CLOCK_SLACK_S = 2.0
@@ -160,15 +159,12 @@ def _sources(files: BuildFiles, is_marked: bool) -> Iterator[Path]:
 
 
 def _changed(manifest: Path) -> Iterator[Path]:
-    fields = FieldReader(manifest)
     try:
-        digests = json.loads(manifest.read_text(encoding="utf-8")).get("files", {})
-    except (ValueError, AttributeError) as error:
-        raise fields.error("JSON", f"is damaged ({error}); convert the student again") from None
-    for name, digest in digests.items():
-        path = manifest.parent / name
-        if path.is_file() and file_digest(path) != digest:
-            yield path
+        files = HLS_PROJECT.read(manifest.parent).files
+    except StaleProjectError as error:
+        raise ReportFormatError(manifest, "manifest", str(error)) from None
+    _, changed = differences(manifest.parent, files)
+    yield from (manifest.parent / name for name in changed)
 
 
 def _newest(sources: Iterator[Path]) -> tuple[Path, float] | None:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codesign.core.sealed import HLS_PROJECT
 from codesign.errors import ReportError, ReportMissingError
 from codesign.reports.records import ReportKind
 
 MARKER = "codesign_build.json"
 """What a run of this package leaves in the project's directory."""
 
-MANIFEST = "codesign_project.json"
+MANIFEST = HLS_PROJECT.manifest
 """What this package's projects have: their sources with digests."""
 
 _SKIPPED = frozenset({"stale_reports", "firmware", "tb_data", "node_modules", "__pycache__"})

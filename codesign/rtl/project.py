@@ -5,18 +5,18 @@ from __future__ import annotations
 import importlib.metadata
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.core.files import json_digest, read_json, tree_digests, write_json, write_text
+from codesign.core.files import json_digest, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.progress import SILENT, Progress
+from codesign.core.sealed import RTL_PROJECT, field
 from codesign.core.shown import Shown
-from codesign.errors import OutputFolderError, SettingsError, StaleProjectError
+from codesign.errors import SettingsError
 from codesign.hls.graph import Graph
 from codesign.rtl.apart import pipelined
 from codesign.rtl.estimate import LIMIT_MINUTES, estimate_rtl
@@ -26,12 +26,10 @@ from codesign.rtl.trace import Pipeline
 if TYPE_CHECKING:
     from alkaid.types import CombLogic
 
-MANIFEST = "codesign_rtl.json"
+MANIFEST = RTL_PROJECT.manifest
 TOP = "codesign_top"
 SOURCES = "src"
 _LOGIC = "model/logic.json"
-_FORMAT = 1
-_AGAIN = "write the RTL again"
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,12 +181,11 @@ def write_rtl(
         if not value > 0:
             raise SettingsError(f"{name} must be greater than 0, not {value!r}")
     check_part(part, setting="part")
-    _check_free(folder, overwrite)
+    RTL_PROJECT.check_free(folder, overwrite=overwrite)
     estimate_rtl(graph).refuse_above(limit_minutes)
     stages = pipelined(graph, cutoff, ternary_adders=ternary_adders, progress=progress)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
-    try:
+
+    def fill(temporary: Path) -> dict[str, Any]:
         _write_files(stages, temporary, clock_period_ns, part)
         figures = {
             "top": TOP,
@@ -204,15 +201,9 @@ def write_rtl(
             "graph_digest": graph.digest,
             "versions": {"alkaid": importlib.metadata.version("alkaid")},
         }
-        write_json(
-            temporary / MANIFEST, {"format": _FORMAT, "figures": figures, "files": tree_digests(temporary)}
-        )
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        return {"figures": figures}
+
+    RTL_PROJECT.write(folder, fill, overwrite=overwrite)
     return open_rtl(folder)
 
 
@@ -222,40 +213,28 @@ def open_rtl(folder: str | Path) -> RtlProject:
     Raises
     ------
     StaleProjectError
-        The folder is no RTL project, is half written, or a file is missing or was changed.
+        The folder is no RTL project, is half written, its manifest is damaged, or a file is missing or was changed.
     """
-    folder = Path(folder)
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise StaleProjectError(f"{folder} is no RTL project of codesign (it has no {MANIFEST}); {_AGAIN}")
-    try:
-        manifest = read_json(path)
-        if manifest["format"] != _FORMAT:
-            raise ValueError(f"format {manifest['format']!r}, not {_FORMAT}")
-        figures, files = manifest["figures"], manifest["files"]
-        inputs, outputs = (tuple(_port(value) for value in figures[name]) for name in ("inputs", "outputs"))
-    except (ValueError, KeyError, TypeError) as error:
-        raise StaleProjectError(f"{path} is damaged ({error}); {_AGAIN}") from error
-    missing = [name for name in files if not (folder / name).is_file()]
-    if missing:
-        raise StaleProjectError(
-            f"{folder}: {len(missing)} of {len(files)} files are missing, first {missing[0]}; {_AGAIN}"
+    manifest = RTL_PROJECT.open(folder)
+
+    def project(values: Mapping[str, Any]) -> RtlProject:
+        figures = field(values, "figures", dict)
+        return RtlProject(
+            folder=Path(folder),
+            **{name: field(figures, name, kind) for name, kind in _FIGURES.items()},
+            inputs=tuple(_port(port) for port in field(figures, "inputs", list)),
+            outputs=tuple(_port(port) for port in field(figures, "outputs", list)),
+            digest=json_digest([figures, dict(manifest.files)]),
         )
-    now = tree_digests(folder, files)
-    changed = [name for name, digest in files.items() if now[name] != digest]
-    if changed:
-        raise StaleProjectError(
-            f"{folder}: {len(changed)} of {len(files)} files were changed after the manifest, first {changed[0]}; "
-            f"{_AGAIN}"
-        )
-    plain = ("top", "part", "clock_period_ns", "latency_cycles", "ii", "stage_delay_ns", "estimated_lut")
-    return RtlProject(
-        folder=folder,
-        **{name: figures[name] for name in (*plain, "register_bits", "graph_digest")},
-        inputs=inputs,
-        outputs=outputs,
-        digest=json_digest([figures, files]),
-    )
+
+    return manifest.of(project)
+
+
+_FIGURES: Mapping[str, type[Any]] = {
+    **dict.fromkeys(("top", "part", "graph_digest"), str),
+    **dict.fromkeys(("clock_period_ns", "stage_delay_ns", "estimated_lut"), float),
+    **dict.fromkeys(("latency_cycles", "ii", "register_bits"), int),
+}
 
 
 def _write_files(stages: Pipeline, folder: Path, clock_period_ns: float, part: str) -> None:
@@ -305,19 +284,11 @@ def _ports(graph: Graph, names: Sequence[str], fields: Sequence[Field]) -> list[
     return ports
 
 
-def _port(value: dict[str, Any]) -> Port:
-    fields = tuple(Field(*field) for field in value["fields"])
-    return Port(value["name"], tuple(value["shape"]), FixedPoint.parse(value["precision"]), fields)
-
-
-def _check_free(folder: Path, overwrite: bool) -> None:
-    if not folder.exists() or not any(folder.iterdir()):
-        return
-    if not (folder / MANIFEST).is_file():
-        raise OutputFolderError(
-            f"{folder} is not empty and no RTL project of codesign; choose another folder"
-        )
-    if not overwrite:
-        raise OutputFolderError(
-            f"{folder} already holds an RTL project; choose another folder or overwrite it"
-        )
+def _port(value: Mapping[str, Any]) -> Port:
+    shape, fields = tuple(field(value, "shape", list)), [tuple(bits) for bits in field(value, "fields", list)]
+    if not all(type(length) is int for length in shape) or any(
+        tuple(map(type, bits)) != (int, int, bool) for bits in fields
+    ):
+        raise ValueError(f"the port {value.get('name')!r} has other bits than whole numbers")
+    precision = FixedPoint.parse(field(value, "precision", str))
+    return Port(field(value, "name", str), shape, precision, tuple(Field(*bits) for bits in fields))

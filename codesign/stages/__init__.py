@@ -13,6 +13,7 @@ from typing import Any
 from codesign.core.files import json_digest, read_json
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import StaleProjectError
+from codesign.run_folder import RUN as RUN
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, make_design
 from codesign.stages.context import Context, Stage
@@ -38,9 +39,6 @@ STAGES: tuple[Stage, ...] = (
     Csynth(),
 )
 """The chain in order."""
-
-RUN = "run.json"
-"""Where a run keeps its design's folder, its settings and the versions it ran with."""
 
 
 def new_context(design: Path, settings: DesignSettings, folder: Path, progress: Progress = SILENT) -> Context:

@@ -97,7 +97,7 @@ def test_a_build_that_failed_before_its_first_report_is_told(tmp_path, status):
     project = tmp_path / "p"
     project.mkdir()
     (project / "codesign_empty").touch()
-    write(project / "codesign_project.json", {"target": target, "settings": {}, "files": FILES})
+    write(project / "codesign_project.json", {"format": 1, "target": target, "settings": {}, "files": FILES})
     steps = [
         {"name": "csim", "status": "finished", "reason": ""},
         {"name": "csynth", "status": status, "reason": "no licence for the tool"},
@@ -118,7 +118,10 @@ def test_a_project_gives_its_target_and_says_that_nothing_was_built(tmp_path):
     target = {"part": PART, "clock_period_ns": 5.0, "backend": "Vitis", "io_type": "io_parallel"}
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "codesign_empty").touch()
-    write(tmp_path / "p" / "codesign_project.json", {"target": target, "settings": {}, "files": FILES})
+    write(
+        tmp_path / "p" / "codesign_project.json",
+        {"format": 1, "target": target, "settings": {}, "files": FILES},
+    )
     description = summarise(tmp_path / "p")
     assert rows(description, "HLS project") == {name: (str(value),) for name, value in target.items()}
     assert description.notes == ("nothing was built in it yet: codesign build",)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from codesign.core.files import tree_digests, write_json
+from codesign.core.files import json_digest, tree_digests, write_json
 from codesign.errors import SettingsError, StaleProjectError
 from codesign.hls.plan import (
     NEEDS,
@@ -220,7 +220,7 @@ def test_a_project_changed_after_its_manifest_is_refused(make_project: Callable[
         "input_shape": [2],
         "n_outputs": 1,
         "settings": {},
-        "settings_digest": "",
+        "settings_digest": json_digest({}),
         "files": tree_digests(project),
     }
     write_json(project / "codesign_project.json", manifest)

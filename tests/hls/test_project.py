@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 from small_chain import SmallChain
 
-from codesign.core.files import tree_digests
+from codesign.core.files import json_digest, tree_digests
+from codesign.core.sealed import HLS_PROJECT
+from codesign.core.target import Target
 from codesign.errors import OutputFolderError, StaleProjectError
 from codesign.hls import project as project_module
 from codesign.hls.csim import BUILD
@@ -158,7 +160,7 @@ def test_products_of_builds_do_not_make_a_project_stale(project: HlsProject) -> 
             "{folder}/{name} is damaged (Expecting property name enclosed in double quotes: line 1 column 2 (char 1)); "
             "convert the student again",
         ),
-        ("[]", "{folder}/{name} has format None, not 1; convert the student again"),
+        ("[]", "{folder}/{name} is damaged (it holds [], no object); convert the student again"),
         ('{"format": 7}', "{folder}/{name} has format 7, not 1; convert the student again"),
     ],
 )
@@ -167,6 +169,43 @@ def test_what_is_no_project(tmp_path: Path, text: str | None, message: str) -> N
         (tmp_path / MANIFEST).write_text(text)
     assert refusal(StaleProjectError, open_project, tmp_path) == message.format(
         folder=tmp_path, name=MANIFEST
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        ("top", None),
+        ("n_outputs", "4"),
+        ("n_outputs", True),
+        ("input_shape", []),
+        ("input_shape", ["x"]),
+        ("input_shape", 3),
+        ("target", {"part": 3}),
+        ("target", {"part": "p", "clock_period_ns": 5.0, "backend": "Vitis", "io_type": "io_serial"}),
+        ("settings", {"strategy": "latency"}),  # not those of the digest
+        ("settings_digest", 4),
+        ("files", {}),
+    ],
+)
+def test_an_entry_of_the_manifest_of_another_type_is_damage(
+    tmp_path: Path, entry: str, value: object
+) -> None:
+    (tmp_path / "source.cpp").write_text("")
+    manifest: dict[str, object] = {
+        "top": "codesign_top",
+        "target": vars(Target()),
+        "input_shape": [3],
+        "n_outputs": 4,
+        "settings": {},
+        "settings_digest": json_digest({}),
+    }
+    HLS_PROJECT.close(tmp_path, manifest)
+    assert open_project(tmp_path).n_inputs == 3
+    written = json.loads((tmp_path / MANIFEST).read_text())
+    (tmp_path / MANIFEST).write_text(json.dumps({**written, entry: value}))
+    assert refusal(StaleProjectError, open_project, tmp_path).startswith(
+        f"{tmp_path / MANIFEST} is damaged ("
     )
 
 
@@ -179,7 +218,7 @@ def test_a_project_is_replaced_only_when_asked_and_then_whole(
 ) -> None:
     (project.folder / "firmware" / "old.h").write_text("// of an earlier project")
     assert refusal(OutputFolderError, rewrite, small_chain, project.folder) == (
-        f"{project.folder} already holds a project; choose another folder or ask to overwrite it"
+        f"{project.folder} already holds an HLS project of codesign; choose another folder or ask to overwrite it"
     )
     assert (project.folder / "firmware" / "old.h").exists()
     assert rewrite(small_chain, project.folder, overwrite=True).digest == project.digest
@@ -204,7 +243,7 @@ def test_a_write_that_fails_leaves_the_old_project(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(project_module, "write_vectors", fail)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(OutputFolderError, match="No space left on device"):
         rewrite(small_chain, project.folder, overwrite=True)
     assert tree_digests(project.folder) == before
     assert [path.name for path in project.folder.parent.iterdir()] == ["project"]

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from codesign.core.files import tree_digests
+from codesign.core.sealed import BUILD_PLAN
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError, ToolFailedError
 from codesign.hls.plan import STEPS, expected_reports, plan_build, read_project_script
 from codesign.hls.runner import run_plan
 from codesign.hls.runner_marker import STALE, read_marker
-from codesign.hls.runner_remote import PLAN_MANIFEST, collect_results, write_plan
+from codesign.hls.runner_remote import collect_results, write_plan
 
 XML = "myproject_prj/solution1/syn/report/myproject_csynth.xml"
 
@@ -108,9 +109,9 @@ def test_the_folder_holds_the_sources_alone(
     assert set(tree_digests(plan)) - {f"project/{name}" for name in names} == {
         "run.sh",
         "README.txt",
-        PLAN_MANIFEST,
+        BUILD_PLAN.manifest,
     }
-    text = "".join((plan / name).read_text() for name in ("run.sh", "README.txt", PLAN_MANIFEST))
+    text = "".join((plan / name).read_text() for name in ("run.sh", "README.txt", BUILD_PLAN.manifest))
     assert str(tmp_path) not in text
 
 
@@ -176,12 +177,12 @@ def lose_report(plan: Path) -> None:
     [
         (
             spoil_source,
-            r"1 of \d+ files are missing or were changed, first project/firmware/weights/w2\.txt, "
-            r"since the plan was written; write the plan anew$",
+            r"1 of \d+ files were changed after the manifest, first project/firmware/weights/w2\.txt; "
+            r"write the plan anew$",
         ),
         (
             lambda plan: (plan / "run.sh").write_text("true\n"),
-            r"1 of \d+ files are missing or were changed, first run\.sh, since the plan was written",
+            r"1 of \d+ files were changed after the manifest, first run\.sh; write the plan anew$",
         ),
         (
             spoil_report,
@@ -205,10 +206,13 @@ def lose_report(plan: Path) -> None:
             r"steps\.tsv is damaged \('csim\\tx'\); run the plan again$",
         ),
         (
-            lambda plan: (plan / PLAN_MANIFEST).write_text("{}"),
-            r"is damaged \('format'\); write the plan anew$",
+            lambda plan: (plan / BUILD_PLAN.manifest).write_text("{}"),
+            r"has format None, not 1; write the plan anew$",
         ),
-        (lambda plan: (plan / PLAN_MANIFEST).unlink(), r"is no build plan \(it has no codesign_plan\.json\)"),
+        (
+            lambda plan: (plan / BUILD_PLAN.manifest).unlink(),
+            r"is no build plan \(it has no codesign_plan\.json\)",
+        ),
     ],
 )
 def test_a_plan_folder_that_does_not_fit_is_refused(

@@ -76,7 +76,7 @@ def test_every_report_of_a_project_is_opened_once(tmp_path, opened, monkeypatch,
     digest = sha256((tmp_path / "source.cpp").read_bytes()).hexdigest()
     put(
         tmp_path / "codesign_project.json",
-        f'{{"target": {{"part": "xcvu9p-flga2104-2L-e"}}, "settings": {{}}, "files": {{"source.cpp": "{digest}"}}}}',
+        f'{{"format": 1, "target": {{"part": "xcvu9p-flga2104-2L-e"}}, "settings": {{}}, "files": {{"source.cpp": "{digest}"}}}}',
     )
     opened.clear()
     assert command(monkeypatch, capsys, "report", tmp_path) == 0

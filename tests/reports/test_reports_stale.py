@@ -49,7 +49,7 @@ def test_sources_are_those_that_no_longer_fit_the_manifest(tmp_path):
     source = put(tmp_path / "firmware" / "jet_tagger.cpp", "void jet_tagger();", BUILT + 7200)
     digest = sha256(source.read_bytes()).hexdigest()
     files = {"firmware/jet_tagger.cpp": digest}
-    put(tmp_path / "codesign_project.json", json.dumps({"files": files}), BUILT - 7200)
+    put(tmp_path / "codesign_project.json", json.dumps({"format": 1, "files": files}), BUILT - 7200)
     assert read_build(tmp_path).csynth is not None  # touched, not changed
     put(source, "void jet_tagger(int);", BUILT + 7200)
     assert read_build(tmp_path).csynth is None

@@ -158,7 +158,8 @@ def test_a_folder_without_manifest_is_no_project(tmp_path):
 
 def test_a_project_is_only_overwritten_when_asked(project, graph, tmp_path):
     with pytest.raises(
-        OutputFolderError, match=r"rtl already holds an RTL project; choose another folder or overwrite it$"
+        OutputFolderError,
+        match=r"rtl already holds an RTL project of codesign; choose another folder or ask to overwrite it$",
     ):
         write_rtl(graph, project.folder)
     (project.folder / "notes").write_text("mine")
