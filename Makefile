@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
 
-.PHONY: run test slow lint docs clean
+.PHONY: run test slow mutants lint docs clean
 
 ## Run the main job: the digits design, from data to a verified HLS project.
 run: $(VENV)/.ready
@@ -17,6 +17,11 @@ test: lint
 ## The longer proofs.
 slow: $(VENV)/.ready-dev
 	$(RUN)/python -m pytest -m slow
+
+## Change the code of a room line by line and say which changes its tests do not see: make mutants ROOM=cost
+ROOM := cost
+mutants: $(VENV)/.ready-dev
+	$(RUN)/python scripts/mutate.py $(ROOM)
 
 lint: $(VENV)/.ready-dev
 	$(RUN)/ruff check .

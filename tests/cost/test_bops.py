@@ -134,3 +134,31 @@ def test_a_shape_that_cannot_be_is_refused():
             LayerShape(
                 **{"name": "l", "kind": "dense", "n_inputs": 3, "n_outputs": 4, "sources": (INPUT,)} | options
             )
+
+
+def test_one_bit_and_a_kernel_of_zeros_are_the_ends():
+    layer = LayerShape("l", "dense", 4, 2)
+    assert layer_bops(layer, 1, 1) == 8 * (1 + 2 + 2)
+    assert layer_bops(layer, 6, 5, 1.0) == 8 * (6 + 5 + 2)
+
+
+def test_a_later_layer_of_the_input_reads_its_bits_and_the_first_layer_does_anyhow():
+    shapes = (
+        LayerShape("a", "dense", 4, 2, sources=("scaled",)),
+        LayerShape("b", "dense", 4, 2),
+        LayerShape("c", "dense", 2, 2, sources=("b",)),
+    )
+    expected = layer_bops(shapes[0], 3, 9) + layer_bops(shapes[1], 3, 9) + layer_bops(shapes[2], 3, 3)
+    assert bops(shapes, 3, input_bits=9) == expected
+
+
+def test_a_layer_that_a_mapping_leaves_out_is_named(jets):
+    message = "weight_bits.fc0: missing; given are fc1, fc2"
+    with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
+        bops(jets, {"fc1": 4, "fc2": 4})
+    message = "activation_bits.fc1: missing; given are none"
+    with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
+        bops(jets, 4, {})
+    message = "sparsity.fc0: missing; given are fc1"
+    with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
+        bops(jets, 4, sparsity={"fc1": 0.5})

@@ -86,3 +86,18 @@ def test_inputs_have_the_limits_of_their_source_or_format():
     assert input_limits(flat, reads, {}).tolist() == [[-4, 3]] * 4
     mixed = LayerShape("fc", "dense", 4, 1, sources=("r", INPUT))
     assert input_limits(mixed, reads, known).tolist() == [[-4, 3]] * 4
+
+
+def test_a_depthwise_kernel_of_zeros_uses_no_channel():
+    shapes = (
+        LayerShape("a", "dense", 2, 3, activations=("ra",)),
+        LayerShape("dw", "depthwise_conv1d", 3, 3, kernel_size=2, groups=3, sources=("ra",)),
+    )
+    kernel = np.array([[3, 0, 1], [2, 0, 0]])[:, :, None]
+    assert used_outputs(shapes, {"a": np.ones((2, 3)), "dw": kernel})["a"].tolist() == [True, False, True]
+
+
+def test_sums_at_the_ends_of_a_format_do_not_wrap():
+    result = FixedPoint(4, 2, True, "RND_CONV", "WRAP")
+    ends = np.array([[result.minimum, 0.5], [0.5, result.maximum], [result.minimum - 0.25, 0.5]])
+    assert result_limits(ends, result).tolist() == [[-8, 2], [2, 7], [-8, 7]]

@@ -12,6 +12,7 @@ from cost_chains import Chain, make_chain
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.cost import INPUT, LayerShape, estimate_luts, luts, luts_by_layer
+from codesign.cost.adder_trees import matrix_luts
 from codesign.errors import DataError, SettingsError
 
 WEIGHT = FixedPoint(6, 1, True, "RND_CONV", "SAT")
@@ -170,6 +171,72 @@ def test_a_constant_input_moves_into_the_bias(chain):
     moved = {**biases, "fc1": precision["fc1"].bias.quantize(biases["fc1"]) + constant}
     expected = estimate_luts(chain.shapes, precision, without, moved)
     assert estimate_luts(chain.shapes, precision, kernels, biases) == pytest.approx(expected)
+
+
+def test_a_thorough_estimate_is_another_and_no_default():
+    rng = np.random.default_rng(0)
+    codes, limits = rng.integers(-31, 32, size=(8, 6)), np.tile([[-32, 31]], (8, 1))
+    quick, thorough = (matrix_luts(codes, limits, np.zeros(6), (), thorough=each) for each in (False, True))
+    assert thorough < quick == matrix_luts(codes, limits, np.zeros(6), ())
+    shape, weight = LayerShape("l", "dense", 8, 6), FixedPoint(6, 6)
+    precision = PrecisionMap(weight, {"l": LayerPrecision(weight)})
+    assert estimate_luts([shape], precision, {"l": codes}) == quick
+    assert luts_by_layer([shape], precision, {"l": codes}) == {"l": quick}
+    assert estimate_luts([shape], precision, {"l": codes}, thorough=True) == thorough
+
+
+def test_a_saturation_costs_more_than_a_wrap_and_a_tie_to_even_more_than_a_cut():
+    codes, limits = np.ones((2, 1), dtype=int), np.tile([[-32, 31]], (2, 1))
+
+    def cost(rounding: str, overflow: str, integer_bits: int = 4, signed: bool = True) -> float:
+        result = FixedPoint(4, integer_bits, signed, rounding, overflow)
+        return matrix_luts(codes, limits, np.zeros(1), (result,))
+
+    assert cost("TRN", "WRAP") < cost("TRN", "SAT") < cost("TRN", "SAT_SYM")
+    assert cost("TRN", "SAT_ZERO") == cost("TRN", "SAT")
+    assert cost("TRN", "WRAP_SM") == cost("TRN", "WRAP")
+    assert cost("TRN", "WRAP", 6) < cost("RND_CONV", "WRAP", 6)
+    assert cost("RND_INF", "SAT", 6) == cost("RND", "SAT", 6)
+    assert cost("TRN", "WRAP") < cost("TRN", "WRAP", signed=False)  # a ReLU before it
+
+
+def test_an_output_without_weights_costs_nothing():
+    limits = np.tile([[-32, 31]], (2, 1))
+    results = (FixedPoint(4, 4, True, "RND", "SAT"),)
+    one = matrix_luts(np.array([[1], [3]]), limits, np.zeros(1), results)
+    two = matrix_luts(np.array([[1, 0], [3, 0]]), limits, np.array([0.0, 5.0]), results)
+    assert one == two > 0
+    assert matrix_luts(np.zeros((2, 2), dtype=int), limits, np.zeros(2), results) == 0
+
+
+def test_limits_are_known_beyond_the_next_layer():
+    weight = FixedPoint(4, 4)
+    relu = LayerPrecision(result=FixedPoint(8, 8, False, "RND", "SAT"))
+    precision = PrecisionMap(
+        FixedPoint(2, 2),
+        {
+            "a": LayerPrecision(weight),
+            "ra": relu,
+            "b": LayerPrecision(weight),
+            "rb": relu,
+            "c": LayerPrecision(weight),
+        },
+    )
+    shapes = [
+        LayerShape("a", "dense", 2, 2, activations=("ra",)),
+        LayerShape("b", "dense", 2, 2, sources=("ra",), activations=("rb",)),
+        LayerShape("c", "dense", 2, 1, sources=("ra",)),
+    ]
+    kernels = {"a": np.eye(2), "b": np.eye(2), "c": np.ones((2, 1))}
+    # a's ReLU gives at most 1, so that c adds two bits, whatever lies between the two
+    assert luts_by_layer(shapes, precision, kernels)["c"] <= 2
+
+
+def test_24_bits_are_estimated(chain):
+    wide = chain.precision.replaced("fc0", "weight", FixedPoint(24, 1))
+    assert estimate_luts(chain.shapes, wide, chain.kernels) > estimate_luts(
+        chain.shapes, chain.precision, chain.kernels
+    )
 
 
 def test_faults_are_named(chain):
