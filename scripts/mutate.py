@@ -91,13 +91,18 @@ def read_reasons(room: str) -> list[Reason]:
         for entry in (yaml.safe_load(path.read_text(encoding="utf-8")) or []) if path.is_file() else []:
             found.append(
                 Reason(
-                    entry.get("function", ""), entry.get("before", ""), entry.get("after", ""), entry["reason"]
+                    entry.get("function", ""),
+                    entry.get("before", ""),
+                    entry.get("after", ""),
+                    entry["reason"],
                 )
             )
     return found
 
 
-def run_mutmut(room: str, only: list[str], tests: list[str], children: int, names: list[str]) -> list[Survivor]:
+def run_mutmut(
+    room: str, only: list[str], tests: list[str], children: int, names: list[str]
+) -> list[Survivor]:
     """Run mutmut in a copy of the repository.
 
     Raises
@@ -160,7 +165,9 @@ def _survivor(name: str, diff: str) -> Survivor:
 
 def main() -> None:
     """Mutate and tell."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("room", choices=ROOMS)
     parser.add_argument(
         "--only", action="append", help="a pattern of files; the whole room without it", default=[]

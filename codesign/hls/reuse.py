@@ -32,7 +32,7 @@ STRATEGY_OF: Mapping[str, Strategy] = {
 
 
 @dataclass(frozen=True)
-class LayerShape:
+class MatrixShape:
     """What a layer multiplies: one matrix of weights, at one or many positions.
 
     Parameters
@@ -101,7 +101,7 @@ class ReuseOption:
     interval_cycles: int
 
 
-def shape_of(layer: Any) -> LayerShape | None:
+def shape_of(layer: Any) -> MatrixShape | None:
     """Take the shape from a layer of an hls4ml graph; ``None`` for a layer that has none of this kind.
 
     Parameters
@@ -111,10 +111,10 @@ def shape_of(layer: Any) -> LayerShape | None:
     """
     kind = layer.class_name
     if "Dense" in kind and "Einsum" not in kind:
-        return LayerShape(layer.name, "dense", layer.get_attr("n_in"), layer.get_attr("n_out"))
+        return MatrixShape(layer.name, "dense", layer.get_attr("n_in"), layer.get_attr("n_out"))
     if kind.removeprefix("Pointwise").removesuffix("Batchnorm") not in ("Conv1D", "Conv2D"):
         return None
-    return LayerShape(
+    return MatrixShape(
         layer.name,
         "conv",
         n_in=layer.get_attr("n_chan") * layer.get_attr("filt_height", 1) * layer.get_attr("filt_width"),
@@ -125,7 +125,7 @@ def shape_of(layer: Any) -> LayerShape | None:
     )
 
 
-def legal_reuse_factors(layer: LayerShape, strategy: Strategy, io_type: IoType) -> Sequence[int]:
+def legal_reuse_factors(layer: MatrixShape, strategy: Strategy, io_type: IoType) -> Sequence[int]:
     """List the factors that hls4ml builds as asked, in rising order; empty when it has no such kernel.
 
     Notes
@@ -150,7 +150,7 @@ def legal_reuse_factors(layer: LayerShape, strategy: Strategy, io_type: IoType) 
     return tuple((within_column + columns)[1:-1])
 
 
-def advise_reuse(layer: LayerShape, strategy: Strategy, io_type: IoType) -> tuple[ReuseOption, ...]:
+def advise_reuse(layer: MatrixShape, strategy: Strategy, io_type: IoType) -> tuple[ReuseOption, ...]:
     """List every factor worth choosing with its multipliers and interval, the fastest first.
 
     Every legal factor is listed, except under *latency*, where of the factors that need equally many
@@ -164,7 +164,7 @@ def advise_reuse(layer: LayerShape, strategy: Strategy, io_type: IoType) -> tupl
     return tuple(options)
 
 
-def reuse_option(layer: LayerShape, factor: int, strategy: Strategy, io_type: IoType) -> ReuseOption:
+def reuse_option(layer: MatrixShape, factor: int, strategy: Strategy, io_type: IoType) -> ReuseOption:
     """Work out what a legal factor implies."""
     side_by_side = layer.parallel_positions if io_type == "io_parallel" else 1
     one_position = math.ceil(layer.weights / factor)
@@ -183,7 +183,7 @@ def reuse_option(layer: LayerShape, factor: int, strategy: Strategy, io_type: Io
 
 
 def check_reuse_factor(
-    layer: LayerShape, factor: int, strategy: Strategy, io_type: IoType, *, setting: str | None = None
+    layer: MatrixShape, factor: int, strategy: Strategy, io_type: IoType, *, setting: str | None = None
 ) -> ReuseOption:
     """Refuse a factor that hls4ml would silently change, or whose kernel fails; else say what it implies.
 
@@ -221,7 +221,7 @@ def check_reuse_factor(
     )
 
 
-def _fate(layer: LayerShape, factor: int, strategy: Strategy, io_type: IoType) -> str:
+def _fate(layer: MatrixShape, factor: int, strategy: Strategy, io_type: IoType) -> str:
     """Say what hls4ml would have done with an illegal factor."""
     if factor < 1 or strategy in ("latency", "distributed_arithmetic"):
         return ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codesign.core.target import Strategy
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph, Node
-from codesign.hls.reuse import STRATEGY_OF, LayerShape, ReuseOption, advise_reuse
+from codesign.hls.reuse import STRATEGY_OF, MatrixShape, ReuseOption, advise_reuse
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class LayerAdvice:
         Every factor worth choosing, the fastest first.
     """
 
-    shape: LayerShape
+    shape: MatrixShape
     strategy: Strategy
     now: int | None
     options: tuple[ReuseOption, ...]
@@ -62,7 +62,7 @@ def advise_graph(graph: Graph, strategy: Strategy | None = None) -> tuple[LayerA
     return tuple(advice)
 
 
-def shape_of_node(node: Node) -> LayerShape | None:
+def shape_of_node(node: Node) -> MatrixShape | None:
     """Take the shape from a layer of a graph; ``None`` for a layer that has none of this kind."""
     if node.kind not in ("dense", "conv_1d", "conv_2d"):
         return None
@@ -70,10 +70,10 @@ def shape_of_node(node: Node) -> LayerShape | None:
     sizes = {"n_in": math.prod(kernel.shape[:-1]), "n_out": kernel.shape[-1]}
     zeros = int((kernel == 0).sum())
     if node.kind == "dense":
-        return LayerShape(node.name, "dense", **sizes, zero_weights=zeros)
+        return MatrixShape(node.name, "dense", **sizes, zero_weights=zeros)
     positions = {
         f"{side}_positions": int(node.attributes.get(f"{side}_height", 1))
         * int(node.attributes[f"{side}_width"])
         for side in ("in", "out")
     }
-    return LayerShape(node.name, "conv", **sizes, **positions, zero_weights=zeros)
+    return MatrixShape(node.name, "conv", **sizes, **positions, zero_weights=zeros)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from codesign.core.target import IoType, Strategy
 from codesign.errors import SettingsError
 from codesign.hls.reuse import (
-    LayerShape,
+    MatrixShape,
     advise_reuse,
     check_reuse_factor,
     closest_reuse_factor,
@@ -22,8 +22,8 @@ from codesign.hls.reuse import (
     shape_of,
 )
 
-DENSE = LayerShape("fc1", "dense", 16, 64)
-CONV = LayerShape("conv1", "conv", 27, 8, in_positions=64, out_positions=36, parallel_positions=4)
+DENSE = MatrixShape("fc1", "dense", 16, 64)
+CONV = MatrixShape("conv1", "conv", 27, 8, in_positions=64, out_positions=36, parallel_positions=4)
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +35,10 @@ def hls4ml_backend() -> Any:
 def test_resource_factors_equal_hls4mls_own_over_many_shapes(hls4ml_backend: Any) -> None:
     for n_in in [*range(1, 33), 49, 64, 81, 100, 127, 128, 144]:
         for n_out in [*range(1, 20), 32, 64, 100]:
-            layer = LayerShape("d", "dense", n_in, n_out)
+            layer = MatrixShape("d", "dense", n_in, n_out)
             expected = hls4ml_backend.get_valid_reuse_factors(n_in, n_out)
             assert list(legal_reuse_factors(layer, "resource", "io_parallel")) == expected
-            conv = LayerShape("c", "conv", n_in, n_out)
+            conv = MatrixShape("c", "conv", n_in, n_out)
             assert list(legal_reuse_factors(conv, "resource", "io_stream")) == expected
 
 
@@ -46,7 +46,7 @@ def test_resource_factors_equal_hls4mls_own_over_many_shapes(hls4ml_backend: Any
 def test_the_replacement_named_is_the_one_hls4ml_takes(
     hls4ml_backend: Any, n_in: int, n_out: int, factor: int
 ) -> None:
-    legal = legal_reuse_factors(LayerShape("d", "dense", n_in, n_out), "resource", "io_parallel")
+    legal = legal_reuse_factors(MatrixShape("d", "dense", n_in, n_out), "resource", "io_parallel")
     assert closest_reuse_factor(legal, factor) == hls4ml_backend.get_closest_reuse_factor(list(legal), factor)
 
 
@@ -186,7 +186,7 @@ def test_a_factor_is_accepted_exactly_when_hls4ml_builds_it_as_asked(
     ],
 )
 def test_refusals_name_the_fate_and_the_nearest_factors(
-    layer: LayerShape, factor: int, strategy: Strategy, io_type: IoType, message: str
+    layer: MatrixShape, factor: int, strategy: Strategy, io_type: IoType, message: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
         check_reuse_factor(layer, factor, strategy, io_type)
@@ -206,7 +206,7 @@ def test_the_path_of_the_setting_can_be_given() -> None:
 def test_advice_trades_multipliers_for_cycles(
     n_in: int, n_out: int, strategy: Strategy, io_type: IoType
 ) -> None:
-    layer = LayerShape("d", "dense", n_in, n_out)
+    layer = MatrixShape("d", "dense", n_in, n_out)
     options = advise_reuse(layer, strategy, io_type)
     legal = legal_reuse_factors(layer, strategy, io_type)
     assert {option.factor for option in options} <= set(legal)
@@ -229,7 +229,7 @@ def test_positions_multiply_the_interval_and_parallel_ones_the_multipliers() -> 
 
 
 def test_zero_weights_need_no_multiplier_under_latency_only() -> None:
-    half_zero = LayerShape("fc1", "dense", 16, 64, zero_weights=512)
+    half_zero = MatrixShape("fc1", "dense", 16, 64, zero_weights=512)
     assert check_reuse_factor(half_zero, 1, "latency", "io_parallel").multipliers == 512
     assert check_reuse_factor(half_zero, 4, "latency", "io_parallel").multipliers == 128
     assert check_reuse_factor(half_zero, 4, "resource", "io_parallel").multipliers == 256
@@ -250,16 +250,16 @@ def test_layers_without_such_a_factor_have_no_shape() -> None:
         in_width=9,
         out_width=9,
     )
-    assert shape_of(pointwise) == LayerShape("layer", "conv", 3, 5, in_positions=9, out_positions=9)
+    assert shape_of(pointwise) == MatrixShape("layer", "conv", 3, 5, in_positions=9, out_positions=9)
 
 
 def test_shapes_that_cannot_be_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"^layers\.x: .* has a size that cannot be$"):
-        LayerShape("x", "dense", 0, 4)
+        MatrixShape("x", "dense", 0, 4)
     message = (
         "layers.x.parallelization_factor: 4 does not divide the 6 output positions, hls4ml would silently "
         "change it; "
         "choose one of 1, 2, 3 or 6"
     )
     with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
-        LayerShape("x", "conv", 3, 4, out_positions=6, parallel_positions=4)
+        MatrixShape("x", "conv", 3, 4, out_positions=6, parallel_positions=4)
