@@ -20,7 +20,18 @@ from pydantic import (
 
 from codesign.core.files import json_digest
 from codesign.core.parts import DEFAULT_PART, check_part
-from codesign.core.target import Backend, IoType, Strategy, Target
+from codesign.core.target import (
+    DEFAULT_TOP,
+    Backend,
+    Control,
+    Interface,
+    IoType,
+    PortStyle,
+    Reset,
+    Strategy,
+    Target,
+    check_top,
+)
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import SettingsError
 from codesign.settings_base import ClockPeriod, Count, CountOrNone, Positive, Section, Seed
@@ -195,7 +206,10 @@ class LayerHardwareSettings(Section):
 class HardwareSettings(Section):
     """Target and architecture of the HLS project; `open_rtl` also writes, counts and simulates unrolled Verilog.
 
-    What the Verilog would take longer for than `rtl_limit_minutes`, by an estimate, is skipped.
+    What the Verilog would take longer for than `rtl_limit_minutes`, by an estimate, is skipped. `top` names the top
+    function and module, and begins the name of every module of the Verilog. `rtl_ports` gives each value as many bits as
+    its type (``fixed``) or those alone that the logic has (``packed``); `rtl_control` adds valid bits or a handshake,
+    `rtl_reset` a synchronous reset.
     """
 
     part: str = DEFAULT_PART
@@ -208,6 +222,10 @@ class HardwareSettings(Section):
     testbench_samples: Count = 100
     open_rtl: bool = True
     rtl_limit_minutes: Positive = 10.0
+    top: str = DEFAULT_TOP
+    rtl_ports: PortStyle = "fixed"
+    rtl_control: Control = "none"
+    rtl_reset: Reset = "none"
 
     @field_validator("part")
     @classmethod
@@ -217,6 +235,19 @@ class HardwareSettings(Section):
         except SettingsError as error:
             raise ValueError(error.faults[0].removeprefix("part: ")) from None
         return value
+
+    @field_validator("top")
+    @classmethod
+    def _top(cls, value: str) -> str:
+        try:
+            return check_top(value)
+        except SettingsError as error:
+            raise ValueError(error.faults[0].removeprefix("top: ")) from None
+
+    @property
+    def rtl_interface(self) -> Interface:
+        """The border of the open RTL as one value."""
+        return Interface(self.rtl_ports, self.rtl_control, self.rtl_reset)
 
     @property
     def target(self) -> Target:

@@ -26,6 +26,12 @@ settings.register_profile("codesign", deadline=None)
 settings.load_profile("codesign")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Compiled programs of tests are no user's."""
+    os.environ["CODESIGN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def small_chain(tmp_path_factory: pytest.TempPathFactory) -> SmallChain:
     """The chain on a small task, shared by all tests; nothing of it may be changed."""

@@ -20,6 +20,17 @@ def rtl(
         float | None, typer.Option(help="In ns; else the project's.", min=0.5, max=1000.0)
     ] = None,
     part: Annotated[str | None, typer.Option(help="A Xilinx part; else the project's.")] = None,
+    top: Annotated[
+        str | None,
+        typer.Option(help="The top module, with which all modules' names begin; else the project's."),
+    ] = None,
+    ports: Annotated[
+        str, typer.Option(help="fixed: a value has the bits of its type; packed: those that the logic has.")
+    ] = "fixed",
+    control: Annotated[
+        str, typer.Option(help="none, valid (valid bits) or ready (valid and ready, as AXI4-Stream).")
+    ] = "none",
+    reset: Annotated[str, typer.Option(help="A synchronous reset: none, high or low active.")] = "none",
     count: Annotated[
         bool, typer.Option("--count/--no-count", help="Count cells with Yosys; without it, exit code 3.")
     ] = True,
@@ -35,19 +46,23 @@ def rtl(
     project's own folder.
     """
     from codesign.comparison.summary import rtl_table
+    from codesign.core.target import Interface
     from codesign.errors import NotVerifiedError, ToolNotFoundError
-    from codesign.rtl import RtlProject, synthesise, write_rtl
+    from codesign.rtl import RtlProject, synthesise
     from codesign.rtl.estimate import LIMIT_MINUTES
     from codesign.terminal import TerminalProgress, say, show_tables
-    from codesign.verification.rungs import OWN_RTL
+    from codesign.verification.rungs import OWN_RTL, write_project_rtl
 
+    interface = Interface.of(ports, control, reset)
     project = project_of(folder)
     with TerminalProgress() as progress:
-        written: RtlProject = write_rtl(
-            project.graph(),
+        written: RtlProject = write_project_rtl(
+            project,
             project.folder / OWN_RTL if output is None else output,
             clock_period_ns=project.target.clock_period_ns if clock_period is None else clock_period,
             part=project.target.part if part is None else part,
+            top=project.top if top is None else top,
+            interface=interface,
             overwrite=overwrite,
             limit_minutes=None if force else LIMIT_MINUTES if limit is None else limit,
             progress=progress,
@@ -61,6 +76,6 @@ def rtl(
             missing = reason
     reuse = max(int(node.attributes.get("reuse_factor") or 1) for node in project.graph())
     show_tables([rtl_table(metrics, written.part, reuse)], [])
-    say(f"The Verilog is in {written.folder}")
+    say(f"The Verilog is in {written.folder}; README.md there is its data sheet")
     if missing is not None:
         raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {missing}")

@@ -105,6 +105,35 @@ def tree_digests(folder: str | Path, names: Iterable[str] | None = None) -> dict
     return {name: file_digest(folder / name) for name in sorted(names)}
 
 
+CACHE_VARIABLE = "CODESIGN_CACHE"
+_MOST_PROGRAMS = 32
+
+
+def programs_folder(kind: str) -> Path:
+    """The folder for compiled programs, which belong to this machine and to no project.
+
+    It is below the folder in CODESIGN_CACHE, or ``codesign`` in the user's cache. Of its files the newest 31 are kept.
+
+    Parameters
+    ----------
+    kind
+        What made them; the name of the folder.
+    """
+    home = os.environ.get(CACHE_VARIABLE)
+    if home:
+        root = Path(home).expanduser()
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codesign"
+    folder = root / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    files = sorted(
+        (path for path in folder.iterdir() if path.is_file()), key=lambda path: path.stat().st_mtime
+    )
+    for path in files[: max(0, len(files) - _MOST_PROGRAMS + 1)]:
+        path.unlink(missing_ok=True)
+    return folder
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -343,7 +343,7 @@ HLS_PROJECT = Seal(
     "convert the student again",
 )
 RTL_PROJECT = Seal(
-    "codesign_rtl.json", "RTL project of codesign", "write the RTL again", "write the RTL again"
+    "codesign_rtl.json", "RTL project of codesign", "write the RTL again", "write the RTL again", version=2
 )
 BUILD_PLAN = Seal("codesign_plan.json", "build plan", "write one first", "write the plan anew")
 STAGE = Seal("stage.json", "finished stage", "run the design further", "run it again", version=None)

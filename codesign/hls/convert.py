@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
-from codesign.core.target import Strategy, Target
+from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.keras_layers import register_layers
 from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, legal_reuse_factors, shape_of
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
 
 _log = logging.getLogger(__name__)
-
-TOP = "codesign_top"
-"""The name of the top-level C++ function and of the RTL module."""
 
 _NO_TYPE = "fixed<2,1>"
 """The default type: absurd, so that one that slips through is seen."""
@@ -150,7 +147,12 @@ def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
 
 
 def convert_graph(
-    model: keras.Model, precision: PrecisionMap, target: Target, choices: HardwareChoices, folder: str | Path
+    model: keras.Model,
+    precision: PrecisionMap,
+    target: Target,
+    choices: HardwareChoices,
+    folder: str | Path,
+    top: str = DEFAULT_TOP,
 ) -> ModelGraph:
     """hls4ml's graph of a model, with all types inferred; nothing is written to `folder` yet.
 
@@ -164,6 +166,8 @@ def convert_graph(
         Part, clock, io type; strategy and reuse.
     folder
         Where `ModelGraph.write` would write.
+    top
+        The name of the top function.
 
     Raises
     ------
@@ -186,7 +190,7 @@ def convert_graph(
             "pip install 'da4ml>=0.5.2,<0.6', or choose another strategy"
         )
     _refuse_what_changes(model)
-    graph = _converted(model, config, target, folder)
+    graph = _converted(model, config, target, folder, top)
     _check_names(graph, precision)
     _check_types(graph, precision)
     _check_reuse(graph, config, target)
@@ -196,7 +200,7 @@ def convert_graph(
         # hls4ml takes the weights out of these layers; the same network with them, for whoever reads the graph
         for name in distributed:
             config["LayerName"][name]["Strategy"] = "latency"
-        graph.codesign_with_weights = _converted(model, config, target, folder)
+        graph.codesign_with_weights = _converted(model, config, target, folder, top)
     return graph
 
 
@@ -250,7 +254,7 @@ def unrolling_notes(graph: ModelGraph, target: Target) -> tuple[str, ...]:
 
 
 def _converted(
-    model: keras.Model, config: Mapping[str, Any], target: Target, folder: str | Path
+    model: keras.Model, config: Mapping[str, Any], target: Target, folder: str | Path, top: str
 ) -> ModelGraph:
     import hls4ml
 
@@ -266,7 +270,7 @@ def _converted(
                 part=target.part,
                 clock_period=target.clock_period_ns,
                 output_dir=str(folder),
-                project_name=TOP,
+                project_name=top,
                 allow_da_fallback=False,
                 allow_v2_fallback=False,
             )

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from codesign.core.target import Backend, IoType, Target
+from codesign.core.target import DEFAULT_TOP, Backend, IoType, Target
 from codesign.errors import ConversionError, StaleProjectError
-from codesign.hls.convert import TOP
 from codesign.hls.keras_layers import register_layers
 
 if TYPE_CHECKING:
@@ -73,7 +72,9 @@ def convert_foreign(folder: str | Path, load: Callable[[Path], keras.Model]) -> 
     model = load(path)
     try:
         with contextlib.redirect_stdout(io.StringIO()):
-            graph = hls4ml.converters.convert_from_config({**config, "KerasModel": model, "ProjectName": TOP})
+            graph = hls4ml.converters.convert_from_config(
+                {**config, "KerasModel": model, "ProjectName": DEFAULT_TOP}
+            )
     except Exception as error:
         raise ConversionError(
             f"hls4ml cannot convert {path} again: {type(error).__name__}: {error}"
@@ -92,13 +93,18 @@ def require_same_firmware(foreign: str | Path, again: str | Path) -> None:
     config = _read_config(Path(foreign) / CONFIG)
     name = str(config.get("ProjectName", "myproject"))
     theirs, ours = Path(foreign) / "firmware", Path(again) / "firmware"
-    files = [ours / f"{TOP}.cpp", ours / f"{TOP}.h", ours / "parameters.h", ours / "defines.h"]
+    files = [
+        ours / f"{DEFAULT_TOP}.cpp",
+        ours / f"{DEFAULT_TOP}.h",
+        ours / "parameters.h",
+        ours / "defines.h",
+    ]
     files += sorted((ours / "weights").glob("*"))
     for path in files:
-        other = theirs / path.relative_to(ours).parent / path.name.replace(TOP, name)
+        other = theirs / path.relative_to(ours).parent / path.name.replace(DEFAULT_TOP, name)
         text = other.read_bytes() if other.is_file() else None
         renamed = None if text is None else _renamed(text, name)
-        if renamed != _renamed(path.read_bytes(), TOP):
+        if renamed != _renamed(path.read_bytes(), DEFAULT_TOP):
             what = "is missing" if text is None else "is another"
             raise StaleProjectError(
                 f"{other} {what}: it is not what the installed hls4ml writes of {_MODEL} and {CONFIG} beside it, so that "

@@ -18,7 +18,6 @@ from codesign.core.files import arrays_digest, json_digest
 from codesign.core.sealed import HLS_PROJECT, field
 from codesign.core.shown import Shown
 from codesign.core.target import Backend, IoType, Target
-from codesign.hls.convert import TOP
 from codesign.hls.graph import Graph, read_graph
 from codesign.hls.testbench import write_testbench, write_vectors
 
@@ -124,12 +123,13 @@ def write_project(
         with contextlib.redirect_stdout(io.StringIO()):
             graph.write()
         shape = tuple(int(n) for n in graph.get_input_variables()[0].shape)
-        write_testbench(temporary, TOP, int(np.prod(shape)))
+        top = str(graph.config.get_project_name())
+        write_testbench(temporary, top, int(np.prod(shape)))
         write_vectors(temporary, vectors, golden)
         values.save(temporary / GRAPH)
         _strip_paths_and_times(temporary, graph.config.config["Stamp"], values.digest)
         return {
-            "top": TOP,
+            "top": top,
             "target": vars(target),
             "input_shape": list(shape),
             "n_outputs": int(np.prod(graph.get_output_variables()[0].shape)),

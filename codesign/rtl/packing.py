@@ -45,13 +45,38 @@ class Port:
     precision
         Its type in the network.
     fields
-        The bits of each of its values, in row-major order; often fewer than the type has.
+        The bits of each of its values that the logic reads or drives, in row-major order; often fewer than the type
+        has, and which depends on the weights.
+    signal
+        The name of its signal in the Verilog.
+    is_packed
+        Whether the signal holds these bits alone, and not as many as the type has for every value.
     """
 
     name: str
     shape: tuple[int, ...]
     precision: FixedPoint
     fields: tuple[Field, ...]
+    signal: str = ""
+    is_packed: bool = False
+
+    @property
+    def layout(self) -> tuple[Field, ...]:
+        """The bits of each value in the signal, the first value lowest."""
+        if self.is_packed:
+            return self.fields
+        precision = self.precision
+        return (Field(precision.width, precision.fractional_bits, precision.signed),) * len(self.fields)
+
+    @property
+    def width(self) -> int:
+        """The bits of the signal."""
+        return bits_of(self.layout)
+
+    @property
+    def words(self) -> int:
+        """The 32-bit words that hold the signal."""
+        return words_of(self.layout)
 
 
 def bits_of(fields: Sequence[Field]) -> int:
@@ -125,6 +150,35 @@ def unpack(words: np.ndarray, fields: Sequence[Field]) -> np.ndarray:
         values[:, column] = codes * 2.0**-field.fraction
         start += field.width
     return values
+
+
+def pack_ports(values: np.ndarray, ports: Sequence[Port]) -> np.ndarray:
+    """Lay the values of all ports side by side, each port from a new word on.
+
+    Parameters
+    ----------
+    values
+        float64 `(n_samples, n_values)`, the ports one after the other, flat, on the grids of their types.
+    ports
+        The ports.
+
+    Returns
+    -------
+    np.ndarray
+        uint32 `(n_samples, sum of port.words)`.
+    """
+    ends = np.cumsum([len(port.fields) for port in ports])[:-1]
+    parts = np.split(values, ends, axis=1)
+    return np.concatenate([pack(part, port.layout) for part, port in zip(parts, ports, strict=True)], axis=1)
+
+
+def unpack_ports(words: np.ndarray, ports: Sequence[Port]) -> np.ndarray:
+    """Read the values of ports; the inverse of `pack_ports`."""
+    ends = np.cumsum([port.words for port in ports])[:-1]
+    parts = np.split(words, ends, axis=1)
+    return np.concatenate(
+        [unpack(part, port.layout) for part, port in zip(parts, ports, strict=True)], axis=1
+    )
 
 
 def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""An RTL project on disk: pipelined Verilog, its logic for the interpreter, and a manifest of both."""
+"""An RTL project on disk: pipelined Verilog, data sheet, test bench, the logic for the interpreter, and a manifest."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import math
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,24 +11,30 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from codesign.core.files import json_digest, write_text
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.parts import DEFAULT_PART, check_part
 from codesign.core.progress import SILENT, Progress
 from codesign.core.sealed import RTL_PROJECT, field
 from codesign.core.shown import Shown
+from codesign.core.target import DEFAULT_TOP, Interface, check_top
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph
 from codesign.rtl.apart import pipelined
+from codesign.rtl.bench import write_bench
+from codesign.rtl.datasheet import write_datasheet
 from codesign.rtl.estimate import LIMIT_MINUTES, estimate_rtl
+from codesign.rtl.interface import CORE, core_module, signal_names, top_module
 from codesign.rtl.packing import Field, Port
 from codesign.rtl.trace import Pipeline
+from codesign.rtl.vendor import write_vendor_files
 
 if TYPE_CHECKING:
     from alkaid.types import CombLogic
 
 MANIFEST = RTL_PROJECT.manifest
-TOP = "codesign_top"
 SOURCES = "src"
 _LOGIC = "model/logic.json"
 
@@ -41,7 +48,7 @@ class RtlProject(Shown):
     folder
         The project's directory; the Verilog is below `src`.
     top
-        The top module: `clk`, `model_inp` and `model_out`, values side by side as `inputs` and `outputs` say.
+        The top module: `clk`, a signal for each tensor as `inputs` and `outputs` say, and what `interface` adds.
     part
         The FPGA that it is for.
     clock_period_ns
@@ -60,6 +67,8 @@ class RtlProject(Shown):
         Flip-flops before any optimisation.
     inputs, outputs
         The tensors at the ports, in order.
+    interface
+        Its control signals.
     graph_digest
         The digest of the network that it was made from.
     digest
@@ -77,6 +86,7 @@ class RtlProject(Shown):
     register_bits: int
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    interface: Interface
     graph_digest: str
     digest: str
 
@@ -109,11 +119,10 @@ class RtlProject(Shown):
 
     @property
     def sources(self) -> tuple[Path, ...]:
-        """The Verilog files, the cells first and the top module last; without the optional wrapper."""
+        """The Verilog files, the top module last."""
         folder = self.folder / SOURCES
-        top, wrapper = folder / f"{self.top}.v", folder / f"{self.top}_wrapper.v"
-        others = sorted(path for path in folder.glob("*.v") if path not in (top, wrapper))
-        return (*sorted((folder / "static").glob("*.v")), *others, top)
+        top = folder / f"{self.top}.v"
+        return (*sorted(path for path in folder.glob("*.v") if path != top), top)
 
     def logic(self) -> CombLogic:
         """The design without its registers, for alkaid's interpreter."""
@@ -128,6 +137,9 @@ def write_rtl(
     *,
     clock_period_ns: float = 5.0,
     part: str = DEFAULT_PART,
+    top: str = DEFAULT_TOP,
+    interface: Interface | None = None,
+    vectors: np.ndarray | Sequence[np.ndarray] | None = None,
     latency_cutoff_ns: float | None = None,
     ternary_adders: bool = False,
     overwrite: bool = False,
@@ -148,6 +160,13 @@ def write_rtl(
         The target clock.
     part
         A Xilinx part name.
+    top
+        The name of the top module, with which every module's and file's name begins, so that two networks fit one
+        firmware.
+    interface
+        Bits of the ports, valid and ready signals, reset; by default the clock alone.
+    vectors
+        Inputs of the test bench, as for `codesign.rtl.simulate`; by default some are drawn.
     latency_cutoff_ns
         How long the logic between two registers may take by alkaid's estimate; by default 90 % of the clock
         period, the rest is the uncertainty that the constraints file asks for.
@@ -171,7 +190,7 @@ def write_rtl(
     ConversionError
         Layers or types that cannot become RTL; more work than the limit allows.
     SettingsError
-        A clock period or cut-off that is not positive; a part that is no Xilinx part.
+        A clock period or cut-off that is not positive; a part that is no Xilinx part; a top that is no name.
     OutputFolderError
         `folder` holds something else, or a project that is not to be overwritten.
     """
@@ -181,26 +200,40 @@ def write_rtl(
         if not value > 0:
             raise SettingsError(f"{name} must be greater than 0, not {value!r}")
     check_part(part, setting="part")
+    check_top(top)
+    interface = interface or Interface()
     RTL_PROJECT.check_free(folder, overwrite=overwrite)
     estimate_rtl(graph).refuse_above(limit_minutes)
     stages = pipelined(graph, cutoff, ternary_adders=ternary_adders, progress=progress)
 
     def fill(temporary: Path) -> dict[str, Any]:
-        _write_files(stages, temporary, clock_period_ns, part)
+        names = signal_names(graph.inputs, graph.outputs)
+        packed = interface.ports == "packed"
+        inputs, outputs = (
+            _ports(graph, side, names, fields, packed)
+            for side, fields in (("input", stages.input_fields), ("output", stages.output_fields))
+        )
+        latency = stages.latency_cycles
+        _write_verilog(stages, temporary, top, clock_period_ns, part, interface)
+        write_text(temporary / SOURCES / f"{top}.v", top_module(top, inputs, outputs, interface, latency))
+        write_vendor_files(temporary, top, part, clock_period_ns, inputs, outputs, interface)
+        write_bench(temporary, graph, top, inputs, outputs, interface, latency, clock_period_ns, vectors)
         figures = {
-            "top": TOP,
+            "top": top,
             "part": part,
             "clock_period_ns": clock_period_ns,
-            "latency_cycles": stages.latency_cycles,
+            "latency_cycles": latency,
             "ii": 1,
             "stage_delay_ns": stages.stage_delay_ns,
             "estimated_lut": float(stages.logic.cost),
             "register_bits": stages.register_bits,
-            "inputs": _ports(graph, graph.inputs, stages.input_fields),
-            "outputs": _ports(graph, graph.outputs, stages.output_fields),
+            "interface": asdict(interface),
+            "inputs": [_described(port) for port in inputs],
+            "outputs": [_described(port) for port in outputs],
             "graph_digest": graph.digest,
             "versions": {"alkaid": importlib.metadata.version("alkaid")},
         }
+        write_datasheet(temporary, figures, inputs, outputs, interface)
         return {"figures": figures}
 
     RTL_PROJECT.write(folder, fill, overwrite=overwrite)
@@ -219,11 +252,15 @@ def open_rtl(folder: str | Path) -> RtlProject:
 
     def project(values: Mapping[str, Any]) -> RtlProject:
         figures = field(values, "figures", dict)
+        interface = Interface.of(
+            *(field(field(figures, "interface", dict), name, str) for name in ("ports", "control", "reset"))
+        )
         return RtlProject(
             folder=Path(folder),
             **{name: field(figures, name, kind) for name, kind in _FIGURES.items()},
-            inputs=tuple(_port(port) for port in field(figures, "inputs", list)),
-            outputs=tuple(_port(port) for port in field(figures, "outputs", list)),
+            inputs=tuple(_port(port, interface) for port in field(figures, "inputs", list)),
+            outputs=tuple(_port(port, interface) for port in field(figures, "outputs", list)),
+            interface=interface,
             digest=json_digest([figures, dict(manifest.files)]),
         )
 
@@ -237,58 +274,75 @@ _FIGURES: Mapping[str, type[Any]] = {
 }
 
 
-def _write_files(stages: Pipeline, folder: Path, clock_period_ns: float, part: str) -> None:
-    """Let alkaid write its project, and keep what belongs to the design, under names of its own."""
+def _write_verilog(
+    stages: Pipeline, folder: Path, top: str, clock_period_ns: float, part: str, interface: Interface
+) -> None:
+    """Let alkaid write its project, and keep what belongs to the design, under names that begin with the top's."""
     from alkaid.codegen.rtl import RTLModel
 
-    written = folder / ".alkaid"
+    written, core = folder / ".alkaid", f"{top}_{CORE}"
     model = RTLModel(
-        stages.fsm, written, prj_name=TOP, part_name=part, clock_period=clock_period_ns, ternary_fuse=False
+        stages.fsm, written, prj_name=core, part_name=part, clock_period=clock_period_ns, ternary_fuse=False
     )
     model.write()
-    for path in sorted((written / "src").rglob("*.v")):
-        name = path.relative_to(written / "src").as_posix()
-        name = re.sub(r"^logic(\d+)\.v$", rf"{TOP}_logic\1.v", name)
-        write_text(folder / SOURCES / name, _renamed(path.read_text(encoding="utf-8")))
-    for name in (f"src/{TOP}.xdc", "build_vivado_prj.tcl"):
-        write_text(folder / name, (written / name).read_text(encoding="utf-8"))
+    sources = sorted((written / "src").rglob("*.v"))
+    modules = {
+        found
+        for path in sources
+        for found in re.findall(r"^module (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    names = {name: name if name.startswith(core) else f"{top}_{name}" for name in modules}
+    for path in sources:
+        if path.stem == f"{core}_wrapper":
+            continue
+        text = _renamed(path.read_text(encoding="utf-8"), names)
+        if path.stem == core:
+            text = core_module(text, interface)
+        stem = names.get(path.stem, f"{top}_{path.stem.removeprefix(f'{core}_')}")
+        write_text(folder / SOURCES / f"{stem}.v", text)
     shutil.rmtree(written)
     (folder / _LOGIC).parent.mkdir()
     stages.logic.save(folder / _LOGIC)
 
 
-def _renamed(text: str) -> str:
+def _renamed(text: str, names: Mapping[str, str]) -> str:
     """Give modules names that do not collide with those of another design."""
-    text = re.sub(r"\b(?:INTERNAL_|_inst_)logic(\d+)", r"u_logic\1", text)
-    text = re.sub(r"\blogic(\d+)\b", rf"{TOP}_logic\1", text)
-    return re.sub(r"\b(binop|multiplier|mux|negative|shift_adder|ternary_adder)(?= #\()", r"alkaid_\1", text)
+    text = re.sub(r"\b(?:INTERNAL_|_inst_)(logic\d+)", r"u_\1", text)
+    return re.sub(r"\b[A-Za-z]\w*\b", lambda word: names.get(word[0], word[0]), text)
 
 
-def _ports(graph: Graph, names: Sequence[str], fields: Sequence[Field]) -> list[dict[str, Any]]:
+def _ports(
+    graph: Graph, side: str, names: Mapping[tuple[str, str], str], fields: Sequence[Field], packed: bool
+) -> tuple[Port, ...]:
     ports, start = [], 0
-    for name in names:
+    for name in graph.inputs if side == "input" else graph.outputs:
         node = graph[name]
-        size = 1
-        for length in node.output_shape:
-            size *= length
-        described = [list(asdict(field).values()) for field in fields[start : start + size]]
-        ports.append(
-            {
-                "name": name,
-                "shape": list(node.output_shape),
-                "precision": str(node.result),
-                "fields": described,
-            }
-        )
-        start += size
-    return ports
+        shape = tuple(int(n) for n in node.output_shape)
+        end = start + math.prod(shape)
+        ports.append(Port(name, shape, node.result, tuple(fields[start:end]), names[side, name], packed))
+        start = end
+    return tuple(ports)
 
 
-def _port(value: Mapping[str, Any]) -> Port:
+def _described(port: Port) -> dict[str, Any]:
+    return {
+        "name": port.name,
+        "shape": list(port.shape),
+        "precision": str(port.precision),
+        "fields": [list(asdict(field).values()) for field in port.fields],
+        "signal": port.signal,
+    }
+
+
+def _port(value: Mapping[str, Any], interface: Interface) -> Port:
     shape, fields = tuple(field(value, "shape", list)), [tuple(bits) for bits in field(value, "fields", list)]
     if not all(type(length) is int for length in shape) or any(
         tuple(map(type, bits)) != (int, int, bool) for bits in fields
     ):
         raise ValueError(f"the port {value.get('name')!r} has other bits than whole numbers")
     precision = FixedPoint.parse(field(value, "precision", str))
-    return Port(field(value, "name", str), shape, precision, tuple(Field(*bits) for bits in fields))
+    packed = interface.ports == "packed"
+    signal = field(value, "signal", str)
+    return Port(
+        field(value, "name", str), shape, precision, tuple(Field(*bits) for bits in fields), signal, packed
+    )

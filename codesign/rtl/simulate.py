@@ -14,15 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import json_digest
+from codesign.core.files import json_digest, programs_folder
 from codesign.core.process import run_process
 from codesign.errors import ToolFailedError
-from codesign.rtl.packing import Field, flat_inputs, pack, unpack, words_of
+from codesign.rtl.packing import Port, flat_inputs, pack_ports, unpack_ports
 from codesign.rtl.project import RtlProject
 from codesign.rtl.tools import Verilator, find_compiler, find_verilator
 
-BUILD = "build_verilator"
-"""The folder below a project for the simulation; not part of the manifest."""
+PROGRAMS = "verilator"
+"""The folder of compiled simulations in the user's cache (`codesign.core.files.programs_folder`)."""
 
 _SAMPLES_A_PROCESS = 2000
 _SPLIT_STATEMENTS = 20000
@@ -39,7 +39,7 @@ class Simulation:
     Parameters
     ----------
     program
-        The program; it is built once for the same sources and tools.
+        The program, in the user's cache; it is built once for the same sources and tools, wherever they lie.
     build_seconds
         Wall time of building it, 0 if it stood already.
     verilator_version
@@ -75,18 +75,19 @@ def build_simulation(
     verilator, compiler = find_verilator(), find_compiler()
     started = time.monotonic()
     key = json_digest([project.digest, verilator.version, _harness(), _FAST, _SPLIT_STATEMENTS])
-    build = project.folder / BUILD
-    program = build / f"simulation-{key[:16]}"
+    folder = programs_folder(PROGRAMS)
+    program = folder / f"simulation-{key[:32]}"
     if program.is_file():
+        program.touch()  # the oldest are thrown away
         return Simulation(program, 0.0, verilator.version)
-    build.mkdir(exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=build, prefix=".building-"))
+    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".building-"))
     try:
-        _translate(project, verilator, temporary, build / "verilator.log", timeout_s)
+        _translate(project, verilator, temporary, folder / f"{program.name}.log", timeout_s)
         linked = _compile(
             project, verilator, compiler.path, temporary, jobs or os.cpu_count() or 1, timeout_s
         )
         linked.replace(program)
+        (folder / f"{program.name}.log").unlink(missing_ok=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return Simulation(program, time.monotonic() - started, verilator.version)
@@ -127,7 +128,7 @@ def simulate(
     """
     values = flat_inputs(project.inputs, x)
     simulation = build_simulation(project, timeout_s=timeout_s)
-    vectors = pack(values, _fields(project, "inputs"))
+    vectors = pack_ports(values, project.inputs)
     n_parts = max(1, min(processes or os.cpu_count() or 1, len(vectors) // _SAMPLES_A_PROCESS))
 
     def run(part: np.ndarray) -> np.ndarray:
@@ -135,7 +136,7 @@ def simulate(
 
     with ThreadPoolExecutor(n_parts) as pool:
         words = np.concatenate(list(pool.map(run, np.array_split(vectors, n_parts))))
-    return unpack(words, _fields(project, "outputs"))
+    return unpack_ports(words, project.outputs)
 
 
 def interpret(project: RtlProject, x: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
@@ -155,12 +156,42 @@ def interpret(project: RtlProject, x: np.ndarray | Sequence[np.ndarray]) -> np.n
     """
     values = flat_inputs(project.inputs, x)
     if not len(values):
-        return np.zeros((0, len(_fields(project, "outputs"))))
+        return np.zeros((0, sum(len(port.fields) for port in project.outputs)))
     return np.asarray(project.logic().predict(values))
 
 
-def _fields(project: RtlProject, side: str) -> list[Field]:
-    return [field for port in getattr(project, side) for field in port.fields]
+def _words(ports: Sequence[Port]) -> int:
+    return sum(port.words for port in ports)
+
+
+def _ports_header(project: RtlProject) -> str:
+    """How the harness drives and reads the design's own signals."""
+    lines = []
+    for function, move, words, ports in (
+        ("load_inputs", "load", "const std::uint32_t *", project.inputs),
+        ("store_outputs", "store", "std::uint32_t *", project.outputs),
+    ):
+        at, body = 0, []
+        for port in ports:
+            if port.width:
+                body.append(f"    {move}(dut.{port.signal}, words + {at}, {port.words});")
+            at += port.words
+        lines += [f"void {function}(Vdut &dut, {words}words) {{", *body, "}", ""]
+    interface = project.interface
+    idle = {"in_valid": 1, "out_ready": 1, "rst": 0, "rst_n": 1}
+    begin = [f"    dut.{name} = {idle[name]};" for name, _, _ in interface.controls() if name in idle]
+    valid = "dut.out_valid" if interface.has_valid else "true"
+    return "\n".join(
+        [
+            *lines,
+            "void begin(Vdut &dut) {",
+            *begin,
+            "}",
+            "",
+            f"bool is_valid(Vdut &dut) {{ return {valid}; }}",
+            "",
+        ]
+    )
 
 
 def _harness() -> str:
@@ -194,13 +225,14 @@ def _compile(
 ) -> Path:
     """Compile what Verilator wrote, its run-time library and the harness."""
     (folder / "harness.cpp").write_text(_harness(), encoding="utf-8")
+    (folder / "ports.h").write_text(_ports_header(project), encoding="utf-8")
     include = verilator.root / "include"
     flags = [
         "-std=c++17",
         "-w",
         "-DVL_TIME_CONTEXT",
-        f"-DINPUT_WORDS={words_of(_fields(project, 'inputs'))}",
-        f"-DOUTPUT_WORDS={words_of(_fields(project, 'outputs'))}",
+        f"-DINPUT_WORDS={_words(project.inputs)}",
+        f"-DOUTPUT_WORDS={_words(project.outputs)}",
         f"-DLATENCY={project.latency_cycles}",
         f"-I{include}",
         f"-I{include / 'vltstd'}",
@@ -250,8 +282,8 @@ def _run(
     project: RtlProject, simulation: Simulation, vectors: np.ndarray, timeout_s: float | None
 ) -> np.ndarray:
     """Run one process on its share of the vectors."""
-    n_words = words_of(_fields(project, "outputs"))
-    with tempfile.TemporaryDirectory(dir=project.folder / BUILD, prefix=".run-") as name:
+    n_words = _words(project.outputs)
+    with tempfile.TemporaryDirectory(prefix="codesign-rtl-") as name:
         folder = Path(name)
         np.ascontiguousarray(vectors, dtype="<u4").tofile(folder / "inputs.bin")
         done = run_process(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ _FAMILIES = (
     ("UltraScale", "xcu"),
     ("7", "xc7"),
 )
+_FOLDERS = re.compile(r"(?<![\w.\-+])/(?:[\w.+\-]+/)+")
 _LUT_SIZES = range(1, 7)
 _MEMORY_LUTS = ("SRL16E", "SRLC16E", "SRLC32E", "RAM32M", "RAM64M", "RAM32M16", "RAM64M8")
 
@@ -141,7 +143,10 @@ def synthesise(project: RtlProject, *, timeout_s: float | None = 3600.0) -> RtlU
     build.mkdir(exist_ok=True)
     (build / _STAT).unlink(missing_ok=True)
     write_text(build / _SCRIPT, script)
-    done = run_process([*yosys.command, _SCRIPT], cwd=build, timeout_s=timeout_s, log_path=build / LOG)
+    try:
+        done = run_process([*yosys.command, _SCRIPT], cwd=build, timeout_s=timeout_s, log_path=build / LOG)
+    finally:
+        _forget_folders(build / LOG)
     result = RtlUtilization(
         **read_stat(build / _STAT),
         top=project.top,
@@ -240,6 +245,13 @@ def _script(project: RtlProject, family: str) -> str:
             "",
         ]
     )
+
+
+def _forget_folders(log: Path) -> None:
+    """Leave of the paths in a log the names of their files: the log goes where the project goes."""
+    if log.is_file():
+        text = log.read_text(encoding="utf-8", errors="replace")
+        write_text(log, _FOLDERS.sub("", text))
 
 
 def _kept(path: Path, key: str) -> RtlUtilization | None:

@@ -125,9 +125,9 @@ def convert(
     network, precision = student.hardware()
     model = build_float(network)
     chosen = hardware_choices(settings)
-    graph = convert_graph(model, precision, settings.target, chosen, folder)
+    graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
     precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
-    graph = convert_graph(model, precision, settings.target, chosen, folder)
+    graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
     x = precision.input.quantize(dataset.x_test[: settings.testbench_samples])
     progress.step("project", 1, 2, "writing")
     project = write_project(

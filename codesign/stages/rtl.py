@@ -11,11 +11,12 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.shown import Shown
 from codesign.errors import ConversionError, ToolError
-from codesign.rtl.project import RtlProject, open_rtl, write_rtl
+from codesign.rtl.project import RtlProject, open_rtl
 from codesign.rtl.synthesise import synthesise as count_cells
 from codesign.settings import HardwareSettings
 from codesign.stages.context import Context, Stage
 from codesign.stages.project import ConvertedStudent
+from codesign.verification.rungs import write_project_rtl
 
 NOT_ASKED = "hardware.open_rtl is false"
 
@@ -105,9 +106,11 @@ def _written_and_counted(
     metrics: dict[str, Any] = {}
     try:
         graph = converted.project.graph()
-        project = write_rtl(
-            graph,
+        project = write_project_rtl(
+            converted.project,
             folder,
+            top=settings.top,
+            interface=settings.rtl_interface,
             clock_period_ns=settings.clock_period_ns,
             part=settings.part,
             limit_minutes=settings.rtl_limit_minutes,

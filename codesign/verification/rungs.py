@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -107,6 +109,27 @@ def ladder_rungs(
     return {name: every[name] for word, name in RUNG_NAMES.items() if asked is None or word in asked}
 
 
+def write_project_rtl(project: HlsProject, folder: str | Path, **options: Any) -> RtlProject:
+    """Write the RTL of an HLS project: its network, and the vectors of its test bench.
+
+    Parameters
+    ----------
+    project
+        The project.
+    folder
+        The RTL project's directory.
+    options
+        Of `write_rtl`; part and clock are the project's if they are not given.
+    """
+    target = {
+        "clock_period_ns": project.target.clock_period_ns,
+        "part": project.target.part,
+        "top": project.top,
+    }
+    vectors, _ = read_vectors(project.folder, project.n_outputs)
+    return write_rtl(project.graph(), folder, **{**target, "vectors": vectors, **options})
+
+
 def ensure_rtl(project: HlsProject) -> RtlProject:
     """The project's open RTL, written first if it is not there or is of another network, part or clock.
 
@@ -120,10 +143,7 @@ def ensure_rtl(project: HlsProject) -> RtlProject:
         rtl = open_rtl(folder)
         if _belongs_to(rtl, project):
             return rtl
-    target = project.target
-    return write_rtl(
-        project.graph(), folder, clock_period_ns=target.clock_period_ns, part=target.part, overwrite=True
-    )
+    return write_project_rtl(project, folder, overwrite=True)
 
 
 def find_rtl(project: HlsProject) -> RtlProject:

@@ -13,9 +13,9 @@ import pytest
 from small_graphs import a_dense, emulated, inputs_of, quantized_network
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.target import Interface
 from codesign.errors import ConversionError, OutputFolderError, SettingsError, StaleProjectError
 from codesign.rtl import interpret, open_rtl, write_rtl
-from codesign.rtl.packing import bits_of
 from codesign.rtl.project import MANIFEST
 from codesign.rtl.trace import pipeline, trace_graph
 
@@ -41,8 +41,9 @@ def test_a_project_says_what_it_is(project, graph):
     assert [field.width for field in port.fields] == [8] * 6
     assert len(project.outputs[0].fields) == 4
     header = (project.folder / "src" / "codesign_top.v").read_text()
-    assert f"input wire [{bits_of(port.fields) - 1}:0] model_inp" in header
-    assert f"output reg [{bits_of(project.outputs[0].fields) - 1}:0] model_out" in header
+    assert "input wire [47:0] in_x" in header
+    assert f"output wire [{4 * project.outputs[0].precision.width - 1}:0] out_" in header
+    assert project.interface == Interface()
 
 
 def test_its_logic_computes_the_network(project, graph):
@@ -56,14 +57,39 @@ def test_inputs_off_the_grid_are_rounded_and_saturated_by_the_input_type(project
     np.testing.assert_array_equal(interpret(project, x), emulated(graph, [x]))
 
 
-def test_modules_have_names_of_their_own(project):
-    text = "".join(path.read_text() for path in project.folder.rglob("*.v"))
-    modules = set(re.findall(r"^module (\w+)", text, re.MULTILINE))
-    assert {"codesign_top", "codesign_top_wrapper", "codesign_top_logic0"} <= modules
-    assert all(name.startswith(("codesign_top", "alkaid_", "table_")) for name in modules)
-    assert not re.search(r"INTERNAL_|_inst_", text)
-    used = set(re.findall(r"^ *(\w+) (?:#\([^)]*\) )?\w+ \(", text, re.MULTILINE)) - {"module"}
-    assert used <= modules
+def test_modules_and_files_have_names_of_their_own(graph, tmp_path):
+    found = []
+    for top in ("jets", "muons"):
+        project = write_rtl(graph, tmp_path / top, top=top)
+        text = "".join(path.read_text() for path in project.sources)
+        modules = re.findall(r"^module (\w+)", text, re.MULTILINE)
+        assert {top, f"{top}_core", f"{top}_logic0"} <= set(modules)
+        assert all(name == top or name.startswith(f"{top}_") for name in modules)
+        assert all(path.stem == top or path.stem.startswith(f"{top}_") for path in project.sources)
+        assert not re.search(r"INTERNAL_|_inst_", text)
+        used = set(re.findall(r"^ *(\w+) (?:#\([^)]*\) )?\w+ \(", text, re.MULTILINE)) - {"module"}
+        used |= set(re.findall(r"; (\w+) #\(", text))
+        assert used <= set(modules)
+        found += modules
+    assert len(found) == len(set(found))
+
+
+@pytest.mark.parametrize("top", ["", "9lives", "module", "Input", "class", "a__b", "a-b", "é", "x" * 65])
+def test_a_top_that_is_no_name_is_refused(graph, tmp_path, top):
+    with pytest.raises(SettingsError, match=r"^top: '.*' is no name for a module: letters, digits"):
+        write_rtl(graph, tmp_path / "rtl", top=top)
+
+
+def test_ports_do_not_change_with_the_weights_unless_asked(tmp_path):
+    full, pruned = (quantized_network(sparsity, (6, 10, 4)) for sparsity in (0.0, 0.97))
+    heads = {}
+    for style in ("fixed", "packed"):
+        for name, graph in (("full", full), ("pruned", pruned)):
+            project = write_rtl(graph, tmp_path / style / name, interface=Interface(style))
+            text = (project.folder / "src" / "codesign_top.v").read_text()
+            heads[style, name] = text.partition(");")[0]
+    assert heads["fixed", "full"] == heads["fixed", "pruned"]
+    assert heads["packed", "full"] != heads["packed", "pruned"]
 
 
 def test_the_constraints_ask_for_the_clock(project):

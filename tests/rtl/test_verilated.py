@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from small_graphs import KINDS, chain, dense, emulated, inputs_of, layer, quantized_network
 
+from codesign.core.files import programs_folder
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import DataError, ToolFailedError
 from codesign.hls.graph import Graph
 from codesign.rtl import build_simulation, interpret, simulate, write_rtl
-from codesign.rtl.simulate import BUILD
+from codesign.rtl.simulate import PROGRAMS
 
 # the package has a function of the module's name
 SIMULATE = importlib.import_module("codesign.rtl.simulate")
@@ -108,8 +109,9 @@ def test_verilog_that_cannot_be_translated_is_reported_with_its_log(graph, tmp_p
     (project.folder / "src" / "codesign_top.v").write_text("module codesign_top (input clk;\n")
     with pytest.raises(ToolFailedError, match="syntax error") as caught:
         build_simulation(project)
-    assert caught.value.log_path == project.folder / BUILD / "verilator.log"
-    assert [path.name for path in (project.folder / BUILD).iterdir()] == ["verilator.log"]
+    log = caught.value.log_path
+    assert (log.parent, log.suffix) == (programs_folder(PROGRAMS), ".log")
+    assert not list(log.parent.glob(".building-*"))
 
 
 @pytest.mark.slow
