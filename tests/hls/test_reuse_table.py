@@ -8,7 +8,7 @@ import pytest
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph, Node
-from codesign.hls.reuse import LayerShape, advise_reuse, legal_reuse_factors
+from codesign.hls.reuse import MatrixShape, advise_reuse, legal_reuse_factors
 from codesign.hls.reuse_table import advise_graph, shape_of_node
 
 ANY = FixedPoint(8, 4)
@@ -45,10 +45,10 @@ def graph():
 
 def test_shapes_are_those_of_the_kernels(graph):
     assert shape_of_node(graph["relu"]) is None
-    assert shape_of_node(graph["conv"]) == LayerShape(
+    assert shape_of_node(graph["conv"]) == MatrixShape(
         "conv", "conv", 18, 4, in_positions=36, out_positions=16
     )
-    assert shape_of_node(graph["fc"]) == LayerShape("fc", "dense", 64, 10, zero_weights=320)
+    assert shape_of_node(graph["fc"]) == MatrixShape("fc", "dense", 64, 10, zero_weights=320)
 
 
 def test_every_layer_with_products_is_advised_for_its_own_strategy(graph):
