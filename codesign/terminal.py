@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 import sys
@@ -16,8 +18,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from codesign.core.progress import NO_VALUES
 from codesign.core.text_table import TextTable, printable
 from codesign.environment import Check
+
+_EVERY_S = 20.0
+"""How often plain lines say how far a work is."""
 
 PIPED_WIDTH = 140
 """How wide tables may be where no terminal says it."""
@@ -42,6 +48,7 @@ class TerminalProgress:
     """Shows which stage runs, how far it is and how long it still takes; plain lines where there is no terminal."""
 
     def __init__(self) -> None:
+        self._said: dict[str, float] = {}
         self._console = Console(stderr=True)
         self._live = Progress(
             TextColumn("{task.description:<14}", markup=False),
@@ -64,7 +71,9 @@ class TerminalProgress:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
         """Show that `done` of `total` steps of `what` are finished."""
         note = printable(note)
         if not self._console.is_terminal:
@@ -75,14 +84,72 @@ class TerminalProgress:
         self._live.update(self._tasks[what], completed=done, total=total, note=note)
 
     def _line(self, what: str, done: int, total: int, note: str) -> None:
-        started = self._started.setdefault(what, time.monotonic())
+        now = time.monotonic()
+        started = self._started.setdefault(what, now)
         if what == "flow":
             line = f"stage {done + 1} of {total}: {note}" if done < total else "all stages done"
         elif done == total:
-            line = f"  {what}: {total} done in {time.monotonic() - started:.1f} s {note}".rstrip()
+            line = f"  {what}: {total} done in {now - started:.1f} s {note}".rstrip()
+        elif now - self._said.get(what, started) >= _EVERY_S and done:
+            left = (now - started) / done * (total - done)
+            line = f"  {what}: {done} of {total}, about {_duration(left)} left {note}".rstrip()
         else:
             return
+        self._said[what] = now
         print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal
+
+
+class JsonLines:
+    """Progress as JSON, an object a line, for programs: `what`, `done`, `total`, `note`, `values`, `seconds`.
+
+    Values that are not finite are null.
+    """
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is left to do."""
+
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
+        """Print a line on stdout."""
+        self.say(
+            what=what,
+            done=done,
+            total=total,
+            note=note,
+            values={name: value if math.isfinite(value) else None for name, value in values.items()},
+        )
+
+    def say(self, **fields: Any) -> None:
+        """Print an object with these fields and the seconds since the beginning."""
+        say(json.dumps({**fields, "seconds": round(time.monotonic() - self._started, 3)}))
+
+
+class Quiet:
+    """Shows no progress at all."""
+
+    def __enter__(self) -> Quiet:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is left to do."""
+
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
+        """Do nothing."""
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -105,6 +105,28 @@ def test_what_was_asked_for_and_did_not_run_is_said_with_exit_code_3(
     assert command("run", "tiny", "--overwrite")[0] == 0
 
 
+def test_json_lines_are_for_programs_and_quiet_prints_nothing(
+    command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["codesign", "run", "tiny", "--json-lines"])
+    with pytest.raises(SystemExit):
+        main()
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+    assert printed.err == ""
+    assert [line["note"] for line in lines if line.get("what") == "flow"][:2] == ["teacher", "student"]
+    assert lines[-1]["result"] == "hls_projects/tiny/run"
+    assert lines[-1]["redone"] == [stage.name for stage in STAGES]
+    assert lines[-1]["summary"]["design"] == "tiny"
+    assert command("run", "tiny", "--quiet", "--name", "b") == (0, "", "")
+    code, out, error = command("run", "tiny", "--quiet", "--json-lines")
+    assert (code, out, error) == (
+        1,
+        "",
+        "error: --quiet prints nothing and --json-lines prints JSON: give one of them",
+    )
+
+
 def test_typed_files_start_at_the_working_directory(command: Command, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "mine.npz", X=rng.normal(size=(90, 4)), y=np.arange(90) % 3)

@@ -280,3 +280,35 @@ def test_a_spreadsheet_computes_no_cell(text):
 @pytest.mark.parametrize("value", ["plain", "a=b", -1.5, None, 0, ""])
 def test_what_is_no_formula_stays_as_it_is(value):
     assert spreadsheet_safe(value) == value
+
+
+def test_plain_progress_says_how_long_it_takes_in_files_that_are_watched(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    progress = terminal.TerminalProgress()
+    for epoch in range(1, 101):
+        now[0] += 1.0
+        progress.step("teacher", epoch, 100, f"loss {1 / epoch:.3f}, validation 0.9")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("  teacher: 21 of 100, about 75 s left loss 0.048")
+    assert len(lines) == 5
+    assert lines[-1].startswith("  teacher: 100 done in 99.0 s loss 0.010, validation 0.9")
+    assert [terminal._duration(value) for value in (5, 600, 7200)] == ["5 s", "10 min", "2.0 h"]
+
+
+def test_json_lines_have_no_numbers_that_json_has_not(capsys):
+    with terminal.JsonLines() as lines:
+        lines.step("student", 1, 2, "note \u001b[2J", {"loss": float("nan"), "accuracy": 0.5})
+    found = json.loads(capsys.readouterr().out)
+    assert found["values"] == {"loss": None, "accuracy": 0.5}
+    assert (found["what"], found["done"], found["total"]) == ("student", 1, 2)
+
+
+def test_work_without_a_display_is_logged(caplog):
+    from codesign.core.progress import Several, Silent
+
+    with caplog.at_level("INFO", logger="codesign.progress"):
+        silent = Several(Silent())
+        for step in range(5):
+            silent.step("scan", step, 4, "quality 0.9")
+    assert caplog.messages == ["scan: 0 of 4, quality 0.9", "scan: 4 of 4, quality 0.9"]

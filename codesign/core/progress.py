@@ -2,21 +2,67 @@
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol
+
+NO_VALUES: Mapping[str, float] = MappingProxyType({})
+
+_log = logging.getLogger("codesign.progress")
+_EVERY_S = 10.0
 
 
 class Progress(Protocol):
     """Receives the progress of long work."""
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` steps of `what` are finished; `note` is a short remark (``val 0.971``)."""
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
+        """Say that `done` of `total` steps of `what` are finished.
+
+        Parameters
+        ----------
+        what
+            The work: ``flow``, ``teacher``, ``scan``, ...
+        done, total
+            Steps: epochs, trials, layers.
+        note
+            A short remark for people (``loss 0.12, validation 0.971``).
+        values
+            What was measured at this step, by name, for programs: an epoch's losses and qualities.
+        """
 
 
 class Silent:
-    """Takes progress and shows nothing."""
+    """Shows nothing; Python's logging gets it at level INFO, of ``codesign.progress``, at most every ten seconds a work."""
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Do nothing."""
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}
+
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
+        """Log the first and the last step, and what comes long enough after the one before."""
+        now = time.monotonic()
+        if done in (0, total) or what not in self._last or now - self._last[what] > _EVERY_S:
+            self._last[what] = now
+            _log.info("%s: %d of %d%s", what, done, total, f", {note}" if note else "")
+
+
+class Several:
+    """Passes progress on to several."""
+
+    def __init__(self, *receivers: Progress) -> None:
+        self._receivers = receivers
+
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
+        """Tell each."""
+        for receiver in self._receivers:
+            receiver.step(what, done, total, note, values)
 
 
 SILENT = Silent()

@@ -182,7 +182,10 @@ class _Watch(keras.callbacks.Callback):
         score = (row[3] if self.keep_by == "accuracy" else 0.0, -row[1])
         if epoch >= self.keep_from and (self.best is None or score > self.best):
             self.best, self.best_epoch, self.weights = score, epoch, self.last_good
-        self.progress.step(self.what, epoch + 1, self.settings.epochs, f"validation {row[3]:.4f}")
+        note = f"loss {row[0]:.4g}, validation {row[3]:.4f}"
+        names = ("loss", "validation_loss", "accuracy", "validation_accuracy")
+        values = dict(zip(names, row, strict=True))
+        self.progress.step(self.what, epoch + 1, self.settings.epochs, note, values)
 
     def finish(self) -> History:
         self.model.set_weights(self.weights)

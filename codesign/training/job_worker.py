@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+
+from codesign.core.progress import NO_VALUES
 
 
 class _Lines:
     """Progress as lines for the process that waits."""
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(
+        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
+    ) -> None:
         """Say which epoch is done."""
         sys.stdout.write(f"epoch {done} of {total} {note}\n")
         sys.stdout.flush()

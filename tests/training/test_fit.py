@@ -37,7 +37,7 @@ class Steps:
     def __init__(self) -> None:
         self.seen: list[tuple[str, int, int, str]] = []
 
-    def step(self, what: str, done: int, total: int, note: str = "") -> None:
+    def step(self, what: str, done: int, total: int, note: str = "", values: Any = None) -> None:
         self.seen.append((what, done, total, note))
 
 
@@ -107,9 +107,10 @@ def test_the_learning_rate_falls_to_a_hundredth(training: Training) -> None:
 
 
 def test_every_epoch_is_told(training: Training) -> None:
-    accuracies = training.history.validation_accuracy
+    losses, accuracies = training.history.loss, training.history.validation_accuracy
     assert training.steps == [
-        ("teacher", epoch + 1, 8, f"validation {accuracies[epoch]:.4f}") for epoch in range(8)
+        ("teacher", epoch + 1, 8, f"loss {losses[epoch]:.4g}, validation {accuracies[epoch]:.4f}")
+        for epoch in range(8)
     ]
 
 

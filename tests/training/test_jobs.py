@@ -34,7 +34,7 @@ class Steps:
     def __init__(self):
         self.seen = []
 
-    def step(self, what, done, total, note=""):
+    def step(self, what, done, total, note="", values=None):
         self.seen.append((what, done, total))
 
 
