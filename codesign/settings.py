@@ -53,8 +53,11 @@ class HeadSettings(Section):
     """
 
     task: Literal["classification", "binary", "multi_label", "regression"]
+    """What the head learns."""
     columns: tuple[str, ...] = ()
+    """The columns of its targets; left out, the one of its name."""
     weight: Positive = 1.0
+    """How much its quality counts among the heads."""
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -78,17 +81,32 @@ class DataSettings(Section):
     """
 
     source: str | Mapping[str, str]
+    """`digits`, `openml:<id or name>`, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, or a mapping of
+    `train`, `validation` and `test` to files."""
     task: str | Mapping[str, HeadSettings] = "auto"
+    """`classification`, `binary`, `multi_label`, `regression`, `reconstruction`, `score`, or a mapping of heads;
+    `auto` finds it where the data leave no doubt."""
     scaling: Literal["auto", "none", "standard", "minmax"] | Positive = "auto"
+    """Of the features: `none`, `standard` (mean 0, deviation 1), `minmax` (0 to 1), or a number to divide by; `auto`
+    is the usual one of the source."""
     target_scaling: Literal["standard", "none"] = "standard"
+    """Of the targets of a regression."""
     fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
+    """The shares of train, validation and test part; they sum to 1."""
     split_seed: Seed = 0
+    """Decides which sample is in which part."""
     fold: tuple[CountOrNone, Annotated[int, Field(ge=2)]] | None = None
+    """`[i, k]`: train and validation part together are divided anew into k parts, of which number i (from 0) validates."""
     max_samples: Count | None = None
+    """At most so many samples are used, every class in proportion."""
     label_column: str | tuple[str, ...] | None = None
+    """The name of the column or array of the labels or targets, or a list of names; left out, it is found."""
     renumber: bool = False
+    """Labels such as 1 to n are numbered anew from 0."""
     class_weights: Literal["balanced"] | Mapping[str, Positive] | None = None
+    """Factors of the loss by class; `balanced` weighs every class alike."""
     input_shape: tuple[Count, ...] | None = None
+    """The shape that a sample is given, such as `[8, 8, 1]`; left out, that of the source."""
 
     @field_validator("source", "label_column", "class_weights", mode="wrap")
     @classmethod
@@ -169,18 +187,32 @@ class ScanSettings(Section):
     """
 
     method: Literal["descent", "hessian"] = "descent"
+    """How single tensors get their widths: `descent` tries them one after another, `hessian` weighs all at once by
+    second derivatives."""
     quality: Literal["accuracy", "auc", "r2"] | None = None
+    """What is kept; left out, the task's own measure."""
     cost: Literal["bops", "luts"] = "bops"
+    """What is saved: bit operations, or LUTs by an estimate."""
     tolerance: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.01
+    """The loss of validation quality that is accepted; 0.01 is a point."""
     margin_bits: Annotated[int, Field(ge=0, le=8)] = 0
+    """Integer bits beyond what the calibration set needs."""
     percentile: Annotated[float, Field(gt=0.0, le=100.0)] = 100.0
+    """Of the magnitudes that a format must hold; below 100, the rarest saturate for finer steps."""
     headroom_bits: Annotated[int, Field(ge=0, le=8)] = 2
+    """How far above the knee of the curve the search of single tensors starts a second time."""
     calibration_samples: Annotated[int, Field(ge=10, lt=2**31)] = 2000
+    """Samples of the train part that decide the ranges."""
     most_bits: Annotated[int, Field(ge=2, le=16)] = 12
+    """The widest formats that are tried."""
     least_bits: Annotated[int, Field(ge=1, le=16)] = 2
+    """The narrowest formats that are tried."""
     input_bits: Annotated[int, Field(ge=1, le=24)] | None = None
+    """Fixes the width of the input."""
     hessian_samples: Annotated[int, Field(ge=2)] = 256
+    """Random vectors at most for the second derivatives."""
     affine_widths: tuple[Annotated[int, Field(ge=2, le=16)], ...] = ()
+    """Bits at which the student with scales and zero points is measured too, for comparison."""
 
     @field_validator("affine_widths")
     @classmethod
@@ -200,7 +232,9 @@ class LayerHardwareSettings(Section):
     """How one layer is built; what is left out follows the model."""
 
     reuse_factor: Count | None = None
+    """How many multiplications one multiplier of this layer does."""
     strategy: Strategy | None = None
+    """How hls4ml builds this layer."""
 
 
 class HardwareSettings(Section):
@@ -213,19 +247,34 @@ class HardwareSettings(Section):
     """
 
     part: str = DEFAULT_PART
+    """The FPGA, as Vivado names it."""
     clock_period_ns: ClockPeriod = 5.0
+    """The clock that is asked for, in ns."""
     backend: Backend = "Vitis"
+    """Whose HLS tool the project is for."""
     io_type: IoType = "io_parallel"
+    """`io_parallel` takes a sample at once, `io_stream` value by value."""
     strategy: Strategy = "latency"
+    """How hls4ml builds matrix products: `latency` unrolls, `resource` shares multipliers, `distributed_arithmetic`
+    uses adders alone."""
     reuse_factor: Count = 1
+    """How many multiplications one multiplier does: more is smaller and slower."""
     layers: Mapping[str, LayerHardwareSettings] = {}
+    """Exceptions by layer name."""
     testbench_samples: Count = 100
+    """Samples in the test bench of the project."""
     open_rtl: bool = True
+    """Also write the network as unrolled Verilog, count it with Yosys and simulate it with Verilator."""
     rtl_limit_minutes: Positive = 10.0
+    """Verilog that would take longer, by an estimate, is skipped."""
     top: str = DEFAULT_TOP
+    """The name of the top function and module."""
     rtl_ports: PortStyle = "fixed"
+    """How values lie at the ports of the Verilog."""
     rtl_control: Control = "none"
+    """Handshake signals of the Verilog."""
     rtl_reset: Reset = "none"
+    """The reset of the Verilog."""
 
     @field_validator("part")
     @classmethod
@@ -283,15 +332,25 @@ class DesignSettings(Section):
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    """What the design is called; its runs lie in `hls_projects/<name>`."""
     seed: Seed = 0
+    """Of everything random in training."""
     data: DataSettings
+    """Where the data come from and how they are split."""
     teacher: TeacherSettings = TeacherSettings()
+    """What the student learns from."""
     student: Annotated[Mapping[str, Choice], WrapValidator(_student)] = {}
+    """Further arguments of `build_student` in `networks.py`, by name."""
     distillation: DistillationSettings = DistillationSettings()
+    """How the student learns from the teacher."""
     pruning: PruningSettings = PruningSettings()
+    """What is removed from the student."""
     scan: ScanSettings = ScanSettings()
+    """How number formats are chosen."""
     quantization: QuantizationSettings = QuantizationSettings()
+    """How the student is trained with its formats."""
     hardware: HardwareSettings = HardwareSettings()
+    """What is built."""
 
     def section(self, name: str) -> Any:
         """A section as JSON-able values, for records and digests."""

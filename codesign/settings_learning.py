@@ -16,8 +16,11 @@ class TrainingSettings(Section):
     """One training: Adam with a cosine-decayed learning rate; the weights of the best validation epoch are kept."""
 
     epochs: Count
+    """How often the train part is seen."""
     batch_size: Count = 64
+    """Samples a step."""
     learning_rate: LearningRate = 1e-3
+    """Of Adam at the beginning; it falls by a cosine to a hundredth."""
 
 
 class TeacherSettings(TrainingSettings):
@@ -34,14 +37,23 @@ class TeacherSettings(TrainingSettings):
     """
 
     kind: Literal["single", "ensemble", "specialists", "logits"] = "single"
+    """`single` network, `ensemble`, generalist and `specialists`, or a file of `logits`."""
     epochs: Count = 60
+    """How often the train part is seen."""
     file: str | None = None
+    """A trained `.keras` or `.h5` model, or logits (`.npy`, `.npz`); relative to the design."""
     files: tuple[str, ...] = ()
+    """The trained members of an ensemble."""
     members: Annotated[int, Field(ge=2)] = 5
+    """How many networks an ensemble trains."""
     mean: Literal["arithmetic", "geometric"] = "arithmetic"
+    """How an ensemble's soft targets are averaged."""
     clusters: Count | tuple[tuple[int | str, ...], ...] = 3
+    """Groups of confusable classes: how many to find, or the groups by class name or index."""
     specialist_epochs: Count | None = None
+    """Epochs of each specialist; left out, `epochs`."""
     workers: Count | None = None
+    """Trainings side by side; left out, as many as pay on this machine."""
 
     @model_validator(mode="before")
     @classmethod
@@ -88,9 +100,13 @@ class TermSettings(Section):
     """
 
     form: Literal["soft", "decoupled", "logits", "hint", "attention", "distance", "angle"]
+    """What the term compares."""
     weight: Positive = 1.0
+    """Its factor in the loss."""
     teacher_layer: str | None = None
+    """The layer of the teacher that is compared."""
     student_layer: str | None = None
+    """The layer of the student that is compared."""
 
     @model_validator(mode="after")
     def _layers_fit(self) -> TermSettings:
@@ -112,9 +128,13 @@ class SearchSettings(Section):
     """
 
     temperatures: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0, 2.0, 4.0, 8.0)
+    """The temperatures that are tried."""
     alphas: Annotated[tuple[Weight, ...], Field(min_length=1)] = (0.1, 0.3, 0.6)
+    """The alphas that are tried."""
     epochs: Count | None = None
+    """Epochs of each trial; left out, a quarter of the student's."""
     workers: Count | None = None
+    """Trials side by side; left out, as many as pay on this machine."""
 
 
 class DistillationSettings(TrainingSettings):
@@ -129,14 +149,23 @@ class DistillationSettings(TrainingSettings):
     """
 
     epochs: Count = 60
+    """How often the train part is seen."""
     temperature: Positive | None = 1.0
+    """Of the soft targets; `null` has it chosen on the validation part."""
     alpha: Weight | None = 0.1
+    """Weight of the hard labels: L = alpha L_NLL + (1 - alpha) L_KD; `null` has it chosen."""
     form: Literal["soft", "decoupled", "logits"] = "soft"
+    """What L_KD is: Hinton's `soft` targets, `decoupled`, or the difference of `logits`."""
     target_weight: NotNegative = 1.0
+    """Of the true class in the form `decoupled`."""
     other_weight: NotNegative = 8.0
+    """Of the other classes in the form `decoupled`."""
     terms: tuple[TermSettings, ...] = ()
+    """Further terms of the loss."""
     hint_epochs: CountOrNone = 0
+    """Epochs in which the student first learns the hints alone."""
     search: SearchSettings = SearchSettings()
+    """Where temperature and alpha are searched for."""
 
     @model_validator(mode="after")
     def _hints_exist(self) -> DistillationSettings:
@@ -167,19 +196,34 @@ class PruningSettings(TrainingSettings):
     """
 
     epochs: Count = 30
+    """How often the train part is seen."""
     method: Literal["magnitude", "taylor", "hessian", "structured", "hardware"] = "hessian"
+    """What decides: `magnitude`, saliency (`taylor`, `hessian`), whole units (`structured`), or what the target saves
+    (`hardware`)."""
     sparsity: Fraction = 0.5
+    """The fraction to remove: of weights, of units, or of the estimated cost."""
     layers: Mapping[str, Fraction] = {}
+    """Exceptions by layer name."""
     scope: Literal["layer", "global"] = "layer"
+    """Whether each layer or the whole network reaches the sparsity."""
     schedule: Literal["polynomial", "iterative", "one_shot"] = "polynomial"
+    """`polynomial` raises it each epoch, `iterative` in rounds, `one_shot` at once."""
     ramp: Annotated[float, Field(gt=0.0, le=1.0)] = 0.6
+    """The part of the epochs over which a polynomial schedule rises."""
     rounds: Count = 5
+    """Trainings of an iterative schedule, and of `structured` and `hardware`."""
     rewind: Literal["none", "initial", "early"] = "none"
+    """After each round, weights go back to the student's `initial` or `early` ones; `none` fine-tunes."""
     score: Literal["magnitude", "taylor", "hessian"] = "hessian"
+    """How `structured` and `hardware` rank what could go."""
     saliency_samples: Count = 1024
+    """Samples that saliencies are computed on."""
     assumed_bits: Annotated[int, Field(ge=2, le=16)] = 8
+    """The width for which `hardware` estimates costs."""
     l1: NotNegative = 0.0
+    """Factor of the sum of the weights' magnitudes in the loss."""
     inside: Literal["float", "quantization"] = "float"
+    """Whether the float student is pruned or, in rounds, the one under quantization."""
 
     @model_validator(mode="after")
     def _choices_fit(self) -> PruningSettings:
@@ -217,12 +261,19 @@ class PolishSettings(TrainingSettings):
     """
 
     epochs: Count = 16
+    """Epochs of each recovery."""
     learning_rate: LearningRate = 5e-3
+    """Of Adam at the beginning."""
     tolerance: Fraction = 0.005
+    """The loss of validation accuracy that is accepted."""
     rounds: Count = 40
+    """How often digits are dropped at most."""
     step: Annotated[float, Field(gt=0.0, le=0.5)] = 0.1
+    """The part of the estimated LUTs that goes in a round."""
     saliency_samples: Count = 1024
+    """Samples on which the Hessian is computed."""
     temperature: Positive = 4.0
+    """Softens the predictions that the Hessian is computed with."""
 
 
 class QuantizationSettings(TrainingSettings):
@@ -234,10 +285,15 @@ class QuantizationSettings(TrainingSettings):
     """
 
     epochs: Count = 30
+    """Epochs of learning from the teacher under quantization."""
     learning_rate: LearningRate = 5e-4
+    """Of Adam at the beginning."""
     self_study_epochs: CountOrNone = 0
+    """Epochs on the labels alone before (QKD)."""
     co_study_epochs: CountOrNone = 0
+    """Epochs together with a copy of the teacher before (QKD)."""
     polish: PolishSettings | None = None
+    """Drop signed digits of the weights afterwards: `true`, or its settings."""
 
     @field_validator("polish", mode="before")
     @classmethod

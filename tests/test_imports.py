@@ -40,6 +40,7 @@ ALLOWED = {
     "stages": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports", "run_folder"},
     "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
     "new_design": BASE,
+    "settings_reference": {*BASE, "settings"},
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
     "__main__": {"cli"},
@@ -57,6 +58,7 @@ ALLOWED = {
             "environment",
             "terminal",
             "new_design",
+            "settings_reference",
         ),
     },
 }

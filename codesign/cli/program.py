@@ -15,7 +15,7 @@ from codesign.cli.designs import INTERRUPTED, doctor, run
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
-from codesign.cli.starting import new
+from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
 from codesign.errors import CodesignError, NotVerifiedError
 
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (new, run, scan, convert, verify, report, compare, build, rtl, advise, doctor):
+for _command in (new, settings, run, scan, convert, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
 
 

@@ -1,4 +1,4 @@
-"""`codesign new`."""
+"""`codesign new` and `settings`."""
 
 from __future__ import annotations
 
@@ -37,3 +37,22 @@ def new(
         f"{made}: design.yaml has the settings, networks.py the teacher and the student. Next:\n"
         f"  codesign run {shown}\n  codesign run {shown} --dry-run\n  codesign doctor"
     )
+
+
+def settings(
+    section: Annotated[
+        str | None, typer.Argument(help="Only this section, or the sections in it: pruning, distillation.")
+    ] = None,
+) -> None:
+    """List every setting of a design: its type, default, range and meaning."""
+    from codesign.errors import SettingsError
+    from codesign.settings_reference import settings_tables
+    from codesign.terminal import show_tables
+
+    tables = settings_tables()
+    chosen = [table for table in tables if section is None or f"{table.title}.".startswith(f"{section}.")]
+    if not chosen:
+        raise SettingsError(
+            f"there is no section {section!r}; the sections are {', '.join(table.title for table in tables[1:])}"
+        )
+    show_tables(chosen)
