@@ -73,12 +73,18 @@ SEQUENCES = {
     "upsampling1d": "x = L.UpSampling1D(2)(L.Conv1D(2, 2, strides=2, activation='relu')(x))",
     "gru": "x = L.GRU(4, return_sequences=True)(x)",
     "gru behind a convolution": "x = L.GRU(4)(L.Conv1D(3, 3)(x))",
+    "lstm": "x = L.LSTM(4, return_sequences=True)(L.Dense(3)(x))",
+    "lstm of the inputs": "x = L.LSTM(3)(x)",
+    "simple recurrence": "x = L.SimpleRNN(3)(x)",
+    "dilated": "x = L.Conv1D(3, 3, dilation_rate=2, activation='relu')(x)",
+    "grouped": "x = L.Conv1D(4, 3, groups=2, activation='relu')(x)",
     "permute": "x = L.Permute((2, 1))(L.Conv1D(3, 2, activation='relu')(x))",
 }
 IMAGES = {
     "conv2d": "x = L.Conv2D(3, 3, activation='relu')(x)",
     "depthwise_conv2d": "x = L.ReLU()(L.DepthwiseConv2D(3)(L.Conv2D(2, 1, activation='relu')(x)))",
     "max_pool2d": "x = L.MaxPooling2D(3, padding='same')(L.Conv2D(2, 2, activation='relu')(x))",
+    "depth multiplier": "x = L.ReLU()(L.DepthwiseConv2D(3, depth_multiplier=2)(x))",
     "average_pool2d": "x = L.AveragePooling2D(3)(L.Conv2D(2, 2, activation='relu')(x))",
     "zero_padding2d": "x = L.Conv2D(2, 3, strides=2, activation='relu')(L.ZeroPadding2D(1)(x))",
     "cropping2d": "x = L.Cropping2D(2)(x)",

@@ -187,7 +187,7 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             result = (
                 # between -1 and 1 in every step, of which the last alone may have been seen
                 FixedPoint(widths.results[layer.name], 1 + margin_bits, True, "RND_CONV", "SAT")
-                if layer.kind == "gru"
+                if layer.row.recurrent
                 else fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
             )
             if layer.kind == "relu" and result.integer_bits < 0:

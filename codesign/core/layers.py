@@ -57,6 +57,8 @@ class LayerKind:
         Of a point: whether it multiplies by a slope of a format of its own (the map's `weight`).
     rereads
         Of a point: whether it multiplies what it reads, so that what is wide must be rounded before it too.
+    recurrent
+        Of a point: whether it carries a state from step to step; all its weights have the map's `weight`.
     inexact
         Whether hls4ml infers no type for its result, or one that does not hold it, so that it must be given one.
     """
@@ -75,6 +77,7 @@ class LayerKind:
     signed: bool = True
     parameter: bool = False
     rereads: bool = False
+    recurrent: bool = False
     inexact: bool = False
 
     @property
@@ -198,7 +201,9 @@ LAYERS: tuple[LayerKind, ...] = (
     LayerKind("softsign", "point", _same, "passes", ("Activation",), (), ("Activation",)),
     # a state of one format, rounded in each step
     LayerKind("gru", "point", _recurrent, "reshapes", ("GRU",), (), ("GRU",), ("kernel", "recurrent_kernel", "bias"),
-              ("return_sequences",), parameter=True, rereads=True),
+              ("return_sequences",), parameter=True, rereads=True, recurrent=True),
+    LayerKind("lstm", "point", _recurrent, "reshapes", ("LSTM",), (), ("LSTM",), ("kernel", "recurrent_kernel", "bias"),
+              ("return_sequences",), parameter=True, rereads=True, recurrent=True),
     # computed with more bits than they read
     LayerKind("add", "wide", _same, "mixes", ("Add",), (), ("Merge",), many=True),
     LayerKind("subtract", "wide", _same, "mixes", ("Subtract",), (), ("Merge",), many=True),
@@ -248,6 +253,10 @@ BY_KIND: Mapping[str, LayerKind] = {row.kind: row for row in LAYERS}
 def kinds(*roles: Role) -> tuple[str, ...]:
     """The names of the kinds with one of some roles."""
     return tuple(row.kind for row in LAYERS if row.role in roles)
+
+
+RECURRENT: tuple[str, ...] = tuple(name for row in LAYERS if row.recurrent for name in row.keras)
+"""The Keras classes that carry a state."""
 
 
 def supported() -> str:

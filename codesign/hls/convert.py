@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codesign.core.layers import RECURRENT
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
@@ -92,7 +93,7 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
         if _looks_up(layer):
             # the entries are the results: nothing is rounded twice
             layers[layer.name]["table_t"] = types["result"]
-        elif type(layer).__name__ == "GRU":
+        elif type(layer).__name__ in RECURRENT:
             layers[layer.name]["table_t"] = types["accum"]  # that of its gates
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
@@ -141,7 +142,7 @@ def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
         types[weight] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
         types["bias"] = str(formats.bias or formats.weight)
-        if kind == "GRU":
+        if kind in RECURRENT:
             types |= {f"recurrent_{name}": types[name] for name in ("weight", "bias")}
     return types
 
@@ -318,7 +319,7 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
         asked = config["LayerName"].get(layer.name)
         shape = shape_of(layer)
         setting = f"hardware.layers.{layer.name}.reuse_factor"
-        if asked is not None and layer.class_name == "GRU":
+        if asked is not None and layer.class_name in RECURRENT:
             faults += _recurrent_reuse(layer, asked, setting)
         if asked is None or shape is None:
             continue

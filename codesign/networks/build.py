@@ -20,7 +20,7 @@ from codesign.networks.hardware_layers import (
     FixedSlope,
     Scale,
 )
-from codesign.networks.hardware_recurrent import FixedGRU, gru_accumulator
+from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM, gru_accumulator, lstm_type
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
 
 
@@ -112,7 +112,7 @@ def _variables(layer: LayerSpec, built: Any) -> Mapping[str, Any]:
             "mean": built.moving_mean,
             "variance": built.moving_variance,
         }
-    if layer.kind == "gru":
+    if layer.row.recurrent:
         return {key: getattr(built.cell, key) for key in layer.weights}
     return {key: kernel_variable(built) if key == "kernel" else getattr(built, key) for key in layer.weights}
 
@@ -150,15 +150,17 @@ def accumulator_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | N
     Raises
     ------
     ConversionError
-        If the map has another one for such a layer, or there is none (see `gru_accumulator`).
+        If the map has another one for such a layer, or there is none (see `codesign.networks.hardware_recurrent`).
     """
-    if layer.kind != "gru" or own.weight is None or own.result is None:
+    if not layer.row.recurrent or own.weight is None or own.result is None:
         return own.accum
     n_inputs, units = (layer.weights[key].shape[0] for key in ("kernel", "recurrent_kernel"))
-    needed = gru_accumulator(layer.name, source, own.weight, own.result, n_inputs, units)
+    needed_by = gru_accumulator if layer.kind == "gru" else lstm_type
+    needed = needed_by(layer.name, source, own.weight, own.result, n_inputs, units)
     if own.accum not in (None, needed):
         raise ConversionError(
-            f"layers.{layer.name}.accum: {own.accum} is not the exact accumulator of a GRU, {needed}; leave it out"
+            f"layers.{layer.name}.accum: {own.accum} is not the accumulator that this {layer.row.keras[0]} needs, {needed}; "
+            "leave it out"
         )
     return needed
 
@@ -174,6 +176,7 @@ _FLOAT_LAYERS: Mapping[str, Any] = {
     "prelu": keras.layers.PReLU,
     "elu": keras.layers.ELU,
     "gru": keras.layers.GRU,
+    "lstm": keras.layers.LSTM,
     "batch_norm": keras.layers.BatchNormalization,
     "flatten": keras.layers.Flatten,
     "reshape": keras.layers.Reshape,
@@ -205,7 +208,7 @@ def _float_layer(layer: LayerSpec) -> Any:
         return keras.layers.Activation(layer.kind, name=layer.name)
     if layer.row.role == "product":
         return make(**_weight_options(layer))
-    if layer.kind == "gru":
+    if layer.row.recurrent:
         return make(**_recurrent_options(layer))
     config = {key: _tuples(value) for key, value in layer.config.items()}
     if layer.kind == "upsampling1d":
@@ -252,6 +255,9 @@ def _quantized_layer(
             formats = own.weight, accumulator_of(layer, own, sources[0]), own.result
             texts = dict(zip(("weight", "accum", "result"), map(str, formats), strict=True))
             return FixedGRU(**_recurrent_options(layer), **texts)
+        if layer.kind == "lstm":
+            state = accumulator_of(layer, own, sources[0])
+            return FixedLSTM(**_recurrent_options(layer), weight=str(own.weight), state=str(state))
         parameter = str(own.weight) if layer.row.parameter else None
         if layer.kind in ("leaky_relu", "prelu"):
             return FixedSlope(
@@ -278,6 +284,8 @@ def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
                 formats[layer.name] = hull(given) if len(given) == len(layer.inputs) else None
             case _:
                 formats[layer.name] = own.result if own is not None else None
+                if layer.kind == "lstm" and own is not None:
+                    formats[layer.name] = accumulator_of(layer, own, formats[layer.inputs[0]])
     return formats
 
 

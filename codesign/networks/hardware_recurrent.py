@@ -1,4 +1,4 @@
-"""A GRU that computes what hls4ml's C++ computes, for the quantized student."""
+"""A GRU and an LSTM that compute what hls4ml's C++ computes, for the quantized student."""
 
 from __future__ import annotations
 
@@ -55,6 +55,110 @@ def gru_accumulator(
     return FixedPoint(integer + fraction, integer)
 
 
+def lstm_type(
+    layer: str, source: FixedPoint | None, weight: FixedPoint, result: FixedPoint, n_inputs: int, units: int
+) -> FixedPoint:
+    """The type of everything in an LSTM: what it reads, its sums, tables, gates, cell and output.
+
+    hls4ml's C++ of an LSTM compiles with one type only. It has the fractional bits of the output's format, or the input's
+    if these are more, and so many integer bits that no sum of products saturates.
+
+    Parameters
+    ----------
+    layer
+        Its name, for the error.
+    source, weight, result
+        The formats of what it reads, of its kernels and biases, and of its output.
+    n_inputs, units
+        Features of a step, and of the state.
+
+    Raises
+    ------
+    ConversionError
+        If it reads values without a format, or products of it have more bits than float64, in which the student is computed.
+    """
+    if source is None:
+        raise ConversionError(f"layer {layer!r} reads values without a format; round them before it")
+    fraction = max(result.fractional_bits, source.fractional_bits)
+    largest, given = (max(abs(each.minimum), each.maximum) for each in (weight, source))
+    # outputs are at most 1; every product is rounded
+    bound = largest * (n_inputs * given + units + 1) + (n_inputs + units + 2) * 2.0**-fraction
+    integer = max(2, source.integer_bits + (not source.signed), math.floor(math.log2(bound)) + 2)
+    if 2 * (fraction + integer) + 1 >= _EXACT_BITS:
+        raise ConversionError(
+            f"layer {layer!r}: its cell would multiply numbers of {fraction + integer} bits, which float64 does not hold; give "
+            "what it reads, its weights and its result fewer bits"
+        )
+    return FixedPoint(fraction + integer, integer, True, "RND_CONV", "SAT")
+
+
+def _table(name: str, entries: FixedPoint) -> Any:
+    return ops.convert_to_tensor(entries.quantize(activation_table(name, _TABLE_SIZE).astype(np.float64)))
+
+
+@keras.saving.register_keras_serializable("codesign")
+class FixedLSTM(keras.layers.LSTM):
+    """An LSTM in one fixed-point type: every product, gate, cell and output is rounded to it.
+
+    Its gradients are those of the float LSTM with the same weights (straight-through), 0 where the result saturates.
+
+    Parameters
+    ----------
+    weight
+        The format of both kernels and the bias, as text.
+    state
+        That of `lstm_type`.
+    *args, **kwargs
+        As of Keras' LSTM.
+    """
+
+    def __init__(self, *args: Any, weight: str, state: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.weight, self.state = weight, state
+
+    def compute_output_spec(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
+        """As Keras' LSTM has it: Keras cannot find it where float64 is on the way."""
+        return keras.KerasTensor(self.compute_output_shape(sequences.shape), self.compute_dtype)
+
+    def call(
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
+    ) -> Any:
+        """Go through the steps of `(n_samples, steps, features)`, once as a float LSTM for the gradient and once exactly."""
+        smooth = super().call(sequences, initial_state, mask, training)
+        weight, state = FixedPoint.parse(self.weight), FixedPoint.parse(self.state)
+
+        def exact(values: Any) -> Any:
+            return ops.cast(quantize_tensor(weight, values), "float64")
+
+        def rounded(values: Any) -> Any:
+            return quantize_tensor(state, values)
+
+        def product(values: Any, kernel: Any) -> Any:
+            # hls4ml's C++ assigns every product to the type of the sum
+            return ops.sum(rounded(values[:, :, None] * kernel[None]), axis=1)
+
+        cell = self.cell
+        of_input, of_state = exact(cell.kernel), exact(cell.recurrent_kernel)
+        bias = rounded(exact(cell.bias)) if cell.use_bias else ops.zeros((4 * self.units,), "float64")
+        sigmoid, tanh = _table("sigmoid", state), _table("tanh", state)
+        wide = ops.cast(sequences, "float64")
+        h = s = ops.zeros_like(ops.matmul(wide[:, 0], of_input)[:, : self.units])
+        outputs = []
+        for step in range(wide.shape[1]):
+            total = rounded(product(wide[:, step], of_input) + bias + product(h, of_state))
+            i, f, c, o = ops.split(total, 4, axis=1)
+            i, f, o = (ops.take(sigmoid, table_index("sigmoid", gate, _TABLE_SIZE)) for gate in (i, f, o))
+            s = rounded(ops.take(tanh, table_index("tanh", c, _TABLE_SIZE)) * i + s * f)
+            h = rounded(o * ops.take(tanh, table_index("tanh", s, _TABLE_SIZE)))
+            outputs.append(h)
+        value = ops.stack(outputs, axis=1) if self.return_sequences else h
+        return exact_value(ops.cast(value, smooth.dtype), smooth, state)
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "weight": self.weight, "state": self.state}
+
+
 @keras.saving.register_keras_serializable("codesign")
 class FixedGRU(keras.layers.GRU):
     """A GRU in fixed point: exact sums, gates by table, a state that is rounded in each step.
@@ -94,12 +198,7 @@ class FixedGRU(keras.layers.GRU):
         cell, units = self.cell, self.units
         biases = exact(cell.bias) if cell.use_bias else ops.zeros((2, 3 * units), "float64")
         of_input, of_state = exact(cell.kernel), exact(cell.recurrent_kernel)
-        tables = {
-            name: ops.convert_to_tensor(
-                accum.quantize(activation_table(name, _TABLE_SIZE).astype(np.float64))
-            )
-            for name in ("sigmoid", "tanh")
-        }
+        tables = {name: _table(name, accum) for name in ("sigmoid", "tanh")}
 
         def look_up(name: str, x: Any) -> Any:
             return ops.take(tables[name], table_index(name, x, _TABLE_SIZE))

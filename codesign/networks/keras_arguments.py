@@ -46,22 +46,20 @@ _CONV = {
 _DEPTHWISE = (_CONV - {"filters"}) | {"depth_multiplier"}
 _POOL = {"pool_size", "strides", "padding", "data_format"}
 _NORM = {"axis", "momentum", "epsilon", "center", "scale"}
-_GRU = {
+_RECURRENT = {
     "units",
     "activation",
-    "recurrent_activation",
     "use_bias",
     "return_sequences",
     "return_state",
     "go_backwards",
     "stateful",
-    "reset_after",
     "dropout",  # nothing at inference, as is a layer of it
     "recurrent_dropout",
     "seed",
     "unroll",  # how it is computed
-    "use_cudnn",
 }
+_GATED = {*_RECURRENT, "recurrent_activation", "use_cudnn"}
 _QUANTIZERS = {"kernel_quantizer", "bias_quantizer"}
 _PARTS = {"depthwise_quantizer", "pointwise_quantizer", "bias_quantizer"}
 _FOLDED = {"ema_freeze_delay", "folding_mode", *_NORM}
@@ -87,7 +85,9 @@ READ: Mapping[str, frozenset[str]] = {
         "PReLU": {"shared_axes"},
         "ELU": {"alpha"},
         "Softmax": {"axis"},
-        "GRU": _GRU,
+        "GRU": _GATED | {"reset_after"},
+        "LSTM": _GATED | {"unit_forget_bias"},
+        "SimpleRNN": _RECURRENT,
         "Flatten": {"data_format"},
         "Reshape": {"target_shape"},
         "Permute": {"dims"},
@@ -125,6 +125,7 @@ READ: Mapping[str, frozenset[str]] = {
         "FixedLookup": {"function", "result", "parameter", "alpha", "size"},
         "FixedSlope": {"result", "parameter", "slope"},
         "FixedGRU": {"weight", "accum", "result"},
+        "FixedLSTM": {"weight", "state"},
         "FixedAverage": {*_POOL, "source"} - {"data_format"},
     }.items()
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,6 +17,8 @@ from codesign.networks.keras_graph import Call
 
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
+
+_MOST_UNROLLED = 32  # steps of a recurrent layer
 
 LayerReader = Callable[["Reader", Call, tuple[str, ...]], str]
 """Adds what a call does behind the named layers; returns the name of the layer that makes its output."""
@@ -68,23 +71,52 @@ def read_dense(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return reader.add(call.name, "dense", inputs, {}, weights)
 
 
+def _dilated(kernel: np.ndarray, rate: list[int]) -> np.ndarray:
+    """A kernel `(*window, ...)` with zeros between its values, which convolves as the dilated one."""
+    window = kernel.shape[: len(rate)]
+    spread = np.zeros(
+        (*((n - 1) * step + 1 for n, step in zip(window, rate, strict=True)), *kernel.shape[len(rate) :]),
+        kernel.dtype,
+    )
+    spread[tuple(slice(None, None, step) for step in rate)] = kernel
+    return spread
+
+
+def _without_groups(kernel: np.ndarray, groups: int) -> np.ndarray:
+    """A kernel `(*window, channels / groups, filters)` for all channels, with zeros between the groups."""
+    *window, channels, filters = kernel.shape
+    whole = np.zeros((*window, channels * groups, filters), kernel.dtype)
+    for group in range(groups):
+        rows, columns = (slice(group * n, (group + 1) * n) for n in (channels, filters // groups))
+        whole[..., rows, columns] = kernel[..., :, columns]
+    return whole
+
+
+def _without_multiplier(kernel: np.ndarray) -> np.ndarray:
+    """A depthwise kernel `(*window, channels, multiplier)` as one of all channels, with zeros between them."""
+    *window, channels, multiplier = kernel.shape
+    return _without_groups(kernel.reshape(*window, 1, channels * multiplier), channels)
+
+
 def conv_reader(kind: str) -> Callable[..., str]:
     """What reads a convolution of some kind."""
 
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         layer, rank = call.layer, int(kind[-2])
-        only(call, data_format="channels_last", dilation_rate=(1,) * rank)
-        if "depthwise" in kind:
-            only(call, depth_multiplier=1)
-        else:
-            only(call, groups=1)
+        only(call, data_format="channels_last")
         weights = reader.with_formats(layer, _kernel(layer), call)
+        weights["kernel"] = kernel = _dilated(weights["kernel"], _list(layer.dilation_rate, rank))
         strides, padding = _list(layer.strides, rank), layer.padding
         if padding == "causal":
-            before = weights["kernel"].shape[0] - 1
+            before = kernel.shape[0] - 1
             inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
             padding = "valid"
-        return reader.add(call.name, kind, inputs, {"strides": strides, "padding": padding}, weights)
+        own = kind
+        if "depthwise" in kind and kernel.shape[-1] > 1:
+            own, weights["kernel"] = f"conv{rank}d", _without_multiplier(kernel)
+        elif "depthwise" not in kind:
+            weights["kernel"] = _without_groups(kernel, int(layer.groups))
+        return reader.add(call.name, own, inputs, {"strides": strides, "padding": padding}, weights)
 
     return read
 
@@ -94,15 +126,19 @@ def separable_reader(rank: int) -> Callable[..., str]:
 
     def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         layer = call.layer
-        only(call, data_format="channels_last", dilation_rate=(1,) * rank, depth_multiplier=1)
+        only(call, data_format="channels_last")
         strides = _list(layer.strides, rank)
+        parts = reader.with_formats_of_parts(layer, call)
+        kernel = _dilated(parts[0]["kernel"], _list(layer.dilation_rate, rank))
         if layer.padding == "causal":
-            before = layer.depthwise_kernel.shape[0] - 1
+            before = kernel.shape[0] - 1
             inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
         padding = "same" if layer.padding == "same" else "valid"
-        parts = reader.with_formats_of_parts(layer, call)
+        kind = f"depthwise_conv{rank}d"
+        if kernel.shape[-1] > 1:
+            kind, kernel = f"conv{rank}d", _without_multiplier(kernel)
         config = {"strides": strides, "padding": padding}
-        first = reader.add(f"{call.name}_depthwise", f"depthwise_conv{rank}d", inputs, config, parts[0])
+        first = reader.add(f"{call.name}_depthwise", kind, inputs, config, {**parts[0], "kernel": kernel})
         config = {"strides": [1] * rank, "padding": "valid"}
         return reader.add(call.name, f"conv{rank}d", (first,), config, parts[1])
 
@@ -339,14 +375,12 @@ def _upsampling(rank: int) -> Callable[..., str]:
     return read
 
 
-def read_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    """Read a GRU that starts from zero."""
+def read_recurrent(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Read a GRU or an LSTM that starts from zero."""
     layer = call.layer
-    if len(inputs) != 1:
-        raise ConversionError(
-            f"layer {call.name!r} is given an initial state; only a GRU that starts from zero is supported"
-        )
-    only(call, reset_after=True, go_backwards=False, stateful=False, return_state=False)
+    kind = "gru" if isinstance(layer, layers.GRU) else "lstm"
+    _from_zero(call, inputs)
+    only(call, **({"reset_after": True} if kind == "gru" else {}), go_backwards=False)
     for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
         if getattr(layer, option) is not function:
             given = getattr(getattr(layer, option), "__name__", None) or short(getattr(layer, option))
@@ -355,7 +389,51 @@ def read_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
             )
     names = ("kernel", "recurrent_kernel", *(["bias"] if layer.use_bias else []))
     weights = {name: array(getattr(layer.cell, name)) for name in names}
-    return reader.add(call.name, "gru", inputs, {"return_sequences": bool(layer.return_sequences)}, weights)
+    return reader.add(call.name, kind, inputs, {"return_sequences": bool(layer.return_sequences)}, weights)
+
+
+def _from_zero(call: Call, inputs: tuple[str, ...]) -> None:
+    if len(inputs) != 1:
+        raise ConversionError(
+            f"layer {call.name!r} is given an initial state; only one that starts from zero is supported"
+        )
+    only(call, stateful=False, return_state=False)
+
+
+def _simple_rnn(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Every step a layer of its own: a product with the step, one with the state before it, their sum, the activation."""
+    layer = call.layer
+    _from_zero(call, inputs)
+    steps, units = int(call.input_shapes[0][0]), int(layer.units)
+    if steps > _MOST_UNROLLED:
+        raise ConversionError(
+            f"layer {call.name!r} is a SimpleRNN of {steps} steps, of which hls4ml 1.3 has no C++; up to {_MOST_UNROLLED} "
+            "steps are unrolled: use GRU"
+        )
+    weights = {"kernel": array(layer.cell.kernel)}
+    if layer.use_bias:
+        weights["bias"] = array(layer.cell.bias)
+    given = reader.add(f"{call.name}_steps", "dense", inputs, {}, weights)
+    inside = replace(call, outputs=())  # not the end of the network, whatever its activation
+    states: list[str] = []
+    for step in reversed(range(steps)) if layer.go_backwards else range(steps):
+        own = f"{call.name}_{step + 1}"
+        total = given
+        if steps > 1:
+            total = reader.add(f"{own}_step", "cropping1d", (given,), {"cropping": [step, steps - 1 - step]})
+        total = reader.add(f"{own}_of_input", "reshape", (total,), {"target_shape": [units]})
+        if states:
+            recurrent = {"kernel": array(layer.cell.recurrent_kernel)}
+            before = reader.add(f"{own}_of_state", "dense", (states[-1],), {}, recurrent)
+            total = reader.add(f"{own}_sum", "add", (total, before))
+        states.append(reader.activated(layer.activation, total, replace(inside, name=own)))
+    if not layer.return_sequences:
+        return states[-1]
+    rows = [
+        reader.add(f"{call.name}_{number}_row", "reshape", (state,), {"target_shape": [1, units]})
+        for number, state in enumerate(states, 1)
+    ]
+    return _chain(reader, f"{call.name}_rows", "concatenate", tuple(rows), {"axis": 1}, call.name)
 
 
 NOTHING: tuple[type, ...] = (
@@ -395,7 +473,9 @@ CLASSES: Mapping[type, LayerReader] = {
     layers.LeakyReLU: _plain("leaky_relu", "negative_slope"),
     layers.PReLU: _prelu,
     layers.ELU: _plain("elu", "alpha"),
-    layers.GRU: read_gru,
+    layers.GRU: read_recurrent,
+    layers.LSTM: read_recurrent,
+    layers.SimpleRNN: _simple_rnn,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.Permute: _plain("permute", "dims"),

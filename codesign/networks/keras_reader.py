@@ -23,7 +23,7 @@ from codesign.errors import ConversionError
 from codesign.networks import keras_classes, qkeras_classes
 from codesign.networks.build import exact_formats
 from codesign.networks.description import LayerSpec, Network
-from codesign.networks.hardware_recurrent import FixedGRU
+from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM
 from codesign.networks.keras_arguments import unexpected
 from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, short
 from codesign.networks.keras_graph import Call, KerasGraph
@@ -77,7 +77,16 @@ _READERS: dict[type, LayerReader] = {**keras_classes.CLASSES, **qkeras_classes.C
 CLASSES: tuple[type, ...] = tuple(_READERS)
 """Every class that is read."""
 
-_OWN_ACTIVATION = (layers.Activation, layers.TimeDistributed, layers.GRU, FixedGRU, qkeras.QActivation)
+_OWN_ACTIVATION = (
+    layers.Activation,
+    layers.TimeDistributed,
+    layers.GRU,
+    layers.LSTM,
+    layers.SimpleRNN,
+    FixedGRU,
+    FixedLSTM,
+    qkeras.QActivation,
+)
 """Classes whose readers look at the activation themselves."""
 
 
@@ -343,9 +352,7 @@ _HINTS: Mapping[str, str] = {
     "Lambda": "its function cannot be read; use layers",
     "Dot": "hls4ml 1.3 cannot read it from Keras 3; use Multiply and Dense",
     "Masking": "hardware has a fixed length; pad with zeros and let the network learn",
-    "LSTM": "hls4ml's C++ of it compiles only where input, accumulator and result have one type; use GRU",
-    "SimpleRNN": "hls4ml 1.3 reads it, but has no C++ of it; use GRU",
-    "Bidirectional": "use one direction",
+    "Bidirectional": "hls4ml 1.3 loses a bias of its GRU and has one type for all of its LSTM; use one direction",
     "QLSTM": "its gates round where hls4ml's C++ does not; use LSTM with formats of the scan",
     "QGRU": "its gates round where hls4ml's C++ does not; use GRU with formats of the scan",
     "QSimpleRNN": "its state rounds where hls4ml's C++ does not; use GRU with formats of the scan",

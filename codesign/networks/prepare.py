@@ -181,8 +181,28 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         accumulator = accumulator_of(layer, formats.get(layer.name, LayerPrecision()), reads)
         if accumulator is not None:
             formats[layer.name] = formats[layer.name].replaced("accum", accumulator)
+        if layer.kind == "lstm" and accumulator is not None:
+            formats[layer.name] = formats[layer.name].replaced("result", accumulator)
+    layers, formats = _with_inputs_of_one_type(layers, formats, moved)
+    hardware = replace(network, layers=tuple(layers))
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return hardware, replace(precision, layers=order)
+
+
+def _with_inputs_of_one_type(
+    layers: list[LayerSpec], formats: dict[str, LayerPrecision], moved: Mapping[str, FixedPoint | None]
+) -> tuple[list[LayerSpec], dict[str, LayerPrecision]]:
+    """Give what an LSTM reads the type of its state, which holds it: hls4ml's C++ of it compiles with no other."""
+    made: list[LayerSpec] = []
+    taken = {layer.name for layer in layers}
+    for layer in layers:
+        if layer.kind == "lstm" and moved[layer.inputs[0]] != formats[layer.name].result:
+            name = _free(f"{layer.name}_in", taken)
+            made.append(LayerSpec(name, "linear", layer.inputs))
+            formats[name] = LayerPrecision(result=formats[layer.name].result)
+            layer = replace(layer, inputs=(name,))
+        made.append(layer)
+    return made, formats
 
 
 def _with_exact_sums(own: LayerPrecision, exact: FixedPoint | None) -> LayerPrecision:
@@ -248,7 +268,7 @@ def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPre
 
 
 def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:
-    if layer.kind == "gru" and formats is not None and formats.weight is not None:
+    if layer.row.recurrent and formats is not None and formats.weight is not None:
         return layer.with_weights(
             **{key: formats.weight.quantize(values) for key, values in layer.weights.items()}
         )

@@ -14,7 +14,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
 from codesign.networks import hardware_layers
-from codesign.networks.hardware_recurrent import FixedGRU
+from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM
 from codesign.networks.keras_classes import (
     LayerReader,
     array,
@@ -23,7 +23,7 @@ from codesign.networks.keras_classes import (
     only,
     pool_reader,
     read_dense,
-    read_gru,
+    read_recurrent,
     separable_reader,
 )
 from codesign.networks.keras_graph import Call
@@ -408,9 +408,16 @@ def _hardware_scale(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 
 
 def _hardware_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    name = read_gru(reader, call, inputs)
+    name = read_recurrent(reader, call, inputs)
     formats = [FixedPoint.parse(getattr(call.layer, text)) for text in ("weight", "accum", "result")]
     reader.formats[name] = LayerPrecision(weight=formats[0], accum=formats[1], result=formats[2])
+    return name
+
+
+def _hardware_lstm(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    name = read_recurrent(reader, call, inputs)
+    state = FixedPoint.parse(call.layer.state)
+    reader.formats[name] = LayerPrecision(FixedPoint.parse(call.layer.weight), accum=state, result=state)
     return name
 
 
@@ -464,6 +471,7 @@ CLASSES: Mapping[type, LayerReader] = {
     qkeras.QGlobalAveragePooling2D: _average(True),
     hardware_layers.Scale: _hardware_scale,
     FixedGRU: _hardware_gru,
+    FixedLSTM: _hardware_lstm,
     hardware_layers.FixedLookup: _hardware_lookup,
     hardware_layers.FixedSlope: _hardware_slope,
     hardware_layers.FixedAverage: _hardware_average,

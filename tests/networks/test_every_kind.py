@@ -190,7 +190,36 @@ NETWORKS["gru of inputs"] = Network(
         dense("out", "gru", 3, 2),
     )
 )
-NOT_RTL = {"gru"}
+for sequences in (False, True):
+    NETWORKS[f"lstm{' of sequences' * sequences}"] = Network(
+        (
+            given(5, 4),
+            dense("first", "x", 4, 3),
+            LayerSpec(
+                "lstm",
+                "lstm",
+                ("first",),
+                {"return_sequences": sequences},
+                {"kernel": values(3, 16), "recurrent_kernel": values(4, 16), "bias": values(16)},
+            ),
+            *([LayerSpec("flat", "flatten", ("lstm",))] if sequences else []),
+            dense("out", "flat" if sequences else "lstm", 20 if sequences else 4, 3),
+        )
+    )
+NETWORKS["lstm of inputs"] = Network(
+    (
+        given(4, 2),
+        LayerSpec(
+            "lstm",
+            "lstm",
+            ("x",),
+            {"return_sequences": False},
+            {"kernel": values(2, 12), "recurrent_kernel": values(3, 12)},
+        ),
+        dense("out", "lstm", 3, 2),
+    )
+)
+NOT_RTL = {"gru", "lstm"}
 
 
 def test_every_row_of_the_table_is_tried() -> None:
@@ -287,7 +316,7 @@ def test_a_gru_with_reuse_is_its_cpp(reuse_factor: int, tmp_path: Path) -> None:
     compare(project, x, golden, rungs=ladder_rungs(["emulation", "csim"])).require_agreement()
 
 
-@pytest.mark.parametrize("name", ["elu", "prelu", "average_pool2d", "scale", "gru"])
+@pytest.mark.parametrize("name", ["elu", "prelu", "average_pool2d", "scale", "gru", "lstm"])
 def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     prepared = prepare_for_quantization(NETWORKS[name])
