@@ -211,3 +211,7 @@ class QualityError(CodesignError):
 
 class NotVerifiedError(CodesignError):
     """A computation or a count that was asked for and could not be run here, so that nothing is known."""
+
+
+class PythonFileError(CodesignError):
+    """A Python file of the user's that raised; the original exception and its traceback are the cause."""

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from codesign.comparison.run_charts import plot_run
 from codesign.comparison.run_page import PAGE, write_run_page
 from codesign.comparison.sources import SUMMARY, read_summary
@@ -19,10 +17,10 @@ from codesign.comparison.summary import make_summary, write_summary
 from codesign.comparison.summary import tables as summary_tables
 from codesign.core.files import json_digest, write_json
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import worth_notes
 from codesign.core.record import versions
 from codesign.core.shown import Shown
 from codesign.core.text_table import TextTable
+from codesign.core.worth import worth_notes
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, read_design
@@ -245,21 +243,23 @@ def _summary(context: Context) -> dict[str, Any]:
         notes += [f"{what} was not run: {why}" for what, why in stage.not_done(context).items()]
         notes += context.records[stage.name].metrics.get("notes", ())
     notes += _worth(context)
-    return make_summary(settings.name, settings.seed, settings.section("hardware"), context.records, notes)
+    return make_summary(
+        settings.name,
+        settings.seed,
+        settings.section("hardware"),
+        context.records,
+        notes,
+        measure=context.dataset.task.measure,
+    )
 
 
 def _worth(context: Context) -> tuple[str, ...]:
-    """What there is to say of stages that are not worth building, where there are classes."""
-    measured = {
-        stage.title: context.records[stage.name].metrics["validation_accuracy"]
-        for stage in STAGES
-        if "validation_accuracy" in context.records[stage.name].metrics
-    }
-    labels = context.dataset.y_validation
-    if not measured or labels.ndim != 1 or labels.dtype.kind not in "iu":
-        return ()
-    chance = float(np.bincount(labels).max() / len(labels))
-    return worth_notes(measured, chance, len(labels), context.settings.scan.tolerance)
+    """What there is to say of stages that are not worth building."""
+    task = context.dataset.task
+    measured = {stage.title: context.records[stage.name].metrics for stage in STAGES}
+    name = f"validation_{task.measure}"
+    reached = {title: metrics[name] for title, metrics in measured.items() if name in metrics}
+    return worth_notes(task, reached, context.dataset.y_validation, context.settings.scan.tolerance)
 
 
 def _goes_on(folder: RunFolder, start_from: str | None) -> bool:

@@ -49,7 +49,8 @@ from codesign.settings_learning import TrainingSettings as TrainingSettings
 class HeadSettings(Section):
     """One of several tasks.
 
-    `columns` are those of its targets, by default the one of the head's name; `weight` is of its quality.
+    `columns` are those of its targets, by default the one of the head's name; `weight` is of its loss and its quality; `loss`
+    is of a regression.
     """
 
     task: Literal["classification", "binary", "multi_label", "regression"]
@@ -57,7 +58,9 @@ class HeadSettings(Section):
     columns: tuple[str, ...] = ()
     """The columns of its targets; left out, the one of its name."""
     weight: Positive = 1.0
-    """How much its quality counts among the heads."""
+    """How much it counts among the heads, in the loss and in the quality."""
+    loss: Literal["squared", "huber"] = "squared"
+    """What a regression minimises."""
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -71,18 +74,19 @@ TASK_NAMES = ("auto", "classification", "binary", "multi_label", "regression", "
 class DataSettings(Section):
     """Where the data come from, what is to be learnt of them, and how they are split.
 
-    `source` is ``digits``, ``openml:<id or name>``, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, or a
-    mapping of the parts ``train``, ``validation`` and ``test`` to files; paths are relative to the design's folder.
-    `task` is one of classification, binary, multi_label, regression, reconstruction and score, or a mapping of several
-    heads; ``auto`` finds it where the data leave no doubt. `label_column` names the column or array of the targets.
-    `fold` ``[i, k]`` divides train and validation part together anew into `k` parts, of which number `i` validates.
-    `renumber` numbers labels such as 1 to n anew, `target_scaling` is of regressions, `class_weights` are factors of
-    the loss. `fractions` are of train, validation and test; see `codesign.data.load_dataset`.
+    `source` is ``digits``, ``openml:<id or name>``, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, a mapping of
+    the parts ``train``, ``validation`` and ``test`` to files, or a `.py` file whose `make_data(seed)` makes the arrays; paths are
+    relative to the design's folder. `task` is one of classification, binary, multi_label, regression, reconstruction and score,
+    or a mapping of several heads; ``auto`` finds it where the data leave no doubt. `label_column` names the column or array of
+    the targets. `fold` ``[i, k]`` divides train and validation part together anew into `k` parts, of which number `i`
+    validates. `renumber` numbers labels such as 1 to n anew, `target_scaling` and `target_loss` are of regressions,
+    `class_weights` are factors of the loss. `fractions` are of train, validation and test; `split_seed` is of the split and of
+    data that are made; see `codesign.data.load_dataset`.
     """
 
     source: str | Mapping[str, str]
-    """`digits`, `openml:<id or name>`, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, or a mapping of
-    `train`, `validation` and `test` to files."""
+    """`digits`, `openml:<id or name>`, a `.npz`, `.csv` or `.parquet` file, a folder of `.npy` files, a mapping of
+    `train`, `validation` and `test` to files, or a `.py` file whose `make_data(seed)` makes the arrays."""
     task: str | Mapping[str, HeadSettings] = "auto"
     """`classification`, `binary`, `multi_label`, `regression`, `reconstruction`, `score`, or a mapping of heads;
     `auto` finds it where the data leave no doubt."""
@@ -91,10 +95,12 @@ class DataSettings(Section):
     is the usual one of the source."""
     target_scaling: Literal["standard", "none"] = "standard"
     """Of the targets of a regression."""
+    target_loss: Literal["squared", "huber"] = "squared"
+    """What a regression minimises: `squared` differences of the scaled targets, or `huber`, linear beyond 1."""
     fractions: tuple[Positive, Positive, Positive] = (0.6, 0.2, 0.2)
     """The shares of train, validation and test part; they sum to 1."""
     split_seed: Seed = 0
-    """Decides which sample is in which part."""
+    """Decides which sample is in which part, and what a `.py` file makes."""
     fold: tuple[CountOrNone, Annotated[int, Field(ge=2)]] | None = None
     """`[i, k]`: train and validation part together are divided anew into k parts, of which number i (from 0) validates."""
     max_samples: Count | None = None

@@ -96,10 +96,10 @@ class TermSettings(Section):
 
     `hint` (arXiv:1412.6550) and `attention` (arXiv:1612.03928) compare a layer of the teacher with one of the student;
     `distance` and `angle` (arXiv:1904.05068) do too, or compare the logits if no layers are named; `soft`,
-    `decoupled` and `logits` are losses on the logits.
+    `decoupled`, `logits` and `bounded` are losses on the logits or values.
     """
 
-    form: Literal["soft", "decoupled", "logits", "hint", "attention", "distance", "angle"]
+    form: Literal["soft", "decoupled", "logits", "bounded", "hint", "attention", "distance", "angle"]
     """What the term compares."""
     weight: Positive = 1.0
     """Its factor in the loss."""
@@ -111,7 +111,7 @@ class TermSettings(Section):
     @model_validator(mode="after")
     def _layers_fit(self) -> TermSettings:
         given = [name for name in ("teacher_layer", "student_layer") if getattr(self, name) is not None]
-        if self.form in ("soft", "decoupled", "logits") and given:
+        if self.form in ("soft", "decoupled", "logits", "bounded") and given:
             raise ValueError(f"the form {self.form!r} works on the logits and takes no {given[0]}")
         if self.form in ("hint", "attention") and len(given) < 2:
             raise ValueError(f"the form {self.form!r} needs both teacher_layer and student_layer")
@@ -141,7 +141,9 @@ class DistillationSettings(TrainingSettings):
     """How the student learns: `L = alpha * L_NLL + (1 - alpha) * L_KD + terms`.
 
     `form` is what `L_KD` is: ``soft``, Hinton's soft targets with the factor `T^2` (arXiv:1503.02531); ``decoupled``
-    (arXiv:2203.08679) with `target_weight` and `other_weight`; ``logits``, their mean squared difference. A
+    (arXiv:2203.08679) with `target_weight` and `other_weight`; ``logits``, their mean squared difference. Of values there are
+    no soft targets: ``soft`` is their loss on the teacher's values, and ``bounded`` their loss on the targets wherever it is
+    not better than the teacher's by `margin` (Chen et al., NeurIPS 2017). A
     `temperature` or an `alpha` of ``null`` is chosen on the validation part by a `search`. With `hint_epochs` the
     student first learns the hints alone (FitNets' first stage). Pruning and quantization go on with the same loss.
 
@@ -153,13 +155,16 @@ class DistillationSettings(TrainingSettings):
     temperature: Positive | None = 1.0
     """Of the soft targets; `null` has it chosen on the validation part."""
     alpha: Weight | None = 0.1
-    """Weight of the hard labels: L = alpha L_NLL + (1 - alpha) L_KD; `null` has it chosen."""
-    form: Literal["soft", "decoupled", "logits"] = "soft"
-    """What L_KD is: Hinton's `soft` targets, `decoupled`, or the difference of `logits`."""
+    """Weight of the targets: L = alpha L_NLL + (1 - alpha) L_KD; `null` has it chosen."""
+    form: Literal["soft", "decoupled", "logits", "bounded"] = "soft"
+    """What L_KD is: Hinton's `soft` targets (or the teacher's values), `decoupled`, the difference of `logits`, or, of
+    values, `bounded` by the teacher's error."""
     target_weight: NotNegative = 1.0
     """Of the true class in the form `decoupled`."""
     other_weight: NotNegative = 8.0
     """Of the other classes in the form `decoupled`."""
+    margin: NotNegative = 0.0
+    """In the form `bounded`: how much better than the teacher the student must be to be left alone."""
     terms: tuple[TermSettings, ...] = ()
     """Further terms of the loss."""
     hint_epochs: CountOrNone = 0
@@ -254,7 +259,7 @@ class PolishSettings(TrainingSettings):
     """Dropping signed digits of the weights after quantization, those that cost least quality for what they save first.
 
     Up to `rounds` times the part `step` of the estimated LUTs goes, and the student trains on for `epochs`, again and
-    again if its validation accuracy is more than `tolerance` below that of the quantized student. A round that three
+    again if its validation quality is more than `tolerance` below that of the quantized student. A round that three
     trainings do not bring back is undone and tried with half the step. How much a digit matters is the diagonal of the
     Hessian on `saliency_samples`, with predictions softened by `temperature`: those of a student that has converged are
     too sure to tell weights apart.

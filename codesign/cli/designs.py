@@ -29,7 +29,8 @@ def run(
     fail_below: Annotated[
         float | None,
         typer.Option(
-            min=0.0, max=1.0, help="End with an error if the design's validation accuracy is lower."
+            max=1.0,
+            help="End with an error if the design is worse on the validation part: its accuracy, or the measure of its task.",
         ),
     ] = None,
     dry_run: Annotated[
@@ -134,21 +135,19 @@ def _show_end(result: Any) -> None:
 
 
 def _require_quality(summary: Any, least: float) -> None:
-    """Raise `QualityError` if the last stage with a validation accuracy is below what was asked for."""
+    """Raise `QualityError` if the last stage with a validation quality is below what was asked for."""
     from codesign.errors import QualityError
 
-    reached = [
-        (row["stage"], row["validation_accuracy"])
-        for row in summary["stages"]
-        if "validation_accuracy" in row
-    ]
+    measure = summary.get("measure", "accuracy")
+    name = f"validation_{measure}"
+    reached = [(row["stage"], row[name]) for row in summary["stages"] if name in row]
     if reached and reached[-1][1] < least:
         stage, found = reached[-1]
-        raise QualityError(f"--fail-below {least:g}: the validation accuracy of {stage} is {found:.4f}")
+        raise QualityError(f"--fail-below {least:g}: the validation {measure} of {stage} is {found:.4f}")
 
 
 _PATHS = ("data.source", "teacher.file", "teacher.files")
-_FILES = (".npz", ".npy", ".csv", ".parquet", ".keras", ".h5", ".hdf5")
+_FILES = (".npz", ".npy", ".csv", ".parquet", ".py", ".keras", ".h5", ".hdf5")
 
 
 def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _fail(error: CodesignError) -> NoReturn:
 
     from codesign.terminal import say
 
-    if error.__cause__ is not None and type(error).__name__ == "NetworksFileError":
+    if error.__cause__ is not None and type(error).__name__ == "PythonFileError":
         # the user's own file raised: the user's own traceback tells where
         traceback.print_exception(error.__cause__)
     say(f"error: {error}", err=True)

@@ -51,21 +51,19 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
         If one cannot be read, they do not fit each other, or the scaling asked for is not that of the training.
     """
     from codesign.data import load_design_data
-    from codesign.networks.design import check_input_fits
+    from codesign.networks.design import check_fits
     from codesign.networks.loading import load_model
     from codesign.networks.logits import ending_in_logits
     from codesign.terminal import say
     from codesign.training.inputs import (
         input_qualities,
         is_near_chance,
-        require_outputs,
         require_scaled_inputs,
     )
 
     model = load_model(path, "the student")
     dataset = load_design_data(data, Path.cwd())
-    check_input_fits(model, f"the student {path}", dataset.input_shape)
-    require_outputs(model, f"the student {path}", dataset.task)
+    check_fits(model, f"the student {path}", dataset.input_shape, dataset.task)
     network = ending_in_logits(model)
     if data.scaling != "auto":
         found = require_scaled_inputs(network, f"the student {path}", dataset)

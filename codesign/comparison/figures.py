@@ -45,7 +45,7 @@ _LETTER = 0.6
 
 _MOST_ACROSS = 2
 
-QUALITIES = ("test_accuracy", "auc", "validation_accuracy")
+QUALITIES = ("test_accuracy", "test_r2", "test_quality", "test_auc", "auc", "validation_accuracy")
 """What quality is plotted: the first that the designs have."""
 
 COSTS = ("lut", "latency_ns")

@@ -29,7 +29,17 @@ _DARK = (
 )  # fmt: skip
 """The colours of `codesign.comparison.figures` on a dark page."""
 
-_CARDS = ("test_accuracy", "average_weight_bits", "bops", "lut", "dsp", "latency_ns")
+_CARDS = (
+    "test_accuracy",
+    "test_r2",
+    "test_quality",
+    "test_auc",
+    "average_weight_bits",
+    "bops",
+    "lut",
+    "dsp",
+    "latency_ns",
+)
 """Metrics that the page begins with; those of hardware at the stage that tells most."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -377,19 +377,46 @@ def roc_chart(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
     outputs, targets, names
         As for `confusion_chart`.
     """
-    present = [number for number in range(len(names)) if 0 < (targets == number).sum() < len(targets)]
-    if not present or len(names) > _MOST_CLASSES:
+    if len(names) > _MOST_CLASSES:
         return None
-    classes = [1] if len(names) == 2 else present
+    classes = [1] if len(names) == 2 else range(len(names))
     scores = class_scores(outputs)
+    signals = {names[number]: (scores[:, number], targets == number) for number in classes}
+    caption = (
+        "Each class as signal against the rest: the lower the better; the last step is one background sample."
+    )
+    return _signal_chart(signals, caption)
+
+
+def labels_roc_chart(scores: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> Chart | None:
+    """Background efficiency against signal efficiency of labels of their own; ``None`` without samples of both kinds.
+
+    Parameters
+    ----------
+    scores, labels
+        `(n_samples, n_labels)` each; a label holds where it is above 0.
+    names
+        Of the labels.
+    """
+    shown = list(names)[:_MOST_CLASSES]
+    signals = {name: (scores[:, number], labels[:, number] > 0) for number, name in enumerate(shown)}
+    return _signal_chart(signals, "The lower the better; the last step is one background sample.")
+
+
+def _signal_chart(signals: Mapping[str, tuple[np.ndarray, np.ndarray]], caption: str) -> Chart | None:
+    """Curves by name of a score and whether each sample is signal; those without samples of both kinds are left out."""
     found = {
-        number: roc_curve(scores[:, number], targets == number) for number in classes if number in present
+        name: (*roc_curve(score.astype(np.float64), is_signal), int((~is_signal).sum()))
+        for name, (score, is_signal) in signals.items()
+        if 0 < is_signal.sum() < len(is_signal)
     }
+    if not found:
+        return None
 
     def draw(axes: Any) -> list[Label]:
-        for number, (signal, background, area) in found.items():
+        for number, (name, (signal, background, area, _)) in enumerate(found.items()):
             kept = np.unique(np.linspace(0, len(signal) - 1, _MOST_POINTS).astype(int))
-            label = f"{names[number]}: area {area:.4f}"
+            label = f"{name}: area {area:.4f}"
             (line,) = axes.plot(
                 signal[kept],
                 background[kept],
@@ -398,7 +425,7 @@ def roc_chart(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
                 label=label,
             )
             line.set_gid(hint(label))
-        least = min(1 / max(1, int((targets != number).sum())) for number in found)
+        least = min(1 / count for _, _, _, count in found.values())
         axes.set(
             xlabel="signal efficiency", ylabel="background efficiency", yscale="log", ylim=(least / 2, 1.2)
         )
@@ -406,9 +433,6 @@ def roc_chart(outputs: np.ndarray, targets: np.ndarray, names: Sequence[str]) ->
         axes.legend(fontsize=8, ncols=1 if len(found) < 7 else 2)
         return []
 
-    caption = (
-        "Each class as signal against the rest: the lower the better; the last step is one background sample."
-    )
     return Chart("Signal and background", caption, draw)
 
 
@@ -421,14 +445,86 @@ def class_scores(outputs: np.ndarray) -> np.ndarray:
     return np.asarray(powers / powers.sum(axis=1, keepdims=True))
 
 
-def residual_charts(outputs: np.ndarray, targets: np.ndarray) -> tuple[Chart, Chart]:
+def score_chart(scores: np.ndarray, labels: np.ndarray, names: Sequence[str], title: str = "score") -> Chart:
+    """How a score is distributed for samples without and with a label.
+
+    Parameters
+    ----------
+    scores, labels
+        `(n_samples,)` each; labels 0 or 1.
+    names
+        Of the two.
+    title
+        The words at the axis.
+    """
+
+    def draw(axes: Any) -> list[Label]:
+        bins = np.histogram_bin_edges(scores, bins=60)
+        for label, name in enumerate(names):
+            axes.hist(
+                scores[labels == label],
+                bins=bins,
+                histtype="step",
+                color=COLOURS[label],
+                label=name,
+                density=True,
+            )
+        axes.set(xlabel=title, ylabel="share of samples", yscale="log")
+        axes.legend()
+        return []
+
+    return Chart("Anomaly score", "Test samples, each kind normalised to its number.", draw)
+
+
+def bin_charts(rows: Sequence[Mapping[str, Any]]) -> Iterator[Chart]:
+    """Bias and resolution in bins of each target.
+
+    Parameters
+    ----------
+    rows
+        As `codesign.core.quality.binned` makes them: of each target first that over all.
+    """
+    for target in list(dict.fromkeys(row["target"] for row in rows))[:_MOST_CLASSES]:
+        own = [row for row in rows if row["target"] == target][1:]
+
+        def draw(axes: Any, own: Sequence[Mapping[str, Any]] = own, target: str = target) -> list[Label]:
+            middles = [(row["low"] + row["high"]) / 2 for row in own]
+            halves = [(row["high"] - row["low"]) / 2 for row in own]
+            axes.axhline(0, color=INK, linewidth=1)
+            for index, name in enumerate(("bias", "resolution")):
+                axes.errorbar(
+                    middles,
+                    [row[name] for row in own],
+                    [row["resolution"] / np.sqrt(row["samples"]) / (1, np.sqrt(2))[index] for row in own],
+                    halves,
+                    fmt="o",
+                    color=COLOURS[index],
+                    label=name,
+                )
+            axes.set(xlabel=target, ylabel=f"output less {target}")
+            axes.legend()
+            return []
+
+        yield Chart(
+            f"Bias and resolution of {target}",
+            "Mean and standard deviation of the difference, in bins of as many test samples each.",
+            draw,
+        )
+
+
+def residual_charts(
+    outputs: np.ndarray, targets: np.ndarray, names: Sequence[str] = ()
+) -> tuple[Chart, Chart]:
     """Of a regression: what comes out against what is true, and the distribution of the difference.
 
     Parameters
     ----------
     outputs, targets
         `(n_samples, n_outputs)` each.
+    names
+        Of the outputs.
     """
+    names = names or [f"output {number}" for number in range(outputs.shape[1])]
     outputs, targets = outputs.astype(np.float64), targets.reshape(outputs.shape).astype(np.float64)
     step = max(1, len(outputs) // 2000)
 
@@ -440,7 +536,7 @@ def residual_charts(outputs: np.ndarray, targets: np.ndarray) -> tuple[Chart, Ch
                 ".",
                 color=COLOURS[number % len(COLOURS)],
                 markersize=3,
-                label=f"output {number}",
+                label=names[number],
             )
         ends = [float(targets.min()), float(targets.max())]
         axes.plot(ends, ends, color=INK, linewidth=1)
@@ -452,7 +548,7 @@ def residual_charts(outputs: np.ndarray, targets: np.ndarray) -> tuple[Chart, Ch
     def differences(axes: Any) -> list[Label]:
         for number in range(min(outputs.shape[1], _MOST_CLASSES)):
             rest = outputs[:, number] - targets[:, number]
-            label = f"output {number}: {rest.mean():.4g} ± {rest.std():.4g}"
+            label = f"{names[number]}: {rest.mean():.4g} ± {rest.std():.4g}"
             axes.hist(rest, bins=60, histtype="step", color=COLOURS[number % len(COLOURS)], label=label)
         axes.set(xlabel="what the hardware says less what it is", ylabel="test samples")
         axes.legend()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,22 +18,32 @@ from codesign.comparison.figures import Chart, bits_charts, type_bits, use_chart
 from codesign.comparison.forms import percent_text
 from codesign.comparison.page import render
 from codesign.comparison.run_charts import (
+    bin_charts,
     confusion_chart,
+    labels_roc_chart,
     read_histories,
     residual_charts,
     roc_chart,
     scan_charts,
+    score_chart,
     stage_chart,
     training_charts,
 )
-from codesign.comparison.sources import PROJECT, RUN, read_arrays, read_entry, read_summary
+from codesign.comparison.sources import PROJECT, RUN, read_arrays, read_entry, read_summary, task_of
 from codesign.comparison.summary import summarise
 from codesign.core.files import read_json, write_text
 from codesign.core.metrics import METRICS
+from codesign.core.task import Heads, MultiLabel, Reconstruction, Regression, Score, Task
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 
 _CARDS = (
     "test_accuracy",
+    "test_r2",
+    "test_quality",
+    "test_rmse",
+    "test_resolution",
+    "test_auc",
+    "test_efficiency",
     "average_weight_bits",
     "sparsity",
     "bops",
@@ -256,16 +266,43 @@ def _samples(folder: Path) -> Iterator[Chart]:
     test = read_arrays(folder / "verification" / "test.npz")
     if "outputs" not in test or "targets" not in test:
         return
-    outputs, targets = test["outputs"], test["targets"]
-    names: Sequence[str] = [str(name) for name in test.get("class_names", ())]
-    if targets.dtype.kind in "iu" and targets.ndim == 1 and names and targets.max(initial=0) < len(names):
-        if len(names) <= _MOST_CONFUSED:
-            yield confusion_chart(outputs, targets, names)
-        chart = roc_chart(outputs, targets, names)
-        if chart is not None:
-            yield chart
-    elif targets.dtype.kind == "f" and np.size(targets) == np.size(outputs) and np.isfinite(outputs).all():
-        yield from residual_charts(outputs, targets)
+    yield from _task_charts(task_of(test), test["outputs"], test["targets"])
+
+
+def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray, head: str = "") -> Iterator[Chart]:
+    """Those of one task, or of each head of several."""
+    if isinstance(task, Heads):
+        for one, columns, places in task.slices():
+            charts = _task_charts(one.task, outputs[:, places], task.of(one, targets[:, columns]))
+            yield from (
+                replace(chart, title=f"{one.name}: {chart.title[0].lower()}{chart.title[1:]}")
+                for chart in charts
+            )
+    elif task.has_classes:
+        if task.names and len(task.names) <= _MOST_CONFUSED:
+            yield confusion_chart(outputs, targets, task.names)
+        yield from _known(roc_chart(outputs, targets, task.names))
+    elif isinstance(task, MultiLabel):
+        yield from _known(labels_roc_chart(outputs, targets, task.names))
+    elif isinstance(task, Score):
+        yield from _known(labels_roc_chart(outputs, targets[:, None], ["anomalous"]))
+        yield score_chart(outputs[:, 0], targets, task.names)
+    elif isinstance(task, Reconstruction):
+        if task.labelled:
+            labels, errors = targets[:, -1].astype(np.int64), task.errors(targets, outputs)
+            yield from _known(labels_roc_chart(errors[:, None], labels[:, None], ["anomalous"]))
+            yield score_chart(
+                errors, labels, ("normal", "anomalous"), "mean squared error of the reconstruction"
+            )
+    elif isinstance(task, Regression):
+        truth, found = task.raw(targets), task.raw(outputs)
+        yield from residual_charts(found, truth, task.names)
+        yield from bin_charts(task.details(targets, outputs)["targets"])
+
+
+def _known(chart: Chart | None) -> Iterator[Chart]:
+    if chart is not None:
+        yield chart
 
 
 def _scan(folder: Path) -> Iterator[Chart]:

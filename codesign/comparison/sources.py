@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from codesign.core.files import read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
 from codesign.core.sealed import HLS_PROJECT, STAGE, differences, field
+from codesign.core.task import Classification, Task, task_from_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
@@ -46,9 +48,9 @@ _ALWAYS = ("project", "verification")
 """Stages that a finished run has in any case."""
 
 _STEP_OF = {"teacher": TEACHER, "quantization": NETWORK}
-_TEACHER_METRICS = tuple(
-    name for name, metric in METRICS.items() if metric.group == "quality" and name != "validation_accuracy"
-)
+_QUALITIES = tuple(name for name, metric in METRICS.items() if metric.group == "quality")
+_VALIDATION = tuple(name for name in _QUALITIES if name.startswith("validation_"))
+_TEACHER_METRICS = tuple(name for name in _QUALITIES if name not in _VALIDATION)
 _ALIASES = {"luts": "lut", "ffs": "ff", "dsps": "dsp"}
 
 _GENERIC = {"run", "hls", "project", "solution1", "report", "reports", "hls4ml_prj", "myproject_prj"}
@@ -192,16 +194,23 @@ def right_samples(folder: Path, summary: Mapping[str, Any]) -> tuple[np.ndarray 
     if any(rungs):
         counts = dict.fromkeys((name for name in _TEACHER_METRICS), max(rungs))
     logits = read_arrays(folder / "teacher" / "logits.npz")
-    for part, metrics in (("test", _TEACHER_METRICS), ("validation", ("validation_accuracy",))):
+    for part, metrics in (("test", _TEACHER_METRICS), ("validation", _VALIDATION)):
         if part in logits:
             counts |= dict.fromkeys(metrics, len(logits[part]))
     test = read_arrays(folder / "verification" / "test.npz")
     outputs, targets = test.get("outputs"), test.get("targets")
-    if outputs is None or targets is None or targets.dtype.kind not in "iu" or targets.ndim != 1:
+    if outputs is None or targets is None or not task_of(test).has_classes:
         return None, counts
     if outputs.ndim != 2 or len(outputs) != len(targets):
         return None, counts
     return predicted_classes(outputs) == targets, counts
+
+
+def task_of(test: Mapping[str, np.ndarray]) -> Task:
+    """The task of the single test samples that a run kept; older runs have classes alone."""
+    if "task" in test:
+        return task_from_json(json.loads(str(test["task"])))
+    return Classification(tuple(str(name) for name in test.get("class_names", ())))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -37,14 +37,22 @@ from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 
 _STAGE_METRICS = (
-    "validation_accuracy",
-    "test_accuracy",
+    *(
+        name
+        for name, metric in METRICS.items()
+        if metric.group == "quality" and name.startswith("validation_")
+    ),
+    *(name for name, metric in METRICS.items() if metric.group == "quality" and name.startswith("test_")),
     "parameters",
     "sparsity",
     "weights_removed",
     "average_weight_bits",
     "bops",
 )
+
+
+_OF_TARGETS = ("test_bias", "test_resolution")
+"""What the table of targets shows in bins."""
 
 
 def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
@@ -57,7 +65,13 @@ def write_summary(folder: str | Path, summary: Mapping[str, Any]) -> None:
 
 
 def make_summary(
-    design: str, seed: int, target: Mapping[str, Any], records: Mapping[str, Record], notes: Sequence[str]
+    design: str,
+    seed: int,
+    target: Mapping[str, Any],
+    records: Mapping[str, Record],
+    notes: Sequence[str],
+    *,
+    measure: str = "accuracy",
 ) -> dict[str, Any]:
     """Gather the records of a run's stages.
 
@@ -73,17 +87,21 @@ def make_summary(
         By stage name.
     notes
         Sentences for the reader, for example what was not done and why.
+    measure
+        The quality that decides for the task.
     """
     stages = []
     for stage, record in records.items():
-        if "test_accuracy" in record.metrics and stage != "verification":
+        if f"test_{measure}" in record.metrics and stage != "verification":
             row = {name: record.metrics[name] for name in _STAGE_METRICS if name in record.metrics}
             stages.append({"stage": stage, "seconds": record.seconds, **row})
     return {
         "design": design,
         "seed": seed,
         "target": dict(target),
+        "measure": measure,
         "stages": stages,
+        "targets": _targets(records),
         "affine": records["scan"].metrics.get("affine") if "scan" in records else None,
         "layers": records["project"].metrics["layers"],
         "rtl": _without_reason(records["rtl"]),
@@ -95,6 +113,12 @@ def make_summary(
         "versions": dict(records["verification"].versions),
         "notes": list(notes),
     }
+
+
+def _targets(records: Mapping[str, Record]) -> dict[str, list[dict[str, Any]]]:
+    """RMSE, bias and resolution of every target on the test part, by stage; empty without targets."""
+    found = {stage: record.metrics.get("test_targets") for stage, record in records.items()}
+    return {stage: rows for stage in ("teacher", "quantization") if (rows := found.get(stage))}
 
 
 def _without_reason(record: Record) -> dict[str, Any]:
@@ -112,7 +136,11 @@ def tables(summary: Mapping[str, Any], *, is_current: bool = True) -> tuple[Text
     is_current
         Whether the run's folder is still what the summary was made of.
     """
-    known = [name for name in _STAGE_METRICS if any(name in row for row in summary["stages"])]
+    known = [
+        name
+        for name in _STAGE_METRICS
+        if name not in _OF_TARGETS and any(name in row for row in summary["stages"])
+    ]
     stages = TextTable(
         "Stages",
         ("stage", *(METRICS[name].heading for name in known)),
@@ -130,6 +158,7 @@ def tables(summary: Mapping[str, Any], *, is_current: bool = True) -> tuple[Text
     )
     return (
         stages,
+        *targets_tables(summary.get("targets") or {}),
         *affine_tables(summary.get("affine")),
         layers,
         *_overflow_table(summary),
@@ -142,6 +171,32 @@ def _cell(row: Mapping[str, Any], metric: str) -> str:
     """A number of a stage; empty where the stage has none."""
     value = row.get(metric)
     return "" if value is None else METRICS[metric].text(value)
+
+
+def targets_tables(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[TextTable, ...]:
+    """What a regression's outputs are off by on the test part, over all and in bins of each target; none without targets.
+
+    Parameters
+    ----------
+    stages
+        By stage, the hardware student's last: rows as `codesign.core.quality.binned` makes them.
+    """
+    if not stages:
+        return ()
+    *others, last = stages
+    names = ("rmse", "bias", "resolution")
+    rows = [
+        (
+            row["target"],
+            f"{row['low']:.4g} to {row['high']:.4g}",
+            f"{row['samples']:,}",
+            *(f"{row[name]:.4g}" for name in names),
+            *(f"{stages[other][number]['rmse']:.4g}" for other in others),
+        )
+        for number, row in enumerate(stages[last])
+    ]
+    header = ("target", "range", "samples", "RMSE", "bias", "resolution", *(f"RMSE of {o}" for o in others))
+    return (TextTable(f"Targets on the test part, {last}, in their units", header, tuple(rows)),)
 
 
 def affine_tables(rows: Sequence[Mapping[str, Any]] | None) -> tuple[TextTable, ...]:

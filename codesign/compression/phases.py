@@ -13,6 +13,7 @@ from codesign.compression.pruning.sparsity import SparsitySelector
 from codesign.compression.pruning.targets import sparsity_targets
 from codesign.compression.qkd import co_study, require_one_network
 from codesign.core.progress import Progress
+from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.description import Network
@@ -56,6 +57,7 @@ class Phases:
         self.distillation, self.renamed, self.progress = distillation, renamed, progress
         self.histories: list[History] = []
         self.rows: list[dict[str, Any]] = []
+        check_study(settings, dataset.task)
         if settings.co_study_epochs:
             require_one_network(teacher)
 
@@ -115,6 +117,16 @@ class Phases:
         self.rows.append(_row(phase, history))
 
 
+def check_study(settings: QuantizationSettings, task: Task) -> None:
+    """Refuse to study what is not learnt from targets: `SettingsError`."""
+    for name in ("self_study_epochs", "co_study_epochs"):
+        if getattr(settings, name) and not task.learns_targets:
+            raise SettingsError(
+                f"quantization.{name}: the task {task.kind!r} is learnt from the teacher alone, without targets to study; "
+                "set it to 0"
+            )
+
+
 def check_rounds(settings: QuantizationSettings, pruning: PruningSettings) -> None:
     """Refuse fewer epochs than rounds of pruning: `SettingsError`."""
     rounds = n_rounds(pruning)
@@ -133,5 +145,5 @@ def budget(prepared: Network, pruning: PruningSettings) -> dict[str, float] | No
 
 def _row(phase: str, history: History) -> dict[str, Any]:
     """What a record says of a phase."""
-    best = history.validation_accuracy[history.best_epoch]
-    return {"phase": phase, "epochs": len(history.loss), "validation_accuracy": best}
+    best = history.validation_quality[history.best_epoch]
+    return {"phase": phase, "epochs": len(history.loss), f"validation_{history.measure}": best}

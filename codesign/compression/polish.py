@@ -22,7 +22,6 @@ from codesign.compression.pruning.scores import HessianScores
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap, WeightWidths
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import accuracy
 from codesign.cost import estimate_luts, luts_by_layer
 from codesign.data import Dataset
 from codesign.networks.build import build_quantized, kernel_variable, read_weights
@@ -34,6 +33,7 @@ from codesign.settings import DistillationSettings, PolishSettings
 from codesign.training.distill import student_record
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
+from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def polish_student(
     teacher, distillation
         What it goes on learning with.
     dataset
-        The digits that matter least are found on its train part, the accuracy that must be kept on its validation part.
+        The digits that matter least are found on its train part, the quality that must be kept on its validation part.
     settings
         Tolerance, rounds, step, training between.
     renamed
@@ -85,7 +85,7 @@ def polish_student(
     -------
     QuantizedStudent
         Its kernels are values on their grids, in the narrowest format that holds them, with a width for each weight
-        (`LayerPrecision.weight_widths`). If no round keeps the accuracy, its weights are those of the given student.
+        (`LayerPrecision.weight_widths`). If no round keeps the quality, its weights are those of the given student.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def polish_student(
     begin = _measured(student.network, student.precision, dataset)
     polisher = _Polisher(student, dataset, settings)
     lesson = make_lesson(polisher.model, teacher, dataset, distillation, renamed=renamed)
-    least = begin.quality - settings.tolerance
+    least, measured = begin.quality - settings.tolerance, f"validation_{dataset.task.measure}"
     best, kept = begin, _on_grid(student.network, student.precision)
     rows: list[dict[str, Any]] = []
     histories: list[History] = []
@@ -118,7 +118,7 @@ def polish_student(
             holds = now.quality >= least
             if holds:
                 break
-        rows.append({"luts": now.luts, "validation_accuracy": now.quality, "step": step, "kept": holds})
+        rows.append({"luts": now.luts, measured: now.quality, "step": step, "kept": holds})
         note = f"{now.luts:,.0f} LUTs, validation {now.quality:.4f}{'' if holds else ': undone'}"
         progress.step("polish", number, settings.rounds, note)
         if holds:
@@ -139,7 +139,7 @@ def polish_student(
         "polish": {
             "luts_before": begin.luts,
             "luts_after": _measured(network, precision, dataset).luts,
-            "validation_accuracy_before": begin.quality,
+            f"{measured}_before": begin.quality,
             "rounds": rows,
         },
     }
@@ -218,7 +218,7 @@ class _Measured:
 def _measured(network: Network, precision: PrecisionMap, dataset: Dataset) -> _Measured:
     logits = predict_logits(build_quantized(network, precision), dataset.x_validation)
     luts = estimate_luts(layer_shapes(network), precision, *_parts(network))
-    return _Measured(accuracy(dataset.y_validation, logits), luts)
+    return _Measured(dataset.task.quality(dataset.y_validation, logits), luts)
 
 
 def _parts(network: Network) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -278,9 +278,9 @@ class _Polisher:
             self.quantizers[name] = _DigitQuantizer(inner, weight, digits, name)
             setattr(layer, f"{which}_quantizer_internal", self.quantizers[name])
         count = min(settings.saliency_samples, len(dataset.x_train))
-        outputs = int(self.model.output_shape[-1])
+        objective = objective_of(dataset.task, int(self.model.output_shape[-1]))
         self.scores = HessianScores(
-            self.model, self.names, dataset.x_train[:count], outputs, settings.temperature
+            self.model, self.names, dataset.x_train[:count], objective, settings.temperature
         )
 
     def state(self) -> tuple[list[np.ndarray], dict[str, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -13,7 +14,8 @@ from codesign.errors import SettingsError
 from codesign.networks.logits import ending_in_logits
 from codesign.settings import TrainingSettings
 from codesign.training.fit import History, fit
-from codesign.training.losses import hard_loss, pack_targets, packed_accuracy, soft_loss
+from codesign.training.losses import pack_targets, packed_accuracy
+from codesign.training.objectives import Objective, objective_from_json, objective_of
 from codesign.training.teacher import Teacher, teacher_of
 
 
@@ -30,13 +32,23 @@ class CoStudyLoss(keras.losses.Loss):
         The weight of the hard-label losses.
     temperature
         Of the soft targets.
-    n_outputs
-        Of each network: outputs are the student's logits, then the teacher's.
+    objective
+        Of each network, or as `Objective.to_json` gives it; a number of outputs stands for those of classes. Outputs are the
+        student's, then the teacher's.
     """
 
-    def __init__(self, alpha: float, temperature: float, n_outputs: int, name: str = "co_study") -> None:
+    def __init__(
+        self,
+        alpha: float,
+        temperature: float,
+        objective: Objective | Mapping[str, Any] | int,
+        name: str = "co_study",
+    ) -> None:
         super().__init__(name=name)
-        self.alpha, self.temperature, self.n_outputs = alpha, temperature, n_outputs
+        if isinstance(objective, int):
+            objective = Objective(objective)
+        self.objective = objective if isinstance(objective, Objective) else objective_from_json(objective)
+        self.alpha, self.temperature, self.n_outputs = alpha, temperature, self.objective.n_outputs
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample."""
@@ -44,8 +56,9 @@ class CoStudyLoss(keras.losses.Loss):
         return self._own(y_true, student, teacher) + self._own(y_true, teacher, student)
 
     def _own(self, y_true: Any, own: Any, other: Any) -> Any:
-        soft = soft_loss(ops.stop_gradient(other), own, self.temperature)
-        return self.alpha * hard_loss(y_true[:, 0], own) + (1 - self.alpha) * soft
+        soft = self.objective.divergence(ops.stop_gradient(other), own, self.temperature)
+        hard = self.objective.hard(y_true[:, : self.objective.n_columns], own)
+        return self.alpha * hard + (1 - self.alpha) * soft
 
     def packed_accuracy(self, y_true: Any, y_pred: Any) -> Any:
         """Whether the student's class is the label, shape `(n,)`."""
@@ -56,7 +69,7 @@ class CoStudyLoss(keras.losses.Loss):
         return {
             "alpha": self.alpha,
             "temperature": self.temperature,
-            "n_outputs": self.n_outputs,
+            "objective": self.objective.to_json(),
             "name": self.name,
         }
 
@@ -109,10 +122,11 @@ def co_study(
     both = keras.Model(inputs, joined)
     history = fit(
         both,
-        CoStudyLoss(alpha, temperature, int(model.output_shape[-1])),
+        CoStudyLoss(alpha, temperature, objective_of(dataset.task, int(model.output_shape[-1]))),
         dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train)),
         dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation)),
         training,
+        task=dataset.task,
         progress=progress,
         what="co-study",
     )

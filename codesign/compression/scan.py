@@ -22,7 +22,6 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import Quality
 from codesign.core.record import Record
-from codesign.core.task import require_trained
 from codesign.data import Dataset
 from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
@@ -78,9 +77,6 @@ def scan_bit_widths(
         quality raises or is not finite.
     """
     student = as_student(student, dataset)
-    if settings.method == "hessian":
-        # its second derivatives are those of class probabilities
-        require_trained(dataset.task)
     if settings.affine_widths:
         affine_form(student.network)
     network = prepare_for_quantization(student.network)
@@ -92,7 +88,7 @@ def scan_bit_widths(
     )
     key = _digest(network.digest, dataset, settings, checked)
     kept = Journal(None if journal is None else Path(journal), key)
-    search = Search(scanned, ranges, settings, kept, progress)
+    search = Search(scanned, ranges, settings, kept, progress, dataset.task)
     precision, reached = search.run()
     proofs = prove_accumulators(scanned.emulator(precision))
     affine = _affine(student.network, calibration, dataset, settings, checked, progress)

@@ -14,12 +14,13 @@ from codesign.compression.scan_trials import Journal, ScannedNetwork
 from codesign.compression.sensitivity import LEAST_WIDTH
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import Progress
+from codesign.core.task import Task
 from codesign.cost import INPUT as COST_INPUT
 from codesign.errors import DataError, ScanError
 from codesign.networks.build import build_float
 from codesign.networks.logits import predict_logits
 from codesign.settings import ScanSettings
-from codesign.training.losses import soft_loss
+from codesign.training.objectives import objective_of
 
 _BUDGETS = 16  # at most: each halves the interval of budgets, as a ratio
 _CLOSE = 1.01  # budgets within this ratio are one
@@ -44,6 +45,8 @@ class Search:
         What an interrupted scan measured; a candidate in it is not run again.
     progress
         Told of every trial.
+    task
+        What the outputs are, for their second derivatives.
 
     Attributes
     ----------
@@ -60,8 +63,9 @@ class Search:
         settings: ScanSettings,
         journal: Journal,
         progress: Progress,
+        task: Task,
     ) -> None:
-        self.network, self.ranges, self.settings = network, ranges, settings
+        self.network, self.ranges, self.settings, self.task = network, ranges, settings, task
         self.journal, self.progress = journal, progress
         self.least_quality = network.float_quality - settings.tolerance
         self.trials: list[Trial] = []
@@ -193,13 +197,14 @@ class Search:
         return best, found
 
     def _chooser(self, knee: int) -> HessianWidths:
-        """Sensitivities at the float network, by how much its own predictions change (Kullback-Leibler).
+        """Sensitivities at the float network, by how much its own predictions change (of classes Kullback-Leibler).
 
         That divergence is least at the float network itself, so its first derivative is zero there, as the expansion
         to second order wants it, whatever the student was trained with.
         """
         settings, network = self.settings, self.network
         logits = predict_logits(build_float(network.network), network.calibration)
+        objective = objective_of(self.task, logits.shape[1])
         most = min(knee + settings.headroom_bits, settings.most_bits)
         least = max(settings.least_bits, LEAST_WIDTH)
         if settings.cost == "luts":
@@ -208,7 +213,7 @@ class Search:
         widths = range(least, most + 1)
         return HessianWidths(
             network.network,
-            lambda predicted, outputs: soft_loss(predicted, outputs, 1.0),
+            lambda predicted, outputs: objective.divergence(predicted, outputs, 1.0),
             network.calibration,
             logits,
             self.precision(self.uniform(knee)),

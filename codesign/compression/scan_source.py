@@ -15,9 +15,8 @@ from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
-from codesign.networks.design import check_input_fits
+from codesign.networks.design import check_fits
 from codesign.networks.loading import load_model
-from codesign.training.inputs import require_outputs
 
 
 class AnyStudent(Protocol):
@@ -85,8 +84,7 @@ def float_student_of(model: keras.Model, dataset: Dataset, what: str | None = No
         What it is, for sentences.
     """
     what = f"the student {model.name!r}" if what is None else what
-    check_input_fits(model, what, dataset.input_shape)
-    require_outputs(model, what, dataset.task)
+    check_fits(model, what, dataset.input_shape, dataset.task)
     network = describe(model, dataset.x_validation)
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
     return FloatStudent(network, Record.of(network.digest, metrics))

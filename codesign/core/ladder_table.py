@@ -20,21 +20,23 @@ def ladder_table(verification: Mapping[str, Any], *, is_current: bool = True) ->
         title = f"Bit-exact against {reference}"
     if not is_current:
         title += " when it was verified; not what is here now, see the notes"
+    has_classes = not climbed or any(rung["argmax_flips"] is not None for rung in climbed)
+    changes = ("class changes",) if has_classes else ()
     return TextTable(
         title,
-        ("computed by", "samples", "mismatches", "largest difference (LSB)", "class changes", "seconds"),
-        tuple(_rung(rung) for rung in verification["rungs"]),
+        ("computed by", "samples", "mismatches", "largest difference (LSB)", *changes, "seconds"),
+        tuple(_rung(rung, has_classes) for rung in verification["rungs"]),
     )
 
 
-def _rung(rung: Mapping[str, Any]) -> tuple[str, ...]:
+def _rung(rung: Mapping[str, Any], has_classes: bool) -> tuple[str, ...]:
     if rung["skipped"] is not None:
-        return (rung["name"], f"skipped: {rung['skipped']}", "", "", "", "")
+        return (rung["name"], f"skipped: {rung['skipped']}", *[""] * (3 + has_classes))
     numbers = (
         rung["samples"],
         rung["mismatches"],
         f"{rung['largest_lsb']:g}",
-        rung["argmax_flips"],
+        *[rung["argmax_flips"]] * has_classes,
         f"{rung['seconds']:.1f}",
     )
     return (rung["name"], *map(str, numbers))

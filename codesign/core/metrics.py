@@ -81,6 +81,8 @@ _ALL = (
     Metric("test_quality", "test quality of the heads", "", "higher", "quality", "{:.4f}"),
     Metric("validation_quality", "validation quality of the heads", "", "higher", "quality", "{:.4f}"),
     Metric("test_rmse", "test RMSE, in the target's units", "", "lower", "quality", "{:.4g}"),
+    Metric("test_bias", "test bias, in the target's units", "", None, "quality", "{:.3g}"),
+    Metric("test_resolution", "test resolution, in the target's units", "", "lower", "quality", "{:.4g}"),
     Metric("test_efficiency", "signal efficiency at 1 % of background", "", "higher", "quality", "{:.4f}"),
     Metric("test_rejection", "background rejection at 90 % of signal", "", "higher", "quality", "{:,.1f}"),
     Metric("auc", "area under the ROC curve", "", "higher", "quality", "{:.4f}"),

@@ -29,6 +29,9 @@ FALSE_POSITIVES = 0.01
 SIGNAL_EFFICIENCY = 0.9
 """The fraction of signal at which a background rejection is quoted."""
 
+LOSSES = ("squared", "huber")
+"""What a regression may minimise."""
+
 N_BINS = 5
 """Bins of equal population in which a regression's bias and resolution are told."""
 
@@ -56,6 +59,14 @@ class Task:
     """Whether targets are whole numbers."""
     needs_targets: ClassVar[bool] = True
     """Whether the data need a `y`."""
+    learns_targets: ClassVar[bool] = True
+    """Whether a student may learn from the targets; otherwise they only judge, and its teacher is all that it learns from."""
+    a_guess: ClassVar[str] = "a guess"
+    """What reaches `guess`."""
+    knows_nothing: ClassVar[str] = "near chance"
+    """What is said of a network that is not much better than `a_guess`."""
+    much_better: ClassVar[float] = 0.25
+    """The part of the way from a guess to perfection below which a network has learnt next to nothing."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(str(name) for name in self.names))
@@ -121,9 +132,25 @@ class Task:
         """Raw targets as a dataset holds them."""
         return raw_targets
 
+    def columns(self, targets: np.ndarray) -> np.ndarray:
+        """Targets as they travel to a loss: float32 of shape `(n_samples, n_columns)`."""
+        return np.asarray(targets, np.float32).reshape(len(targets), -1)
+
+    def of_columns(self, columns: np.ndarray) -> np.ndarray:
+        """The inverse of `columns`."""
+        return columns.astype(np.int64)[:, 0]
+
     def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
         """The `measure` of outputs `(n_samples, n_outputs)`; higher is better."""
         return QUALITIES[self.measure](targets, outputs)
+
+    def guess(self, targets: np.ndarray) -> float:
+        """The quality of what knows the targets' frequencies, or their mean, and no features."""
+        return float(np.bincount(targets).max() / len(targets))
+
+    def standard_error(self, quality: float, n_samples: int) -> float:
+        """About how far a quality measured on so many samples may be from the true one: one standard deviation."""
+        return math.sqrt(max(quality * (1 - quality), 0.0) / max(n_samples, 1))
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Further figures of a report, by the names of `codesign.core.metrics` without their part."""
@@ -139,11 +166,12 @@ class Task:
         validation, test
             Targets and outputs.
         """
-        found: dict[str, Any] = {
-            f"validation_{self.measure}": self.quality(*validation),
-            f"test_{self.measure}": self.quality(*test),
-        }
-        return found | {f"test_{name}": value for name, value in self.details(*test).items()}
+        return {f"validation_{self.measure}": self.quality(*validation), **self.test_figures(*test)}
+
+    def test_figures(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """The measure and the details on the test part."""
+        details = {f"test_{name}": value for name, value in self.details(targets, outputs).items()}
+        return {f"test_{self.measure}": self.quality(targets, outputs), **details}
 
     def decisions(self, outputs: np.ndarray) -> np.ndarray | None:
         """The class of each sample, shape `(n_samples,)`; ``None`` for a task without classes."""
@@ -244,6 +272,15 @@ class MultiLabel(Task):
                 f"{where}: the label {', '.join(same)} is the same for every sample of the train part; remove it"
             )
 
+    def of_columns(self, columns: np.ndarray) -> np.ndarray:
+        """Whole numbers."""
+        return columns.astype(np.int64)
+
+    def guess(self, targets: np.ndarray) -> float:
+        """Every label as it is more often."""
+        shares = targets.mean(axis=0)
+        return float(np.maximum(shares, 1 - shares).mean())
+
     def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
         """The fraction of all labels that are right."""
         return float(((outputs > 0) == (targets > 0)).mean())
@@ -268,20 +305,28 @@ class Regression(Task):
     ----------
     offset, divisor
         The scaling of each target, `scaled = (raw - offset) / divisor`, fitted on the train part; reports undo it.
+    loss
+        What is minimised, of scaled targets: ``squared`` differences, or ``huber``, which counts those above 1 linearly.
     """
 
     offset: tuple[float, ...] = ()
     divisor: tuple[float, ...] = ()
+    loss: str = "squared"
 
     kind = "regression"
     measure = "r2"
     ends_in_probabilities = False
     whole_targets = False
+    a_guess = "a constant"
+    knows_nothing = "near a constant predictor"
+    much_better = 0.1
     noun = "targets"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         n = len(self.names)
+        if self.loss not in LOSSES:
+            raise DataError(f"the loss of a regression is one of {', '.join(LOSSES)}, not {self.loss!r}")
         object.__setattr__(self, "offset", tuple(float(x) for x in self.offset) or (0.0,) * n)
         object.__setattr__(self, "divisor", tuple(float(x) for x in self.divisor) or (1.0,) * n)
         usable = all(map(math.isfinite, (*self.offset, *self.divisor))) and all(self.divisor)
@@ -301,10 +346,10 @@ class Regression(Task):
         return None
 
     def check(self, targets: np.ndarray, where: str) -> None:
-        """Finite numbers of shape `(n_samples, n_targets)`."""
-        if targets.ndim != 2 or targets.shape[1] != len(self.names) or targets.dtype.kind != "f":
+        """Finite numbers of shape `(n_samples, n_columns)`."""
+        if targets.ndim != 2 or targets.shape[1] != self.n_columns or targets.dtype.kind != "f":
             raise DataError(
-                f"{where} must be numbers of shape (samples, {len(self.names)}), not {targets.dtype} of shape {targets.shape}"
+                f"{where} must be numbers of shape (samples, {self.n_columns}), not {targets.dtype} of shape {targets.shape}"
             )
         if not np.isfinite(targets).all():
             row, column = (int(i) for i in np.argwhere(~np.isfinite(targets))[0])
@@ -349,6 +394,18 @@ class Regression(Task):
         """The inverse of `raw`."""
         return (np.asarray(values, np.float64) - np.array(self.offset)) / np.array(self.divisor)
 
+    def of_columns(self, columns: np.ndarray) -> np.ndarray:
+        """As they are."""
+        return columns
+
+    def guess(self, targets: np.ndarray) -> float:
+        """The mean explains nothing."""
+        return 0.0
+
+    def standard_error(self, quality: float, n_samples: int) -> float:
+        """Of R2, for many samples and normal differences."""
+        return 2 * math.sqrt(max(quality, 0.0) / max(n_samples, 1)) * (1 - min(quality, 1.0))
+
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """RMSE, bias and resolution of each target in the units of the source, over all and in bins of the target."""
         truth, found = self.raw(targets), self.raw(outputs)
@@ -359,7 +416,7 @@ class Regression(Task):
         ]
         figures: dict[str, Any] = {"targets": rows}
         if len(self.names) == 1:
-            figures["rmse"] = rows[0]["rmse"]
+            figures |= {name: rows[0][name] for name in ("rmse", "bias", "resolution")}
         return figures
 
     def count(self, targets: np.ndarray) -> dict[str, Any]:
@@ -371,31 +428,75 @@ class Regression(Task):
 
 @dataclass(frozen=True)
 class Reconstruction(Regression):
-    """The inputs themselves: an autoencoder. Targets are the scaled features, flattened."""
+    """The inputs themselves: an autoencoder. Targets are the scaled features, flattened.
+
+    Parameters
+    ----------
+    labelled
+        Whether a last column of the targets says what is anomalous (1): such samples are not learnt, and judge how well the
+        error of the reconstruction tells them apart.
+    """
+
+    labelled: bool = False
 
     kind = "reconstruction"
     noun = "features"
     needs_targets = False
 
+    @property
+    def n_columns(self) -> int:
+        """One for each feature, and the label."""
+        return len(self.names) + self.labelled
+
+    def strata(self, targets: np.ndarray) -> np.ndarray | None:
+        """Normal and anomalous samples, where that is known."""
+        return targets[:, -1].astype(np.int64) if self.labelled else None
+
+    def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
+        """Float32: the features are scaled already."""
+        return raw_targets.astype(np.float32)
+
     def check_train(self, targets: np.ndarray, where: str) -> None:
-        """Some feature varies."""
-        if not (targets.min(axis=0) != targets.max(axis=0)).any():
+        """Some feature of the normal samples varies."""
+        normal = self._normal(targets, targets)
+        if not len(normal):
+            raise DataError(
+                f"{where}: no sample of label 0 (normal) in the train part; what is normal must be known"
+            )
+        if not (normal.min(axis=0) != normal.max(axis=0)).any():
             raise DataError(
                 f"{where}: every feature is constant in the train part, so that there is nothing to learn"
             )
 
     def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
-        """The fraction of the variance of all features together that the outputs explain."""
-        error = np.square(outputs.astype(np.float64) - targets).sum()
-        return float(1 - error / np.square(targets - targets.mean(axis=0, dtype=np.float64)).sum())
+        """The fraction of the variance of all features of the normal samples together that the outputs explain."""
+        normal, found = self._normal(targets, targets), self._normal(targets, outputs)
+        error = np.square(found.astype(np.float64) - normal).sum()
+        return float(1 - error / np.square(normal - normal.mean(axis=0, dtype=np.float64)).sum())
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """The root of the mean squared difference, in the scaled units that the network sees."""
-        return {"rmse": float(np.sqrt(np.square(outputs.astype(np.float64) - targets).mean()))}
+        """The root of the mean squared difference, in the scaled units that the network sees; how the error tells anomalies."""
+        normal, found = self._normal(targets, targets), self._normal(targets, outputs)
+        figures = {"rmse": float(np.sqrt(np.square(found.astype(np.float64) - normal).mean()))}
+        if self.labelled and len(np.unique(targets[:, -1])) == 2:
+            labels, score = targets[:, -1].astype(np.int64), self.errors(targets, outputs)
+            figures["auc"] = macro_auc(labels, score[:, None])
+            figures["efficiency"] = efficiency_at(labels, score, FALSE_POSITIVES)
+        return figures
+
+    def errors(self, targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+        """The mean squared difference of each sample, float64 of shape `(n_samples,)`: its anomaly score."""
+        difference = outputs.astype(np.float64) - targets[:, : len(self.names)]
+        return np.asarray(np.square(difference).mean(axis=1))
+
+    def _normal(self, targets: np.ndarray, array: np.ndarray) -> np.ndarray:
+        """The rows of an array that belong to normal samples, one value a feature."""
+        rows = targets[:, -1] == 0 if self.labelled else slice(None)
+        return array[rows][:, : len(self.names)]
 
     def count(self, targets: np.ndarray) -> dict[str, Any]:
-        """Nothing beside the features."""
-        return {}
+        """How many samples are anomalous, where that is known."""
+        return {"train_anomalies": int(targets[:, -1].sum())} if self.labelled else {}
 
 
 @dataclass(frozen=True)
@@ -407,6 +508,7 @@ class Score(Task):
     kind = "score"
     measure = "auc"
     ends_in_probabilities = False
+    learns_targets = False
 
     @property
     def n_outputs(self) -> int:
@@ -424,6 +526,10 @@ class Score(Task):
             raise DataError(
                 f"{where}: no sample of label 0 (normal) in the train part; what is normal must be known"
             )
+
+    def guess(self, targets: np.ndarray) -> float:
+        """Any order."""
+        return 0.5
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """The fraction of anomalies above the score that one normal sample in a hundred exceeds."""
@@ -495,12 +601,17 @@ class Heads(Task):
             column, output = ends
         return found
 
+    def of_columns(self, columns: np.ndarray) -> np.ndarray:
+        """As they are."""
+        return columns
+
     def of(self, head: Head, columns: np.ndarray) -> np.ndarray:
         """One head's targets, in the form of its own task."""
-        if not head.task.whole_targets:
-            return columns
-        whole = columns.astype(np.int64)
-        return whole[:, 0] if head.task.n_columns == 1 else whole
+        return head.task.of_columns(columns)
+
+    def guess(self, targets: np.ndarray) -> float:
+        """The mean of the heads', by their weights."""
+        return self._weighted([head.task.guess(self.of(head, targets[:, c])) for head, c, _ in self.slices()])
 
     def strata(self, targets: np.ndarray) -> np.ndarray | None:
         """Those of the first head that has any."""
@@ -591,16 +702,3 @@ def task_from_json(value: Mapping[str, Any]) -> Task:
             )
         }
     return TASKS[str(kind)](**{name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()})
-
-
-TRAINED = ("classification", "binary")
-"""The tasks that are trained and distilled here."""
-
-
-def require_trained(task: Task) -> None:
-    """Refuse a task that has no losses here: `DataError`."""
-    if task.kind not in TRAINED:
-        raise DataError(
-            f"data.task: {' and '.join(TRAINED)} are trained and distilled, not {task.kind!r}; a network of that task that "
-            "is trained already can be given to codesign scan"
-        )

@@ -12,6 +12,7 @@ from codesign.core.task import Reconstruction
 from codesign.data.arrays import require_count, require_shape
 from codesign.data.dataset import Dataset
 from codesign.data.frames import read_csv_data, read_parquet_data
+from codesign.data.generated import make_data
 from codesign.data.npz import arrays_data, read_folder_data, read_npy, read_npz_data
 from codesign.data.openml import read_openml_data
 from codesign.data.raw import OWN_PARTS, CheckedData, RawData, check, joined
@@ -33,7 +34,7 @@ from codesign.settings import DataSettings
 DIGITS_DIVISOR = 16
 """Grey values of the digits run from 0 to 16: divided by 16 they lie on a grid of 4 fractional bits."""
 
-FILE_KINDS = (".npz", ".csv", ".parquet")
+FILE_KINDS = (".npz", ".csv", ".parquet", ".py")
 
 
 Source = str | Path | Mapping[str, str | Path]
@@ -53,6 +54,7 @@ def load_dataset(
     task: TaskName | Mapping[str, HeadChoice] = "auto",
     renumber: bool = False,
     target_scaling: Literal["standard", "none"] = "standard",
+    target_loss: Literal["squared", "huber"] = "squared",
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
     fold: tuple[int, int] | None = None,
 ) -> Dataset:
@@ -62,9 +64,10 @@ def load_dataset(
     ----------
     source
         `digits` (1797 images of 8 x 8 pixels that scikit-learn carries), `openml:<number or name>`, the path of a
-        `.npz`, `.csv` or `.parquet` file or of a folder of `.npy` files, or one file for each of the user's own parts.
+        `.npz`, `.csv` or `.parquet` file or of a folder of `.npy` files, or one file for each of the user's own parts; or a
+        `.py` file whose function `make_data(seed)` returns arrays by name.
     seed
-        Of the split and of `max_samples`, 0 to 2**32 - 1.
+        Of the split, of `max_samples` and of data that are made, 0 to 2**32 - 1.
     scaling
         `none`, `standard`, `minmax`, a number to divide by, or a fitted `Scaling`. `auto` divides the digits
         by 16, which keeps them exactly on a fixed-point grid, and standardises everything else.
@@ -85,6 +88,8 @@ def load_dataset(
         Number whole-number labels such as 1 to n anew, in rising order.
     target_scaling
         Of the targets of a regression, fitted on the train part: ``standard`` or ``none``.
+    target_loss
+        What a regression minimises: ``squared`` differences of the scaled targets, or ``huber``, linear beyond 1.
     class_weights
         How much the samples of each class count in the loss: ``balanced``, each class as much as another, or a factor by
         class name. They multiply the weights of the samples.
@@ -107,9 +112,14 @@ def load_dataset(
         label_column = (label_column,)
     heads = () if isinstance(task, str) else tuple(task.items())
     choice = TargetChoice(
-        task if isinstance(task, str) else "auto", tuple(label_column or ()), heads, renumber, target_scaling
+        task if isinstance(task, str) else "auto",
+        tuple(label_column or ()),
+        heads,
+        renumber,
+        target_scaling,
+        target_loss,
     )
-    raw = _read(source, choice, cache_dir)
+    raw = _read(source, choice, cache_dir, seed)
     if isinstance(scaling, str) and scaling == "auto":
         scaling = DIGITS_DIVISOR if str(source) == "digits" else "standard"
     return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights, fold)
@@ -120,7 +130,8 @@ def load_design_data(settings: DataSettings, folder: Path) -> Dataset:
     heads = settings.task
     if not isinstance(heads, str):
         task: Any = {
-            name: HeadChoice(head.task, head.columns or (name,), head.weight) for name, head in heads.items()
+            name: HeadChoice(head.task, head.columns or (name,), head.weight, head.loss)
+            for name, head in heads.items()
         }
     else:
         task = heads
@@ -140,6 +151,7 @@ def load_design_data(settings: DataSettings, folder: Path) -> Dataset:
         task=task,
         renumber=settings.renumber,
         target_scaling=settings.target_scaling,
+        target_loss=settings.target_loss,
         class_weights=settings.class_weights,
         fold=settings.fold,
     )
@@ -167,6 +179,7 @@ def dataset_from_arrays(
     task: TaskName = "auto",
     renumber: bool = False,
     target_scaling: Literal["standard", "none"] = "standard",
+    target_loss: Literal["squared", "huber"] = "squared",
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
     sample_weight: Any = None,
 ) -> Dataset:
@@ -185,7 +198,7 @@ def dataset_from_arrays(
         As in `load_dataset`.
     feature_names, class_names
         Defaults: `x0`, `x1`, ... and the labels themselves.
-    task, renumber, target_scaling, class_weights
+    task, renumber, target_scaling, target_loss, class_weights
         As in `load_dataset`.
     sample_weight
         How much each sample counts in the loss, above 0, shape `(n_samples,)`.
@@ -197,7 +210,7 @@ def dataset_from_arrays(
     """
     columns = {} if y is None else {"y": np.asarray(y)}
     raw = RawData(np.asarray(x), columns, name, name, feature_names, class_names, sample_weight)
-    choice = TargetChoice(task, renumber=renumber, scaling=target_scaling)
+    choice = TargetChoice(task, renumber=renumber, scaling=target_scaling, loss=target_loss)
     return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights)
 
 
@@ -226,8 +239,10 @@ def _build(
         rows = getattr(split, part)
         flat = fitted.apply(data.x[rows]).reshape(len(rows), -1)
         parts[f"x_{part}"] = flat.reshape(-1, *shape)
-        reconstructed = isinstance(task, Reconstruction)
-        parts[f"y_{part}"] = flat if reconstructed else task.prepared(data.targets[rows])
+        targets = data.targets[rows]
+        if isinstance(task, Reconstruction):  # of the features as they are scaled now
+            targets = np.concatenate([flat, targets], axis=1)
+        parts[f"y_{part}"] = task.prepared(targets)
     weights = _weights(data, split, class_weights)
     dataset = Dataset(
         name=raw.name,
@@ -351,10 +366,10 @@ def _weights(
     return {f"weights_{part}": weights[getattr(split, part)] / mean for part in ("train", "validation")}
 
 
-def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None) -> RawData:
+def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None, seed: int) -> RawData:
     wanted = choice.wanted
     if isinstance(source, Mapping):
-        return _read_parts(source, choice)
+        return _read_parts(source, choice, seed)
     text = str(source)
     kind, _, identifier = text.partition(":")
     if kind == "openml":
@@ -380,10 +395,12 @@ def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None) ->
         raise DataError(f"{path}: no such file; check the path (a relative one starts at {Path.cwd()})")
     if suffix == ".npz":
         return read_npz_data(path, wanted)
+    if suffix == ".py":
+        return make_data(path, wanted, seed)
     return (read_csv_data if suffix == ".csv" else read_parquet_data)(path, wanted)
 
 
-def _read_parts(source: Mapping[str, str | Path], choice: TargetChoice) -> RawData:
+def _read_parts(source: Mapping[str, str | Path], choice: TargetChoice, seed: int) -> RawData:
     """One file for each part, or one array (`.npy`) for each of ``x_train``, ``y_train``, ..."""
     where = ", ".join(str(path) for path in source.values())
     if source and all(Path(path).suffix.lower() == ".npy" for path in source.values()):
@@ -395,7 +412,7 @@ def _read_parts(source: Mapping[str, str | Path], choice: TargetChoice) -> RawDa
             f"{where or 'source'}: {unknown[0] if unknown else 'nothing'!r} is no part; give files for train, "
             "validation and test, or .npy files for x_train, y_train, ..."
         )
-    pieces = {part: _read(path, choice, None) for part, path in source.items()}
+    pieces = {part: _read(path, choice, None, seed) for part, path in source.items()}
     return joined(pieces, Path(source["train"]).stem if "train" in source else "parts", where)
 
 

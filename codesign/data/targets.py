@@ -40,12 +40,15 @@ class HeadChoice:
     columns
         The names of its target columns or arrays.
     weight
-        Of its quality.
+        Of its loss and its quality.
+    loss
+        As in `TargetChoice`.
     """
 
     kind: TaskName
     columns: tuple[str, ...]
     weight: float = 1.0
+    loss: Literal["squared", "huber"] = "squared"
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class TargetChoice:
         Number whole-number labels such as 1 to n or -1 and 1 anew, in rising order.
     scaling
         Of the targets of a regression: ``standard`` or ``none``.
+    loss
+        Of a regression: ``squared`` or ``huber``.
     """
 
     kind: TaskName = "auto"
@@ -71,6 +76,7 @@ class TargetChoice:
     heads: tuple[tuple[str, HeadChoice], ...] = ()
     renumber: bool = False
     scaling: Literal["standard", "none"] = "standard"
+    loss: Literal["squared", "huber"] = "squared"
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -123,8 +129,7 @@ def encode_targets(
         For targets that do not fit the task, or could be of more than one.
     """
     if choice.kind == "reconstruction":
-        # the scaled features are the targets, once they are scaled
-        return np.zeros((len(x), 0)), Reconstruction(tuple(feature_names))
+        return _reconstruction(columns, choice, x, feature_names, where)
     if choice.heads:
         return _encode_heads(columns, choice, x, feature_names, where)
     if not columns:
@@ -136,7 +141,7 @@ def encode_targets(
     label = " and ".join(columns)
     at = f"{where}: {label}"
     if kind == "regression":
-        return _values(columns, at)
+        return _values(columns, at, choice.loss)
     if kind == "multi_label":
         return _labels(columns, at, class_names)
     labels, names = encode_labels(
@@ -162,11 +167,30 @@ def _encode_heads(
                 f"{where}: the head {name!r} needs {', '.join(missing)}; the data have {', '.join(columns)}"
             )
         own = {column: columns[column] for column in head.columns}
-        part = TargetChoice(head.kind, head.columns, renumber=choice.renumber, scaling=choice.scaling)
+        part = TargetChoice(
+            head.kind, head.columns, renumber=choice.renumber, scaling=choice.scaling, loss=head.loss
+        )
         targets, task = encode_targets(own, part, x, feature_names, where=where)
         heads.append(Head(name, task, head.weight))
         arrays.append(targets.reshape(len(targets), -1).astype(np.float64))
     return np.concatenate(arrays, axis=1), Heads(heads=tuple(heads))
+
+
+def _reconstruction(
+    columns: Columns, choice: TargetChoice, x: np.ndarray, feature_names: Sequence[str], where: str
+) -> tuple[np.ndarray, Task]:
+    """The labels of anomalies, where a column of them is named: the scaled features are put before them later."""
+    if not choice.columns:
+        return np.zeros((len(x), 0)), Reconstruction(tuple(feature_names), loss=choice.loss)
+    label = _single(columns, where, "reconstruction")
+    anomalous, names = encode_labels(label, where=f"{where}: {choice.columns[0]}", renumber=choice.renumber)
+    if len(names) > 2:
+        raise DataError(
+            f"{where}: {choice.columns[0]} must be 0 for normal and 1 for anomalous samples, not {len(names)} classes; leave "
+            "out label_column to reconstruct all samples alike"
+        )
+    task = Reconstruction(tuple(feature_names), loss=choice.loss, labelled=True)
+    return anomalous[:, None].astype(np.float64), task
 
 
 def _found(columns: Columns, where: str, class_names: Sequence[str] | None, guessed: bool) -> TaskName:
@@ -236,7 +260,7 @@ def _stacked(columns: Columns, where: str) -> tuple[np.ndarray, list[str]]:
     return np.concatenate(arrays, axis=1), names
 
 
-def _values(columns: Columns, where: str) -> tuple[np.ndarray, Task]:
+def _values(columns: Columns, where: str, loss: str) -> tuple[np.ndarray, Task]:
     values, names = _stacked(columns, where)
     bad = ~np.isfinite(values)
     if bad.any():
@@ -247,7 +271,7 @@ def _values(columns: Columns, where: str) -> tuple[np.ndarray, Task]:
         )
     if np.abs(values).max(initial=0) > np.finfo(np.float32).max:
         raise DataError(f"{where}: a target is beyond float32 (3.4e38); rescale it")
-    return values, Regression(tuple(names))
+    return values, Regression(tuple(names), loss=loss)
 
 
 def _labels(columns: Columns, where: str, class_names: Sequence[str] | None) -> tuple[np.ndarray, Task]:

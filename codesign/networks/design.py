@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 import keras
 
 from codesign.core.files import file_digest
-from codesign.errors import CodesignError, DataError, SettingsError
+from codesign.core.python_file import run_python_file
+from codesign.core.task import Task
+from codesign.errors import DataError, PythonFileError, SettingsError
+from codesign.networks.logits import last_operation
 
 Builder = Callable[..., keras.Model]
 
 
 @dataclass(frozen=True)
 class DesignNetworks:
-    """The two builders of a design; each takes `(input_shape, n_classes)` and returns an untrained Keras model.
+    """The two builders of a design; each takes `(input_shape, n_outputs)` and returns an untrained Keras model.
+
+    Of a task with classes `n_outputs` is their number.
 
     `build_student` may take further arguments by name, the choices of the section `student`.
 
@@ -46,10 +49,6 @@ class DesignNetworks:
         return file_digest(self.path)
 
 
-class NetworksFileError(CodesignError):
-    """A `networks.py` that raised; the original exception and its traceback are the cause."""
-
-
 def load_networks(folder: str | Path) -> DesignNetworks:
     """Load `networks.py` of a design folder.
 
@@ -57,7 +56,7 @@ def load_networks(folder: str | Path) -> DesignNetworks:
     ------
     SettingsError
         If the folder has no `networks.py`, or the file has no `build_student`.
-    NetworksFileError
+    PythonFileError
         If the file raises while it is loaded.
     """
     path = Path(folder) / "networks.py"
@@ -65,7 +64,7 @@ def load_networks(folder: str | Path) -> DesignNetworks:
         raise SettingsError(
             f"{folder} has no networks.py; copy one from models/digits and define build_teacher and build_student in it"
         )
-    module = _execute(path)
+    module = run_python_file(path, f"codesign_design_{path.parent.name}_networks")
     student = getattr(module, "build_student", None)
     if student is None:
         raise SettingsError(
@@ -78,7 +77,7 @@ def build_network(
     builder: Builder,
     path: Path,
     input_shape: tuple[int, ...],
-    n_classes: int,
+    task: Task,
     choices: Mapping[str, Any] = MappingProxyType({}),
 ) -> keras.Model:
     """Call a builder and check what it returns against the data.
@@ -98,7 +97,7 @@ def build_network(
     ------
     SettingsError
         If the builder takes no such choice, or needs one that is not given.
-    NetworksFileError
+    PythonFileError
         If the builder raises.
     DataError
         If input or output do not fit the data.
@@ -108,13 +107,15 @@ def build_network(
     if faults:
         raise SettingsError(faults)
     try:
-        model = builder(input_shape, n_classes, **choices)
+        model = builder(input_shape, task.n_outputs, **choices)
     except (Exception, SystemExit) as error:
-        given = ", ".join([repr(input_shape), repr(n_classes), *(f"{k}={v!r}" for k, v in choices.items())])
-        raise NetworksFileError(f"{path}: {name}({given}) raised {type(error).__name__}: {error}") from error
+        given = ", ".join(
+            [repr(input_shape), repr(task.n_outputs), *(f"{k}={v!r}" for k, v in choices.items())]
+        )
+        raise PythonFileError(f"{path}: {name}({given}) raised {type(error).__name__}: {error}") from error
     if not isinstance(model, keras.Model):
         raise SettingsError(f"{path}: {name} must return a keras.Model, not {type(model).__name__}")
-    check_fits(model, f"{path}: {name}", input_shape, n_classes)
+    check_fits(model, f"{path}: {name}", input_shape, task)
     return model
 
 
@@ -124,7 +125,7 @@ def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str,
     Parameters
     ----------
     signature
-        Of the builder; its first two arguments are the shape and the number of classes.
+        Of the builder; its first two arguments are the shape and the number of outputs.
     what
         The builder, for the message.
     choices
@@ -150,18 +151,23 @@ def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str,
     return faults
 
 
-def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], n_classes: int) -> None:
+def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], task: Task) -> None:
     """Check that a model's input and output shapes fit the data: `DataError` says which does not.
 
-    Two classes may have one output (the logit of class 1).
+    A softmax or sigmoid at the end is left out where the outputs are logits; where they are values it would be missing.
     """
     check_input_fits(model, what, input_shape)
-    outputs = tuple(model.output_shape[1:])
-    allowed = [(n_classes,), (1,)] if n_classes == 2 else [(n_classes,)]
-    if outputs not in allowed:
+    if tuple(model.output_shape[1:]) not in [(count,) for count in task.allowed_outputs]:
         raise DataError(
-            f"{what}: the output shape is {outputs}, but the data have {n_classes} classes; end with "
-            + " or ".join(f"Dense({n[0]})" for n in allowed)
+            f"{what}: the output shape is {tuple(model.output_shape[1:])}, but the data have {task.outputs_sentence}; end "
+            f"with " + " or ".join(f"Dense({count})" for count in task.allowed_outputs)
+        )
+    last = last_operation(model)
+    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
+    if not task.ends_in_probabilities and activation in ("softmax", "sigmoid"):
+        raise DataError(
+            f"{what}: it ends in a {activation}, which is left out in hardware, but the outputs of the task "
+            f"{task.kind!r} are values; end with a linear layer"
         )
 
 
@@ -186,24 +192,3 @@ def check_input_fits(model: keras.Model, what: str, input_shape: tuple[int, ...]
         raise DataError(
             f"{what}: the input shape is {shape}, but the data's samples have shape {tuple(input_shape)}"
         )
-
-
-class _Source(SourceFileLoader):
-    """Always reads the source: a cached copy can be older than an edit of the same second and size."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        return self.source_to_code(self.get_data(self.path), self.path)
-
-
-def _execute(path: Path) -> ModuleType:
-    name = f"codesign_design_{path.parent.name}_networks"
-    module = ModuleType(name)
-    module.__file__ = str(path)
-    sys.modules[name] = module
-    try:
-        # not through the import system: its cache takes a file changed within a second for the old one
-        exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:
-        del sys.modules[name]
-        raise NetworksFileError(f"{path} raised {type(error).__name__}: {error}") from error
-    return module

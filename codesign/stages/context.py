@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 from codesign.core.files import file_digest, json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.core.task import require_trained
 from codesign.data import Dataset, load_design_data
 from codesign.errors import ReportMissingError, SettingsError
 from codesign.settings import DesignSettings
@@ -87,21 +86,13 @@ class Context:
         keras.utils.clear_session()
         builder = getattr(self.networks, f"build_{which}")
         choices = self.settings.student if which == "student" else {}
-        shape, n_outputs = self.dataset.input_shape, self.dataset.n_outputs
-        return build_network(builder, self.networks.path, shape, n_outputs, choices)
+        shape, task = self.dataset.input_shape, self.dataset.task
+        return build_network(builder, self.networks.path, shape, task, choices)
 
 
 def read_data(design: Path, settings: DesignSettings) -> Dataset:
-    """The dataset that a design names; a relative file is looked for in the design's folder.
-
-    Raises
-    ------
-    DataError
-        Also for a task that has no distillation here.
-    """
-    dataset = load_design_data(settings.data, design)
-    require_trained(dataset.task)
-    return dataset
+    """The dataset that a design names; a relative file is looked for in the design's folder."""
+    return load_design_data(settings.data, design)
 
 
 class Stage:
@@ -162,7 +153,7 @@ class Stage:
 def save_history(value: Any, folder: Path) -> None:
     """Keep the training history of a value, if it has one."""
     if value.history is not None:
-        write_json(folder / "history.json", asdict(value.history))
+        write_json(folder / "history.json", value.history.to_json())
 
 
 def load_history(folder: Path) -> Any:

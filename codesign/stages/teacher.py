@@ -71,7 +71,8 @@ class Teacher(Stage):
         from codesign.training.teacher_files import read_teacher
 
         settings = context.settings.teacher
-        return read_teacher(folder, settings, load_history(folder), record, _cache(context))
+        task = context.dataset.task
+        return read_teacher(folder, settings, load_history(folder), record, _cache(context), task)
 
 
 def untrained_teacher(context: Context) -> Any:
@@ -106,8 +107,9 @@ def _outputs(context: Context) -> int:
     teacher = untrained_teacher(context)
     if settings.kind == "specialists":
         from codesign.networks.logits import ending_in_logits
-        from codesign.training.specialists import given_clusters, last_dense
+        from codesign.training.specialists import given_clusters, last_dense, require_classes
 
+        require_classes(context.dataset.task)
         given_clusters(teacher, settings, context.dataset.class_names)
         last_dense(ending_in_logits(teacher))
     return int(teacher.output_shape[-1])

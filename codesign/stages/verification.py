@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,8 +43,8 @@ class VerifiedStudent(Shown):
     record
         The stage's evidence.
     test
-        The test part sample by sample: `outputs` `(n_samples, n_outputs)`, `targets` `(n_samples, ...)` and
-        `class_names`, as `test.npz` keeps them for comparisons and pages.
+        The test part sample by sample: `outputs` `(n_samples, n_outputs)`, `targets` `(n_samples, ...)`,
+        `class_names` and `task` (JSON), as `test.npz` keeps them for comparisons and pages.
     """
 
     verification: Table
@@ -133,7 +134,6 @@ def verify(
         If a rung differs in one bit of one sample.
     """
     from codesign.compression.quantize import as_quantized
-    from codesign.core.quality import accuracy
     from codesign.emulation import Emulator, count_overflows
     from codesign.emulation.emulator import float32_notes
 
@@ -144,11 +144,16 @@ def verify(
     x = student.precision.input.quantize(dataset.x_test)
     overflows = count_overflows(emulator, x)
     metrics = {
-        "test_accuracy": accuracy(dataset.y_test, reference),
+        **dataset.task.test_figures(dataset.y_test, reference),
         **table.to_dict(),
         "overflows": overflows.to_rows(),
     }
-    test = {"outputs": reference, "targets": dataset.y_test, "class_names": np.array(dataset.class_names)}
+    test = {
+        "outputs": reference,
+        "targets": dataset.y_test,
+        "class_names": np.array(dataset.class_names),
+        "task": np.array(json.dumps(dataset.task.to_json())),
+    }
     return VerifiedStudent(table, Record.of(converted.project.digest, metrics), test)
 
 
@@ -190,6 +195,12 @@ def compare_all(
         as_read: Compute = lambda project, x: predict_logits(student.model(), x).astype(np.float64)  # noqa: E731
         rungs = {"QKeras, as read": as_read, **rungs}
     table = compare(
-        converted.project, x, reference, reference_name=student.given_name, rungs=rungs, progress=progress
+        converted.project,
+        x,
+        reference,
+        reference_name=student.given_name,
+        rungs=rungs,
+        has_classes=dataset.task.has_classes,
+        progress=progress,
     )
     return table, reference

@@ -9,10 +9,8 @@ import keras
 
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.core.shown import Shown, metric_facts
-from codesign.core.task import require_trained
 from codesign.core.text_table import TextTable
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
@@ -106,8 +104,7 @@ def distill_student(
     """
     describe(model, dataset.x_train)
     teacher = as_teacher(teacher, dataset)
-    require_trained(dataset.task)
-    check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.n_classes)
+    check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.task)
     check_same_outputs(teacher, model.output_shape[-1])
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
@@ -150,7 +147,7 @@ class _Snapshots(keras.callbacks.Callback):
 
 
 def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:
-    """Raise `DataError` if the teacher's classes are not the student's."""
+    """Raise `DataError` if the teacher's outputs are not the student's."""
     given = teacher.train_logits.shape[1]
     if given != n_outputs:
         raise DataError(
@@ -177,8 +174,9 @@ def student_record(
 ) -> Record:
     """The evidence of any function that makes a student: its quality on data not trained on, its size."""
     metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, predict_logits(model, dataset.x_validation)),
-        "test_accuracy": accuracy(dataset.y_test, predict_logits(model, dataset.x_test)),
+        **dataset.task.figures(
+            *((y, predict_logits(model, x)) for x, y in map(dataset.part, ("validation", "test")))
+        ),
         "parameters": network.n_parameters,
         "sparsity": network.sparsity,
         "bops": network_bops(network, precision),

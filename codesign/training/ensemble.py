@@ -13,8 +13,8 @@ from scipy.special import logsumexp
 
 from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError, SettingsError
@@ -25,7 +25,9 @@ from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History
 from codesign.training.job import FitJob
 from codesign.training.jobs import run_jobs
-from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.losses import pack_targets
+from codesign.training.losses_combined import targets_loss
+from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher, all_logits, load_model
 
 Mean = Literal["arithmetic", "geometric"]
@@ -47,22 +49,36 @@ class EnsembleTeacher(Teacher):
         How the members' soft targets are averaged.
     member_histories
         Of their trainings; empty for members from files.
+    task
+        What the outputs are, which says what their mean is; by default classes.
     """
 
     members: tuple[keras.Model, ...] = ()
     member_logits: dict[str, np.ndarray] | None = None
     mean: Mean = "arithmetic"
     member_histories: tuple[History, ...] = ()
+    task: Task | None = None
 
     def tempered(self, temperature: float) -> Teacher:
         """The ensemble with the logits whose soft targets at a temperature are the mean of the members' there."""
         kept = self.member_logits or {}
-        train, validation, test = (mean_logits(kept[part], self.mean, temperature) for part in PARTS)
+        means = (mean_outputs(kept[part], self.mean, self.task, temperature) for part in PARTS)
+        train, validation, test = means
         return replace(self, train_logits=train, validation_logits=validation, test_logits=test)
 
     def predict_logits(self, x: np.ndarray) -> np.ndarray:
         """The ensemble's logits on other inputs: float32 of shape `(n_samples, n_outputs)`."""
-        return mean_logits(np.stack([predict_logits(model, x) for model in self.members]), self.mean)
+        return mean_outputs(
+            np.stack([predict_logits(model, x) for model in self.members]), self.mean, self.task
+        )
+
+
+def mean_outputs(outputs: np.ndarray, mean: Mean, task: Task | None, temperature: float = 1.0) -> np.ndarray:
+    """What the members of an ensemble say together: of logits `mean_logits`, of values their mean."""
+    if task is None:
+        return mean_logits(outputs, mean, temperature)
+    objective = objective_of(task, outputs.shape[-1])
+    return objective.mean(outputs, lambda logits: mean_logits(logits, mean, temperature))
 
 
 def mean_logits(logits: np.ndarray, mean: Mean, temperature: float = 1.0) -> np.ndarray:
@@ -137,12 +153,13 @@ def train_ensemble(
     jobs = [
         FitJob(
             member,
-            DistillationLoss(alpha=1.0),
+            targets_loss(dataset.task, int(member.output_shape[-1])),
             train,
             validation,
             settings,
             seed + number,
             f"teacher {number + 1} of {len(models)}",
+            task=dataset.task,
         )
         for number, member in enumerate(models)
     ]
@@ -196,7 +213,7 @@ def load_ensemble(
 def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
     """Raise `DataError` if a model does not fit the data or has other outputs than the first."""
     for model, name in zip(models, names, strict=True):
-        check_fits(model, name, dataset.input_shape, dataset.n_classes)
+        check_fits(model, name, dataset.input_shape, dataset.task)
         if model.output_shape != models[0].output_shape:
             raise DataError(
                 f"{name} has {model.output_shape[-1]} outputs but {names[0]} has {models[0].output_shape[-1]}; the "
@@ -213,14 +230,16 @@ def _ensemble(
     cache: OutputCache | None,
 ) -> EnsembleTeacher:
     member_logits = {part: np.stack([one[part] for one in logits]) for part in PARTS}
-    train, validation, test = (mean_logits(member_logits[part], settings.mean) for part in PARTS)
+    task = dataset.task
+    means = (mean_outputs(member_logits[part], settings.mean, task) for part in PARTS)
+    train, validation, test = means
     metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, validation),
-        "test_accuracy": accuracy(dataset.y_test, test),
+        **task.figures((dataset.y_validation, validation), (dataset.y_test, test)),
         "parameters": sum(member.count_params() for member in members),
-        "member_validation_accuracy": [accuracy(dataset.y_validation, one["validation"]) for one in logits],
-        "member_test_accuracy": [accuracy(dataset.y_test, one["test"]) for one in logits],
     }
+    for part in ("validation", "test"):
+        of_members = [task.quality(dataset.part(part)[1], one[part]) for one in logits]
+        metrics[f"member_{part}_{task.measure}"] = of_members
     weights = {
         f"{number}/{index}": array
         for number, member in enumerate(members)
@@ -240,4 +259,5 @@ def _ensemble(
         member_logits,
         settings.mean,
         histories,
+        task,
     )

@@ -44,6 +44,7 @@ class Epochs:
         signature = [tf.TensorSpec([None], tf.int64)]
         self._train = tf.function(self._train_steps, input_signature=signature)
         self._validate = tf.function(self._validation_steps, input_signature=[])
+        self._outputs = tf.function(self._validation_outputs, input_signature=[])
 
     def train(self) -> dict[str, float]:
         """Train on every sample once, in a new order; the metrics' means over the epoch.
@@ -65,6 +66,10 @@ class Epochs:
         self._validate()
         return _floats(self.model.get_metrics_result())
 
+    def validation_outputs(self) -> np.ndarray:
+        """What the model says of the validation data, float32 of shape `(n_samples, n_outputs)`."""
+        return np.asarray(self._outputs())
+
     def _train_steps(self, order: Any) -> None:
         for start in tf.range(0, tf.size(order, tf.int64), self.batch_size):
             rows = order[start : start + self.batch_size]
@@ -75,6 +80,13 @@ class Epochs:
             self.model.test_step(
                 tuple(array[start : start + _VALIDATION_BATCH] for array in self.validation_data)
             )
+
+    def _validation_outputs(self) -> Any:
+        inputs = self.validation_data[0]
+        parts = range(0, len(inputs), _VALIDATION_BATCH)
+        return tf.concat(
+            [self.model(inputs[start : start + _VALIDATION_BATCH], training=False) for start in parts], 0
+        )
 
 
 def _floats(metrics: dict[str, Any]) -> dict[str, float]:

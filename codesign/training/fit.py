@@ -14,6 +14,7 @@ import numpy as np
 from codesign.core.files import read_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.shown import Shown
+from codesign.core.task import Task
 from codesign.core.text_table import TextTable
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
@@ -32,17 +33,30 @@ class History(Shown):
     ----------
     loss, validation_loss
         Mean loss.
-    accuracy, validation_accuracy
-        Fraction of right classes.
+    quality, validation_quality
+        The task's measure; for a task without classes nothing is measured on the train part.
     best_epoch
         The epoch, counted from 0, whose weights were kept.
+    measure
+        What the quality is: ``accuracy``, the fraction of right classes, ``r2``, ...
     """
 
     loss: tuple[float, ...]
     validation_loss: tuple[float, ...]
-    accuracy: tuple[float, ...]
-    validation_accuracy: tuple[float, ...]
+    quality: tuple[float, ...]
+    validation_quality: tuple[float, ...]
     best_epoch: int
+    measure: str = "accuracy"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; the columns of the quality have the measure's name."""
+        values = {
+            "loss": self.loss,
+            "validation_loss": self.validation_loss,
+            self.measure: self.quality,
+            f"validation_{self.measure}": self.validation_quality,
+        }
+        return {**{name: list(value) for name, value in values.items()}, "best_epoch": self.best_epoch}
 
     def facts(self) -> Mapping[str, str]:
         """For `repr` and notebooks."""
@@ -51,7 +65,7 @@ class History(Shown):
         return {
             "epochs": str(len(self.loss)),
             "kept epoch": str(self.best_epoch + 1),
-            "validation accuracy": f"{self.validation_accuracy[self.best_epoch]:.4f}",
+            f"validation {self.measure}": f"{self.validation_quality[self.best_epoch]:.4f}",
             "validation loss": f"{self.validation_loss[self.best_epoch]:.4g}",
         }
 
@@ -64,7 +78,7 @@ class History(Shown):
         """A pandas table, a row an epoch (counted from 1)."""
         import pandas
 
-        columns = {name: value for name, value in vars(self).items() if isinstance(value, tuple) and value}
+        columns = {name: value for name, value in self.to_json().items() if isinstance(value, list) and value}
         count = max(map(len, columns.values()), default=0)
         return pandas.DataFrame(columns, index=pandas.RangeIndex(1, count + 1, name="epoch"))
 
@@ -72,8 +86,15 @@ class History(Shown):
 def read_history(path: Path) -> History:
     """A history that was written as JSON."""
     kept: dict[str, Any] = read_json(path)
-    values: Any = {key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()}
-    return History(**values)
+    measure = next(name for name in kept if f"validation_{name}" in kept and name != "loss")
+    return History(
+        tuple(kept["loss"]),
+        tuple(kept["validation_loss"]),
+        tuple(kept[measure]),
+        tuple(kept[f"validation_{measure}"]),
+        kept["best_epoch"],
+        measure,
+    )
 
 
 def make_reproducible(seed: int) -> None:
@@ -93,7 +114,8 @@ def fit(
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     keep_from: int = 0,
-    keep_by: Literal["accuracy", "loss"] = "accuracy",
+    keep_by: Literal["quality", "loss"] = "quality",
+    task: Task | None = None,
     progress: Progress = SILENT,
     what: str = "training",
 ) -> History:
@@ -114,7 +136,9 @@ def fit(
     keep_from
         The first epoch that may be kept; of a shorter training the last.
     keep_by
-        What makes an epoch the best: accuracy (the loss decides between equals) or the loss alone.
+        What makes an epoch the best: the quality (the loss decides between equals) or the loss alone.
+    task
+        Whose measure the quality is; by default, as for a task with classes, the accuracy.
     progress, what
         Told after every epoch.
 
@@ -126,16 +150,20 @@ def fit(
     steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
     counted = getattr(loss, "packed_accuracy", packed_accuracy)
+    judge = None if task is None or task.has_classes else _Judge(task, validation[1])
     # XLA compiles for seconds and small networks train for seconds
-    model.compile(keras.optimizers.Adam(rate), loss, metrics=[counted], jit_compile=False)
+    metrics = [counted] if judge is None else []
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics, jit_compile=False)
     data = Epochs(model, train, validation, settings.batch_size)
-    watch = _Watch(keep_from, keep_by, settings, progress, what)
+    watch = _Watch(keep_from, keep_by, settings, progress, what, judge)
     told = keras.callbacks.CallbackList([*callbacks, watch], model=model)
     told.on_train_begin()
     for epoch in range(settings.epochs):
         told.on_epoch_begin(epoch)
         logs = data.train()
         logs |= {f"val_{name}": value for name, value in data.validate().items()}
+        if judge is not None:
+            logs[_VALIDATION_QUALITY] = judge(data.validation_outputs())
         told.on_epoch_end(epoch, logs)
     told.on_train_end()
     # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
@@ -143,13 +171,36 @@ def fit(
     return watch.finish()
 
 
+_VALIDATION_QUALITY = "val_packed_accuracy"
+"""What Keras calls the accuracy on the validation data."""
+
+
+class _Judge:
+    """A task's measure of the outputs for the validation data, whose packed targets begin with the task's columns."""
+
+    def __init__(self, task: Task, packed: np.ndarray) -> None:
+        self.task, self.targets = task, task.of_columns(packed[:, : task.n_columns])
+
+    def __call__(self, outputs: np.ndarray) -> float:
+        outputs = outputs[:, : self.task.n_outputs]
+        return self.task.quality(self.targets, outputs) if np.isfinite(outputs).all() else math.nan
+
+
 class _Watch(keras.callbacks.Callback):
     """Keeps the best weights, reports progress, stops at a loss that is not finite."""
 
     def __init__(
-        self, keep_from: int, keep_by: str, settings: TrainingSettings, progress: Progress, what: str
+        self,
+        keep_from: int,
+        keep_by: str,
+        settings: TrainingSettings,
+        progress: Progress,
+        what: str,
+        judge: _Judge | None = None,
     ) -> None:
         super().__init__()
+        self.measure = "accuracy" if judge is None else judge.task.measure
+        self.columns = ["loss", "val_loss", _VALIDATION_QUALITY, *["packed_accuracy"] * (judge is None)]
         self.keep_from, self.keep_by = min(keep_from, settings.epochs - 1), keep_by
         self.settings, self.progress, self.what = settings, progress, what
         self.rows: list[tuple[float, ...]] = []
@@ -163,15 +214,13 @@ class _Watch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
-        row = tuple(
-            float(logs[key]) for key in ("loss", "val_loss", "packed_accuracy", "val_packed_accuracy")
-        )
+        row = tuple(float(logs[key]) for key in self.columns)
         if not all(map(math.isfinite, row)):
             rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
             self.model.set_weights(self.last_good)
-            names = ("loss", "validation loss", "accuracy", "validation accuracy")
+            names = ("loss", "validation loss", f"validation {self.measure}", self.measure)
             name, value = next(
-                (name, value) for name, value in zip(names, row, strict=True) if not math.isfinite(value)
+                (name, value) for name, value in zip(names, row, strict=False) if not math.isfinite(value)
             )
             raise TrainingError(
                 f"{self.what}: the {name} is {value} in epoch {epoch + 1} at learning rate {rate:.3g}; the weights of "
@@ -179,15 +228,22 @@ class _Watch(keras.callbacks.Callback):
             )
         self.last_good = self.model.get_weights()
         self.rows.append(row)
-        score = (row[3] if self.keep_by == "accuracy" else 0.0, -row[1])
+        score = (row[2] if self.keep_by == "quality" else 0.0, -row[1])
         if epoch >= self.keep_from and (self.best is None or score > self.best):
             self.best, self.best_epoch, self.weights = score, epoch, self.last_good
-        note = f"loss {row[0]:.4g}, validation {row[3]:.4f}"
-        names = ("loss", "validation_loss", "accuracy", "validation_accuracy")
-        values = dict(zip(names, row, strict=True))
+        note = f"loss {row[0]:.4g}, validation {row[2]:.4f}"
+        names = ("loss", "validation_loss", f"validation_{self.measure}", self.measure)
+        values = dict(zip(names, row, strict=False))
         self.progress.step(self.what, epoch + 1, self.settings.epochs, note, values)
 
     def finish(self) -> History:
         self.model.set_weights(self.weights)
-        loss, validation_loss, accuracy, validation_accuracy = zip(*self.rows, strict=True)
-        return History(loss, validation_loss, accuracy, validation_accuracy, self.best_epoch)
+        loss, validation_loss, validation_quality, *quality = zip(*self.rows, strict=True)
+        return History(
+            loss,
+            validation_loss,
+            quality[0] if quality else (),
+            validation_quality,
+            self.best_epoch,
+            self.measure,
+        )

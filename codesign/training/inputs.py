@@ -7,36 +7,16 @@ import math
 import keras
 import numpy as np
 
-from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.data.scaling import Scaling
 from codesign.errors import DataError
-from codesign.networks.logits import last_operation, predict_logits
+from codesign.networks.logits import predict_logits
 
 _FAR = 0.05
 """A quality that is lower by more than this than with another scaling, and by more than chance, says so."""
 
 _WHOLE = 1e-3
 """How far unscaled whole numbers may be from whole, by float32's rounding."""
-
-
-def require_outputs(model: keras.Model, what: str, task: Task) -> None:
-    """Refuse a network whose outputs are not those of a task: `DataError`.
-
-    A softmax or sigmoid at the end is left out where the outputs are logits; where they are values it would be missing.
-    """
-    if tuple(model.output_shape[1:]) not in [(count,) for count in task.allowed_outputs]:
-        raise DataError(
-            f"{what}: the output shape is {tuple(model.output_shape[1:])}, but the data have {task.outputs_sentence}; end "
-            f"with " + " or ".join(f"Dense({count})" for count in task.allowed_outputs)
-        )
-    last = last_operation(model)
-    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
-    if not task.ends_in_probabilities and activation in ("softmax", "sigmoid"):
-        raise DataError(
-            f"{what}: it ends in a {activation}, which is left out in hardware, but the outputs of the task "
-            f"{task.kind!r} are values; end with a linear layer"
-        )
 
 
 def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, float]:
@@ -104,12 +84,8 @@ def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> di
 def is_near_chance(quality: float, dataset: Dataset) -> bool:
     """Whether a quality on the validation part is that of a network that knows nothing."""
     task = dataset.task
-    if task.has_classes:
-        return (
-            quality
-            <= np.bincount(dataset.y_validation).max() / len(dataset.y_validation) + _by_chance(dataset) / 2
-        )
-    return quality <= {"r2": 0.0, "auc": 0.5}.get(task.measure, -math.inf)
+    allowed = _by_chance(dataset) / 2 if task.has_classes else 0.0
+    return quality <= task.guess(dataset.y_validation) + allowed
 
 
 def _by_chance(dataset: Dataset) -> float:

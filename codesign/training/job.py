@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
+from codesign.core.task import Task
 from codesign.networks.logits import ending_in_logits, untrained_copy
 from codesign.settings import TrainingSettings
 from codesign.training.fit import History, fit, make_reproducible
@@ -37,6 +38,8 @@ class FitJob:
         For progress and messages.
     weights
         The weights to begin with, as `keras.Model.get_weights` gives them, instead of those drawn from the seed.
+    task
+        What is learnt, whose measure chooses the epoch; by default one with classes.
     """
 
     model: keras.Model
@@ -47,6 +50,7 @@ class FitJob:
     seed: int
     what: str = "training"
     weights: Sequence[np.ndarray] | None = None
+    task: Task | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,16 @@ class FitResult:
 def run_job(job: FitJob, progress: Progress = SILENT) -> FitResult:
     """Train one model here; `TrainingError` if its loss is not finite."""
     model = job_model(job)
-    history = fit(model, job.loss, job.train, job.validation, job.settings, progress=progress, what=job.what)
+    history = fit(
+        model,
+        job.loss,
+        job.train,
+        job.validation,
+        job.settings,
+        task=job.task,
+        progress=progress,
+        what=job.what,
+    )
     return FitResult(model, history)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from codesign.core.files import read_json, write_json
+from codesign.core.task import task_from_json
 from codesign.networks.logits import ending_in_logits
 from codesign.settings import TrainingSettings
 from codesign.training import (
@@ -47,6 +47,7 @@ def write_job(job: FitJob, folder: Path, arrays: Path, written: dict[int, str]) 
             "seed": job.seed,
             "what": job.what,
             "arrays": names,
+            "task": None if job.task is None else job.task.to_json(),
         },
     )
 
@@ -73,13 +74,14 @@ def read_job(folder: Path) -> FitJob:
         kept["seed"],
         kept["what"],
         weights,
+        None if kept["task"] is None else task_from_json(kept["task"]),
     )
 
 
 def write_result(result: FitResult, folder: Path) -> None:
     """Put what a job made into files."""
     np.savez(folder / "trained.npz", *result.model.get_weights())
-    write_json(folder / "history.json", asdict(result.history))
+    write_json(folder / "history.json", result.history.to_json())
 
 
 def read_result(job: FitJob, folder: Path) -> FitResult:

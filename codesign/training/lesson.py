@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
+from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.errors import DataError, SettingsError
 from codesign.networks.logits import predict_logits
@@ -23,8 +24,7 @@ from codesign.training.features import (
     teacher_side,
 )
 from codesign.training.fit import History, fit
-from codesign.training.losses import DistillationLoss, pack_targets
-from codesign.training.losses_combined import CombinedLoss, Term, pack_combined
+from codesign.training.losses_combined import Term, distillation_loss, pack_combined
 from codesign.training.teacher import Teacher
 
 _REGRESSED = 4096
@@ -49,6 +49,8 @@ class Lesson:
         On the packed targets.
     train, validation
         Inputs and packed targets.
+    task
+        What is learnt.
     """
 
     student: keras.Model
@@ -56,6 +58,7 @@ class Lesson:
     loss: keras.losses.Loss
     train: Part
     validation: Part
+    task: Task
 
     def fit(
         self,
@@ -75,7 +78,8 @@ class Lesson:
             settings,
             callbacks=callbacks,
             keep_from=keep_from,
-            keep_by="loss" if getattr(self.loss, "base_weight", 1.0) == 0 else "accuracy",
+            keep_by="loss" if getattr(self.loss, "base_weight", 1.0) == 0 else "quality",
+            task=self.task,
             progress=progress,
             what=what,
         )
@@ -117,18 +121,12 @@ def make_lesson(
     DataError
         If a layer does not exist (the layers are listed) or cannot be compared, or the teacher has no layers.
     """
-    temperature, alpha = chosen(settings)
+    temperature, _ = chosen(settings)
     teacher = teacher.tempered(temperature)
     on_layers = [term for term in settings.terms if term.teacher_layer is not None]
     terms = [Term(term.form, term.weight) for term in settings.terms if term.teacher_layer is None]
     if hints_only:
         terms = []
-    if not on_layers and not terms and settings.form == "soft":
-        train, validation = (
-            dataset.weighted(part, x, pack_targets(y, logits))
-            for part, x, y, logits in _parts(dataset, teacher)
-        )
-        return Lesson(model, model, DistillationLoss(alpha, temperature), train, validation)
     outputs, features = [model.outputs[0]], []
     for number, term in enumerate(on_layers):
         arrays = _teacher_features(term, teacher, dataset)
@@ -142,22 +140,15 @@ def make_lesson(
         terms.append(made)
         outputs.append(head)
         features.append([teacher_side(term.form, arrays[part]) for part in ("train", "validation")])
-    loss = CombinedLoss(
-        alpha,
-        temperature,
-        int(model.output_shape[-1]),
-        form=settings.form,
-        terms=terms,
-        target_weight=settings.target_weight,
-        other_weight=settings.other_weight,
-        base_weight=0.0 if hints_only else 1.0,
+    loss = distillation_loss(
+        dataset.task, int(model.output_shape[-1]), settings, terms, hints_only=hints_only
     )
     train, validation = (
         dataset.weighted(part, x, pack_combined(y, logits, [pair[index] for pair in features]))
         for index, (part, x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
-    return Lesson(model, extended, loss, train, validation)
+    return Lesson(model, extended, loss, train, validation, dataset.task)
 
 
 def chosen(settings: DistillationSettings) -> tuple[float, float]:

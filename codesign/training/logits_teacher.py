@@ -7,9 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from codesign.core.files import arrays_digest
-from codesign.core.quality import accuracy
 from codesign.core.record import Record
-from codesign.core.task import require_trained
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
@@ -40,14 +38,12 @@ def load_logits(path: str | Path, dataset: Dataset) -> Teacher:
         values are probabilities.
     """
     path = Path(path)
-    require_trained(dataset.task)
     logits = _parts(path, dataset)
     for part in PARTS:
         _check(logits[part], f"the teacher {path}, {part} part", part, dataset)
-    metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, logits["validation"]),
-        "test_accuracy": accuracy(dataset.y_test, logits["test"]),
-    }
+    metrics = dataset.task.figures(
+        *((dataset.part(part)[1], logits[part]) for part in ("validation", "test"))
+    )
     record = Record.of(arrays_digest(logits), metrics)
     return Teacher(None, logits["train"], logits["validation"], logits["test"], None, record)
 
@@ -98,17 +94,17 @@ def _as_float(values: np.ndarray, path: Path) -> np.ndarray:
 
 def _check(logits: np.ndarray, where: str, part: str, dataset: Dataset) -> None:
     n_samples = len(dataset.part(part)[1])
-    allowed = (1, 2) if dataset.n_classes == 2 else (dataset.n_classes,)
+    allowed = dataset.task.allowed_outputs
     if logits.ndim != 2 or len(logits) != n_samples or logits.shape[1] not in allowed:
-        columns = " or ".join(map(str, allowed))
+        columns = " or ".join(map(str, sorted(allowed)))
         raise DataError(
             f"{where}: the logits have shape {logits.shape}, but the data have {n_samples} samples of "
-            f"{dataset.n_classes} classes; the shape must be ({n_samples}, {columns})"
+            f"{dataset.task.outputs_sentence}; the shape must be ({n_samples}, {columns})"
         )
     bad = int((~np.isfinite(logits)).any(axis=1).sum())
     if bad:
         raise DataError(f"{where}: {bad} of {n_samples} rows hold NaN or infinities; give finite logits")
-    if are_probabilities(logits):
+    if dataset.task.ends_in_probabilities and are_probabilities(logits):
         found = "every row is positive and sums to 1" if logits.shape[1] > 1 else "every value is in 0 to 1"
         will_do = "logarithm of the probabilities" if logits.shape[1] > 1 else "logarithm of p / (1 - p)"
         raise DataError(f"{where}: {found}, so these are probabilities; give logits (the {will_do} will do)")

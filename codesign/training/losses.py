@@ -15,20 +15,20 @@ from keras import ops
 
 
 def pack_targets(labels: np.ndarray, teacher_logits: np.ndarray | None = None) -> np.ndarray:
-    """Targets for the losses here: float32 of shape `(n_samples, 1 + n_outputs)`, the label first.
+    """Targets for the losses here: float32 of shape `(n_samples, n_columns + n_outputs)`, the label first.
 
     Parameters
     ----------
     labels
-        Class indices of shape `(n_samples,)`.
+        Class indices of shape `(n_samples,)`, or targets of shape `(n_samples, n_columns)`.
     teacher_logits
         Shape `(n_samples, n_outputs)`; left out for training without a teacher.
     """
-    column = np.asarray(labels, dtype=np.float32)[:, None]
+    columns = np.asarray(labels, dtype=np.float32).reshape(len(labels), -1)
     return (
-        column
+        columns
         if teacher_logits is None
-        else np.concatenate([column, teacher_logits.astype(np.float32)], axis=1)
+        else np.concatenate([columns, teacher_logits.astype(np.float32)], axis=1)
     )
 
 

@@ -10,19 +10,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from codesign.core.task import Task
 from codesign.errors import SettingsError
-from codesign.training.losses import hard_loss, packed_accuracy, soft_loss
+from codesign.settings import DistillationSettings
+from codesign.training.losses import DistillationLoss, packed_accuracy
 from codesign.training.losses_features import angle_loss, attention_loss, distance_loss, hint_loss
-from codesign.training.losses_logits import (
-    decoupled_loss,
-    hard_labels_loss,
-    logits_loss,
-    soft_labels_loss,
-)
+from codesign.training.objectives import Following, Objective, objective_from_json, objective_of
 
-LogitsForm = Literal["soft", "decoupled", "logits"]
-FeatureForm = Literal["hint", "attention", "distance", "angle"]
-TermForm = Literal["soft", "decoupled", "logits", "hint", "attention", "distance", "angle"]
+LogitsForm = Literal["soft", "decoupled", "logits", "bounded"]
+TermForm = Literal["soft", "decoupled", "logits", "bounded", "hint", "attention", "distance", "angle"]
 
 _FEATURE_LOSSES: Mapping[str, Any] = {
     "hint": hint_loss,
@@ -72,126 +68,160 @@ class CombinedLoss(keras.losses.Loss):
     Parameters
     ----------
     alpha
-        The weight of the hard-label loss, 0 to 1.
+        The weight of the loss on the targets, 0 to 1.
     temperature
         Of the soft targets, in `L_KD` and in the terms `soft` and `decoupled`.
-    n_outputs
-        The student's logits.
+    objective
+        What the outputs are, or as `Objective.to_json` gives it; a number of outputs stands for those of classes.
     form
-        What `L_KD` is: Hinton's ``soft`` targets, ``decoupled`` distillation or matching of the ``logits``.
+        What `L_KD` is; see `codesign.training.objectives.Following`.
     terms
         Further terms.
-    multi_label
-        Whether every output is a label of its own (sigmoid forms); otherwise one output is the logit of class 1 and
-        several are one softmax.
     target_weight, other_weight
         Of the two parts of `decoupled`.
+    margin
+        Of `bounded`.
     base_weight
         What `alpha L_NLL + (1 - alpha) L_KD` is multiplied by; 0 trains on the terms alone (FitNets' first stage).
+
+    Raises
+    ------
+    SettingsError
+        For a form that the objective does not have.
     """
 
     def __init__(
         self,
         alpha: float,
         temperature: float,
-        n_outputs: int,
+        objective: Objective | Mapping[str, Any] | int,
         *,
         form: LogitsForm = "soft",
         terms: Sequence[Term | Mapping[str, Any]] = (),
-        multi_label: bool = False,
         target_weight: float = 1.0,
         other_weight: float = 8.0,
+        margin: float = 0.0,
         base_weight: float = 1.0,
         name: str = "combined",
     ) -> None:
         super().__init__(name=name)
-        self.alpha, self.temperature, self.n_outputs, self.form = alpha, temperature, n_outputs, form
+        if isinstance(objective, int):
+            objective = Objective(objective)
+        self.objective = objective if isinstance(objective, Objective) else objective_from_json(objective)
+        self.alpha, self.temperature, self.form = alpha, temperature, form
         self.terms = tuple(term if isinstance(term, Term) else Term(**term) for term in terms)
-        self.multi_label, self.base_weight = multi_label, base_weight
-        self.target_weight, self.other_weight = target_weight, other_weight
-        if multi_label and "decoupled" in (form, *(term.form for term in self.terms)):
-            raise SettingsError(
-                "decoupled: several labels at once have no other classes to decouple; use 'soft' or 'logits'"
-            )
-
-    @property
-    def n_labels(self) -> int:
-        """Columns of labels in the targets."""
-        return self.n_outputs if self.multi_label else 1
+        self.base_weight = base_weight
+        self.target_weight, self.other_weight, self.margin = target_weight, other_weight, margin
+        for one in (form, *(term.form for term in self.terms)):
+            if one not in _FEATURE_LOSSES:
+                self.objective.check(one)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each sample; a relational term adds the same value to all."""
-        teacher = y_true[:, self.n_labels : self.n_labels + self.n_outputs]
-        logits = y_pred[:, : self.n_outputs]
-        loss = ops.zeros_like(logits[:, 0])
+        n_columns, n_outputs = self.objective.n_columns, self.objective.n_outputs
+        targets, teacher = y_true[:, :n_columns], y_true[:, n_columns : n_columns + n_outputs]
+        outputs = y_pred[:, :n_outputs]
+        loss = ops.zeros_like(outputs[:, 0])
         if self.base_weight > 0:
             if self.alpha > 0:
-                loss = loss + self.base_weight * self.alpha * self._hard(y_true, logits)
+                loss = loss + self.base_weight * self.alpha * self.objective.hard(targets, outputs)
             if self.alpha < 1:
-                known = self._on_logits(self.form, y_true, teacher, logits)
+                known = self.objective.known(targets, teacher, outputs, self._following(self.form))
                 loss = loss + self.base_weight * (1 - self.alpha) * known
-        target_from, output_from = self.n_labels + self.n_outputs, self.n_outputs
+        target_from, output_from = n_columns + n_outputs, n_outputs
         for term in self.terms:
             if term.target_size:
                 features = y_true[:, target_from : target_from + term.target_size]
                 ours = y_pred[:, output_from : output_from + term.output_size]
                 value = _FEATURE_LOSSES[term.form](features, ours)
             elif term.form in _FEATURE_LOSSES:
-                value = _FEATURE_LOSSES[term.form](teacher, logits)
+                value = _FEATURE_LOSSES[term.form](teacher, outputs)
             else:
-                value = self._on_logits(term.form, y_true, teacher, logits)
+                value = self.objective.known(targets, teacher, outputs, self._following(term.form))
             loss = loss + term.weight * value
             target_from, output_from = target_from + term.target_size, output_from + term.output_size
         return loss
 
-    def _hard(self, y_true: Any, logits: Any) -> Any:
-        if self.multi_label:
-            return hard_labels_loss(y_true[:, : self.n_labels], logits)
-        return hard_loss(y_true[:, 0], logits)
-
-    def _on_logits(self, form: str, y_true: Any, teacher: Any, logits: Any) -> Any:
-        if form == "logits":
-            return logits_loss(teacher, logits)
-        if form == "decoupled":
-            weights = self.target_weight, self.other_weight
-            return decoupled_loss(y_true[:, 0], teacher, logits, self.temperature, *weights)
-        if self.multi_label:
-            return soft_labels_loss(teacher, logits, self.temperature)
-        return soft_loss(teacher, logits, self.temperature)
+    def _following(self, form: str) -> Following:
+        return Following(form, self.temperature, self.target_weight, self.other_weight, self.margin)
 
     def packed_accuracy(self, y_true: Any, y_pred: Any) -> Any:
-        """Whether the predicted class is the label, or the fraction of labels that are right, shape `(n,)`."""
-        logits = y_pred[:, : self.n_outputs]
-        if not self.multi_label:
-            return packed_accuracy(y_true, logits)
-        right = ops.equal(y_true[:, : self.n_labels] > 0.5, logits > 0)
-        return ops.mean(ops.cast(right, "float32"), axis=-1)
+        """Whether the predicted class is the label, shape `(n,)`."""
+        return packed_accuracy(y_true, y_pred[:, : self.objective.n_outputs])
 
     def get_config(self) -> dict[str, Any]:
         """What `from_config` needs."""
         return {
             "alpha": self.alpha,
             "temperature": self.temperature,
-            "n_outputs": self.n_outputs,
+            "objective": self.objective.to_json(),
             "form": self.form,
             "terms": [asdict(term) for term in self.terms],
-            "multi_label": self.multi_label,
             "target_weight": self.target_weight,
             "other_weight": self.other_weight,
+            "margin": self.margin,
             "base_weight": self.base_weight,
             "name": self.name,
         }
 
 
+def targets_loss(task: Task, n_outputs: int) -> keras.losses.Loss:
+    """The loss of a network that learns a task from its targets alone, on `pack_targets` of them."""
+    if task.has_classes:
+        return DistillationLoss(alpha=1.0)
+    return CombinedLoss(1.0, 1.0, objective_of(task, n_outputs))
+
+
+def distillation_loss(
+    task: Task,
+    n_outputs: int,
+    settings: DistillationSettings,
+    terms: Sequence[Term] = (),
+    *,
+    hints_only: bool = False,
+) -> keras.losses.Loss:
+    """The loss of a student that learns a task from the targets and a teacher, on `pack_combined` of all.
+
+    Parameters
+    ----------
+    task
+        What is learnt.
+    n_outputs
+        Of the student.
+    settings
+        Alpha and temperature (both chosen), form and weights.
+    terms
+        Further terms.
+    hints_only
+        Leave out the targets and the teacher's outputs.
+    """
+    assert settings.alpha is not None
+    assert settings.temperature is not None
+    alpha = settings.alpha if task.learns_targets else 0.0
+    if task.has_classes and not terms and settings.form == "soft":
+        return DistillationLoss(alpha, settings.temperature)
+    return CombinedLoss(
+        alpha,
+        settings.temperature,
+        objective_of(task, n_outputs),
+        form=settings.form,
+        terms=terms,
+        target_weight=settings.target_weight,
+        other_weight=settings.other_weight,
+        margin=settings.margin,
+        base_weight=0.0 if hints_only else 1.0,
+    )
+
+
 def pack_combined(
     labels: np.ndarray, teacher_logits: np.ndarray, features: Sequence[np.ndarray] = ()
 ) -> np.ndarray:
-    """Targets for a `CombinedLoss`: float32 of shape `(n_samples, n_labels + n_outputs + all features)`.
+    """Targets for a `CombinedLoss`: float32 of shape `(n_samples, n_columns + n_outputs + all features)`.
 
     Parameters
     ----------
     labels
-        Class indices `(n_samples,)`, or 0 and 1 of shape `(n_samples, n_outputs)` for several labels at once.
+        Targets in the form of the task: class indices `(n_samples,)`, or `(n_samples, n_columns)`.
     teacher_logits
         `(n_samples, n_outputs)`.
     features

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-from scipy.special import log_softmax
 
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import accuracy
 from codesign.data import Dataset
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.job import FitJob
 from codesign.training.jobs import run_jobs
 from codesign.training.lesson import make_lesson
+from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher
 
 
@@ -27,19 +26,19 @@ class DistillationTrial:
     ----------
     temperature, alpha
         What was tried.
-    validation_accuracy
-        Of the best epoch.
-    validation_nll
-        The negative log likelihood of the validation labels there, without any temperature: it decides between equal
-        accuracies, and trials with different `L` can be compared by it.
+    validation_quality
+        The task's measure at the best epoch.
+    validation_loss
+        The loss on the validation targets there, without any temperature, of classes the negative log likelihood: it decides
+        between equal qualities, and trials with different `L` can be compared by it.
     best_epoch
         Counted from 0.
     """
 
     temperature: float
     alpha: float
-    validation_accuracy: float
-    validation_nll: float
+    validation_quality: float
+    validation_loss: float
     best_epoch: int
 
 
@@ -79,11 +78,15 @@ def choose_distillation(
     """
     if settings.temperature is not None and settings.alpha is not None:
         return settings, ()
-    search = settings.search
+    search, n_outputs = settings.search, int(model.output_shape[-1])
+    objective = objective_of(dataset.task, n_outputs)
+    # what is no distribution has no temperature, and a weight of targets that are not learnt changes nothing
+    temperatures = search.temperatures if objective.has_temperature else (1.0,)
+    alphas = search.alphas if dataset.task.learns_targets else (0.0,)
     pairs = [
         (temperature, alpha)
-        for temperature in ([settings.temperature] if settings.temperature else search.temperatures)
-        for alpha in ([settings.alpha] if settings.alpha is not None else search.alphas)
+        for temperature in ([settings.temperature] if settings.temperature else temperatures)
+        for alpha in ([settings.alpha] if settings.alpha is not None else alphas)
     ]
     short = TrainingSettings(
         epochs=search.epochs or max(1, settings.epochs // 4),
@@ -95,20 +98,16 @@ def choose_distillation(
         with_pair = settings.model_copy(update={"temperature": temperature, "alpha": alpha})
         lesson = make_lesson(ending_in_logits(model), teacher, dataset, with_pair)
         what = f"student T={temperature:g} alpha={alpha:g}"
-        jobs.append(FitJob(lesson.model, lesson.loss, lesson.train, lesson.validation, short, seed, what))
+        parts = lesson.train, lesson.validation
+        jobs.append(FitJob(lesson.model, lesson.loss, *parts, short, seed, what, task=dataset.task))
     results = run_jobs(jobs, workers=search.workers, progress=progress)
-    n_outputs = int(model.output_shape[-1])
+    columns = dataset.task.columns(dataset.y_validation)
     trials = []
     for (temperature, alpha), result in zip(pairs, results, strict=True):
         logits = predict_logits(result.model, dataset.x_validation)[:, :n_outputs]
-        quality = accuracy(dataset.y_validation, logits), _nll(dataset.y_validation, logits)
-        trials.append(DistillationTrial(temperature, alpha, *quality, result.history.best_epoch))
-    best = max(trials, key=lambda trial: (trial.validation_accuracy, -trial.validation_nll))
+        quality = dataset.task.quality(dataset.y_validation, logits)
+        # in double precision
+        loss = float(np.mean(objective.hard(columns.astype(np.float64), logits.astype(np.float64))))
+        trials.append(DistillationTrial(temperature, alpha, quality, loss, result.history.best_epoch))
+    best = max(trials, key=lambda trial: (trial.validation_quality, -trial.validation_loss))
     return settings.model_copy(update={"temperature": best.temperature, "alpha": best.alpha}), tuple(trials)
-
-
-def _nll(labels: np.ndarray, logits: np.ndarray) -> float:
-    logits = logits.astype(np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    return float(-log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean())

@@ -13,9 +13,10 @@ from codesign.core.files import arrays_digest
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.data.split import PARTS
-from codesign.errors import DataError
+from codesign.errors import DataError, SettingsError
 from codesign.networks.logits import ending_in_logits, last_operation, predict_logits
 from codesign.settings import TeacherSettings, TrainingSettings
 from codesign.training.cache import OutputCache
@@ -122,6 +123,7 @@ def train_specialists(
     TrainingError
         If a loss is not finite.
     """
+    require_classes(dataset.task)
     given = given_clusters(model, settings, dataset.class_names)
     if generalist is None:
         last_dense(ending_in_logits(model))
@@ -222,6 +224,15 @@ def _relabelled(labels: np.ndarray, cluster: tuple[int, ...]) -> np.ndarray:
     for position, label in enumerate(cluster):
         new[labels == label] = position
     return new
+
+
+def require_classes(task: Task) -> None:
+    """Refuse specialists for a task without classes: `SettingsError`."""
+    if not task.has_classes:
+        raise SettingsError(
+            f"teacher.kind: specialists tell groups of classes apart, and the task {task.kind!r} has none; use single or "
+            "ensemble"
+        )
 
 
 def given_clusters(

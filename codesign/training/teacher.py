@@ -11,10 +11,8 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
-from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.core.shown import Shown, metric_facts
-from codesign.core.task import require_trained
 from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.data.split import PARTS
@@ -27,7 +25,8 @@ from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.inputs import require_scaled_inputs
-from codesign.training.losses import DistillationLoss, pack_targets
+from codesign.training.losses import pack_targets
+from codesign.training.losses_combined import targets_loss
 
 
 @dataclass(frozen=True, repr=False)
@@ -79,7 +78,7 @@ def train_teacher(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Teacher:
-    """Train a teacher on the hard labels.
+    """Train a teacher on the targets.
 
     Parameters
     ----------
@@ -100,16 +99,16 @@ def train_teacher(
     TrainingError
         If the loss is not finite.
     """
-    require_trained(dataset.task)
-    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.n_classes)
+    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.task)
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))
     history = fit(
         network,
-        DistillationLoss(alpha=1.0),
+        targets_loss(dataset.task, int(network.output_shape[-1])),
         dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train)),
         dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation)),
         settings,
+        task=dataset.task,
         progress=progress,
         what="teacher",
     )
@@ -144,7 +143,6 @@ def load_teacher(
 
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
     """A trained `.keras` model for the data, ending at its logits; the errors are those of `load_teacher`."""
-    require_trained(dataset.task)
     return _checked(loading.load_model(path, "the teacher"), dataset, f"the teacher {path}")
 
 
@@ -152,13 +150,12 @@ def as_teacher(teacher: Teacher | keras.Model, dataset: Dataset) -> Teacher:
     """A teacher as it is, or a trained Keras model as one; the errors are those of `load_teacher`."""
     if not isinstance(teacher, keras.Model):
         return teacher
-    require_trained(dataset.task)
     return teacher_of(_checked(teacher, dataset, f"the teacher {teacher.name!r}"), dataset)
 
 
 def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     """A trained model that fits the data and was trained on their scaling, ending at its logits."""
-    check_fits(model, what, dataset.input_shape, dataset.n_classes)
+    check_fits(model, what, dataset.input_shape, dataset.task)
     stripped = ending_in_logits(model)
     require_scaled_inputs(stripped, what, dataset)
     return stripped
@@ -173,7 +170,7 @@ def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
         If they are probabilities: the model's softmax or sigmoid is where it was not found and left out.
     """
     logits = {part: predict_logits(model, dataset.part(part)[0]) for part in PARTS}
-    if are_probabilities(logits["validation"]):
+    if dataset.task.ends_in_probabilities and are_probabilities(logits["validation"]):
         raise DataError(
             f"the teacher {model.name!r}: its outputs are probabilities, but its last layer is no softmax or sigmoid "
             "that could be left out; give a model that ends in its logits, or in a Softmax or activation of its own"
@@ -205,8 +202,7 @@ def teacher_of(
     arrays = cached_arrays(cache, key, lambda: all_logits(network, dataset))
     train, validation, test = (arrays[part] for part in PARTS)
     metrics = {
-        "validation_accuracy": accuracy(dataset.y_validation, validation),
-        "test_accuracy": accuracy(dataset.y_test, test),
+        **dataset.task.figures((dataset.y_validation, validation), (dataset.y_test, test)),
         "parameters": network.count_params(),
     }
     digest = arrays_digest({**weights, "logits": train})

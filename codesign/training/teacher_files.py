@@ -12,6 +12,7 @@ import numpy as np
 from codesign.core.files import read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.networks.loading import load_model
@@ -98,6 +99,7 @@ def read_teacher(
     history: History | None,
     record: Record,
     cache: OutputCache | None = None,
+    task: Task | None = None,
 ) -> Teacher:
     """Read what `save_teacher` wrote."""
     train, validation, test = _parts(folder / _LOGITS)
@@ -105,7 +107,7 @@ def read_teacher(
     if (folder / _MEMBERS).is_file():
         paths = sorted(folder.glob("member_*.keras"), key=lambda path: int(path.stem.split("_")[1]))
         logits = dict(zip(PARTS, _parts(folder / _MEMBERS), strict=True))
-        return EnsembleTeacher(None, *common, tuple(map(_load, paths)), logits, settings.mean)
+        return EnsembleTeacher(None, *common, tuple(map(_load, paths)), logits, settings.mean, task=task)
     if (folder / _SPECIALISTS).is_file():
         specialists = tuple(
             Specialist(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,7 @@ class Rung:
     largest_lsb
         The largest difference in units of the output's least significant bit.
     argmax_flips
-        How many samples change their class.
+        How many samples change their class; ``None`` where outputs are of no classes.
     seconds
         Wall time of computing.
     skipped
@@ -80,7 +80,7 @@ class Rung:
     mismatches: int
     first_index: int | None
     largest_lsb: float
-    argmax_flips: int
+    argmax_flips: int | None
     seconds: float
     skipped: str | None = None
 
@@ -174,6 +174,7 @@ def compare(
     *,
     reference_name: str = "QKeras",
     rungs: Mapping[str, Compute],
+    has_classes: bool = True,
     progress: Progress = SILENT,
 ) -> Verification:
     """Compare every rung with a reference, exactly.
@@ -191,6 +192,8 @@ def compare(
     rungs
         The computations by name (see `codesign.verification.rungs`); one that cannot be climbed here (see
         `SKIPPED_FOR`) is skipped with the reason.
+    has_classes
+        Whether the outputs decide on a class, so that changes of it are counted.
 
     Raises
     ------
@@ -215,7 +218,8 @@ def compare(
     done = []
     for index, (name, compute) in enumerate(rungs.items()):
         progress.step("verification", index, len(rungs), name)
-        done.append(_compared(name, compute, project, x, reference, lsb))
+        rung = _compared(name, compute, project, x, reference, lsb)
+        done.append(rung if has_classes else replace(rung, argmax_flips=None))
     progress.step("verification", len(rungs), len(rungs))
     return Verification(reference_name, tuple(done), lsb)
 

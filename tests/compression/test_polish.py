@@ -182,7 +182,7 @@ def test_rounds_that_lose_are_undone_in_smaller_and_smaller_steps(polished, monk
     dataset, teacher, student, _ = polished
     measured = iter([0.9])
     monkeypatch.setattr("codesign.compression.polish._CHANCES", 1)
-    monkeypatch.setattr("codesign.compression.polish.accuracy", lambda *_: next(measured, 0.1))
+    monkeypatch.setattr("codesign.core.task.Classification.quality", lambda *_: next(measured, 0.1))
     after = polish_student(student, teacher, dataset, POLISH.model_copy(update={"rounds": 9}), DISTILLATION)
     rows = after.record.metrics["polish"]["rounds"]
     assert [row["step"] for row in rows] == [0.2, 0.1, 0.05, 0.025]

@@ -76,9 +76,9 @@ HIGHER = (
 )
 LOWER = (
     "parameters average_weight_bits bops ebops lut ff dsp bram_18k uram carry8 latency_cycles latency_ns "
-    "interval_cycles estimated_clock_ns power_w dynamic_power_w static_power_w test_rmse"
+    "interval_cycles estimated_clock_ns power_w dynamic_power_w static_power_w test_rmse test_resolution"
 )
-NEITHER = "clock_period_ns"
+NEITHER = "clock_period_ns test_bias"
 
 
 @pytest.mark.parametrize(

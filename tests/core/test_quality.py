@@ -60,22 +60,3 @@ def test_an_impossible_efficiency_is_refused(efficiency: float) -> None:
 def test_a_class_without_samples_is_refused() -> None:
     with pytest.raises(DataError, match=r"^class 2 has 0 of 30 samples; signal and background are needed$"):
         background_rejection(LABELS, np.zeros((30, 3)))
-
-
-def test_what_is_not_worth_building_is_said() -> None:
-    from codesign.core.quality import worth_notes
-
-    good = {"teacher": 0.95, "student": 0.94, "pruning": 0.935, "quantization": 0.93}
-    assert worth_notes(good, 0.34, 300, 0.01) == ()
-    (near,) = worth_notes({"teacher": 0.95, "student": 0.447}, 0.34, 180, 0.01)
-    assert near.startswith(
-        "student is near chance: 0.4470 of the validation samples are right, and a guess gets 0.3400"
-    )
-    (far,) = worth_notes({"teacher": 0.95, "student": 0.75}, 0.34, 300, 0.01)
-    assert far == "student is far below its teacher: 0.7500 against 0.9500 of the validation samples"
-    (lost,) = worth_notes({"teacher": 0.95, "student": 0.94, "pruning": 0.88}, 0.34, 2000, 0.01)
-    assert (
-        lost == "pruning lost more than the tolerance of 0.01: 0.8800 of the validation samples after 0.9400"
-    )
-    # what the samples cannot tell apart is not said
-    assert worth_notes({"teacher": 0.95, "student": 0.94, "pruning": 0.90}, 0.34, 100, 0.01) == ()

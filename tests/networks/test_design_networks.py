@@ -11,8 +11,9 @@ from keras import layers
 from tiny_design import NETWORKS
 
 from codesign.core.files import file_digest
-from codesign.errors import CodesignError, DataError, SettingsError
-from codesign.networks.design import NetworksFileError, build_network, check_fits, load_networks
+from codesign.core.task import Classification
+from codesign.errors import CodesignError, DataError, PythonFileError, SettingsError
+from codesign.networks.design import build_network, check_fits, load_networks
 
 
 def write(folder: Path, text: str) -> Path:
@@ -33,8 +34,8 @@ def test_both_builders_are_found(tmp_path: Path) -> None:
     assert networks.path == path
     assert networks.digest == file_digest(path)
     assert networks.build_teacher is not None
-    assert build_network(networks.build_teacher, path, (64,), 10).output_shape == (None, 10)
-    assert build_network(networks.build_student, path, (64,), 10).input_shape == (None, 64)
+    assert build_network(networks.build_teacher, path, (64,), classes_of(10)).output_shape == (None, 10)
+    assert build_network(networks.build_student, path, (64,), classes_of(10)).input_shape == (None, 64)
 
 
 def test_a_teacher_may_be_missing_a_student_not(tmp_path: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_file_that_raises_is_named_and_its_traceback_kept(
     tmp_path: Path, text: str, kind: str, message: str
 ) -> None:
     path = write(tmp_path, text)
-    error = error_of(NetworksFileError, load_networks, tmp_path)
+    error = error_of(PythonFileError, load_networks, tmp_path)
     assert str(error).startswith(f"{path} raised {kind}: {message}")
     assert type(error.__cause__).__name__ == kind
     assert str(path) in "".join(traceback.format_exception(error.__cause__))
@@ -74,7 +75,7 @@ def test_a_file_that_raises_is_named_and_its_traceback_kept(
 def test_a_builder_that_raises_is_named_and_its_traceback_kept(tmp_path: Path) -> None:
     path = write(tmp_path, "def build_student(input_shape, n_classes):\n    return layers.Dense(n_classes)\n")
     builder = load_networks(tmp_path).build_student
-    error = error_of(NetworksFileError, build_network, builder, path, (64,), 10)
+    error = error_of(PythonFileError, build_network, builder, path, (64,), classes_of(10))
     assert str(error) == f"{path}: build_student((64,), 10) raised NameError: name 'layers' is not defined"
     shown = "".join(traceback.format_exception(error.__cause__))
     assert f'File "{path}", line 2, in build_student' in shown
@@ -83,7 +84,7 @@ def test_a_builder_that_raises_is_named_and_its_traceback_kept(tmp_path: Path) -
 def test_a_builder_that_returns_no_model(tmp_path: Path) -> None:
     path = write(tmp_path, "def build_student(input_shape, n_classes):\n    pass\n")
     builder = load_networks(tmp_path).build_student
-    error = error_of(SettingsError, build_network, builder, path, (64,), 10)
+    error = error_of(SettingsError, build_network, builder, path, (64,), classes_of(10))
     assert str(error) == f"{path}: build_student must return a keras.Model, not NoneType"
 
 
@@ -102,13 +103,17 @@ def test_two_designs_do_not_mix(tmp_path: Path) -> None:
     assert (first.build_student((1,), 2), second.build_student((1,), 2)) == ("a", "b")
 
 
+def classes_of(count: int) -> Classification:
+    return Classification(tuple(map(str, range(count))))
+
+
 def model(*shape: int, outputs: int) -> keras.Model:
     return keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(outputs)])
 
 
 @pytest.mark.parametrize(("outputs", "classes"), [(10, 10), (2, 2), (1, 2)])
 def test_what_fits(outputs: int, classes: int) -> None:
-    check_fits(model(64, outputs=outputs), "it", (64,), classes)
+    check_fits(model(64, outputs=outputs), "it", (64,), classes_of(classes))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +147,7 @@ def test_what_fits(outputs: int, classes: int) -> None:
     ],
 )
 def test_what_does_not_fit(made: keras.Model, classes: int, message: str) -> None:
-    assert str(error_of(DataError, check_fits, made, "the teacher", (64,), classes)) == message
+    assert str(error_of(DataError, check_fits, made, "the teacher", (64,), classes_of(classes))) == message
 
 
 CHOOSING = """
@@ -158,14 +163,16 @@ def build_student(input_shape, n_classes, width1=8, *, depth, activation="relu")
 def test_the_students_choices_reach_its_builder(tmp_path: Path) -> None:
     path = write(tmp_path, CHOOSING)
     builder = load_networks(tmp_path).build_student
-    model = build_network(builder, path, (64,), 10, {"width1": 5, "depth": 2})
+    model = build_network(builder, path, (64,), classes_of(10), {"width1": 5, "depth": 2})
     assert [layer.units for layer in model.layers] == [5, 5, 10]
 
 
 def test_a_choice_that_the_builder_does_not_take_has_a_suggestion(tmp_path: Path) -> None:
     path = write(tmp_path, CHOOSING)
     builder = load_networks(tmp_path).build_student
-    error = error_of(SettingsError, build_network, builder, path, (64,), 10, {"widht1": 5, "n_classes": 3})
+    error = error_of(
+        SettingsError, build_network, builder, path, (64,), classes_of(10), {"widht1": 5, "n_classes": 3}
+    )
     assert isinstance(error, SettingsError)
     assert error.faults == (
         f"student.widht1: build_student of {path} takes no such choice; did you mean width1?",
@@ -177,5 +184,7 @@ def test_a_choice_that_the_builder_does_not_take_has_a_suggestion(tmp_path: Path
 def test_a_builder_that_raises_is_shown_with_its_choices(tmp_path: Path) -> None:
     path = write(tmp_path, CHOOSING)
     builder = load_networks(tmp_path).build_student
-    error = error_of(NetworksFileError, build_network, builder, path, (64,), 10, {"width1": -1, "depth": 1})
+    error = error_of(
+        PythonFileError, build_network, builder, path, (64,), classes_of(10), {"width1": -1, "depth": 1}
+    )
     assert str(error).startswith(f"{path}: build_student((64,), 10, width1=-1, depth=1) raised ValueError: ")

@@ -82,10 +82,10 @@ def training() -> Training:
 
 def test_training_learns_and_tells_the_truth_about_it(training: Training) -> None:
     history = training.history
-    assert len(history.loss) == len(history.validation_accuracy) == len(training.weights) == 8
+    assert len(history.loss) == len(history.validation_quality) == len(training.weights) == 8
     assert history.loss[-1] < history.loss[0]
     model = dense(DATA, 8)
-    for weights, said in zip(training.weights, history.validation_accuracy, strict=True):
+    for weights, said in zip(training.weights, history.validation_quality, strict=True):
         model.set_weights(weights)
         assert accuracy(DATA.y_validation, np.asarray(model(DATA.x_validation))) == pytest.approx(
             said, abs=1e-6
@@ -94,7 +94,7 @@ def test_training_learns_and_tells_the_truth_about_it(training: Training) -> Non
 
 def test_the_weights_of_the_best_epoch_are_kept(training: Training) -> None:
     history = training.history
-    scores = list(zip(history.validation_accuracy, np.negative(history.validation_loss), strict=True))
+    scores = list(zip(history.validation_quality, np.negative(history.validation_loss), strict=True))
     assert history.best_epoch == scores.index(max(scores))
     for kept, best in zip(training.model.get_weights(), training.weights[history.best_epoch], strict=True):
         np.testing.assert_array_equal(kept, best)
@@ -107,7 +107,7 @@ def test_the_learning_rate_falls_to_a_hundredth(training: Training) -> None:
 
 
 def test_every_epoch_is_told(training: Training) -> None:
-    losses, accuracies = training.history.loss, training.history.validation_accuracy
+    losses, accuracies = training.history.loss, training.history.validation_quality
     assert training.steps == [
         ("teacher", epoch + 1, 8, f"loss {losses[epoch]:.4g}, validation {accuracies[epoch]:.4f}")
         for epoch in range(8)

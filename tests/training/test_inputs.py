@@ -125,16 +125,6 @@ def test_a_network_of_another_task_is_refused(tmp_path):
         read_student(tmp_path / "energy.keras", labels)
 
 
-def test_tasks_without_losses_are_refused_before_training():
-    dataset = dataset_from_arrays(X, ENERGY)
-    model = dense(dataset, 4, outputs=1)
-    sentence = "^data.task: classification and binary are trained and distilled, not 'regression'"
-    with pytest.raises(DataError, match=sentence):
-        train_teacher(model, dataset, TeacherSettings(epochs=1))
-    with pytest.raises(DataError, match=sentence):
-        distill_student(model, None, dataset, DistillationSettings(epochs=1))  # type: ignore[arg-type]
-
-
 def test_weights_of_samples_count_in_every_training():
     """Two classes that no feature tells apart: the heavier one is always answered, by teacher and student."""
     x = RANDOM.normal(size=(240, 2))

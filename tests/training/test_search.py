@@ -38,7 +38,7 @@ def test_the_student_learns_with_the_best_pair_and_keeps_the_table(data, teacher
     table = student.record.metrics["search"]
     # alpha was given: its candidates are not tried
     assert [(row["temperature"], row["alpha"]) for row in table] == [(1.0, 0.2), (5.0, 0.2)]
-    best = max(table, key=lambda row: (row["validation_accuracy"], -row["validation_nll"]))
+    best = max(table, key=lambda row: (row["validation_quality"], -row["validation_loss"]))
     chosen = {"temperature": best["temperature"], "alpha": 0.2}
     assert student.record.metrics["distillation"] == chosen
     resolved = settled(settings, student.record)

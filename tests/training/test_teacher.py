@@ -45,7 +45,7 @@ def test_the_record_says_what_was_measured(small_chain: SmallChain) -> None:
     assert teacher.history is not None
     assert len(teacher.history.loss) == 4
     assert record.metrics["validation_accuracy"] == pytest.approx(
-        max(teacher.history.validation_accuracy), abs=1e-6
+        max(teacher.history.validation_quality), abs=1e-6
     )
 
 

@@ -16,6 +16,7 @@ from codesign.settings import PruningSettings, TrainingSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson
 from codesign.training.masks import hold_zeros
+from codesign.training.objectives import objective_of
 
 
 class Selector(Protocol):
@@ -48,7 +49,8 @@ def scorer(
     x, targets = x[: settings.saliency_samples], targets[: settings.saliency_samples]
     if method == "taylor":
         return TaylorScores(lesson.model, names, lesson.loss, x, targets)
-    return HessianScores(lesson.student, names, x, int(lesson.student.output_shape[-1]))
+    objective = objective_of(lesson.task, int(lesson.student.output_shape[-1]))
+    return HessianScores(lesson.student, names, x, objective)
 
 
 def shrink_magnitudes(model: keras.Model, names: Sequence[str], l1: float) -> None:
@@ -140,7 +142,12 @@ def concatenate_histories(histories: Sequence[History]) -> History:
 
     best = before + histories[-1].best_epoch
     return History(
-        column("loss"), column("validation_loss"), column("accuracy"), column("validation_accuracy"), best
+        column("loss"),
+        column("validation_loss"),
+        column("quality"),
+        column("validation_quality"),
+        best,
+        histories[-1].measure,
     )
 
 

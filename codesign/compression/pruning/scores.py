@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from codesign.networks.build import kernel_variable
+from codesign.training.objectives import Objective
 
 Scores = dict[str, np.ndarray]
 """By layer, in the kernel's shape: how much each weight matters, 0 or more."""
@@ -91,9 +92,10 @@ class HessianScores:
 
     LeCun et al., Optimal Brain Damage, 1989, eq. 5.
 
-    `h` is the diagonal of the Gauss-Newton matrix of the cross entropy, which is never negative and is the Hessian's
-    where the logits are linear in the weights: the mean over samples of `sum_k p_k (d log p_k / d w)^2` with the
-    probabilities `p` that the network predicts. It needs no labels and is computed exactly, not sampled.
+    `h` is the diagonal of the Gauss-Newton matrix of the loss, which is never negative and is the Hessian's where the outputs
+    are linear in the weights. Of the cross entropy it is the mean over samples of `sum_k p_k (d log p_k / d w)^2` with the
+    probabilities `p` that the network predicts, of squared differences that of the outputs' squared derivatives
+    (`codesign.training.objectives.Objective.curvature`). It needs no labels and is computed exactly, not sampled.
 
     Parameters
     ----------
@@ -103,8 +105,8 @@ class HessianScores:
         Layers with kernels.
     x
         Samples.
-    n_outputs
-        The logits among the model's outputs, which come first.
+    objective
+        Of the outputs, which come first among the model's; a number of them stands for those of classes.
     temperature
         Of the predictions: `p` and `log p` are those of the logits divided by it. A network that is sure of every
         sample has no curvature at 1.
@@ -115,11 +117,12 @@ class HessianScores:
         model: keras.Model,
         names: Sequence[str],
         x: np.ndarray,
-        n_outputs: int,
+        objective: Objective | int,
         temperature: float = 1.0,
     ) -> None:
         import tensorflow as tf
 
+        objective = Objective(objective) if isinstance(objective, int) else objective
         self.model, self.names, self.x = model, list(names), x
         kernels = [kernel_variable(model.get_layer(name)).value for name in self.names]
 
@@ -127,13 +130,10 @@ class HessianScores:
         def squares(inputs: Any) -> Any:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(kernels)
-                logits = model(inputs, training=False)[:, :n_outputs]
-                if n_outputs == 1:
-                    logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
-                log_p = tf.nn.log_softmax(logits / temperature)
-            p = tf.exp(log_p)
+                outputs = model(inputs, training=False)[:, : objective.n_outputs]
+                values, p = objective.curvature(outputs, temperature)
             found = []
-            for jacobian in tape.jacobian(log_p, kernels):
+            for jacobian in tape.jacobian(values, kernels):
                 weights = tf.reshape(
                     p, tf.concat([tf.shape(p), tf.ones(len(jacobian.shape) - 2, tf.int32)], 0)
                 )

@@ -25,6 +25,7 @@ from codesign.settings import DistillationSettings, PruningSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson, make_lesson
 from codesign.training.masks import hold_zeros
+from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher
 
 
@@ -128,7 +129,8 @@ def unit_scores(
     if settings.score == "taylor":
         products = TaylorScores(lesson.model, names, lesson.loss, x, targets).products()
         return {name: np.abs(summed).mean(axis=0) for name, summed in unit_sums(products, owner).items()}
-    saliency = HessianScores(lesson.model, names, x, int(lesson.student.output_shape[-1]))
+    objective = objective_of(lesson.task, int(lesson.student.output_shape[-1]))
+    saliency = HessianScores(lesson.model, names, x, objective)
     return unit_sums(saliency(), owner)
 
 
