@@ -59,8 +59,9 @@ def new_design(folder: str | Path, start: str = "digits") -> Path:
         with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
             made = Path(temporary) / name
             made.mkdir()
-            for file in _FILES:
-                shutil.copyfile(_home() / start / file, made / file)
+            for file in sorted((_home() / start).iterdir()):
+                if file.suffix in (".yaml", ".py"):
+                    shutil.copyfile(file, made / file.name)
             text = (made / "design.yaml").read_text(encoding="utf-8")
             write_text(
                 made / "design.yaml",

@@ -96,7 +96,7 @@ def test_frames_have_the_numbers_that_the_values_have(values: dict[str, Any]) ->
     history = values["history"].to_frame()
     assert list(history.index) == [1, 2, 3, 4]
     assert history.index.name == "epoch"
-    assert tuple(history["validation_accuracy"]) == values["history"].validation_accuracy
+    assert tuple(history["validation_accuracy"]) == values["history"].validation_quality
     trials = values["scan"].to_frame()
     assert len(trials) == len(values["scan"].trials)
     assert trials["quality"].max() == max(trial.quality for trial in values["scan"].trials)

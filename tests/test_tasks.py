@@ -1,0 +1,176 @@
+"""Every task through the chain's functions, from a teacher to a quantized student, and one through a whole run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from codesign.compression.prune import prune_student
+from codesign.compression.quantize import quantize_student
+from codesign.compression.scan import scan_bit_widths
+from codesign.core.task import Regression
+from codesign.data import Dataset, dataset_from_arrays
+from codesign.flow import run_design
+from codesign.settings import make_design
+from codesign.training.distill import distill_student
+from codesign.training.fit import read_history
+from codesign.training.teacher import train_teacher
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(600, 4)).astype(np.float32)
+VALUES = np.stack([5 + 3 * X[:, 0] - X[:, 1], 100 * np.tanh(X[:, 2])], axis=1) + RANDOM.normal(
+    scale=0.05, size=(600, 2)
+)
+
+
+def dense(dataset: Dataset, *widths: int) -> keras.Model:
+    hidden = [keras.layers.Dense(width, activation="relu", name=f"fc{n}") for n, width in enumerate(widths)]
+    last = keras.layers.Dense(dataset.n_outputs, name="out")
+    return keras.Sequential([keras.Input(dataset.input_shape), *hidden, last])
+
+
+def settings(**changes: Any) -> Any:
+    values: dict[str, Any] = {
+        "name": "task",
+        "data": {"source": "none.npz"},
+        "teacher": {"epochs": 15, "learning_rate": 0.02, "batch_size": 32},
+        "distillation": {"epochs": 15, "learning_rate": 0.02, "batch_size": 32, "alpha": 0.5},
+        "pruning": {"epochs": 5, "sparsity": 0.3, "learning_rate": 0.01, "batch_size": 32},
+        "scan": {"tolerance": 0.05},
+        "quantization": {"epochs": 6, "learning_rate": 0.005, "batch_size": 32},
+    }
+    for name, own in changes.items():
+        values[name] |= own
+    return make_design(values)
+
+
+def chain(dataset: Dataset, asked: Any) -> dict[str, Any]:
+    """All stages up to the quantized student."""
+    teacher = train_teacher(dense(dataset, 24, 24), dataset, asked.teacher)
+    student = distill_student(dense(dataset, 10), teacher, dataset, asked.distillation)
+    pruned = prune_student(student, teacher, dataset, asked.pruning, asked.distillation)
+    scan = scan_bit_widths(pruned, dataset, asked.scan)
+    quantized = quantize_student(
+        pruned.network, scan.precision, teacher, dataset, asked.quantization, asked.distillation
+    )
+    return {"teacher": teacher, "student": student, "pruning": pruned, "scan": scan, "quantized": quantized}
+
+
+def test_two_targets_in_other_units_go_through_all_stages() -> None:
+    dataset = dataset_from_arrays(X, VALUES)
+    assert isinstance(dataset.task, Regression)
+    made = chain(dataset, settings())
+    for stage, value in made.items():
+        metrics = value.record.metrics
+        assert metrics["validation_r2"] > 0.9, stage
+        assert "test_accuracy" not in metrics
+        whole = [row for row in metrics["test_targets"] if row["samples"] == len(dataset.x_test)]
+        # told in the units of the source, where the second target is far wider than the first
+        assert whole[1]["rmse"] > 5 * whole[0]["rmse"]
+        assert 0 < whole[0]["rmse"] < 1.0
+    logits = made["quantized"].model().predict(dataset.x_test, verbose=0)
+    truth = VALUES[dataset.split.test]
+    error = np.sqrt(np.square(dataset.task.raw(logits) - truth).mean(axis=0))
+    rows = made["quantized"].record.metrics["test_targets"]
+    found = [row["rmse"] for row in rows if row["samples"] == len(truth)]
+    np.testing.assert_allclose(found, error, rtol=1e-3)
+
+
+def test_the_epoch_with_the_best_r2_is_kept() -> None:
+    dataset = dataset_from_arrays(X, VALUES)
+    teacher = train_teacher(dense(dataset, 8), dataset, settings().teacher)
+    history = teacher.history
+    assert history.measure == "r2"
+    assert history.quality == ()
+    assert history.best_epoch == int(np.argmax(history.validation_quality))
+    best = dataset.task.quality(dataset.y_validation, teacher.validation_logits)
+    assert max(history.validation_quality) == pytest.approx(best, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"distillation": {"form": "bounded"}},
+        {
+            "distillation": {
+                "terms": [{"form": "hint", "weight": 0.1, "teacher_layer": "fc0", "student_layer": "fc0"}]
+            }
+        },
+        {"pruning": {"method": "taylor"}, "quantization": {"self_study_epochs": 2, "co_study_epochs": 2}},
+        {"pruning": {"method": "structured"}, "scan": {"method": "hessian"}},
+        {"quantization": {"polish": {"epochs": 1, "rounds": 1}}},
+        {"distillation": {"alpha": None, "temperature": None, "search": {"epochs": 2, "workers": 1}}},
+    ],
+    ids=["bounded", "hint", "taylor and QKD", "structured and hessian", "polish", "search"],
+)
+@pytest.mark.slow
+def test_every_way_to_compress_takes_values(changes: dict[str, Any]) -> None:
+    dataset = dataset_from_arrays(X, VALUES, target_loss="huber")
+    made = chain(dataset, settings(**changes))
+    assert made["quantized"].record.metrics["validation_r2"] > 0.9
+
+
+@pytest.mark.slow
+def test_several_labels_go_through_all_stages() -> None:
+    labels = (np.stack([X[:, 0] + X[:, 1], X[:, 2], X[:, 3] - X[:, 0]], axis=1) > 0).astype(int)
+    dataset = dataset_from_arrays(X, labels, task="multi_label")
+    for stage, value in chain(dataset, settings()).items():
+        metrics = value.record.metrics
+        assert metrics["validation_accuracy"] > 0.88, stage
+        assert metrics["test_auc"] > 0.9
+
+
+NETWORKS = """
+import keras
+from keras import layers
+
+def build_teacher(input_shape, n_outputs):
+    return keras.Sequential([keras.Input(input_shape), layers.Dense(24, activation="relu"), layers.Dense(n_outputs)])
+
+def build_student(input_shape, n_outputs):
+    return keras.Sequential([
+        keras.Input(input_shape), layers.Dense(8, activation="relu", name="fc"), layers.Dense(n_outputs, name="out")
+    ])
+"""
+
+DATA = """
+import numpy as np
+
+def make_data(seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(600, 4))
+    return {"X": x, "energy": 50 + 10 * x[:, 0] + 5 * np.tanh(x[:, 1]) + random.normal(size=600)}
+"""
+
+
+@pytest.mark.slow
+def test_a_regression_of_made_data_runs_to_its_verified_project(tmp_path: Any) -> None:
+    import json
+
+    design = tmp_path / "energy"
+    design.mkdir()
+    (design / "networks.py").write_text(NETWORKS)
+    (design / "data.py").write_text(DATA)
+    values = settings(data={"source": "data.py", "label_column": "energy"}).model_dump(mode="json")
+    values["hardware"] |= {"open_rtl": False}
+    (design / "design.yaml").write_text(json.dumps(values))
+    result = run_design(design, output=tmp_path / "run")
+    summary = result.summary
+    assert summary is not None
+    assert summary["measure"] == "r2"
+    rungs = [rung for rung in summary["verification"]["rungs"] if rung["skipped"] is None]
+    assert {rung["name"] for rung in rungs} >= {"emulation", "csim"}
+    assert not any(rung["mismatches"] for rung in rungs)
+    assert {rung["argmax_flips"] for rung in rungs} == {None}
+    assert set(summary["targets"]) == {"teacher", "quantization"}
+    assert read_history(tmp_path / "run" / "student" / "history.json").measure == "r2"
+    page = (tmp_path / "run" / "run.html").read_text()
+    text = (tmp_path / "run" / "summary.md").read_text()
+    for words in ("accuracy", "class changes"):
+        assert words not in text
+    assert "class changes" not in page
+    for title in ("Residuals", "Bias and resolution of energy", "Test r2 by stage"):
+        assert title in page
