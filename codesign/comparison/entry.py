@@ -13,7 +13,7 @@ from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.reports.records import same_part
 
-EntryKind = Literal["run", "unfinished", "seeds", "project", "build", "report"]
+EntryKind = Literal["run", "unfinished", "seeds", "project", "rtl", "build", "report"]
 
 TEACHER = "teacher"
 NETWORK = "quantized"

@@ -22,6 +22,7 @@ MOST_SIDE_BY_SIDE = 4
 _KINDS = {
     "run": "run",
     "unfinished": "unfinished run",
+    "rtl": "open RTL",
     "project": "HLS project",
     "build": "build folder",
     "report": "report",

@@ -25,10 +25,10 @@ from codesign.comparison.entry import (
     measured,
     sorted_numbers,
 )
-from codesign.core.files import read_json
+from codesign.core.files import RTL_COUNTS, json_digest, read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
-from codesign.core.sealed import HLS_PROJECT, STAGE, differences, field
+from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, STAGE, Manifest, differences, field
 from codesign.core.task import Classification, Task, task_from_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.reports import BuildReport, Report, read_build, read_report
@@ -363,6 +363,8 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
         return read_project(path, name, find_build(path, top))
+    if (path / RTL_PROJECT.manifest).is_file():
+        return read_rtl(path, name, find_build(path, top))
     if (path / LOCK).exists() and not any(
         path.glob("[!.]*")
     ):  # a run that was refused before its first stage leaves its lock
@@ -442,6 +444,85 @@ def read_project(folder: Path, name: str, build: BuildReport | None) -> Entry:
         if failure is not None:
             return _doubted(entry, failure)
         return replace(entry, notes=(*entry.notes, "nothing was built in it yet: codesign build"))
+    return _with_build(entry, build)
+
+
+def rtl_figures(folder: Path, manifest: Manifest) -> tuple[dict[str, Any], str]:
+    """What a folder of open RTL says of itself and what Yosys counted of it, and why nothing is counted.
+
+    Raises
+    ------
+    StaleProjectError
+        Its manifest is damaged.
+    """
+
+    def read(values: Mapping[str, Any]) -> dict[str, Any]:
+        figures = field(values, "figures", dict)
+        period, cycles = field(figures, "clock_period_ns", float), field(figures, "latency_cycles", int)
+        return {
+            "top": field(figures, "top", str),
+            "part": field(figures, "part", str),
+            "clock_period_ns": period,
+            "latency_cycles": cycles,
+            "latency_ns": cycles * period,
+            "interval_cycles": field(figures, "ii", int),
+            "estimated_lut": field(figures, "estimated_lut", float),
+        }
+
+    known = manifest.of(read)
+    if not (folder / RTL_COUNTS).is_file():
+        return known, f"its cells are not counted: codesign rtl counts them ({RTL_COUNTS} is not there)"
+    try:
+        counted = read_json(folder / RTL_COUNTS)
+        if counted["project"] != json_digest([manifest.values["figures"], dict(manifest.files)]):
+            return (
+                known,
+                f"{folder / RTL_COUNTS} is of another Verilog; codesign rtl --overwrite counts it again",
+            )
+        return {**counted["utilization"], **known}, ""
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReportFormatError(
+            folder / RTL_COUNTS,
+            "utilization",
+            f"damaged ({error!r}); codesign rtl --overwrite counts it again",
+        ) from None
+
+
+def read_rtl(folder: Path, name: str, build: BuildReport | None) -> Entry:
+    """A folder of open RTL: the estimate, Yosys' counts, and what the vendor's tools said.
+
+    Raises
+    ------
+    ReportFormatError
+        Its manifest or its counts are damaged.
+    """
+    try:
+        manifest = RTL_PROJECT.read(folder)
+        figures, missing = rtl_figures(folder, manifest)
+    except StaleProjectError as error:
+        raise ReportFormatError(folder / RTL_PROJECT.manifest, "manifest", str(error)) from None
+    told = changed_files(folder, manifest.files)
+    part, source = figures["part"], str(folder)
+    step = YOSYS if "lut" in figures else ESTIMATE
+    numbers = [
+        *measured(ESTIMATE, {"lut": figures["estimated_lut"]}, part=part, source=source),
+        *measured(
+            step, {key: value for key, value in figures.items() if key in METRICS}, part=part, source=source
+        ),
+    ]
+    entry = Entry(
+        name=name,
+        kind="rtl",
+        source=source,
+        numbers=sorted_numbers(numbers),
+        part=part,
+        tools={YOSYS: f"Yosys {figures['yosys_version']}"} if "yosys_version" in figures else {},
+        notes=(*((f"{told}; {RTL_PROJECT.again}",) if told else ()), *((missing,) if missing else ())),
+        is_trustworthy=not told,
+    )
+    if build is None:
+        failure = failed_build(folder)
+        return entry if failure is None else _doubted(entry, failure)
     return _with_build(entry, build)
 
 

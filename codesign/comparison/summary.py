@@ -20,9 +20,11 @@ from codesign.comparison.sources import (
     other_architecture,
     project_faults,
     read_project,
+    read_rtl,
     read_run,
     read_summary,
     report_entry,
+    rtl_figures,
     shared_multipliers,
 )
 from codesign.core.files import write_json, write_text
@@ -30,11 +32,14 @@ from codesign.core.ladder_table import ladder_table
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
-from codesign.core.sealed import HLS_PROJECT
+from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, read_object
 from codesign.core.text_table import TextTable, printable
 from codesign.errors import ReportFormatError, ReportMissingError
-from codesign.reports import BuildReport, Report, read_build, read_report
+from codesign.reports import BuildReport, Report, read_build, read_report, same_part
 from codesign.reports.build_files import MANIFEST
+
+_CLOCK_NS = 0.01
+"""The tools print clocks with two digits."""
 
 _STAGE_METRICS = (
     *(
@@ -332,6 +337,8 @@ def summarise(path: str | Path, *, top: str | None = None) -> Description:
         return _of_run(path, top)
     if (path / MANIFEST).is_file():
         return _of_project(path, top)
+    if (path / RTL_PROJECT.manifest).is_file():
+        return _of_rtl(path, top)
     return _of_build(read_build(path, top=top))
 
 
@@ -360,7 +367,42 @@ def _of_project(folder: Path, top: str | None) -> Description:
     if build is None:
         return Description(own.tables, entry.notes, entry.is_trustworthy)
     faults = project_faults(folder, manifest.files)
-    return _joined(Description(own.tables, faults, not faults), _of_build(build))
+    told = (*faults, *_other_target(manifest.values["target"], build))
+    return _joined(Description(own.tables, told, not faults), _of_build(build))
+
+
+def _other_target(target: Mapping[str, Any], build: BuildReport) -> Iterator[str]:
+    """That reports are for another part or clock than the project's own."""
+    if build.part is not None and not same_part(build.part, str(target["part"])):
+        yield f"the reports are for {build.part}, not for the project's {target['part']}"
+    clock = build.csynth.target_clock_ns if build.csynth is not None else None
+    if clock is not None and abs(clock - float(target["clock_period_ns"])) > _CLOCK_NS:
+        yield f"C synthesis was run for {clock:g} ns, not for the project's {target['clock_period_ns']:g} ns"
+
+
+_SIGNAL = ("name", "direction", "width", "meaning")
+
+
+def _of_rtl(folder: Path, top: str | None) -> Description:
+    """A folder of open RTL: latency and counts, its signals, and what the vendor's tools said of it."""
+    build = find_build(folder, top)
+    entry = read_rtl(folder, folder.name, None)
+    figures, _ = rtl_figures(folder, RTL_PROJECT.read(folder))
+    try:
+        sheet = read_object(folder / "datasheet.json")
+        rows = [[str(signal[key]) for key in _SIGNAL] for signal in sheet["signals"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        rows = []  # the notes say that a file is gone or changed
+    signals = tuple(map(tuple, rows))
+    own = Description(
+        (
+            rtl_table(figures, figures["part"]),
+            TextTable(f"Signals of {figures['top']}", ("signal", *_SIGNAL[1:]), signals),
+        ),
+        entry.notes,
+        entry.is_trustworthy,
+    )
+    return own if build is None else _joined(own, _of_build(build))
 
 
 def _joined(first: Description, second: Description) -> Description:

@@ -12,6 +12,9 @@ from typing import Any
 
 import numpy as np
 
+RTL_COUNTS = "build_yosys/utilization.json"
+"""Where Yosys' counts of open RTL lie in its folder, with the digest of what was counted."""
+
 
 def write_with(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Let `write` fill a temporary file beside `path`, then move it into place.

@@ -7,15 +7,23 @@ machine; both leave the same products in the same places.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
+from codesign.core.parts import check_part
+from codesign.core.sealed import RTL_PROJECT, field
 from codesign.core.target import Backend
 from codesign.errors import SettingsError, StaleProjectError
 from codesign.hls.project import MANIFEST, open_project
-from codesign.hls.runner_scripts import hls_files, implementation_files, synthesis_files
+from codesign.hls.runner_scripts import (
+    hls_files,
+    implementation_files,
+    packaging_files,
+    rtl_synthesis_files,
+    synthesis_files,
+)
 from codesign.hls.toolchain import FoundTool
 
 StepName = Literal["csim", "csynth", "cosim", "export", "vsynth", "impl"]
@@ -44,27 +52,46 @@ NEEDS: dict[StepName, StepName] = {
 }
 """The step whose products a step works on."""
 
+RTL_STEPS: tuple[StepName, ...] = ("export", "vsynth", "impl")
+"""The steps of a folder of open RTL: packaging an IP, synthesis, placing and routing."""
+
+STAGE_OF_STEP: Mapping[StepName, str] = {"vsynth": "post-opt", "impl": "post-route"}
+"""How far the netlist has come that a step of Vivado reports on; the names of the reports say it too."""
+
 
 @dataclass(frozen=True)
 class ProjectScript:
-    """What hls4ml's `project.tcl` says.
+    """What hls4ml's `project.tcl` says, or the manifest of a folder of open RTL.
 
     Parameters
     ----------
     name
-        The project's and the top function's name.
+        The project's and the top function's or module's name.
     backend
         The hls4ml back end that wrote it.
     part
         The FPGA part.
     clock_period_ns
         The clock period in ns.
+    kind
+        ``hls``, or ``rtl`` for open RTL.
     """
 
     name: str
     backend: Backend
     part: str
     clock_period_ns: float
+    kind: Literal["hls", "rtl"] = "hls"
+
+    @property
+    def steps(self) -> tuple[StepName, ...]:
+        """The steps that there are for it."""
+        return STEPS if self.kind == "hls" else RTL_STEPS
+
+    def needs(self, step: StepName) -> StepName | None:
+        """The step whose products a step works on."""
+        needed = NEEDS.get(step)
+        return needed if needed in self.steps else None
 
     @property
     def solution(self) -> str:
@@ -156,19 +183,21 @@ class BuildPlan:
         if "csynth" in stale:  # begins by resetting the whole HLS project
             stale |= set(STEPS)
         for step in STEPS:
-            if NEEDS.get(step) in stale:
+            if self.project.needs(step) in stale:
                 stale.add(step)
         return tuple(step for step in STEPS if step in stale)
 
 
 def read_project_script(directory: str | Path) -> ProjectScript:
-    """Read `project.tcl` of an hls4ml project.
+    """Read `project.tcl` of an hls4ml project, or the manifest of a folder of open RTL.
 
     Raises
     ------
     StaleProjectError
         The folder is no hls4ml project, is half written, or belongs to a back end without vendor steps here.
     """
+    if (Path(directory) / RTL_PROJECT.manifest).is_file():
+        return RTL_PROJECT.open(directory).of(_rtl_project)
     path = Path(directory) / "project.tcl"
     try:
         text = path.read_text(encoding="utf-8")
@@ -193,39 +222,72 @@ def read_project_script(directory: str | Path) -> ProjectScript:
     return ProjectScript(name, "Vitis" if backend == "Vitis" else "Vivado", part, period)
 
 
-def plan_build(directory: str | Path, steps: Iterable[StepName] = ("csynth",)) -> BuildPlan:
-    """Plan the vendor steps of an HLS project; nothing is written or run.
+def _rtl_project(values: Mapping[str, Any]) -> ProjectScript:
+    figures = field(values, "figures", dict)
+    period = field(figures, "clock_period_ns", float)
+    return ProjectScript(field(figures, "top", str), "Vivado", field(figures, "part", str), period, "rtl")
+
+
+def plan_build(
+    directory: str | Path,
+    steps: Iterable[StepName] | None = None,
+    *,
+    clock_period_ns: float | None = None,
+    part: str | None = None,
+) -> BuildPlan:
+    """Plan the vendor steps of an HLS project or a folder of open RTL; nothing is written or run.
 
     Parameters
     ----------
     directory
-        A project written by hls4ml 1.3, back end Vitis or Vivado; one with a manifest must still fit it.
+        A project written by hls4ml 1.3, back end Vitis or Vivado, or open RTL; one with a manifest must still fit it.
     steps
-        Which of `STEPS`, in any order.
+        Which of `STEPS` (of `RTL_STEPS`), in any order; by default C synthesis, for open RTL Vivado's synthesis.
+    clock_period_ns, part
+        Another clock or part than the project's own. The project itself stays as it is: C++ and Verilog are the same for
+        every target.
 
     Raises
     ------
     SettingsError
-        An unknown step, or one whose groundwork is neither done nor asked for.
+        An unknown step, or one whose groundwork is neither done nor asked for; a part or clock that is none.
     StaleProjectError
         The folder is no complete project, or was changed after its manifest.
     """
     directory = Path(directory).absolute()
-    asked = set(steps)
-    if unknown := asked - set(STEPS):
+    asked = None if steps is None else set(steps)
+    if unknown := (asked or set()) - set(STEPS):
         raise SettingsError(f"steps: {', '.join(sorted(unknown))} is none of {', '.join(STEPS)}")
-    if not asked:
+    if asked is not None and not asked:
         raise SettingsError(f"steps: no step was asked for; choose among {', '.join(STEPS)}")
-    project = read_project_script(directory)
-    if (directory / MANIFEST).exists():
+    if clock_period_ns is not None and not 0.1 <= clock_period_ns <= 1e6:
+        raise SettingsError(f"clock_period_ns: must be between 0.1 and 1e6 ns, not {clock_period_ns:g}")
+    if part is not None:
+        check_part(part, setting="part")
+    project = own = read_project_script(directory)
+    if clock_period_ns is not None:
+        project = replace(project, clock_period_ns=clock_period_ns)
+    if part is not None:
+        project = replace(project, part=part)
+    if asked is None:
+        asked = {"csynth"} if project.kind == "hls" else {"vsynth"}
+    if other := asked - set(project.steps):
+        raise SettingsError(
+            f"steps: {', '.join(sorted(other))} is of HLS, and {directory} is open RTL; choose among "
+            f"{', '.join(project.steps)}"
+        )
+    if project.kind == "hls" and (directory / MANIFEST).exists():
         open_project(directory)
-    build_script = (directory / "build_prj.tcl").read_text(encoding="utf-8")
-    project_script = (directory / "project.tcl").read_text(encoding="utf-8")
-    planned = [
-        _plan_step(name, project, asked, build_script, project_script) for name in STEPS if name in asked
-    ]
+    texts = {
+        name: (directory / name).read_text(encoding="utf-8")
+        for name in ("build_prj.tcl", "project.tcl", f"src/{project.name}.xdc")
+        if (directory / name).is_file()
+    }
+    if project != own:
+        texts = {name: _retargeted(text, project) for name, text in texts.items()}
+    planned = [_plan_step(name, project, asked, texts) for name in STEPS if name in asked]
     for step in planned:
-        needed = NEEDS.get(step.name)
+        needed = project.needs(step.name)
         if needed is None or needed in asked:
             continue
         product = step_product(needed, project)
@@ -235,6 +297,14 @@ def plan_build(directory: str | Path, steps: Iterable[StepName] = ("csynth",)) -
                 f"{needed}"
             )
     return BuildPlan(directory, project, tuple(planned))
+
+
+def _retargeted(text: str, project: ProjectScript) -> str:
+    """A script of the project with another part and clock."""
+    text = re.sub(r'^set part "?[^"\n]*"?', f'set part "{project.part}"', text, flags=re.MULTILINE)
+    return re.sub(
+        r"^set clock_period .*", f"set clock_period {project.clock_period_ns:g}", text, flags=re.MULTILINE
+    )
 
 
 def step_command(step: PlanStep, tool: FoundTool) -> tuple[str, ...]:
@@ -254,7 +324,7 @@ TOOL_ARGUMENTS: dict[str, tuple[str, ...]] = {
 def expected_reports(step: StepName, project: ProjectScript) -> tuple[ExpectedReport, ...]:
     """List what a step must leave in the project."""
     name, solution = project.name, project.solution
-    stem = "vivado_synth" if step == "vsynth" else "vivado_impl"
+    stem = "vivado_synth_opted" if step == "vsynth" else "vivado_impl_routed"
     vivado: tuple[tuple[str, ReportKind], ...] = (
         (f"{stem}.rpt", "utilization"),
         (f"{stem}_hierarchical.rpt", "utilization_hierarchical"),
@@ -274,7 +344,9 @@ def expected_reports(step: StepName, project: ProjectScript) -> tuple[ExpectedRe
             (f"{solution}/sim/report/{name}_cosim.rpt", "cosim_rpt"),
             ("tb_data/rtl_cosim_results.log", "cosim_results"),
         ),
-        "export": ((f"{solution}/impl/ip/component.xml", "ip"),),
+        "export": (
+            (f"{solution}/impl/ip/component.xml" if project.kind == "hls" else "ip/component.xml", "ip"),
+        ),
         "vsynth": vivado,
         "impl": vivado,
     }
@@ -292,9 +364,13 @@ def step_product(step: StepName, project: ProjectScript) -> str:
 
 
 def _plan_step(
-    name: StepName, project: ProjectScript, asked: set[StepName], build_script: str, project_script: str
+    name: StepName, project: ProjectScript, asked: set[StepName], texts: Mapping[str, str]
 ) -> PlanStep:
-    if name == "vsynth":
+    if project.kind == "rtl" and name == "export":
+        files = packaging_files()
+    elif project.kind == "rtl" and name == "vsynth":
+        files = rtl_synthesis_files(project.name, project.part, texts[f"src/{project.name}.xdc"])
+    elif name == "vsynth":
         verilog = step_product("csynth", project)
         files = synthesis_files(project.name, project.part, project.clock_period_ns, verilog)
     elif name == "impl":
@@ -306,10 +382,10 @@ def _plan_step(
         switches["reset"] = name == first and "csynth" in asked
         # the build script compares the two simulations, if both are of this plan
         switches["validation"] = name == "cosim" and "csim" in asked
-        files = hls_files(name, project.backend, switches, build_script, project_script)
+        files = hls_files(name, project.backend, switches, texts["build_prj.tcl"], texts["project.tcl"])
     return PlanStep(
         name,
-        "vivado" if name in ("vsynth", "impl") else "hls",
+        "vivado" if name in ("vsynth", "impl") or project.kind == "rtl" else "hls",
         f"codesign_build/{name}/run.tcl",
         tuple(files.items()),
         expected_reports(name, project),

@@ -132,7 +132,11 @@ class _Build:
     ) -> None:
         directory, started = self.plan.directory, time.time()
         log = directory / step.log
-        entry = StepResult(step.name, "running", started=started, command=command, log=step.log)
+        project = self.plan.project
+        entry = StepResult(
+            step.name, "running", started=started, command=command, log=step.log, part=project.part,
+            clock_period_ns=project.clock_period_ns,
+        )  # fmt: skip
         self._put(entry)
         for name, text in step.files:
             write_text(directory / name, text)

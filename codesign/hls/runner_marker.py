@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codesign.core.files import file_digest, read_json, write_json
-from codesign.errors import OutputFolderError, ReportMissingError, StaleProjectError
+from codesign.errors import OutputFolderError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.plan import (
+    STAGE_OF_STEP,
     STEPS,
     BuildPlan,
     ProjectScript,
@@ -48,11 +49,14 @@ class ReportFile:
         What it is.
     sha256
         The digest of its bytes when the step ended.
+    stage
+        How far the netlist had come that it is about; ``None`` for other reports than Vivado's.
     """
 
     path: str
     kind: ReportKind
     sha256: str
+    stage: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class StepResult:
         What it left.
     reason
         Why it failed, in one sentence.
+    part, clock_period_ns
+        What it was run for; ``None`` in markers of older versions.
     """
 
     name: StepName
@@ -90,6 +96,8 @@ class StepResult:
     log: str = ""
     reports: tuple[ReportFile, ...] = ()
     reason: str = ""
+    part: str | None = None
+    clock_period_ns: float | None = None
 
 
 @dataclass(frozen=True)
@@ -242,6 +250,7 @@ def begin_result(plan: BuildPlan, versions: Mapping[str, str], now: float | None
     """Begin the record of a build; results of an earlier one that this build does not touch are kept."""
     now = time.time() if now is None else now
     earlier = read_marker(plan.directory)
+    _check_ground(plan, earlier)
     kept = () if earlier is None else earlier.steps
     kept = tuple(step for step in kept if step.status == "finished" and step.name not in plan.invalidates)
     started = min([now, *(step.started for step in kept if step.started is not None)])
@@ -250,8 +259,26 @@ def begin_result(plan: BuildPlan, versions: Mapping[str, str], now: float | None
         plan.directory, "running", started, steps=kept, versions={**old_versions, **versions}
     )
     for step in plan.steps:
-        result = result.with_step(StepResult(step.name, log=step.log))
+        waiting = StepResult(
+            step.name, log=step.log, part=plan.project.part, clock_period_ns=plan.project.clock_period_ns
+        )
+        result = result.with_step(waiting)
     return result
+
+
+def _check_ground(plan: BuildPlan, earlier: BuildResult | None) -> None:
+    """Refuse to work on what an earlier step left for another part or clock."""
+    project, names = plan.project, [step.name for step in plan.steps]
+    for name in names:
+        needed = project.needs(name)
+        made = None if earlier is None or needed is None or needed in names else earlier.step(needed)
+        if made is None or made.part is None or made.clock_period_ns is None:
+            continue
+        if (made.part, made.clock_period_ns) != (project.part, project.clock_period_ns):
+            raise SettingsError(
+                f"steps: {name} works on what {needed} left, which was for {made.part} at {made.clock_period_ns:g} ns, not for "
+                f"{project.part} at {project.clock_period_ns:g} ns; add {needed}, or ask for that part and clock"
+            )
 
 
 def move_stale_reports(
@@ -286,7 +313,11 @@ def _old_products(directory: Path, project: ProjectScript, steps: Iterable[StepN
             for pattern in ("*.transaction.xml", "*.lat.rb"):
                 yield from (directory / project.solution / "sim").rglob(pattern)
         if step == "export":
-            yield directory / project.solution / "impl"
+            yield directory / (f"{project.solution}/impl" if project.kind == "hls" else "ip")
+        if stem := {"vsynth": "vivado_synth", "impl": "vivado_impl"}.get(step):  # names of older versions
+            yield from (
+                directory / f"{stem}{rest}.rpt" for rest in ("", "_hierarchical", "_timing", "_power")
+            )
         yield directory / step_product(step, project)
         yield from (directory / report.path for report in expected_reports(step, project))
         yield directory / "codesign_build" / "logs" / f"{step}.log"
@@ -304,10 +335,14 @@ def _unused(path: Path) -> Path:
 def collect_reports(directory: Path, step: StepName, project: ProjectScript) -> tuple[ReportFile, ...]:
     """Digest the reports of a step that are there and not empty."""
     return tuple(
-        ReportFile(report.path, report.kind, file_digest(directory / report.path))
+        ReportFile(report.path, report.kind, file_digest(directory / report.path), _stage(step, report.kind))
         for report in expected_reports(step, project)
         if _has_bytes(directory / report.path)
     )
+
+
+def _stage(step: StepName, kind: ReportKind) -> str | None:
+    return None if kind == "ip" else STAGE_OF_STEP.get(step)
 
 
 def _has_bytes(path: Path) -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from codesign.core.files import write_text
-from codesign.core.sealed import BUILD_PLAN, HLS_PROJECT, differences, field
+from codesign.core.sealed import BUILD_PLAN, HLS_PROJECT, RTL_PROJECT, differences, field
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError, ToolFailedError
 from codesign.hls.failures import Failure, explain_log_file
-from codesign.hls.plan import NEEDS, STEPS, BuildPlan, PlanStep, StepName, plan_build
+from codesign.hls.plan import STEPS, BuildPlan, PlanStep, StepName, plan_build
 from codesign.hls.runner_marker import (
     BuildResult,
     StepResult,
@@ -87,7 +87,7 @@ def write_plan(plan: BuildPlan, folder: str | Path) -> Path:
     folder = Path(folder)
     names = {step.name for step in plan.steps}
     for step in plan.steps:
-        needed = NEEDS.get(step.name)
+        needed = plan.project.needs(step.name)
         if needed is not None and needed not in names:
             raise SettingsError(f"steps: {step.name} works on what {needed} leaves; add {needed} to the plan")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -113,9 +113,10 @@ def _fill(plan: BuildPlan, folder: Path) -> dict[str, Any]:
 
 def _sources(directory: Path) -> Iterator[str]:
     """The files of a project that are not products of a build."""
-    if (directory / HLS_PROJECT.manifest).is_file():
-        yield from [*HLS_PROJECT.read(directory).files, HLS_PROJECT.manifest]
-        return
+    for seal in (HLS_PROJECT, RTL_PROJECT):
+        if (directory / seal.manifest).is_file():
+            yield from [*seal.read(directory).files, seal.manifest]
+            return
     for path in sorted(directory.rglob("*")):
         name = path.relative_to(directory).as_posix()
         if path.is_file() and not any(fnmatch.fnmatch(name, pattern) for pattern in _NOT_SOURCES):
@@ -150,7 +151,8 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
     folder = Path(folder).absolute()
     manifest = BUILD_PLAN.open(folder)
     home = folder / PROJECT
-    plan = plan_build(home, manifest.of(_planned))
+    steps, target = manifest.of(_planned)
+    plan = plan_build(home, steps, **target)
     rows = _read_steps(home)
     _check_products(home)
     result = _result_of(plan, rows)
@@ -168,11 +170,16 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
     return result
 
 
-def _planned(values: Mapping[str, Any]) -> list[StepName]:
+def _planned(values: Mapping[str, Any]) -> tuple[list[StepName], dict[str, Any]]:
+    """The steps, and the part and clock that they were planned for."""
     steps: list[StepName] = field(values, "steps", list)
     if not steps or not set(steps) <= set(STEPS):
         raise ValueError(f"steps is {steps}")
-    return steps
+    project = field(values, "project", dict)
+    return steps, {
+        "part": field(project, "part", str),
+        "clock_period_ns": field(project, "clock_period_ns", float),
+    }
 
 
 def _check_digests(folder: Path, files: Mapping[str, str], advice: str) -> None:
@@ -221,8 +228,12 @@ def _result_of(plan: BuildPlan, rows: Mapping[str, tuple[str, ...]]) -> BuildRes
 
 
 def _step_result(plan: BuildPlan, step: PlanStep, row: tuple[str, ...] | None) -> StepResult:
+    target: dict[str, Any] = {
+        "part": plan.project.part,
+        "clock_period_ns": plan.project.clock_period_ns,
+    }
     if row is None:
-        return StepResult(step.name, log=step.log)
+        return StepResult(step.name, log=step.log, **target)
     exit_code, started, ended = int(row[1]), float(row[2]), float(row[3])
     reports = collect_reports(plan.directory, step.name, plan.project)
     failure = explain_log_file(plan.directory / step.log, exit_code)
@@ -240,6 +251,7 @@ def _step_result(plan: BuildPlan, step: PlanStep, row: tuple[str, ...] | None) -
         step.log,
         reports,
         "" if failure is None else failure.sentence(),
+        **target,
     )
 
 

@@ -96,17 +96,31 @@ def synthesis_files(top: str, part: str, clock_period_ns: float, verilog: str) -
     hls4ml's own script has neither: without a clock there is no timing, and in context every bit of the
     interface gets an I/O buffer, of which a part has some hundreds.
     """
+    clock = f"create_clock -name ap_clk -period {clock_period_ns:.3f} [get_ports ap_clk]\n"
+    return _out_of_context(top, part, f"add_files {verilog}", clock)
+
+
+def rtl_synthesis_files(top: str, part: str, constraints: str) -> dict[str, str]:
+    """Write the files of Vivado synthesis of open RTL, out of context, with its own constraints."""
+    return _out_of_context(top, part, "read_verilog [glob src/*.v]", constraints)
+
+
+def packaging_files() -> dict[str, str]:
+    """Write the file that packages open RTL as an IP by its own script."""
+    return {"codesign_build/export/run.tcl": guarded("export", "source vivado.tcl")}
+
+
+def _out_of_context(top: str, part: str, sources: str, constraints: str) -> dict[str, str]:
     folder = "codesign_build/vsynth"
     body = f"""\
 create_project -in_memory -part {part}
-add_files {verilog}
+{sources}
 read_xdc -mode out_of_context {folder}/clock.xdc
 synth_design -mode out_of_context -top {top} -part {part}
 opt_design -retarget -propconst -sweep -bram_power_opt -shift_register_opt
-{_reports("vivado_synth")}
+{_reports("vivado_synth_opted")}
 write_checkpoint -force {folder}/post_synth.dcp"""
-    clock = f"create_clock -name ap_clk -period {clock_period_ns:.3f} [get_ports ap_clk]\n"
-    return {f"{folder}/run.tcl": guarded("vsynth", body), f"{folder}/clock.xdc": clock}
+    return {f"{folder}/run.tcl": guarded("vsynth", body), f"{folder}/clock.xdc": constraints}
 
 
 def implementation_files() -> dict[str, str]:
@@ -116,7 +130,7 @@ open_checkpoint codesign_build/vsynth/post_synth.dcp
 place_design
 phys_opt_design
 route_design
-{_reports("vivado_impl")}
+{_reports("vivado_impl_routed")}
 write_checkpoint -force codesign_build/impl/post_route.dcp"""
     return {"codesign_build/impl/run.tcl": guarded("impl", body)}
 

@@ -8,12 +8,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from codesign.core.sealed import HLS_PROJECT, differences
+from codesign.core.sealed import Seal, differences
 from codesign.errors import ReportFormatError, StaleProjectError
-from codesign.reports.build_files import MANIFEST, BuildFiles
+from codesign.reports.build_files import SEALS, BuildFiles
 from codesign.reports.build_marker import Marker, read_marker
 from codesign.reports.csim import tool_errors
-from codesign.reports.records import Finding, Reason
+from codesign.reports.records import STAGES, Finding, Reason, Stage
 
 CLOCK_SLACK_S = 2.0
 """How far a file's time may lie before its run's start: file systems round, and servers' clocks differ."""
@@ -48,7 +48,7 @@ class Evidence:
         self.home = files.home
         self.marker = read_marker(files.home)
         listed = self.marker.reports() if self.marker else ()
-        self._listed = {(self.home / str(report["path"])).resolve() for _, report in listed}
+        self._listed = {(self.home / str(report["path"])).resolve(): report for _, report in listed}
         self._digests: dict[Path, str] = {}
         self._copied: list[float] = []
         self._newest_source = _newest(_sources(files, is_marked=self.marker is not None))
@@ -57,6 +57,11 @@ class Evidence:
         """Take the digest of a file's bytes while they are at hand, if the marker has one to hold it against."""
         if path.resolve() in self._listed:
             self._digests[path.resolve()] = sha256(data).hexdigest()
+
+    def stage_of(self, path: Path) -> Stage | None:
+        """How far the netlist had come, where the run's own script said it when it wrote this file."""
+        stage = self._listed.get(path.resolve(), {}).get("stage")
+        return stage if stage in STAGES else None
 
     def judge(self, path: Path, kind: str, printed: datetime | None) -> Finding | None:
         """Tell what is wrong with a file's age or run; ``None`` if nothing is.
@@ -145,12 +150,12 @@ def _sources(files: BuildFiles, is_marked: bool) -> Iterator[Path]:
     to a run, the manifest itself; without one, hls4ml's firmware and weights, its script, a component's
     configuration.
     """
-    manifest = files.home / MANIFEST
-    if manifest.is_file():
-        yield from _changed(manifest)
-        if not is_marked:
-            yield manifest
-        return
+    for seal in SEALS:
+        if (files.home / seal.manifest).is_file():
+            yield from _changed(files.home, seal)
+            if not is_marked:
+                yield files.home / seal.manifest
+            return
     for place in {files.home, files.directory}:
         for path in (*(place / "firmware").rglob("*"), place / "project.tcl", place / "hls_config.cfg"):
             # hls4ml copies its own headers along; a firmware without them is no different one
@@ -158,13 +163,13 @@ def _sources(files: BuildFiles, is_marked: bool) -> Iterator[Path]:
                 yield path
 
 
-def _changed(manifest: Path) -> Iterator[Path]:
+def _changed(home: Path, seal: Seal) -> Iterator[Path]:
     try:
-        files = HLS_PROJECT.read(manifest.parent).files
+        files = seal.read(home).files
     except StaleProjectError as error:
-        raise ReportFormatError(manifest, "manifest", str(error)) from None
-    _, changed = differences(manifest.parent, files)
-    yield from (manifest.parent / name for name in changed)
+        raise ReportFormatError(home / seal.manifest, "manifest", str(error)) from None
+    _, changed = differences(home, files)
+    yield from (home / name for name in changed)
 
 
 def _newest(sources: Iterator[Path]) -> tuple[Path, float] | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from codesign.core.sealed import HLS_PROJECT
+from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, Seal, read_object
 from codesign.errors import ReportError, ReportMissingError
 from codesign.reports.records import ReportKind
 
@@ -18,6 +18,9 @@ MARKER = "codesign_build.json"
 
 MANIFEST = HLS_PROJECT.manifest
 """What this package's projects have: their sources with digests."""
+
+SEALS: tuple[Seal, ...] = (HLS_PROJECT, RTL_PROJECT)
+"""What reports may be of: HLS projects, open RTL."""
 
 _SKIPPED = frozenset({"stale_reports", "firmware", "tb_data", "node_modules", "__pycache__"})
 _STEP_FOLDERS = ("csim/report", "syn/report", "sim/report", "impl/report")
@@ -28,7 +31,12 @@ _NAMED: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
     ("csim", re.compile(r".*_csim\.log")),
     ("export", re.compile(r".*_export\.rpt")),
     ("transactions", re.compile(r".*\.performance\.result\.transaction\.xml|result\.transaction\.rpt")),
-    ("utilization", re.compile(r"vivado_(?:synth|impl)(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt")),
+    (
+        "utilization",
+        re.compile(
+            r"vivado_(?:synth|impl)(?:_opted|_routed)?(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt"
+        ),
+    ),
     ("timing", re.compile(r".*timing.*\.rpt")),
     ("power", re.compile(r".*power.*\.rpt")),
 )
@@ -115,7 +123,10 @@ def _files(directory: Path) -> Iterator[Path]:
 def _home(directory: Path) -> Path:
     """The nearest directory upwards that holds a marker or hls4ml's scripts; else the one asked for."""
     for path in (directory, *directory.absolute().parents[:3]):
-        if any((path / name).exists() for name in (MARKER, MANIFEST, "project.tcl", "build_prj.tcl")):
+        if any(
+            (path / name).exists()
+            for name in (MARKER, *(seal.manifest for seal in SEALS), "project.tcl", "build_prj.tcl")
+        ):
             return path
     return directory
 
@@ -123,8 +134,8 @@ def _home(directory: Path) -> Path:
 def find_top(files: BuildFiles) -> str | None:
     """The top function that the project's own files name; ``None`` if they name none.
 
-    Sources, in this order: the tool's project file (`hls.app`, `vivado_hls.app`), hls4ml's `project.tcl`, and the
-    configuration of a unified component (`hls_config.cfg`).
+    Sources, in this order: the tool's project file (`hls.app`, `vivado_hls.app`), the manifest of open RTL, hls4ml's
+    `project.tcl`, and the configuration of a unified component (`hls_config.cfg`).
     """
     places = [files.directory, files.home]
     if files.solution is not None:
@@ -134,6 +145,8 @@ def find_top(files: BuildFiles) -> str | None:
             if (place / name).is_file() and (top := _app_top(place / name)):
                 return top
     for place in places:
+        if (place / RTL_PROJECT.manifest).is_file() and (top := _rtl_top(place / RTL_PROJECT.manifest)):
+            return top
         for name, form in (
             ("project.tcl", r'^\s*set project_name "?([\w]+)"?'),
             ("hls_config.cfg", r"^\s*syn\.top\s*=\s*(\w+)"),
@@ -143,6 +156,13 @@ def find_top(files: BuildFiles) -> str | None:
                 if found := re.search(form, text, re.MULTILINE):
                     return found[1]
     return None
+
+
+def _rtl_top(path: Path) -> str | None:
+    try:
+        return str(read_object(path)["figures"]["top"])
+    except (ValueError, KeyError, TypeError):
+        return None  # that it is damaged is said where it is opened
 
 
 def _app_top(path: Path) -> str | None:

@@ -324,7 +324,9 @@ class Reading:
             require_kind(path, found, kind)
             self.has_files = True
             self.evidence.saw(path, data)
-            return PARSERS[kind](path, text)
+            report = PARSERS[kind](path, text)
+            stage = self.evidence.stage_of(path)
+            return report if stage is None else replace(report, stage=stage)
         except ReportError as error:
             if kind is not None:
                 self.has_files = True

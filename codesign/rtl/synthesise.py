@@ -10,18 +10,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from codesign.core.files import json_digest, read_json, write_json, write_text
+from codesign.core.files import RTL_COUNTS, json_digest, read_json, write_json, write_text
 from codesign.core.parts import check_part
 from codesign.core.process import run_process
 from codesign.errors import ConversionError, ReportFormatError
 from codesign.rtl.project import RtlProject
 from codesign.rtl.tools import find_yosys
 
-BUILD = "build_yosys"
+BUILD = Path(RTL_COUNTS).parent.name
 """The folder below a project for the synthesis; not part of the manifest."""
 
 LOG = "yosys.log"
-_SCRIPT, _STAT, _RESULT = "synthesis.ys", "stat.json", "utilization.json"
+_SCRIPT, _STAT, _RESULT = "synthesis.ys", "stat.json", Path(RTL_COUNTS).name
 _FAMILIES = (
     ("UltraScale+", "xcup"),
     ("Alveo", "xcup"),
@@ -155,7 +155,7 @@ def synthesise(project: RtlProject, *, timeout_s: float | None = 3600.0) -> RtlU
         yosys_version=yosys.version,
         seconds=round(done.seconds, 1),
     )
-    write_json(build / _RESULT, {"key": key, "utilization": result.to_dict()})
+    write_json(build / _RESULT, {"key": key, "project": project.digest, "utilization": result.to_dict()})
     return result
 
 

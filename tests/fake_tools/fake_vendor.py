@@ -11,6 +11,7 @@ FAKE_PIDS        a file that the behaviour ``hang`` writes the ids of its proces
 Only the standard library is used: the tools run under whatever python3 is on PATH.
 """
 
+import json
 import os
 import re
 import shutil
@@ -96,13 +97,20 @@ def script_of(program, arguments):
     return Path(arguments[-1]) if arguments[:-1] == wanted else None
 
 
-def project_values():
-    text = Path("project.tcl").read_text()
+def project_values(folder=Path()):
+    if Path("codesign_rtl.json").exists():
+        figures = json.loads(Path("codesign_rtl.json").read_text())["figures"]
+        return {
+            "project_name": figures["top"],
+            "part": figures["part"],
+            "clock_period": figures["clock_period_ns"],
+        }
+    text = (folder / "project.tcl").read_text()
     return dict(re.findall(r'^set (\w+) "?([^"\n]*)"?$', text, re.MULTILINE))
 
 
 def run_hls(script, text, program):
-    values = project_values()
+    values = project_values(script.parent)
     name = values["project_name"]
     if program == "vivado_hls":
         options = dict(re.findall(r"(\w+)=(\d)", re.search(r"set ::argv \[list \"(.*)\"\]", text)[1]))
@@ -246,10 +254,23 @@ def run_vivado(text):
     step = re.search(r"the step (\w+)", text)[1]
     part = re.search(r"-part (\S+)", text)
     part = part[1] if part else project_values()["part"]
-    if step == "vsynth" and not re.findall(
-        r"create_clock .*-period ([\d.]+)", Path("codesign_build/vsynth/clock.xdc").read_text()
-    ):
-        say("CRITICAL WARNING: [Timing 38-2] no clock")
+    clock = project_values()["clock_period"]
+    constraints = Path("codesign_build/vsynth/clock.xdc")
+    if constraints.exists():
+        text_of = constraints.read_text()
+        found = re.findall(r"(?:create_clock .*-period|^set clock_period) ([\d.]+)", text_of, re.MULTILINE)
+        if found:
+            clock = f"{float(found[0]):.3f}"
+        elif step == "vsynth":
+            say("CRITICAL WARNING: [Timing 38-2] no clock")
+    if "source vivado.tcl" in text:
+        ended = misbehave(step)
+        if ended is not None:
+            return ended
+        if "ipx::package_project" not in Path("vivado.tcl").read_text():
+            return 1
+        write(step, Path("ip/component.xml"), "<?xml version='1.0'?>\n<spirit:component/>\n")
+        return 0
     for path in re.findall(r"^\s*(?:add_files|open_checkpoint) (\S+)", text, re.MULTILINE):
         if not Path(path).exists():
             say(f"ERROR: [Common 17-69] Command failed: {path} does not exist")
@@ -263,7 +284,6 @@ def run_vivado(text):
     for command, options, path in re.findall(r"^\s*report_(\w+)(.*) -file (\S+)", text, re.MULTILINE):
         kind = "hierarchical" if "-hierarchical" in options else command
         called = f"report_{command}{options} -file {path}"
-        clock = project_values()["clock_period"]
         text_of = fake_vivado_reports.report(kind, called, name, part, VERSION, step == "impl", clock)
         write(step, Path(path), text_of)
     for path in re.findall(r"^\s*write_checkpoint -force (\S+)", text, re.MULTILINE):

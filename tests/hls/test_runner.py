@@ -79,8 +79,8 @@ def test_all_steps_run_and_leave_every_report(
         assert Path(step.command[0]).name == (program if step.name not in ("vsynth", "impl") else "vivado")
     assert read_marker(project) == result
     assert result.report("csynth_xml") == project / XML
-    assert result.report("utilization") == project / "vivado_impl.rpt"
-    assert result.report("utilization", "vsynth") == project / "vivado_synth.rpt"
+    assert result.report("utilization") == project / "vivado_impl_routed.rpt"
+    assert result.report("utilization", "vsynth") == project / "vivado_synth_opted.rpt"
 
 
 def test_vitis_run_is_used_where_it_is_the_program(fake_tools, make_project: Callable[..., Path]) -> None:
