@@ -373,11 +373,12 @@ def _of_project(folder: Path, top: str | None) -> Description:
 
 def _other_target(target: Mapping[str, Any], build: BuildReport) -> Iterator[str]:
     """That reports are for another part or clock than the project's own."""
-    if build.part is not None and not same_part(build.part, str(target["part"])):
-        yield f"the reports are for {build.part}, not for the project's {target['part']}"
+    part, period = str(target.get("part", build.part)), target.get("clock_period_ns")
+    if build.part is not None and not same_part(build.part, part):
+        yield f"the reports are for {build.part}, not for the project's {part}"
     clock = build.csynth.target_clock_ns if build.csynth is not None else None
-    if clock is not None and abs(clock - float(target["clock_period_ns"])) > _CLOCK_NS:
-        yield f"C synthesis was run for {clock:g} ns, not for the project's {target['clock_period_ns']:g} ns"
+    if clock is not None and isinstance(period, int | float) and abs(clock - period) > _CLOCK_NS:
+        yield f"C synthesis was run for {clock:g} ns, not for the project's {period:g} ns"
 
 
 _SIGNAL = ("name", "direction", "width", "meaning")
