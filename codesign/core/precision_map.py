@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from codesign.core.files import json_digest, read_json, write_json
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.ports import Port, apart, side_by_side
 from codesign.core.shown import Shown
 from codesign.core.text_table import TextTable
 from codesign.errors import SettingsError
@@ -205,7 +206,7 @@ class PrecisionMap(Shown):
     Parameters
     ----------
     input
-        The format of the input tensor.
+        The format of the input tensor. Each of several inputs has its own as the `result` of its layer.
     layers
         The formats by layer name.
     """
@@ -264,6 +265,36 @@ class PrecisionMap(Shown):
             raise KeyError(
                 f"no layer {layer!r} in the precision map; it has {', '.join(self.layers)}"
             ) from None
+
+    def of_input(self, name: str) -> FixedPoint:
+        """The format of an input, the only one or one of several."""
+        own = self.layers.get(name)
+        return self.input if own is None or own.result is None else own.result
+
+    def quantize_inputs(self, ports: Sequence[Port], x: np.ndarray) -> np.ndarray:
+        """Samples on the grids of their inputs.
+
+        Parameters
+        ----------
+        ports
+            The network's inputs.
+        x
+            Real numbers `(n_samples, *row_shape(ports))`, see `codesign.core.ports`.
+
+        Returns
+        -------
+        ndarray
+            Of the same shape.
+        """
+        if len(ports) == 1:
+            return np.asarray(self.of_input(ports[0].name).quantize(x))
+        parts = apart(ports, x)
+        return side_by_side(
+            [
+                np.asarray(self.of_input(port.name).quantize(part))
+                for port, part in zip(ports, parts, strict=True)
+            ]
+        )
 
     def items(self) -> Iterator[tuple[str, Tensor, FixedPoint]]:
         """Every (layer, tensor, format) that is set."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.layers import BY_KIND, LayerKind, kinds
+from codesign.core.ports import Port, row_shape
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.shown import Shown
 from codesign.core.text_table import TextTable
@@ -81,18 +82,21 @@ class LayerSpec(Shown):
 
 @dataclass(frozen=True, repr=False)
 class Network(Shown):
-    """Layers in topological order; the first is the only input, the last the only output (the logits).
+    """Layers in topological order, which end at the outputs (the logits).
 
     Parameters
     ----------
     layers
-        The layers.
+        The layers; the inputs in the order of the network's arguments.
     name
         What the network is called.
+    ends
+        The names of the layers whose results are the outputs, in order; of one output nothing: it is the last layer.
     """
 
     layers: tuple[LayerSpec, ...]
     name: str = "network"
+    ends: tuple[str, ...] = ()
 
     def facts(self) -> Mapping[str, str]:
         """For `repr` and notebooks."""
@@ -104,10 +108,11 @@ class Network(Shown):
 
     @property
     def sizes(self) -> str:
-        """The values of a sample from the input through the layers with weights: ``64, 32, 10``."""
+        """The values of a sample from the inputs through the layers with weights: ``64, 32, 10``."""
         shapes = self.shapes()
-        passed = [self.layers[0], *self.weight_layers]
-        return ", ".join(" x ".join(map(str, shapes[layer.name])) for layer in passed)
+        sizes = {name: " x ".join(map(str, shape)) for name, shape in shapes.items()}
+        begins = " + ".join(sizes[port.name] for port in self.inputs)
+        return ", ".join([begins, *(sizes[layer.name] for layer in self.weight_layers)])
 
     def table(self, precision: PrecisionMap | None = None) -> TextTable:
         """A row a layer: its kind, the shape of its output, its weights and, with a map, its formats."""
@@ -124,8 +129,8 @@ class Network(Shown):
             if precision is not None:
                 own = precision.layers.get(layer.name)
                 formats = {} if own is None else own.to_dict()
-                if layer is self.layers[0]:
-                    formats = {"result": str(precision.input)}
+                if layer.kind == "input":
+                    formats = {"result": str(precision.of_input(layer.name))}
                 row = (*row, *(str(formats.get(tensor, "")) for tensor in ("weight", "bias", "result")))
             rows.append(row)
         header: tuple[str, ...] = ("layer", "kind", "output", "parameters", "zeros")
@@ -141,14 +146,27 @@ class Network(Shown):
         raise KeyError(f"no layer {name!r}; the network has {', '.join(layer.name for layer in self.layers)}")
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
-        """The shape of one sample."""
-        return tuple(self.layers[0].config["shape"])
+    def inputs(self) -> tuple[Port, ...]:
+        """Names and shapes of the inputs."""
+        return tuple(
+            Port(layer.name, tuple(layer.config["shape"])) for layer in self.layers if layer.kind == "input"
+        )
 
     @property
-    def output(self) -> LayerSpec:
-        """The last layer."""
-        return self.layers[-1]
+    def outputs(self) -> tuple[Port, ...]:
+        """Names and shapes of the outputs."""
+        shapes = self.shapes()
+        return tuple(Port(name, shapes[name]) for name in self.output_names)
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The layers whose results are the outputs."""
+        return self.ends or (self.layers[-1].name,)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one sample; all values of several inputs, flat (see `codesign.core.ports`)."""
+        return row_shape(self.inputs)
 
     @property
     def weight_layers(self) -> tuple[LayerSpec, ...]:
@@ -195,6 +213,19 @@ class Network(Shown):
         """The layers that read the output of layer `name`."""
         return tuple(layer for layer in self.layers if name in layer.inputs)
 
+    def read_once(self, name: str) -> bool:
+        """Whether one other layer alone takes the result of layer `name`, which is no output."""
+        return len(self.consumers(name)) == 1 and name not in self.output_names
+
+    def without(self, dropped: Mapping[str, str]) -> Network:
+        """A network without some layers: what read one of them, or ended at it, has the layer that is named for it."""
+        layers = tuple(
+            replace(layer, inputs=tuple(dropped.get(name, name) for name in layer.inputs))
+            for layer in self.layers
+            if layer.name not in dropped
+        )
+        return replace(self, layers=layers, ends=tuple(dropped.get(name, name) for name in self.ends))
+
     def map_layers(self, change: Callable[[LayerSpec], LayerSpec]) -> Network:
         """A network with every layer passed through `change`; names and order stay."""
         return replace(self, layers=tuple(change(layer) for layer in self.layers))
@@ -233,11 +264,12 @@ class Network(Shown):
                 )
                 for entry in structure["layers"]
             )
-        return cls(layers, structure["name"])
+        return cls(layers, structure["name"], tuple(structure.get("ends", ())))
 
     def _structure(self) -> dict[str, Any]:
         return {
             "name": self.name,
+            **({"ends": list(self.ends)} if self.ends else {}),
             "layers": [
                 {
                     "name": layer.name,

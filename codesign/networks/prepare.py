@@ -51,33 +51,29 @@ def _as_scale(norm: LayerSpec) -> LayerSpec:
 def _folded(network: Network, scale: LayerSpec) -> Network:
     """The network without a scale if it can be folded into the layer before it or all layers behind it."""
     before = network[scale.inputs[0]]
-    if before.row.role == "product" and len(network.consumers(before.name)) == 1:
+    if before.row.role == "product" and network.read_once(before.name):
         folded = {before.name: _scaled_outputs(before, scale)}
     else:
         readers = _readers(network, scale)
         if readers is None:
             return network
         folded = {name: _scaled_inputs(network[name], scale) for name in readers}
-    layers = [folded.get(layer.name, layer) for layer in network.layers if layer.name != scale.name]
-    moved = [
-        replace(layer, inputs=tuple(before.name if name == scale.name else name for name in layer.inputs))
-        for layer in layers
-    ]
-    return replace(network, layers=tuple(moved))
+    folded_in = network.map_layers(lambda layer: folded.get(layer.name, layer))
+    return folded_in.without({scale.name: before.name})
 
 
 def _readers(network: Network, scale: LayerSpec) -> list[str] | None:
     """The weight layers behind a scale that can take it; ``None`` if anything else reads it."""
     readers: list[str] = []
-    ends = list(network.consumers(scale.name))
-    if not ends:
+    if scale.name in network.output_names:
         return None
+    ends = list(network.consumers(scale.name))
     while ends:
         layer = ends.pop()
         shifts = bool(scale.weights.get("bias", np.zeros(1)).any())
         if layer.row.role == "product" and not (shifts and layer.config.get("padding") == "same"):
             readers.append(layer.name)
-        elif layer.kind == "flatten" and network.consumers(layer.name):
+        elif layer.kind == "flatten" and layer.name not in network.output_names:
             ends += network.consumers(layer.name)
         else:
             return None
@@ -160,13 +156,8 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     for name, source in dropped.items():
         before = formats.get(source, LayerPrecision())
         formats[source] = before.replaced("result", formats.pop(name).result)
-    layers = []
-    for layer in network.layers:
-        if layer.name in dropped:
-            continue
-        layer = replace(layer, inputs=tuple(dropped.get(name, name) for name in layer.inputs))
-        layers.append(_on_grid(layer, formats.get(layer.name)))
-    hardware = replace(network, layers=tuple(layers))
+    hardware = network.without(dropped).map_layers(lambda layer: _on_grid(layer, formats.get(layer.name)))
+    layers = hardware.layers
     moved = value_formats(hardware, replace(precision, layers=formats))
     exact = exact_formats(hardware, replace(precision, layers=formats))
     for name in _without_inference(hardware):
@@ -264,7 +255,7 @@ def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPre
         return False
     before = network[layer.inputs[0]]
     own = formats.get(before.name, LayerPrecision()).result
-    return before.row.needs_point and own is None and len(network.consumers(before.name)) == 1
+    return before.row.needs_point and own is None and network.read_once(before.name)
 
 
 def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:

@@ -23,11 +23,11 @@ def layer_shapes(network: Network) -> tuple[LayerShape, ...]:
     tuple of LayerShape
         In the order of execution; `sources` and `activations` name the layers whose `result` formats count.
     """
-    counted = _Counted()
+    counted = _Counted(len(network.inputs) > 1)
     sizes = network.shapes()
     for layer in network.layers:
         counted.add(layer, sizes)
-    counted.read_outside([counted.values[network.output.name]])
+    counted.read_outside([counted.values[name] for name in network.output_names])
     return tuple(counted.shapes.values())
 
 
@@ -41,7 +41,8 @@ class _Values:
 
 
 class _Counted:
-    def __init__(self) -> None:
+    def __init__(self, several: bool) -> None:
+        self.several = several
         self.shapes: dict[str, LayerShape] = {}
         self.values: dict[str, _Values] = {}
 
@@ -51,7 +52,8 @@ class _Counted:
         sums_of = inputs[0].sums_of if len(inputs) == 1 else None
         match layer.row.role:
             case "input":
-                values = _Values((INPUT,))
+                # the formats of several inputs stand at their layers
+                values = _Values((layer.name if self.several else INPUT,))
             case "product":
                 self.shapes[layer.name] = _shape(layer, inputs[0], sizes)
                 values = _Values((layer.name,), layer.name)

@@ -51,10 +51,9 @@ def units_of(network: Network, name: str) -> Units | SkipReason:
     open_ends = [layer]
     while open_ends:
         end = open_ends.pop()
-        consumers = network.consumers(end.name)
-        if not consumers:
+        if end.name in network.output_names:
             return SkipReason.OUTPUT
-        for consumer in consumers:
+        for consumer in network.consumers(end.name):
             match consumer.row.units:
                 case "reads":
                     readers.append(consumer.name)
