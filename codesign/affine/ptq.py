@@ -200,6 +200,11 @@ def affine_form(model: keras.Model | Network) -> Network:
     """
     network = fold_batch_norm(model if isinstance(model, Network) else describe(model))
     faults = []
+    if len(network.inputs) > 1 or network.ends:
+        raise ConversionError(
+            f"the network {network.name!r} has no integer-only form: it has {len(network.inputs)} inputs and "
+            f"{len(network.output_names)} outputs, and only a chain of one to one is supported"
+        )
     for before, layer in zip(network.layers, network.layers[1:], strict=False):
         if layer.kind not in (*_LINEAR, *_MAKERS):
             faults.append(f"layer {layer.name!r} ({layer.kind}) is not supported; supported are {_SUPPORTED}")

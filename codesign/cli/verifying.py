@@ -100,7 +100,7 @@ class _Given:
         from codesign.networks.layer_outputs import trace_layers
 
         student, project = self.run.value("quantization"), self.run.value("project").project
-        x = student.precision.input.quantize(self.run.dataset.x_test) if self.x is None else self.x
+        x = student.on_grid(self.run.dataset.x_test) if self.x is None else self.x
         names = [node.name for node in project.graph()]
         return diagnose_project(project, x, reference=trace_layers(student.model(), x, names))
 

@@ -12,10 +12,12 @@ import numpy as np
 
 from codesign.affine.calibration import check_calibration_set
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.ports import apart
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import ACTIVATION_KINDS, LayerSpec, Network
+from codesign.networks.joined import fed
 
 INPUT = "input"
 """The name of the network's input among the tensors."""
@@ -41,9 +43,9 @@ class Ranges:
     Parameters
     ----------
     input
-        Of the calibration inputs.
+        Of the calibration inputs, all together.
     results
-        Of each activation's output on the calibration set, by layer name.
+        Of each activation's output on the calibration set, by layer name; of each of several inputs too.
     weights, biases
         Of the trained values, by layer name.
     """
@@ -62,7 +64,7 @@ def measure_ranges(network: Network, calibration: np.ndarray, percentile: float 
     network
         Prepared (see `codesign.networks.prepare`).
     calibration
-        Inputs of shape `(n_samples, *input_shape)`.
+        Inputs of shape `(n_samples, *input_shape)`, several side by side.
     percentile
         Of the magnitudes of inputs and results that their formats need to hold, above 0; 100 for all of them. Less
         cuts rare outliers, which then saturate, for finer steps. Weights are never cut.
@@ -85,11 +87,20 @@ def measure_ranges(network: Network, calibration: np.ndarray, percentile: float 
     model = build_float(network)
     names = [layer.name for layer in network.activations]
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names]) if names else None
-    values = outputs.predict(calibration, batch_size=4096, verbose=0) if outputs is not None else []
-    values = values if isinstance(values, list) else [values]
+    values = (
+        outputs.predict(keras.tree.flatten(fed(model, calibration)), batch_size=4096, verbose=0)
+        if outputs is not None
+        else []
+    )
+    seen = dict(zip(names, values if isinstance(values, list) else [values], strict=True))
+    if len(network.inputs) > 1:
+        seen |= {
+            port.name: part
+            for port, part in zip(network.inputs, apart(network.inputs, calibration), strict=True)
+        }
     return Ranges(
         _extremes(calibration, percentile),
-        {name: _extremes(value, percentile) for name, value in zip(names, values, strict=True)},
+        {name: _extremes(value, percentile) for name, value in seen.items()},
         {layer.name: _extremes(layer.weights["kernel"]) for layer in network.weight_layers},
         {
             layer.name: _extremes(layer.weights["bias"])
@@ -147,11 +158,11 @@ class Widths:
     Parameters
     ----------
     input
-        Of the network's input.
+        Of the network's only input.
     weights
         By weight layer; the bias has as many.
     results
-        By activation layer.
+        By activation layer, and by input where there are several.
     """
 
     input: int
@@ -164,8 +175,16 @@ def uniform_widths(network: Network, bits: int, input_bits: int | None = None) -
     return Widths(
         input_bits or bits,
         {layer.name: bits for layer in network.weight_layers},
-        {layer.name: bits for layer in network.activations},
+        {
+            **{name: input_bits or bits for name in several_inputs(network)},
+            **{layer.name: bits for layer in network.activations},
+        },
     )
+
+
+def several_inputs(network: Network) -> tuple[str, ...]:
+    """The inputs whose formats stand at their layers: of several all, of one none."""
+    return tuple(port.name for port in network.inputs) if len(network.inputs) > 1 else ()
 
 
 def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: int = 0) -> PrecisionMap:
@@ -183,6 +202,9 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             layers[layer.name] = LayerPrecision(
                 fit_format(ranges.weights[layer.name], bits, signed=True), bias
             )
+        elif layer.kind == "input" and layer.name in widths.results:
+            result = fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            layers[layer.name] = LayerPrecision(result=result)
         elif layer.kind in ACTIVATION_KINDS:
             result = (
                 # between -1 and 1 in every step, of which the last alone may have been seen
@@ -214,7 +236,10 @@ def nominal_precision(network: Network, bits: int = 8) -> PrecisionMap:
     unit, positive = Extremes(-1.0, 1.0), Extremes(0.0, 1.0)
     ranges = Ranges(
         unit,
-        {layer.name: unit if layer.row.signed else positive for layer in network.activations},
+        {
+            **dict.fromkeys(several_inputs(network), unit),
+            **{layer.name: unit if layer.row.signed else positive for layer in network.activations},
+        },
         {layer.name: unit for layer in network.weight_layers},
         {layer.name: unit for layer in network.weight_layers if "bias" in layer.weights},
     )

@@ -95,7 +95,7 @@ class HessianWidths:
         shapes = layer_shapes(network)
         kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
         chosen = check_widths(widths)
-        model = build_float(network)
+        model = build_float(network, side_by_side=True)
         traces = partial(
             hessian_traces,
             model,
@@ -109,9 +109,10 @@ class HessianWidths:
         )
         rows = sensitivities(traces(), weight_errors(kernels, precision, chosen))
         sources = dict.fromkeys(source for shape in shapes for source in shape.sources)
+        inputs = {INPUT, *(port.name for port in network.inputs)}
         for what, some_widths, layers in (
-            ("input_widths", input_widths, [INPUT]),
-            ("activation_widths", activation_widths, [source for source in sources if source != INPUT]),
+            ("input_widths", input_widths, [source for source in sources if source in inputs]),
+            ("activation_widths", activation_widths, [source for source in sources if source not in inputs]),
         ):
             if some_widths is not None and layers:
                 errors = activation_errors(model, x, precision, check_widths(some_widths, what), layers)

@@ -263,7 +263,7 @@ class _Polisher:
 
     def __init__(self, student: QuantizedStudent, dataset: Dataset, settings: PolishSettings) -> None:
         self.student = student
-        self.model = build_quantized(student.network, student.precision)
+        self.model = build_quantized(student.network, student.precision, side_by_side=True)
         self.names = [layer.name for layer in student.network.weight_layers]
         self.quantizers: dict[str, _DigitQuantizer] = {}
         # a digit more than the format has at its upper end: of 2 bits 1 and -2, but a power of two is one digit

@@ -113,7 +113,7 @@ def prune_student(
     network = source.network
     targets = check_pruning(network, settings)
     rewind_to = rewound(getattr(source, "early", {}), settings)
-    model = build_float(network)
+    model = build_float(network, side_by_side=True)
     check_same_outputs(teacher, model.output_shape[-1])
     distillation = settled(distillation, source.record)
     history: History | None = None
@@ -124,7 +124,7 @@ def prune_student(
         make_reproducible(seed)
         result = prune_structured(network, teacher, dataset, settings, distillation, progress=progress)
         network, history, outcomes = result.network, result.history, dict(result.layers)
-        model = build_float(network)
+        model = build_float(network, side_by_side=True)
     else:
         make_reproducible(seed)
         lesson = make_lesson(model, teacher, dataset, distillation)
@@ -139,7 +139,7 @@ def prune_student(
         else:
             outcomes = weight_outcomes(network, targets if settings.scope == "layer" else None)
         network, dead = without_dead_units(network, fold_batch_norm(network))
-        model = build_float(network)
+        model = build_float(network, side_by_side=True)
     extra = {
         "layers": {name: outcome.to_dict() for name, outcome in outcomes.items()},
         "weights_removed": network.weights_removed(student.network),

@@ -93,6 +93,10 @@ class QuantizedStudent(Shown):
         model = load_model(self.given, "the student") if isinstance(self.given, Path) else self.given
         return predict_logits(ending_in_logits(model), x)
 
+    def on_grid(self, x: np.ndarray) -> np.ndarray:
+        """Samples `(n_samples, *input_shape)` on the grids of the inputs."""
+        return self.precision.quantize_inputs(self.network.inputs, x)
+
     def model(self) -> keras.Model:
         """A new QKeras model of it."""
         return build_quantized(self.network, self.precision)
@@ -240,7 +244,7 @@ def quantize_student(
     rewind_to = None if pruning is None else _checked_rewind(network, settings, pruning, early or {})
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
-    model = build_quantized(prepared, precision)
+    model = build_quantized(prepared, precision, side_by_side=True)
     check_same_outputs(teacher, model.output_shape[-1])
     names = [layer.name for layer in prepared.weight_layers]
     renamed = _folded_names(network)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from codesign.compression.formats import INPUT, Ranges, Widths, precision_of, uniform_widths
+from codesign.compression.formats import INPUT, Ranges, Widths, precision_of, several_inputs, uniform_widths
 from codesign.compression.hessian_precision import HessianWidths
 from codesign.compression.scan_result import Phase, Trial
 from codesign.compression.scan_trials import Journal, ScannedNetwork
@@ -104,9 +104,11 @@ class Search:
 
     def tensors(self, widths: Widths) -> list[TensorName]:
         """Every tensor whose width is searched, in the order of the network: input, weights, results."""
-        names = [] if self.settings.input_bits else [(INPUT, "result")]
+        inputs = several_inputs(self.network.network)
+        fixed = inputs if self.settings.input_bits else ()
+        names = [] if self.settings.input_bits or inputs else [(INPUT, "result")]
         names += [(name, "weight") for name in widths.weights]
-        return names + [(name, "result") for name in widths.results]
+        return names + [(name, "result") for name in widths.results if name not in fixed]
 
     def _measure(
         self,

@@ -14,6 +14,7 @@ import numpy as np
 from codesign.compression.formats import nominal_precision
 from codesign.core.files import write_text
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.ports import side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.quality import QUALITIES, Quality
 from codesign.core.target import Target
@@ -105,11 +106,11 @@ class ScannedNetwork:
 
     def logits(self, precision: PrecisionMap) -> np.ndarray:
         """The outputs of a candidate, float64 of shape `(n_samples, n_outputs)`: those of the hardware, exactly."""
-        return np.asarray(self._session.run(self.emulator(precision))).reshape(len(self.x), -1)
+        return side_by_side(self._session.run(self.emulator(precision)))
 
     def logits_of(self, precision: PrecisionMap, x: np.ndarray) -> np.ndarray:
         """The outputs of a candidate for other inputs."""
-        return np.asarray(self.emulator(precision).run(x)).reshape(len(x), -1)
+        return self.emulator(precision).outputs(x)
 
     def rebase(self, precision: PrecisionMap) -> None:
         """Make a candidate the base that later ones differ from: the results of its layers are kept."""
@@ -160,7 +161,8 @@ def _graph(network: Network) -> Graph:
 
 def _changed(base: Emulator, formats: PrecisionMap) -> Types:
     """The formats of a map (in hardware form) that differ from the base's."""
-    wanted = {base.graph.inputs[0]: LayerPrecision(result=formats.input), **formats.layers}
+    grids = {name: LayerPrecision(result=formats.of_input(name)) for name in base.graph.inputs}
+    wanted = {**grids, **formats.layers}
     changed: Types = {}
     for name, layer in wanted.items():
         node = base.graph[name]

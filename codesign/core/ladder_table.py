@@ -32,9 +32,11 @@ def ladder_table(verification: Mapping[str, Any], *, is_current: bool = True) ->
 def _rung(rung: Mapping[str, Any], has_classes: bool) -> tuple[str, ...]:
     if rung["skipped"] is not None:
         return (rung["name"], f"skipped: {rung['skipped']}", *[""] * (3 + has_classes))
+    # of several outputs, those that differ
+    where = ", ".join(name for name, count in rung.get("outputs", {}).items() if count)
     numbers = (
         rung["samples"],
-        rung["mismatches"],
+        f"{rung['mismatches']} ({where})" if where else rung["mismatches"],
         f"{rung['largest_lsb']:g}",
         *[rung["argmax_flips"]] * has_classes,
         f"{rung['seconds']:.1f}",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def n_values(ports: Sequence[Port]) -> int:
 def columns_of(ports: Sequence[Port]) -> list[slice]:
     """Where each port's values stand in a flat row."""
     ends = np.cumsum([0, *(port.size for port in ports)]).tolist()
-    return [slice(start, end) for start, end in zip(ends, ends[1:], strict=False)]
+    return [slice(start, end) for start, end in pairwise(ends)]
 
 
 def apart(ports: Sequence[Port], rows: np.ndarray) -> list[np.ndarray]:

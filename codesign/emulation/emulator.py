@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.ports import apart, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
@@ -154,7 +155,8 @@ class Emulator:
         Parameters
         ----------
         x
-            Real numbers `(n_samples, *input_shape)`; a sequence of such arrays if there are several inputs.
+            Real numbers `(n_samples, *input_shape)`; of several inputs a sequence of such arrays, or all values side by
+            side, `(n_samples, n_inputs)`.
         trace
             Whether to return the result of every layer.
         batch_size
@@ -188,10 +190,17 @@ class Emulator:
         outputs = [results[name] for name in self.graph.outputs]
         return outputs[0] if len(outputs) == 1 else outputs
 
+    def outputs(self, x: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """What `run` gives, flat and several outputs side by side: float64 `(n_samples, n_outputs)`."""
+        return side_by_side(self.run(x))
+
     def check_inputs(self, x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the inputs as one array for each input node; shapes that hold as many values are accepted."""
-        arrays = [x] if isinstance(x, np.ndarray) else [np.asarray(part) for part in x]
         names = self.graph.inputs
+        if isinstance(x, np.ndarray):
+            arrays = apart(self.graph.input_ports, x) if len(names) > 1 and x.ndim == 2 else [x]
+        else:
+            arrays = [np.asarray(part) for part in x]
         if len(arrays) != len(names):
             raise DataError(f"the network has {len(names)} inputs ({', '.join(names)}), not {len(arrays)}")
         checked = []

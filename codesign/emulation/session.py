@@ -26,7 +26,7 @@ class Session:
     Parameters
     ----------
     x
-        Real numbers `(n_samples, *input_shape)`; a sequence of such arrays if there are several inputs.
+        Real numbers `(n_samples, *input_shape)`, as `Emulator.run` takes them.
     memory_bytes
         How much may be kept.
     threads

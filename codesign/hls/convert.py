@@ -132,7 +132,7 @@ def _looks_up(layer: Any) -> bool:
 def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
     kind = type(layer).__name__
     if kind == "InputLayer":
-        return {"result": str(precision.input)}
+        return {"result": str(precision.of_input(layer.name))}
     formats = precision.layers.get(layer.name, LayerPrecision())
     # a result without a format is the whole accumulator
     result = formats.result or formats.accum

@@ -35,7 +35,7 @@ class CsimResult:
     Parameters
     ----------
     outputs
-        float64 of shape `(n_samples, n_outputs)`: the design's numbers, exactly.
+        float64 of shape `(n_samples, n_outputs)`: the design's numbers, exactly; several outputs side by side.
     compile_seconds, run_seconds
         Wall time; compiling is 0 when the program was there already.
     log_path
@@ -133,7 +133,7 @@ def run_csim(
     project
         The project.
     x
-        Inputs of shape `(n_samples, *input_shape)`; the design's input type rounds and saturates them.
+        Inputs of shape `(n_samples, *input_shape)`, several side by side; the design's input type rounds and saturates them.
     golden
         Outputs for the test bench to compare with, or ``None``; a difference does not raise here, the outputs tell.
     processes

@@ -20,6 +20,7 @@ import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.ports import Port
 from codesign.core.precision_map import LayerPrecision
 from codesign.core.target import IoType
 from codesign.errors import StaleProjectError
@@ -172,6 +173,16 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    @property
+    def input_ports(self) -> tuple[Port, ...]:
+        """Names and shapes of the inputs."""
+        return tuple(Port(name, self[name].output_shape) for name in self.inputs)
+
+    @property
+    def output_ports(self) -> tuple[Port, ...]:
+        """Names and shapes of the outputs."""
+        return tuple(Port(name, self[name].output_shape) for name in self.outputs)
 
     def input_nodes(self, node: Node) -> tuple[Node, ...]:
         """Return the nodes whose results a node takes."""

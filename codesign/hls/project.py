@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest
+from codesign.core.ports import n_values, row_shape
 from codesign.core.sealed import HLS_PROJECT, field
 from codesign.core.shown import Shown
 from codesign.core.target import Backend, IoType, Target
@@ -41,9 +42,9 @@ class HlsProject(Shown):
     target
         Part, clock, back end and io type.
     input_shape
-        The shape of one sample.
+        The shape of one sample; all values of several inputs, flat (see `codesign.core.ports`).
     n_outputs
-        The number of output values of a sample.
+        The number of output values of a sample, at all outputs together.
     digest
         SHA-256 over all sources, weights, graph and settings.
     settings
@@ -104,7 +105,8 @@ def write_project(
     target
         What the graph was converted for.
     vectors, golden
-        Test-bench inputs `(n, *input_shape)` on the input grid, and the outputs `(n, n_outputs)` they must give.
+        Test-bench inputs `(n, *input_shape)` on the input grid, and the outputs `(n, n_outputs)` they must give; several
+        inputs and outputs side by side.
     settings
         Kept in the manifest.
     overwrite
@@ -122,9 +124,9 @@ def write_project(
         graph.config.config["OutputDir"] = str(temporary)
         with contextlib.redirect_stdout(io.StringIO()):
             graph.write()
-        shape = tuple(int(n) for n in graph.get_input_variables()[0].shape)
+        shape = row_shape(values.input_ports)
         top = str(graph.config.get_project_name())
-        write_testbench(temporary, top, int(np.prod(shape)))
+        write_testbench(temporary, top, n_values(values.input_ports))
         write_vectors(temporary, vectors, golden)
         values.save(temporary / GRAPH)
         _strip_paths_and_times(temporary, graph.config.config["Stamp"], values.digest)
@@ -132,7 +134,7 @@ def write_project(
             "top": top,
             "target": vars(target),
             "input_shape": list(shape),
-            "n_outputs": int(np.prod(graph.get_output_variables()[0].shape)),
+            "n_outputs": n_values(values.output_ports),
             "settings": dict(settings or {}),
             "settings_digest": json_digest(dict(settings or {})),
             "weights_digest": arrays_digest(

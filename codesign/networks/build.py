@@ -21,20 +21,33 @@ from codesign.networks.hardware_layers import (
     Scale,
 )
 from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM, gru_accumulator, lstm_type
+from codesign.networks.joined import begin_joined, end_joined
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
 
 
-def build_float(network: Network) -> keras.Model:
-    """A float32 Keras model with the network's layers, names and weights; it ends at the logits."""
-    return _build(network, _float_layer)
+def build_float(network: Network, *, side_by_side: bool = False) -> keras.Model:
+    """A float32 Keras model with the network's layers, names and weights; it ends at the logits.
+
+    Parameters
+    ----------
+    network
+        Any network.
+    side_by_side
+        Whether several inputs or outputs become one, as training takes them (`codesign.networks.joined`).
+    """
+    return _build(network, _float_layer, None, side_by_side)
 
 
 def build_quantized(
-    network: Network, precision: PrecisionMap, instead: Mapping[str, keras.layers.Layer] | None = None
+    network: Network,
+    precision: PrecisionMap,
+    instead: Mapping[str, keras.layers.Layer] | None = None,
+    *,
+    side_by_side: bool = False,
 ) -> keras.Model:
     """A QKeras model with the network's weights and the map's formats.
 
-    The input passes a `QActivation` named ``<input>_grid``, so that any float input is put on the input grid first;
+    An input passes a `QActivation` named ``<input>_grid``, so that any float input is put on the input grid first;
     kernels and biases are float variables that QKeras quantizes in the forward pass. A kernel whose weights have widths
     of their own (`LayerPrecision.weight_widths`) begins on their grids: QKeras knows one width a kernel.
 
@@ -47,6 +60,8 @@ def build_quantized(
         Formats of every weight layer's `weight` and `bias` and of every activation's `result`.
     instead
         Layers to put in the place of some, by name.
+    side_by_side
+        As for `build_float`.
     """
     import qkeras
 
@@ -62,8 +77,10 @@ def build_quantized(
             return layer
         return layer.with_weights(kernel=formats.on_grid(layer.weights["kernel"], layer.name))
 
-    grid = qkeras.QActivation(qkeras_bits(precision.input), name=f"{network.layers[0].name}_grid")
-    return _build(network.map_layers(begin), make, grid)
+    def grid(name: str) -> Any:
+        return qkeras.QActivation(qkeras_bits(precision.of_input(name)), name=f"{name}_grid")
+
+    return _build(network.map_layers(begin), make, grid, side_by_side)
 
 
 def read_weights(network: Network, model: keras.Model) -> Network:
@@ -88,18 +105,29 @@ def write_weights(network: Network, model: keras.Model) -> None:
                 variable.assign(layer.weights[key])
 
 
-def _build(network: Network, make: Callable[[LayerSpec], Any], grid: Any = None) -> keras.Model:
-    tensors: dict[str, Any] = {}
+def _build(
+    network: Network,
+    make: Callable[[LayerSpec], Any],
+    grid: Callable[[str], Any] | None,
+    side_by_side: bool,
+) -> keras.Model:
+    ports, names = network.inputs, {layer.name for layer in network.layers}
+    if side_by_side:
+        source, given = begin_joined(ports, names)
+    else:
+        given = [keras.Input(shape=port.shape, name=port.name) for port in ports]
+        source = given[0] if len(ports) == 1 else given
+    tensors: dict[str, Any] = {
+        port.name: tensor if grid is None else grid(port.name)(tensor)
+        for port, tensor in zip(ports, given, strict=True)
+    }
     for layer in network.layers:
-        if layer.kind == "input":
-            tensor = keras.Input(shape=tuple(layer.config["shape"]), name=layer.name)
-            tensors[layer.name] = source = tensor
-            if grid is not None:
-                tensors[layer.name] = grid(tensor)
-        else:
+        if layer.kind != "input":
             inputs = [tensors[name] for name in layer.inputs]
             tensors[layer.name] = make(layer)(inputs if layer.row.many else inputs[0])
-    model = keras.Model(source, tensors[network.output.name], name=network.name)
+    ends = [tensors[name] for name in network.output_names]
+    end = end_joined(ends, names) if side_by_side else ends[0] if len(ends) == 1 else ends
+    model = keras.Model(source, end, name=network.name)
     write_weights(network, model)
     return model
 
@@ -279,7 +307,7 @@ def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
         own = precision.layers.get(layer.name)
         match layer.row.role:
             case "input":
-                formats[layer.name] = precision.input
+                formats[layer.name] = precision.of_input(layer.name)
             case "move":
                 formats[layer.name] = hull(given) if len(given) == len(layer.inputs) else None
             case _:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from keras import Model
@@ -36,9 +36,10 @@ def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -
     Parameters
     ----------
     model
-        A built sequential or functional Keras 3 model with one input and one output, `channels_last`.
+        A built sequential or functional Keras 3 model, `channels_last`, with one or several inputs and outputs.
     x
-        Inputs `(n_samples, *input_shape)` on which the network is compared with the model; random ones without.
+        Inputs `(n_samples, *input_shape)`, several side by side, on which the network is compared with the model; random ones
+        without.
     check
         Whether to compare; only for models that this package has just built of a network.
 
@@ -89,7 +90,7 @@ def describe_quantized(
     x
         Inputs on which the network is compared with the model, put on the input grid first; random ones without.
     input_format
-        The format of the inputs, for a model that does not quantize them itself.
+        The format of the inputs that the model does not quantize itself.
 
     Raises
     ------
@@ -98,12 +99,13 @@ def describe_quantized(
     """
     reader = _read(model, input_format)
     network = reader.network(model.name)
-    network, grid = _without_input_grid(network, reader.formats, input_format)
+    network, grids = _without_input_grids(network, reader.formats, input_format)
     _require_formats(network, reader.formats)
-    formats = {
-        layer.name: reader.formats[layer.name] for layer in network.layers if layer.name in reader.formats
-    }
-    precision = _with_exact_averages(network, PrecisionMap(grid, formats))
+    known = {**reader.formats, **(grids if len(grids) > 1 else {})}
+    formats = {layer.name: known[layer.name] for layer in network.layers if layer.name in known}
+    first = next(iter(grids.values())).result
+    assert first is not None
+    precision = _with_exact_averages(network, PrecisionMap(first, formats))
     changes = check_quantized(model, network, precision, reader, x)
     for change in changes:
         _log.warning("%s", change)
@@ -112,11 +114,6 @@ def describe_quantized(
 
 def _read(model: Model, input_format: FixedPoint | None = None) -> Reader:
     graph = graph_of(model)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ConversionError(
-            f"the model {model.name!r} has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; "
-            "it must have one of each"
-        )
     reader = Reader(graph, input_format)
     for call in graph.calls:
         reader.read(call)
@@ -127,32 +124,36 @@ def _read(model: Model, input_format: FixedPoint | None = None) -> Reader:
     return reader
 
 
-def _without_input_grid(
+def _without_input_grids(
     network: Network, formats: Mapping[str, LayerPrecision], given: FixedPoint | None
-) -> tuple[Network, FixedPoint]:
-    """The network without the quantizer of its input, and that quantizer's format."""
-    first = network.consumers(network.layers[0].name)
-    own = len(first) == 1 and first[0].kind == "linear" and first[0].name in formats
-    if not own:
-        if given is None:
+) -> tuple[Network, dict[str, LayerPrecision]]:
+    """The network without the quantizers of its inputs, and their formats by input."""
+    grids: dict[str, LayerPrecision] = {}
+    dropped: dict[str, str] = {}
+    for port in network.inputs:
+        what = f"the input {'' if len(network.inputs) == 1 else repr(port.name) + ' '}of {network.name!r}"
+        readers = network.consumers(port.name)
+        own = len(readers) == 1 and readers[0].kind == "linear" and readers[0].name in formats
+        if not own and given is None:
             raise ConversionError(
-                f"the input of {network.name!r} is not quantized; put QActivation(quantized_bits(...)) directly after it, "
+                f"{what} is not quantized; put QActivation(quantized_bits(...)) directly after it, "
                 "or give the format of its values (--input-format)"
             )
-        return network, given
-    grid = first[0]
-    found = formats[grid.name].result
-    assert found is not None
-    if given is not None and given != found:
-        raise ConversionError(
-            f"the input of {network.name!r} is quantized to {found} by the model itself, not to {given}; leave it out"
-        )
-    layers = tuple(
-        replace(layer, inputs=tuple(grid.inputs[0] if name == grid.name else name for name in layer.inputs))
-        for layer in network.layers
-        if layer is not grid
-    )
-    return replace(network, layers=layers), found
+        if not own:
+            grids[port.name] = LayerPrecision(result=given)
+            continue
+        grid = readers[0].name
+        if given not in (None, formats[grid].result):
+            raise ConversionError(
+                f"{what} is quantized to {formats[grid].result} by the model itself, not to {given}; leave it out"
+            )
+        if grid in network.output_names:
+            raise ConversionError(
+                f"output {grid!r} of {network.name!r} is an input on its grid, which nothing computes; leave it out"
+            )
+        grids[port.name] = formats[grid]
+        dropped[grid] = port.name
+    return network.without(dropped), grids
 
 
 def _require_formats(network: Network, formats: Mapping[str, LayerPrecision]) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 import keras
 
 from codesign.core.files import file_digest
+from codesign.core.ports import row_shape
 from codesign.core.python_file import run_python_file
-from codesign.core.task import Task
+from codesign.core.task import Heads, Task
 from codesign.errors import DataError, PythonFileError, SettingsError
-from codesign.networks.logits import last_operation
+from codesign.networks.joined import input_ports, output_ports
+from codesign.networks.logits import last_operations
 
 Builder = Callable[..., keras.Model]
 
@@ -157,38 +159,43 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], task
     A softmax or sigmoid at the end is left out where the outputs are logits; where they are values it would be missing.
     """
     check_input_fits(model, what, input_shape)
-    if tuple(model.output_shape[1:]) not in [(count,) for count in task.allowed_outputs]:
+    ports = output_ports(model)
+    sizes = [port.shape for port in ports]
+    heads = [head.task for head in task.heads] if isinstance(task, Heads) else []
+    if len(ports) > 1 and sizes != [(head.n_outputs,) for head in heads]:
         raise DataError(
-            f"{what}: the output shape is {tuple(model.output_shape[1:])}, but the data have {task.outputs_sentence}; end "
+            f"{what}: it has the outputs {', '.join(f'{port.name} {port.shape}' for port in ports)}, but the data have "
+            f"{task.outputs_sentence}; give it one output, or one for each head of data.task in their order"
+        )
+    if len(ports) == 1 and sizes[0] not in [(count,) for count in task.allowed_outputs]:
+        raise DataError(
+            f"{what}: the output shape is {sizes[0]}, but the data have {task.outputs_sentence}; end "
             f"with " + " or ".join(f"Dense({count})" for count in task.allowed_outputs)
         )
-    last = last_operation(model)
-    activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
-    if not task.ends_in_probabilities and activation in ("softmax", "sigmoid"):
-        raise DataError(
-            f"{what}: it ends in a {activation}, which is left out in hardware, but the outputs of the task "
-            f"{task.kind!r} are values; end with a linear layer"
-        )
+    for last, part in zip(last_operations(model), heads if len(ports) > 1 else [task], strict=True):
+        activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
+        if not part.ends_in_probabilities and activation in ("softmax", "sigmoid"):
+            raise DataError(
+                f"{what}: it ends in a {activation}, which is left out in hardware, but the outputs of the task "
+                f"{part.kind!r} are values; end with a linear layer"
+            )
 
 
 def check_input_fits(model: keras.Model, what: str, input_shape: tuple[int, ...]) -> None:
-    """Check that a model is built, has one input and one output, and takes the data's samples: else `DataError`."""
+    """Check that a model is built and takes the data's samples: else `DataError`."""
     if not model.built:
         raise DataError(f"{what}: the model is not built; begin it with keras.Input(input_shape)")
     if not getattr(model, "inputs", None):  # of a class of its own
         raise DataError(
             f"{what}: the layers of a {type(model).__name__} cannot be read; give a functional or sequential model"
         )
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise DataError(
-            f"{what}: it has {len(model.inputs)} inputs and {len(model.outputs)} outputs; it must have one of each"
-        )
-    shape = tuple(model.input_shape[1:])
-    if None in shape:
+    ports = input_ports(model)
+    if None in [size for port in ports for size in port.shape]:
+        shape = ports[0].shape
         raise DataError(
             f"{what}: the input shape {shape} is open; give the model's input the data's shape {tuple(input_shape)}"
         )
-    if shape != tuple(input_shape):
+    if row_shape(ports) != tuple(input_shape):
         raise DataError(
-            f"{what}: the input shape is {shape}, but the data's samples have shape {tuple(input_shape)}"
+            f"{what}: the input shape is {row_shape(ports)}, but the data's samples have shape {tuple(input_shape)}"
         )

@@ -5,17 +5,19 @@ Everything behind it is proved against the network that was read, so this is whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from codesign.core.ports import Port, apart, columns_of, row_shape, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.joined import fed, input_ports, output_ports, outputs_of
 from codesign.networks.keras_graph import functional
 
 if TYPE_CHECKING:
@@ -39,9 +41,9 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
     network
         Ends at its logits.
     reader
-        What read it: knows the function that was left out at the end, and where each layer came from.
+        What read it: knows the function that was left out at each end, and where each layer came from.
     x
-        Inputs `(n_samples, *input_shape)`; random ones if ``None``.
+        Inputs `(n_samples, *input_shape)`, several side by side; random ones if ``None``.
 
     Raises
     ------
@@ -49,23 +51,25 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
         If any output differs by more than float32 noise or any decision differs, with the first layer that does.
     """
     inputs = _inputs(network, x)
-    outputs = _outputs(model, inputs)
+    outputs = side_by_side(outputs_of(model, inputs))
     if not np.isfinite(outputs).all():
         raise ConversionError(
             f"the model {model.name!r} computes outputs that are not finite; train it again, or scale its inputs"
         )
     built = build_float(network)
-    logits = _outputs(built, inputs)
-    scale = float(np.abs(logits).max(initial=0.0))
-    ours = ended(logits, reader.dropped)
-    close = NOISE * (scale if reader.dropped is None else max(1.0, scale))
-    differs = (
-        (np.abs(ours.astype(np.float64) - outputs) > max(close, 1e-30)).reshape(len(inputs), -1).any(axis=1)
-    )
-    if outputs.ndim == 2 and outputs.shape[1] > 1:
-        top = np.sort(logits, axis=1)
-        clear = top[:, -1] - top[:, -2] > NOISE * scale
-        differs |= clear & (outputs.argmax(axis=1) != logits.argmax(axis=1))
+    ports = network.outputs
+    logits = side_by_side(outputs_of(built, inputs))
+    ours = ended(logits, ports, reader.endings)
+    differs = np.zeros(len(inputs), bool)
+    for port, columns, end in zip(ports, columns_of(ports), reader.endings, strict=True):
+        own, given = logits[:, columns], outputs[:, columns]
+        scale = float(np.abs(own).max(initial=0.0))
+        close = NOISE * (scale if end is None else max(1.0, scale))
+        differs |= (np.abs(ours[:, columns].astype(np.float64) - given) > max(close, 1e-30)).any(axis=1)
+        if len(port.shape) == 1 and port.size > 1:
+            top = np.sort(own, axis=1)
+            clear = top[:, -1] - top[:, -2] > NOISE * scale
+            differs |= clear & (given.argmax(axis=1) != own.argmax(axis=1))
     if differs.any():
         _refuse(model, built, reader, inputs, differs, lambda a, b: _distance(a, b) > NOISE)
 
@@ -87,20 +91,21 @@ def check_quantized(
     ConversionError
         If any output differs in any bit, with the first layer that does.
     """
-    inputs = precision.input.quantize(_inputs(network, x)).astype(np.float32)
-    outputs = _outputs(model, inputs)
+    inputs = precision.quantize_inputs(network.inputs, _inputs(network, x)).astype(np.float32)
+    outputs = side_by_side(outputs_of(model, inputs))
     instead = {
         layer.name: reader.instead[layer.name] for layer in network.layers if layer.name in reader.instead
     }
-    student = _with_own_activations(network, precision, instead)
-    ours = ended(_outputs(student, inputs), reader.dropped)
-    differs = (ours != outputs).reshape(len(inputs), -1).any(axis=1)
+    student = _with_own_activations(network, precision, instead, reader)
+    ours = ended(side_by_side(outputs_of(student, inputs)), network.outputs, reader.endings)
+    differs = (ours != outputs).any(axis=1)
     if differs.any():
         _refuse(model, student, reader, inputs, differs, lambda a, b: not np.array_equal(a, b))
     if not instead:
         return ()
-    hardware = ended(_outputs(build_quantized(network, precision), inputs), reader.dropped)
-    changed = int((hardware != outputs).reshape(len(inputs), -1).any(axis=1).sum())
+    hardware = side_by_side(outputs_of(build_quantized(network, precision), inputs))
+    hardware = ended(hardware, network.outputs, reader.endings)
+    changed = int((hardware != outputs).any(axis=1).sum())
     largest = float(np.abs(hardware.astype(np.float64) - outputs).max(initial=0.0))
     return tuple(
         f"layer {name!r} computes other numbers than {type(given.quantizer).__name__} of the model ({given.why}): with the "
@@ -110,37 +115,40 @@ def check_quantized(
 
 
 def _with_own_activations(
-    network: Network, precision: PrecisionMap, instead: Mapping[str, Instead]
+    network: Network, precision: PrecisionMap, instead: Mapping[str, Instead], reader: Reader
 ) -> keras.Model:
     """The student with the user's own activations where the hardware computes other numbers."""
     import qkeras
 
-    names, given = {layer.name for layer in network.layers}, network.layers[0].name
+    names = {layer.name for layer in network.layers}
     own = {name: qkeras.QActivation(each.quantizer, name=name) for name, each in instead.items()}
-    needed, layers = {network.output.name}, []
+    needed, layers = set(network.output_names), []
     for layer in reversed(network.layers):
         if layer.name in needed or layer.kind == "input":
             if layer.name in instead:
                 source = instead[layer.name].source
-                layer = LayerSpec(layer.name, "linear", (source if source in names else given,))
+                # the grid of an input, which is no layer any more
+                source = source if source in names else reader.layers[source].inputs[0]
+                layer = LayerSpec(layer.name, "linear", (source,))
             needed |= set(layer.inputs)
             layers.append(layer)
     return build_quantized(replace(network, layers=tuple(reversed(layers))), precision, own)
 
 
-def check_same(model: keras.Model, copy: keras.Model, end: Callable[[np.ndarray], np.ndarray]) -> None:
-    """Compare a model with a copy of it whose last function was left out.
+def check_same(model: keras.Model, copy: keras.Model, endings: Sequence[str | None]) -> None:
+    """Compare a model with a copy of it whose last function was left out at each output that names one.
 
     Raises
     ------
     ConversionError
-        If the copy, followed by `end`, computes other numbers.
+        If the copy, followed by these functions, computes other numbers.
     """
-    opened = functional(model)
-    if len(opened.inputs) != 1 or any(size is None for size in opened.inputs[0].shape[1:]):
+    ports = input_ports(model)
+    if any(size is None for port in ports for size in port.shape):
         return
-    x = np.random.default_rng(0).normal(size=(16, *opened.inputs[0].shape[1:])).astype(np.float32)
-    given, made = _outputs(model, x), end(_outputs(copy, x))
+    x = np.random.default_rng(0).normal(size=(16, *row_shape(ports))).astype(np.float32)
+    given = side_by_side(outputs_of(model, x))
+    made = ended(side_by_side(outputs_of(copy, x)), output_ports(model), endings)
     if not np.isfinite(given).all():
         raise ConversionError(
             f"the model {model.name!r} has weights or outputs that are not finite; give one of a training that went well"
@@ -163,17 +171,19 @@ def _inputs(network: Network, x: np.ndarray | None) -> np.ndarray:
     return x[:SAMPLES]
 
 
-def _outputs(model: keras.Model, x: np.ndarray) -> np.ndarray:
-    return np.asarray(keras.ops.convert_to_numpy(model(x, training=False)))
-
-
-def ended(logits: np.ndarray, dropped: str | None) -> np.ndarray:
-    """Outputs of logits: followed by the function that was left out, if any."""
-    if dropped is None:
+def ended(logits: np.ndarray, ports: Sequence[Port], endings: Sequence[str | None]) -> np.ndarray:
+    """Outputs of logits `(n_samples, n_outputs)`: each output followed by the function that was left out, if any."""
+    if not any(endings):
         return logits
-    return np.asarray(
-        keras.ops.convert_to_numpy(getattr(keras.activations, dropped)(keras.ops.convert_to_tensor(logits)))
-    )
+    parts = [
+        values if end is None else keras.ops.convert_to_numpy(getattr(keras.activations, end)(values))
+        for values, end in zip(apart(ports, logits), endings, strict=True)
+    ]
+    return side_by_side(parts)
+
+
+def _listed(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:
+    return keras.tree.flatten(fed(model, x))
 
 
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -213,10 +223,11 @@ def _first_difference(
         if call.outputs and id(call.tensors[0]) in top and reader.of.get(call.outputs[0]) in names
     ]
     try:
-        theirs: Any = keras.Model(opened.inputs, [call.tensors[0] for call, _ in found])(x, training=False)
-        ours: Any = keras.Model(built.inputs, [built.get_layer(name).output for _, name in found])(
-            x, training=False
-        )
+        # lists, also where the models are called with something else
+        ends: Any = [call.tensors[0] for call, _ in found]
+        theirs: Any = keras.Model(opened.inputs, ends)(_listed(model, x), training=False)
+        ends = [built.get_layer(name).output for _, name in found]
+        ours: Any = keras.Model(built.inputs, ends)(_listed(built, x), training=False)
     except Exception:
         return "the first layer that differs could not be found; read the model layer by layer"
     for (call, name), given, made in zip(found, theirs, ours, strict=True):
@@ -227,4 +238,4 @@ def _first_difference(
                 f"the first layer that differs is {call.name!r} ({type(call.layer).__name__}, read as {name!r}), "
                 f"by up to {largest:.3g}; replace it by a supported layer"
             )
-    return "every layer agrees but the end; end the model with a linear layer, softmax or sigmoid"
+    return "every layer agrees but the ends; end the model with linear layers, softmax or sigmoid"

@@ -68,6 +68,7 @@ READ: Mapping[str, frozenset[str]] = {
     name: frozenset(arguments)
     for name, arguments in {
         "InputLayer": {"shape", "batch_size", "batch_shape"},
+        "TakeInput": {"start", "shape"},
         "Dense": _DENSE,
         "Conv1D": _CONV | {"groups"},
         "Conv2D": _CONV | {"groups"},

@@ -13,7 +13,7 @@ from keras import activations, layers
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec
 from codesign.networks.keras_arguments import unexpected
-from codesign.networks.keras_graph import Call
+from codesign.networks.keras_graph import Call, TakeInput
 
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
@@ -58,10 +58,11 @@ def only(call: Call, **expected: Any) -> None:
 
 
 def _input(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    config = {"shape": [int(n) for n in call.output_shapes[0]]}
+    if len(reader.graph.inputs) > 1:
+        return reader.add(call.name, "input", (), config)
     # hls4ml reserves the name "input"; Keras numbers its own
-    reader.layers["features"] = LayerSpec(
-        "features", "input", (), {"shape": [int(n) for n in call.output_shapes[0]]}
-    )
+    reader.layers["features"] = LayerSpec("features", "input", (), config)
     return "features"
 
 
@@ -455,6 +456,7 @@ NOTHING: tuple[type, ...] = (
 
 CLASSES: Mapping[type, LayerReader] = {
     layers.InputLayer: _input,
+    TakeInput: _input,
     layers.Dense: read_dense,
     layers.Conv1D: conv_reader("conv1d"),
     layers.Conv2D: conv_reader("conv2d"),

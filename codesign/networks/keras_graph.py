@@ -1,15 +1,55 @@
-"""The graph of a Keras model as calls of layers: the one place that looks into Keras' private graph."""
+"""The graph of a Keras model as calls of layers: the one place that looks into Keras' private graph.
+
+Of a model in joined form (`codesign.networks.joined`) it is the graph of the model that it was made of.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 from keras.src.models.functional import Functional
 
 from codesign.errors import ConversionError
+
+
+@keras.saving.register_keras_serializable("codesign")
+class TakeInput(keras.layers.Layer):
+    """One input of several that stand side by side.
+
+    Parameters
+    ----------
+    start
+        Its first place in a row.
+    shape
+        Of one sample.
+    """
+
+    def __init__(self, start: int, shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start, self.shape = int(start), tuple(int(n) for n in shape)
+
+    def call(self, inputs: Any) -> Any:
+        """Cut it out and give it its shape."""
+        flat = inputs[:, self.start : self.start + math.prod(self.shape)]
+        return keras.ops.reshape(flat, (-1, *self.shape))
+
+    def get_config(self) -> dict[str, Any]:
+        """What makes the layer again."""
+        return {**super().get_config(), "start": self.start, "shape": list(self.shape)}
+
+
+@keras.saving.register_keras_serializable("codesign")
+class JoinOutputs(keras.layers.Layer):
+    """Several outputs side by side, flat."""
+
+    def call(self, inputs: Any) -> Any:
+        """Flatten and join them."""
+        flat = [keras.ops.reshape(each, (-1, math.prod(each.shape[1:]))) for each in inputs]
+        return keras.ops.concatenate(flat, axis=-1)
 
 
 @dataclass(frozen=True)
@@ -80,6 +120,12 @@ def functional(model: Any) -> Any:
     return model
 
 
+def called_on(model: Any, tensors: Sequence[Any]) -> list[Any]:
+    """The symbolic outputs of a functional model's layers, called again on other symbolic inputs."""
+    given = keras.tree.pack_sequence_as(model._inputs_struct, list(tensors))
+    return keras.tree.flatten(model._run_through_graph(given, operation_fn=lambda operation: operation))
+
+
 def graph_of(model: keras.Model) -> KerasGraph:
     """Read the calls of a sequential or functional model; nested models are opened.
 
@@ -92,7 +138,24 @@ def graph_of(model: keras.Model) -> KerasGraph:
     walker = _Walker()
     inputs = tuple(walker.new(tensor) for tensor in opened.inputs)
     outputs = walker.walk(opened, inputs, "")
-    return KerasGraph(tuple(walker.calls), inputs, outputs)
+    return _taken_apart(KerasGraph(tuple(walker.calls), inputs, outputs))
+
+
+def _taken_apart(graph: KerasGraph) -> KerasGraph:
+    """The graph of the model that a joined one was made of."""
+    calls, inputs, outputs = list(graph.calls), graph.inputs, graph.outputs
+    takes = sorted(
+        (call for call in calls if type(call.layer) is TakeInput), key=lambda call: call.layer.start
+    )
+    if takes:
+        inputs = tuple(call.outputs[0] for call in takes)
+        calls = [call for call in calls if type(call.layer) is not keras.layers.InputLayer]
+        calls = [replace(call, inputs=(), input_shapes=()) if call in takes else call for call in calls]
+    ends = [call for call in calls if type(call.layer) is JoinOutputs and call.outputs == outputs]
+    if ends:
+        outputs = ends[0].inputs
+        calls.remove(ends[0])
+    return KerasGraph(tuple(calls), inputs, outputs)
 
 
 class _Walker:

@@ -106,7 +106,7 @@ class Reader:
     instead
         Layers of a QKeras model that the hardware computes with other numbers, by name.
     dropped
-        The function that was left out at the end: ``softmax``, ``sigmoid`` or ``None``.
+        The function that was left out at an end, ``softmax`` or ``sigmoid``, by the output's tensor.
     faults
         Sentences.
     """
@@ -117,7 +117,7 @@ class Reader:
         self.layers: dict[str, LayerSpec] = {}
         self.of: dict[int, str] = {}
         self.formats: dict[str, LayerPrecision] = {}
-        self.dropped: str | None = None
+        self.dropped: dict[int, str] = {}
         self.faults: list[str] = []
 
     def read(self, call: Call) -> None:
@@ -204,8 +204,8 @@ class Reader:
             return self._known(inside, (source,))
         if is_quantizer(activation):
             return read_quantizer(self, activation, source, call, alone=alone)
-        if activation in PROBABILITIES and call.outputs == self.graph.outputs:
-            self.dropped = activation.__name__
+        if activation in PROBABILITIES and self._ends(call):
+            self.dropped[call.outputs[0]] = activation.__name__
             return source
         if activation in _FUNCTIONS:
             kind, config = _FUNCTIONS[activation]
@@ -277,8 +277,26 @@ class Reader:
         grid = self.input_format or unknown
         return exact_formats(self._so_far(), PrecisionMap(grid, self.formats))[name]
 
+    @property
+    def endings(self) -> tuple[str | None, ...]:
+        """The function that was left out at each output, if any."""
+        return tuple(self.dropped.get(number) for number in self.graph.outputs)
+
+    def _ends(self, call: Call) -> bool:
+        """Whether a call makes an output that nothing reads."""
+        return call.outputs[0] in self.graph.outputs and not self.graph.users(call.outputs[0])
+
     def network(self, name: str) -> Network:
-        """The layers that the output needs, inputs before users, the output last."""
+        """The layers that the outputs need, inputs before users; the output last if there is one.
+
+        Raises
+        ------
+        ConversionError
+            For inputs and outputs that no hardware has: an input that nothing reads, an output that is an input, two that are
+            the same; and without any weights.
+        """
+        inputs = [self.of[number] for number in self.graph.inputs]
+        outputs = [self.of[number] for number in self.graph.outputs]
         order: dict[str, LayerSpec] = {}
 
         def visit(layer: str) -> None:
@@ -287,9 +305,10 @@ class Reader:
                     visit(source)
                 order[layer] = self.layers[layer]
 
-        visit(self.of[self.graph.inputs[0]])
-        visit(self.of[self.graph.outputs[0]])
-        network = Network(tuple(order.values()), name)
+        for end in (*inputs, *outputs):
+            visit(end)
+        network = Network(tuple(order.values()), name, tuple(outputs) if len(outputs) > 1 else ())
+        self._check_ends(name, inputs, outputs)
         if not any(layer.weights for layer in network.layers):
             raise ConversionError(
                 f"the model {name!r} has no layer that multiplies by weights; nothing is to be built"
@@ -300,6 +319,22 @@ class Reader:
                 f"the model {name!r} has weights in {kinds} alone; end it with a Dense layer, whose formats and costs are counted"
             )
         return network
+
+    def _check_ends(self, name: str, inputs: list[str], outputs: list[str]) -> None:
+        used = {source for layer in self.layers.values() for source in layer.inputs}
+        for end in inputs:
+            if end not in used and end not in outputs:
+                raise ConversionError(f"the model {name!r} never reads its input {end!r}; leave it out")
+        for number, end in enumerate(outputs, start=1):
+            if end in inputs:
+                raise ConversionError(
+                    f"output {number} of the model {name!r} is its input {end!r} itself; leave it out"
+                )
+            if end in outputs[: number - 1]:
+                raise ConversionError(
+                    f"outputs {outputs.index(end) + 1} and {number} of the model {name!r} are the same values, those of "
+                    f"{end!r} (a softmax or sigmoid at the end is left out); leave one of them out"
+                )
 
 
 def _reader_of(call: Call) -> LayerReader:

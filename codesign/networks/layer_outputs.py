@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
+from codesign.networks.joined import fed
 
 _MERGED = ("QActivation", "Activation", "BatchNormalization", "Dropout", "ReLU")
 """Layers that hardware may compute inside the layer before them."""
@@ -26,11 +27,11 @@ def trace_layers(
     Parameters
     ----------
     model
-        A sequential or functional model with one input.
+        A sequential or functional model.
     x
-        Inputs `(n_samples, *input_shape)`.
+        Inputs `(n_samples, *input_shape)`; several side by side.
     names
-        The hardware's layers, the input first.
+        The hardware's layers, the input first; of several inputs those of the model's own names.
 
     Returns
     -------
@@ -40,8 +41,10 @@ def trace_layers(
     functional = model._functional if isinstance(model, keras.Sequential) else model
     chains = _chains(functional, names)
     tensors = [chain[-1].output for chain in chains.values()]
-    inputs = functional.inputs[0] if len(functional.inputs) == 1 else functional.inputs
-    outputs = keras.Model(inputs, tensors).predict(np.asarray(x), batch_size=batch_size, verbose=0)
+    inputs = functional.inputs[0] if len(functional.inputs) == 1 else functional._inputs_struct
+    outputs = keras.Model(inputs, tensors).predict(
+        fed(functional, np.asarray(x)), batch_size=batch_size, verbose=0
+    )
     outputs = [outputs] if len(tensors) == 1 and not isinstance(outputs, list) else outputs
     return LayerTrace(
         {name: np.asarray(values) for name, values in zip(chains, outputs, strict=True)},
@@ -59,7 +62,7 @@ def _chains(functional: Any, names: Sequence[str]) -> dict[str, list[Any]]:
             users.setdefault(id(tensor._keras_history.operation), []).append(layer)
     chains: dict[str, list[Any]] = {}
     for layer in functional.layers:
-        name = _hardware_name(layer, names)
+        name = _hardware_name(layer, names, len(functional.inputs) == 1)
         if name is not None and name not in chains:
             found[id(layer)] = name
             chains[name] = [layer]
@@ -77,8 +80,8 @@ def _sources(layer: Any) -> list[Any]:
     return list(layer._inbound_nodes[0].arguments.keras_tensors) if layer._inbound_nodes else []
 
 
-def _hardware_name(layer: Any, names: Sequence[str]) -> str | None:
-    if isinstance(layer, keras.layers.InputLayer):
+def _hardware_name(layer: Any, names: Sequence[str], one_input: bool) -> str | None:
+    if isinstance(layer, keras.layers.InputLayer) and one_input:
         return names[0]
     name = re.sub(r"\W", "_", layer.name)
     # hls4ml makes a layer of its own of an activation inside a layer

@@ -157,7 +157,7 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         before = formats.get(source, LayerPrecision())
         formats[source] = before.replaced("result", formats.pop(name).result)
     hardware = network.without(dropped).map_layers(lambda layer: _on_grid(layer, formats.get(layer.name)))
-    layers = hardware.layers
+    layers = list(hardware.layers)
     moved = value_formats(hardware, replace(precision, layers=formats))
     exact = exact_formats(hardware, replace(precision, layers=formats))
     for name in _without_inference(hardware):
@@ -175,7 +175,7 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
         if layer.kind == "lstm" and accumulator is not None:
             formats[layer.name] = formats[layer.name].replaced("result", accumulator)
     layers, formats = _with_inputs_of_one_type(layers, formats, moved)
-    hardware = replace(network, layers=tuple(layers))
+    hardware = replace(hardware, layers=tuple(layers))
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return hardware, replace(precision, layers=order)
 

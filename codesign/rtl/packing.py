@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.core import ports as border
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import DataError
 
@@ -33,15 +34,11 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Port:
-    """A tensor at the border of a design.
+class Port(border.Port):
+    """A tensor at the border of a design: name and shape, and the bits that it has there.
 
     Parameters
     ----------
-    name
-        The layer that it belongs to.
-    shape
-        Its shape without the batch.
     precision
         Its type in the network.
     fields
@@ -53,8 +50,6 @@ class Port:
         Whether the signal holds these bits alone, and not as many as the type has for every value.
     """
 
-    name: str
-    shape: tuple[int, ...]
     precision: FixedPoint
     fields: tuple[Field, ...]
     signal: str = ""
@@ -189,7 +184,8 @@ def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> 
     ports
         The inputs of a design.
     x
-        Real numbers `(n_samples, *shape)`, or with flat samples; a sequence of such arrays for several inputs.
+        Real numbers `(n_samples, *shape)`, or with flat samples; for several inputs a sequence of such arrays, or all side by
+        side.
 
     Returns
     -------
@@ -201,7 +197,12 @@ def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> 
     DataError
         Another number of inputs, another shape, or values that the input type cannot take (NaN).
     """
-    arrays = [x] if isinstance(x, np.ndarray) else [np.asarray(part) for part in x]
+    if not isinstance(x, np.ndarray):
+        arrays = [np.asarray(part) for part in x]
+    elif len(ports) > 1 and x.ndim == 2:
+        arrays = border.apart(ports, x)
+    else:
+        arrays = [x]
     names = ", ".join(port.name for port in ports)
     if len(arrays) != len(ports):
         raise DataError(f"the design has {len(ports)} inputs ({names}), not {len(arrays)}")

@@ -128,7 +128,7 @@ def convert(
     graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
     precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
     graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
-    x = precision.input.quantize(dataset.x_test[: settings.testbench_samples])
+    x = precision.quantize_inputs(network.inputs, dataset.x_test[: settings.testbench_samples])
     progress.step("project", 1, 2, "writing")
     project = write_project(
         graph,

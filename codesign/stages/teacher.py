@@ -37,12 +37,14 @@ class Teacher(Stage):
         from codesign.networks.backend import import_backend
 
         import_backend()
+        from codesign.networks.joined import n_outputs
+
         outputs = _outputs(context)
-        student = context.untrained_student
-        if outputs != student.output_shape[-1]:
+        students = n_outputs(context.untrained_student)
+        if outputs != students:
             raise DataError(
                 f"{context.networks.path}: the teacher has {outputs} outputs but the student has "
-                f"{student.output_shape[-1]}; give both the same classes in the same order"
+                f"{students}; give both the same classes in the same order"
             )
 
     def make(self, context: Context, folder: Path) -> Any:
@@ -91,6 +93,8 @@ def untrained_teacher(context: Context) -> Any:
 
 def _outputs(context: Context) -> int:
     """The number of the teacher's outputs, after checking that it can be had and fits the data."""
+    from codesign.networks.joined import n_outputs
+
     settings = context.settings.teacher
     if settings.kind == "logits":
         from codesign.training.logits_teacher import load_logits
@@ -103,7 +107,7 @@ def _outputs(context: Context) -> int:
         paths = [context.design / name for name in settings.files]
         members = [load_model(path, context.dataset) for path in paths]
         check_members(members, [f"the member {path}" for path in paths], context.dataset)
-        return int(members[0].output_shape[-1])
+        return n_outputs(members[0])
     teacher = untrained_teacher(context)
     if settings.kind == "specialists":
         from codesign.networks.logits import ending_in_logits
@@ -112,7 +116,7 @@ def _outputs(context: Context) -> int:
         require_classes(context.dataset.task)
         given_clusters(teacher, settings, context.dataset.class_names)
         last_dense(ending_in_logits(teacher))
-    return int(teacher.output_shape[-1])
+    return n_outputs(teacher)
 
 
 def _cache(context: Context) -> Any:

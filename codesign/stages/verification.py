@@ -141,7 +141,7 @@ def verify(
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
     emulator = Emulator.of(converted.project.graph())
     table.require_agreement(next(iter(float32_notes(emulator)), None))
-    x = student.precision.input.quantize(dataset.x_test)
+    x = student.on_grid(dataset.x_test)
     overflows = count_overflows(emulator, x)
     metrics = {
         **dataset.task.test_figures(dataset.y_test, reference),
@@ -183,7 +183,7 @@ def compare_all(
     """
     from codesign.networks.logits import predict_logits
 
-    x = student.precision.input.quantize(dataset.x_test) if x is None else x
+    x = student.on_grid(dataset.x_test) if x is None else x
     if x.shape[1:] != converted.project.input_shape:
         raise DataError(
             f"inputs have shape {x.shape[1:]}, but the project takes {converted.project.input_shape}"

@@ -19,6 +19,7 @@ from codesign.networks.build import build_float
 from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
+from codesign.networks.joined import n_outputs
 from codesign.networks.logits import ending_in_logits, predict_logits, untrained_copy
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
@@ -105,7 +106,7 @@ def distill_student(
     describe(model, dataset.x_train)
     teacher = as_teacher(teacher, dataset)
     check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.task)
-    check_same_outputs(teacher, model.output_shape[-1])
+    check_same_outputs(teacher, n_outputs(model))
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))

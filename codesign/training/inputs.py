@@ -10,6 +10,7 @@ import numpy as np
 from codesign.data import Dataset
 from codesign.data.scaling import Scaling
 from codesign.errors import DataError
+from codesign.networks.joined import n_outputs
 from codesign.networks.logits import predict_logits
 
 _FAR = 0.05
@@ -36,7 +37,7 @@ def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, f
         the dataset's own scaling first. Empty where the targets are the features themselves.
     """
     task, own = dataset.task, dataset.scaling
-    if not task.needs_targets or model.output_shape[-1] not in task.allowed_outputs:
+    if not task.needs_targets or n_outputs(model) not in task.allowed_outputs:
         return {}
     train, validation = (own.inverse(x).astype(np.float32) for x in (dataset.x_train, dataset.x_validation))
     found = {

@@ -85,7 +85,7 @@ def _read(folder: Path, graph: Graph, name: str) -> np.ndarray:
 def _write_sources(project: HlsProject, graph: Graph, folder: Path) -> list[str]:
     """Write the top function and the bench that save every layer; return the layers' names."""
     known = {node.name for node in graph}
-    lines, names, seen = [], [], {graph.inputs[0]}
+    lines, names, seen = [], [], set(graph.inputs)
     for line in (project.folder / "firmware" / f"{project.top}.cpp").read_text(encoding="utf-8").splitlines():
         lines.append(line)
         call = _CALL.match(line)

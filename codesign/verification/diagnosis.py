@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
+from codesign.core.ports import apart, side_by_side
 from codesign.emulation import Emulator, emulate
 from codesign.emulation.emulator import execute, values_of
 from codesign.errors import ConversionError, DataError, SettingsError, ToolNotFoundError
@@ -120,7 +121,7 @@ def diagnose_outputs(graph: Graph, x: np.ndarray, golden: np.ndarray) -> Diagnos
     Parameters
     ----------
     graph
-        What was converted; it must have one output.
+        What was converted.
     x
         Inputs `(n_samples, *input_shape)`.
     golden
@@ -131,7 +132,10 @@ def diagnose_outputs(graph: Graph, x: np.ndarray, golden: np.ndarray) -> Diagnos
     Diagnosis or None
         ``None`` if the outputs are the golden ones.
     """
-    return diagnose(graph, x, LayerTrace({graph.outputs[0]: golden}))
+    golden = np.asarray(golden)
+    # of one output whatever shape it has is compared
+    parts = [golden] if len(graph.outputs) == 1 else apart(graph.output_ports, golden)
+    return diagnose(graph, x, LayerTrace(dict(zip(graph.outputs, parts, strict=True))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +147,7 @@ class _Case:
 
     graph: Graph
     emulator: Emulator
-    x: np.ndarray
+    given: Mapping[str, np.ndarray]
     trace: Mapping[str, np.ndarray]
     reference: LayerTrace
     follow: bool = False
@@ -151,7 +155,7 @@ class _Case:
     @classmethod
     def of(cls, graph: Graph, x: np.ndarray, reference: LayerTrace) -> _Case:
         emulator = Emulator.of(graph)
-        (x,) = emulator.check_inputs(x)
+        given = dict(zip(graph.inputs, emulator.check_inputs(x), strict=True))
         common = [name for name in reference.values if name in {node.name for node in graph}]
         if not common:
             raise DataError(
@@ -164,11 +168,16 @@ class _Case:
                 raise DataError(
                     f"the reference of layer {name} has shape {shape}, not {(len(x), *graph[name].output_shape)}"
                 )
-        return cls(graph, emulator, x, emulator.run(x, trace=True), reference)
+        return cls(graph, emulator, given, emulator.run(x, trace=True), reference)
+
+    @property
+    def samples(self) -> int:
+        """How many samples there are."""
+        return len(next(iter(self.given.values())))
 
     def expected(self, node: Node) -> np.ndarray:
         """What a layer should give, flat; a float reference of a table is put on the result's grid."""
-        values = np.asarray(self.reference.values[node.name], dtype=np.float64).reshape(len(self.x), -1)
+        values = np.asarray(self.reference.values[node.name], dtype=np.float64).reshape(self.samples, -1)
         return np.asarray(node.result.quantize(values)) if has_table(node) else values
 
     def wrong(self, node: Node, got: np.ndarray, among: np.ndarray | None = None) -> np.ndarray:
@@ -210,8 +219,7 @@ class _Case:
         given: dict[str, Any] = {}
         for name in names[:first]:
             given[name] = self.trace[name][among] * 2.0 ** emulator.signals[name].fraction
-        if changed.kind == "input":
-            given[changed.name] = self.x[among]
+        given |= {name: self.given[name][among] for name in self.graph.inputs if name not in given}
         codes = execute(emulator.steps[first : last + 1], given, [target.name])[target.name]
         return values_of(codes, emulator.signals[target.name])
 
@@ -262,7 +270,7 @@ def _explain(case: _Case, region: Sequence[Node], node: Node, wrong: np.ndarray)
         if search.best is not None:
             best = search.case, search.best
     case, found = best or (case, _unexplained(case, region, node))
-    values = case.recompute(found.node, node, np.arange(len(case.x)))
+    values = case.recompute(found.node, node, np.arange(case.samples))
     left = wrong if values is None else case.wrong(node, values)
     return _diagnosis(case, node, wrong, found, int((wrong & ~left).sum()))
 
@@ -329,7 +337,7 @@ def _normalised(case: _Case, node: Node) -> Hypothesis | None:
 def _unexplained(case: _Case, region: Sequence[Node], node: Node) -> Hypothesis:
     if node.kind == "input":
         grid = node.result
-        off = int((~grid.is_representable(case.x).reshape(len(case.x), -1).all(axis=1)).sum())
+        off = int((~grid.is_representable(case.given[node.name]).reshape(case.samples, -1).all(axis=1)).sum())
         return Hypothesis(
             "input off the grid",
             node,
@@ -355,7 +363,7 @@ def _unexplained(case: _Case, region: Sequence[Node], node: Node) -> Hypothesis:
 
 
 def _diagnosis(case: _Case, node: Node, wrong: np.ndarray, found: Hypothesis, explained: int) -> Diagnosis:
-    got = case.trace[node.name].reshape(len(case.x), -1)
+    got = case.trace[node.name].reshape(case.samples, -1)
     expected = case.expected(node)
     largest = float(np.abs(got - expected).max()) / node.result.step
     layer, mismatches, first = found.node.name, int(wrong.sum()), int(wrong.argmax())
@@ -478,10 +486,10 @@ def _cpp(project: HlsProject, graph: Graph, x: np.ndarray) -> Diagnosis | None:
         outputs = run_csim(project, x).outputs
     except ToolNotFoundError:
         return None
-    last = graph[graph.outputs[0]]
-    if np.array_equal(outputs, emulated[last.name].reshape(len(x), -1)):
+    if np.array_equal(outputs, side_by_side([emulated[name] for name in graph.outputs])):
         return None
-    traced = {**trace_csim(project, x), last.name: outputs}
+    ends = dict(zip(graph.outputs, apart(graph.output_ports, outputs), strict=True))
+    traced = {**trace_csim(project, x), **ends}
     node = next(
         node for node in graph if node.name in traced and not _same(traced[node.name], emulated[node.name])
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from codesign.core.ladder_table import ladder_table
+from codesign.core.ports import Port, apart, columns_of
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import predicted_classes
 from codesign.core.shown import Shown
@@ -73,6 +74,8 @@ class Rung:
         Wall time of computing.
     skipped
         Why the rung was not climbed, ``None`` if it was.
+    outputs
+        Of a network with several outputs, how many samples differ in each, by name.
     """
 
     name: str
@@ -83,6 +86,13 @@ class Rung:
     argmax_flips: int | None
     seconds: float
     skipped: str | None = None
+    outputs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """The outputs that differ, for sentences; nothing for a network with one."""
+        named = ", ".join(f"{name!r}" for name, count in self.outputs.items() if count)
+        return named and f" in output {named}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -96,7 +106,7 @@ class Verification(Shown):
     rungs
         The others, in order.
     lsb
-        The value of the output's least significant bit.
+        The value of the output's least significant bit; of several outputs, of the finest one's.
     """
 
     reference: str
@@ -139,7 +149,7 @@ class Verification(Shown):
             if rung.mismatches:
                 assert rung.first_index is not None
                 raise VerificationError(
-                    f"{rung.name} and {self.reference}",
+                    f"{rung.name} and {self.reference}{rung.where}",
                     mismatches=rung.mismatches,
                     samples=rung.samples,
                     first_index=rung.first_index,
@@ -205,27 +215,35 @@ def compare(
     if x.shape[1:] != project.input_shape:
         raise DataError(f"inputs have shape {x.shape[1:]}, but the project takes {project.input_shape}")
     graph = project.graph()
-    grid = graph[graph.inputs[0]].result
-    off = ~grid.is_representable(x).reshape(len(x), -1).all(axis=1)
-    if off.any():
-        raise DataError(
-            f"{int(off.sum())} of {len(x)} input vectors are off the input grid {grid}, "
-            f"first at index {int(off.argmax())}; quantize them with the grid's quantize first"
-        )
+    for port, values in zip(graph.input_ports, apart(graph.input_ports, x), strict=True):
+        grid = graph[port.name].result
+        off = ~grid.is_representable(values).reshape(len(x), -1).all(axis=1)
+        if off.any():
+            name = "" if len(graph.inputs) == 1 else f" of {port.name!r}"
+            raise DataError(
+                f"{int(off.sum())} of {len(x)} input vectors are off the input grid{name} {grid}, "
+                f"first at index {int(off.argmax())}; quantize them with the grid's quantize first"
+            )
     if reference.shape != (len(x), project.n_outputs):
         raise DataError(f"the reference has shape {reference.shape}, not {(len(x), project.n_outputs)}")
-    lsb = graph[graph.outputs[0]].result.step
+    steps = [graph[name].result.step for name in graph.outputs]
     done = []
     for index, (name, compute) in enumerate(rungs.items()):
         progress.step("verification", index, len(rungs), name)
-        rung = _compared(name, compute, project, x, reference, lsb)
+        rung = _compared(name, compute, project, x, reference, graph.output_ports, steps)
         done.append(rung if has_classes else replace(rung, argmax_flips=None))
     progress.step("verification", len(rungs), len(rungs))
-    return Verification(reference_name, tuple(done), lsb)
+    return Verification(reference_name, tuple(done), min(steps))
 
 
 def _compared(
-    name: str, compute: Compute, project: HlsProject, x: np.ndarray, reference: np.ndarray, lsb: float
+    name: str,
+    compute: Compute,
+    project: HlsProject,
+    x: np.ndarray,
+    reference: np.ndarray,
+    ports: Sequence[Port],
+    steps: Sequence[float],
 ) -> Rung:
     started = time.monotonic()
     try:
@@ -240,12 +258,24 @@ def _compared(
         raise DataError(f"{name} computed outputs of shape {outputs.shape}, not {reference.shape}")
     difference = np.abs(outputs - reference.astype(np.float64))
     differs = difference.any(axis=1)
+    places = columns_of(ports)
+    flips = np.zeros(len(outputs), bool)
+    for columns in places:
+        flips |= predicted_classes(outputs[:, columns]) != predicted_classes(reference[:, columns])
     return Rung(
         name=name,
         samples=len(reference),
         mismatches=int(differs.sum()),
         first_index=int(differs.argmax()) if differs.any() else None,
-        largest_lsb=float(difference.max(initial=0.0) / lsb),
-        argmax_flips=int((predicted_classes(outputs) != predicted_classes(reference)).sum()),
+        largest_lsb=max(
+            float(difference[:, columns].max(initial=0.0) / step)
+            for columns, step in zip(places, steps, strict=True)
+        ),
+        argmax_flips=int(flips.sum()),
         seconds=seconds,
+        outputs={
+            port.name: int(difference[:, columns].any(axis=1).sum())
+            for port, columns in zip(ports, places, strict=True)
+            if len(ports) > 1
+        },
     )

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from codesign.core.ports import row_shape
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.progress import SILENT, Progress
-from codesign.emulation import emulate
+from codesign.emulation import Emulator
 from codesign.errors import DataError, StaleProjectError
 from codesign.hls.foreign import convert_foreign, require_same_firmware
-from codesign.hls.graph import Node, read_graph
+from codesign.hls.graph import Graph, read_graph
 from codesign.hls.project import HlsProject, open_project, write_project
 from codesign.hls.testbench import read_vectors
 from codesign.verification.ladder import Compute, Verification, compare
@@ -56,8 +58,8 @@ def adopt_project(folder: str | Path, load: Callable[[Path], keras.Model]) -> Hl
         return project
     graph, target = convert_foreign(folder, load)
     values = read_graph(graph)
-    x = _test_inputs(folder, values[values.inputs[0]])
-    golden = np.asarray(emulate(values, x)).reshape(len(x), -1)
+    x = _test_inputs(folder, values)
+    golden = Emulator.of(values).outputs(x)
     shutil.rmtree(adopted, ignore_errors=True)
     project = write_project(graph, adopted, target, vectors=x, golden=golden, settings=_ADOPTED_SETTINGS)
     try:
@@ -72,16 +74,19 @@ _RANDOM_VECTORS = 200
 _ADOPTED_SETTINGS = {"written_by": "hls4ml"}
 
 
-def _test_inputs(folder: Path, node: Node) -> np.ndarray:
+def _test_inputs(folder: Path, graph: Graph) -> np.ndarray:
     """The inputs of hls4ml's own test bench, on the input grid, or random ones where it has none."""
     path = folder / "tb_data" / "tb_input_features.dat"
-    x = np.random.default_rng(0).normal(size=(_RANDOM_VECTORS, *node.output_shape))
+    ports = graph.input_ports
+    shape = row_shape(ports)
+    x = np.random.default_rng(0).normal(size=(_RANDOM_VECTORS, *shape))
     if path.is_file() and path.stat().st_size:
         try:
-            x = np.loadtxt(path, ndmin=2).reshape(-1, *node.output_shape)
+            x = np.loadtxt(path, ndmin=2).reshape(-1, *shape)
         except ValueError as error:
-            raise DataError(f"{path} holds no inputs of shape {node.output_shape}: {error}") from None
-    return node.result.quantize(x)
+            raise DataError(f"{path} holds no inputs of shape {shape}: {error}") from None
+    grids = {name: LayerPrecision(result=graph[name].result) for name in graph.inputs}
+    return PrecisionMap(graph[graph.inputs[0]].result, grids).quantize_inputs(ports, x)
 
 
 def verify_project(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.emulation import emulate
+from codesign.emulation import Emulator
 from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.csim import run_csim
 from codesign.hls.project import HlsProject
@@ -42,7 +42,7 @@ def csim(project: HlsProject, x: np.ndarray) -> np.ndarray:
 
 def emulation(project: HlsProject, x: np.ndarray) -> np.ndarray:
     """The numbers of the project's graph, computed here."""
-    return np.asarray(emulate(project.graph(), x)).reshape(len(x), -1)
+    return Emulator.of(project.graph()).outputs(x)
 
 
 def cosim(project: HlsProject, x: np.ndarray) -> Partial:

@@ -10,6 +10,7 @@ import pytest
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.layers import LAYERS
+from codesign.core.ports import side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
 from codesign.emulation import Emulator
@@ -219,6 +220,32 @@ NETWORKS["lstm of inputs"] = Network(
         dense("out", "lstm", 3, 2),
     )
 )
+
+RELU = LayerSpec("relu", "relu", ("first",))
+NETWORKS["two outputs"] = Network(
+    (given(8), dense("first", "x", 8, 6), RELU, dense("kind", "relu", 6, 3), dense("pt", "relu", 6, 1)),
+    ends=("kind", "pt"),
+)
+NETWORKS["an output that is read inside"] = Network(
+    (given(8), dense("first", "x", 8, 6), RELU, dense("kind", "relu", 6, 3), dense("pt", "kind", 3, 1)),
+    ends=("pt", "kind", "relu"),
+)
+PARTICLES = LayerSpec("x", "input", (), {"shape": [4, 3]})
+GLOBALS = LayerSpec("globals", "input", (), {"shape": [5]})
+NETWORKS["two inputs"] = Network(
+    (
+        PARTICLES,
+        GLOBALS,
+        dense("first", "x", 3, 4),
+        RELU,
+        LayerSpec("flat", "flatten", ("relu",)),
+        LayerSpec("merged", "concatenate", ("globals", "flat"), {"axis": -1}),
+        dense("out", "merged", 21, 3),
+    )
+)
+NETWORKS["two inputs and outputs"] = Network(
+    (*NETWORKS["two inputs"].layers, norm("globals", 5), dense("pt", "norm", 5, 1)), ends=("out", "pt")
+)
 NOT_RTL = {"gru", "lstm"}
 
 
@@ -240,6 +267,8 @@ def random_formats(network: Network, rng: np.random.Generator) -> PrecisionMap:
         if layer.row.role == "product":
             bias = fixed(4, 6, 1) if "bias" in layer.weights else None
             formats[layer.name] = LayerPrecision(fixed(4, 6, 1), bias)
+        elif layer.kind == "input" and len(network.inputs) > 1:
+            formats[layer.name] = LayerPrecision(result=fixed(4, 7, int(rng.integers(1, 3))))
         elif layer.row.role == "point":
             slope = fixed(6, 8, 1) if layer.row.parameter else None
             result = fixed(4, 7, int(rng.integers(1, 3)), layer.row.signed)
@@ -254,9 +283,11 @@ def graph_of(network: Network, precision: PrecisionMap, io_type: str, folder: Pa
 
 
 def on_grid(precision: PrecisionMap, network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
-    low, high = precision.input.code_limits
-    codes = rng.integers(low, high, (n, *network.input_shape), endpoint=True)
-    return (codes * precision.input.step).astype(np.float32)
+    parts = []
+    for port in network.inputs:
+        grid = precision.of_input(port.name)
+        parts.append(rng.integers(*grid.code_limits, (n, *port.shape), endpoint=True) * grid.step)
+    return (parts[0] if len(parts) == 1 else side_by_side(parts)).astype(np.float32)
 
 
 @pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
@@ -278,9 +309,7 @@ def test_the_student_is_the_hardware(name: str, io_type: str, tmp_path: Path) ->
     x = on_grid(precision, prepared, 300, rng)
     outputs = predict_logits(student, x)
     assert len(np.unique(outputs)) > 20
-    np.testing.assert_array_equal(
-        outputs, np.asarray(Emulator.of(read_graph(graph)).run(x.astype(np.float64)))
-    )
+    np.testing.assert_array_equal(outputs, Emulator.of(read_graph(graph)).outputs(x.astype(np.float64)))
 
 
 def recurrent_with_reuse(reuse_factor: int, folder: Path):

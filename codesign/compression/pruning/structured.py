@@ -82,13 +82,13 @@ def prune_structured(
     targets = checked_targets(before, settings, "units")
     rounds = n_rounds(settings)
     histories = []
-    model = build_float(network)
+    model = build_float(network, side_by_side=True)
     lesson = make_lesson(model, teacher, dataset, distillation)
     for number, epochs in enumerate(shared_epochs(settings.epochs, rounds)):
         scores = unit_scores(network, lesson, removable, settings)
         progressed = (number + 1) / rounds
         network = remove_units(network, _chosen(scores, before, targets, settings, progressed))
-        model = build_float(network)
+        model = build_float(network, side_by_side=True)
         shrink_magnitudes(model, [layer.name for layer in network.weight_layers], settings.l1)
         hold_zeros(model, {layer.name: layer.weights["kernel"] != 0 for layer in network.weight_layers})
         lesson = make_lesson(model, teacher, dataset, distillation)
