@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.ports import apart, side_by_side
+from codesign.core.ports import apart, row_shape, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
@@ -198,7 +198,9 @@ class Emulator:
         """Return the inputs as one array for each input node; shapes that hold as many values are accepted."""
         names = self.graph.inputs
         if isinstance(x, np.ndarray):
-            arrays = apart(self.graph.input_ports, x) if len(names) > 1 and x.ndim == 2 else [x]
+            ports = self.graph.input_ports
+            together = len(ports) > 1 and x.shape[1:] == row_shape(ports)
+            arrays = apart(ports, x) if together else [x]
         else:
             arrays = [np.asarray(part) for part in x]
         if len(arrays) != len(names):

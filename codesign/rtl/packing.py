@@ -199,7 +199,7 @@ def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> 
     """
     if not isinstance(x, np.ndarray):
         arrays = [np.asarray(part) for part in x]
-    elif len(ports) > 1 and x.ndim == 2:
+    elif len(ports) > 1 and x.shape[1:] == border.row_shape(ports):
         arrays = border.apart(ports, x)
     else:
         arrays = [x]

@@ -357,7 +357,8 @@ def qkeras_model() -> keras.Model:
 
 
 def test_a_qkeras_model_has_a_format_for_each_input() -> None:
-    network, precision = describe_quantized(qkeras_model())
+    read = describe_quantized(qkeras_model())
+    network, precision = read.network, read.precision
     assert [str(precision.of_input(name)) for name in "ab"] == [
         "fixed<7,3,RND_CONV,SAT,0>",
         "fixed<5,2,RND_CONV,SAT,0>",
