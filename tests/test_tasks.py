@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+from codesign.compression.phases import check_study
 from codesign.compression.prune import prune_student
 from codesign.compression.quantize import quantize_student
 from codesign.compression.scan import scan_bit_widths
-from codesign.core.task import Regression
-from codesign.data import Dataset, dataset_from_arrays
+from codesign.core.task import Reconstruction, Regression
+from codesign.data import Dataset, dataset_from_arrays, load_dataset
+from codesign.errors import DataError, SettingsError
 from codesign.flow import run_design
 from codesign.settings import make_design
 from codesign.training.distill import distill_student
 from codesign.training.fit import read_history
+from codesign.training.specialists import require_classes
 from codesign.training.teacher import train_teacher
 
 RANDOM = np.random.default_rng(0)
@@ -123,6 +128,94 @@ def test_several_labels_go_through_all_stages() -> None:
         assert metrics["test_auc"] > 0.9
 
 
+def test_an_autoencoder_is_distilled_and_judged_by_the_labels_of_anomalies(tmp_path: Path) -> None:
+    x, y = anomalies()
+    np.savez(tmp_path / "plane.npz", X=x, y=y)
+    dataset = load_dataset(tmp_path / "plane.npz", task="reconstruction", label_column="y")
+    task = dataset.task
+    assert isinstance(task, Reconstruction)
+    assert dataset.y_train.shape == (len(dataset.x_train), 5)
+    made = chain(dataset, settings(pruning={"sparsity": 0.1}))
+    for stage, value in made.items():
+        metrics = value.record.metrics
+        # two of four features follow the others: ten hidden units reconstruct all of them
+        assert metrics["validation_r2"] > 0.9, stage
+        assert metrics["test_auc"] > 0.9
+        assert "test_targets" not in metrics
+    outputs = made["quantized"].model().predict(dataset.x_test, verbose=0)
+    labels = dataset.y_test[:, -1]
+    errors = task.errors(dataset.y_test, outputs)
+    assert errors[labels == 1].mean() > 2 * errors[labels == 0].mean()
+
+
+def test_a_student_regresses_the_score_of_an_autoencoder() -> None:
+    x, y = anomalies()
+    dataset = dataset_from_arrays(x, y, task="score")
+    narrow = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(8, activation="relu"),
+            keras.layers.Dense(2, name="latent"),
+            keras.layers.Dense(4),
+        ]
+    )
+    asked = settings(teacher={"epochs": 40})
+    teacher = train_teacher(narrow, dataset, asked.teacher)
+    assert teacher.train_logits.shape == (len(dataset.x_train), 1)
+    # standardised, with what undoes it in the record
+    assert abs(teacher.train_logits.mean()) < 1e-4
+    assert teacher.train_logits.std() == pytest.approx(1.0, abs=1e-4)
+    metrics = teacher.record.metrics
+    network = keras.Model(teacher.model.inputs, teacher.model.layers[-2].output)
+    error = np.square(network.predict(dataset.x_test, verbose=0) - dataset.x_test).mean(axis=1)
+    raw = teacher.test_logits[:, 0] * metrics["score_divisor"] + metrics["score_offset"]
+    np.testing.assert_allclose(raw, np.log(error), rtol=1e-3, atol=1e-3)
+    assert metrics["test_auc"] > 0.95
+    # the labels change nothing that is learnt: with others the student is the same
+    students = []
+    for labels in (dataset.y_train, 1 - dataset.y_train):
+        other = replace(dataset, y_train=labels)
+        student = distill_student(dense(dataset, 12), teacher, other, asked.distillation)
+        students.append([layer.weights["kernel"] for layer in student.network.weight_layers])
+    for one, again in zip(*students, strict=True):
+        np.testing.assert_array_equal(one, again)
+
+
+def test_a_score_that_cannot_be_made_or_judged_is_refused() -> None:
+    x, y = anomalies()
+    dataset = dataset_from_arrays(x, y, task="score")
+    with pytest.raises(
+        DataError, match=r"hold no scores to train one output on; let build_teacher return an autoencoder"
+    ):
+        train_teacher(dense(dataset, 4), dataset, settings().teacher)
+    wrong = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    with pytest.raises(
+        DataError, match=r"\(3,\), but the data have one anomaly score; end with Dense\(1\) or Dense\(4\)$"
+    ):
+        train_teacher(wrong, dataset, settings().teacher)
+    asked = settings(quantization={"self_study_epochs": 1})
+    with pytest.raises(
+        SettingsError, match=r"^quantization.self_study_epochs: the task 'score' is learnt from the teacher"
+    ):
+        check_study(asked.quantization, dataset.task)
+    with pytest.raises(SettingsError, match=r"^teacher.kind: specialists tell groups of classes apart"):
+        require_classes(dataset.task)
+    with pytest.raises(
+        DataError, match=r"test part: all \d+ samples have the label 0; a score is judged by normal"
+    ):
+        replace(dataset, y_test=np.zeros_like(dataset.y_test))
+
+
+def anomalies() -> tuple[np.ndarray, np.ndarray]:
+    """Normal samples on a plane, anomalous ones off it."""
+    plane = RANDOM.normal(size=(900, 2))
+    x = np.concatenate([plane, plane @ np.array([[1.0, 0.5], [-0.5, 1.0]])], axis=1)
+    x += RANDOM.normal(scale=0.05, size=x.shape)
+    y = (np.arange(900) % 6 == 0).astype(int)
+    x[y == 1, 2:] += RANDOM.choice([-2.0, 2.0], (int(y.sum()), 2))
+    return x, y
+
+
 NETWORKS = """
 import keras
 from keras import layers
@@ -147,7 +240,7 @@ def make_data(seed):
 
 
 @pytest.mark.slow
-def test_a_regression_of_made_data_runs_to_its_verified_project(tmp_path: Any) -> None:
+def test_a_regression_of_made_data_runs_to_its_verified_project(tmp_path: Path) -> None:
     import json
 
     design = tmp_path / "energy"

@@ -93,6 +93,10 @@ class Task:
 
     noun: ClassVar[str] = "classes"
 
+    def teacher_outputs(self, n_features: int) -> tuple[int, ...]:
+        """Numbers of outputs that a teacher may have beside those of a student."""
+        return ()
+
     def strata(self, targets: np.ndarray) -> np.ndarray | None:
         """Numbers of the groups that every part of a split gets its share of, shape `(n_samples,)`; or ``None``."""
         return targets
@@ -123,6 +127,9 @@ class Task:
                 f"{where}: no sample of class {', '.join(absent)} in the train part; "
                 f"every class needs one to be learnt"
             )
+
+    def check_judged(self, targets: np.ndarray, where: str) -> None:
+        """Raise `DataError` if the targets of a validation or test part cannot judge a network."""
 
     def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
         """The task with the scaling of its targets (``standard`` or ``none``) fitted on the raw ones of the train part."""
@@ -369,6 +376,13 @@ class Regression(Task):
                 "is nothing to learn; remove it"
             )
 
+    def check_judged(self, targets: np.ndarray, where: str) -> None:
+        """Some target varies."""
+        if len(targets) < 2 or not (targets != targets[:1]).any():
+            raise DataError(
+                f"{where}: every target is the same for all {len(targets)} samples; give more samples"
+            )
+
     def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
         """Mean 0 and standard deviation 1 of each target on the train part, or as they are."""
         if scaling == "none":
@@ -452,8 +466,12 @@ class Reconstruction(Regression):
         """Normal and anomalous samples, where that is known."""
         return targets[:, -1].astype(np.int64) if self.labelled else None
 
+    def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
+        """Itself: the features are scaled already."""
+        return self
+
     def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
-        """Float32: the features are scaled already."""
+        """Float32."""
         return raw_targets.astype(np.float32)
 
     def check_train(self, targets: np.ndarray, where: str) -> None:
@@ -525,6 +543,18 @@ class Score(Task):
         if not (targets == 0).any():
             raise DataError(
                 f"{where}: no sample of label 0 (normal) in the train part; what is normal must be known"
+            )
+
+    def teacher_outputs(self, n_features: int) -> tuple[int, ...]:
+        """An autoencoder, whose error is the score."""
+        return (n_features,)
+
+    def check_judged(self, targets: np.ndarray, where: str) -> None:
+        """There are samples of both kinds."""
+        if len(np.unique(targets)) != 2:
+            raise DataError(
+                f"{where}: all {len(targets)} samples have the label {targets[0]}; a score is judged by normal (0) and "
+                "anomalous (1) ones: give both"
             )
 
     def guess(self, targets: np.ndarray) -> float:
@@ -633,6 +663,11 @@ class Heads(Task):
         """Each head can be learnt."""
         for head, columns, _ in self.slices():
             head.task.check_train(self.of(head, targets[:, columns]), f"{where}, {head.name}")
+
+    def check_judged(self, targets: np.ndarray, where: str) -> None:
+        """Each head can be judged."""
+        for head, columns, _ in self.slices():
+            head.task.check_judged(self.of(head, targets[:, columns]), f"{where}, {head.name}")
 
     def fitted(self, train_targets: np.ndarray, scaling: str) -> Task:
         """Each head fitted on its columns."""

@@ -102,6 +102,8 @@ class Dataset(Shown):
         for part in ("train", "validation"):
             self._check_weights(part)
         self.task.check_train(self.y_train, f"dataset {self.name!r}")
+        for part in ("validation", "test"):
+            self.task.check_judged(getattr(self, f"y_{part}"), f"dataset {self.name!r}, {part} part")
 
     def _check_x(self, part: str) -> None:
         where = f"dataset {self.name!r}: x_{part}"

@@ -280,7 +280,9 @@ def _split(data: CheckedData, seed: int, fractions: Fractions, max_samples: int 
     """The user's own parts, or parts drawn with every group in proportion."""
     groups = strata_of(data.task, data.targets)
     n_groups = int(groups.max(initial=0)) + 1
-    names = data.task.names if 1 < n_groups <= len(data.task.names) else [str(n) for n in range(n_groups)]
+    # of several tasks, or beside features, the groups are not what the names are of
+    named = data.task.whole_targets and 1 < n_groups <= len(data.task.names)
+    names = data.task.names if named else [str(n) for n in range(n_groups)]
     where = data.raw.where
     if data.raw.parts:
         return _own_split(data, groups, names, seed, fractions, max_samples)

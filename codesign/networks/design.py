@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,7 +118,7 @@ def build_network(
         raise PythonFileError(f"{path}: {name}({given}) raised {type(error).__name__}: {error}") from error
     if not isinstance(model, keras.Model):
         raise SettingsError(f"{path}: {name} must return a keras.Model, not {type(model).__name__}")
-    check_fits(model, f"{path}: {name}", input_shape, task)
+    check_fits(model, f"{path}: {name}", input_shape, task, teaches=name == "build_teacher")
     return model
 
 
@@ -153,15 +154,22 @@ def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str,
     return faults
 
 
-def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], task: Task) -> None:
+def check_fits(
+    model: keras.Model, what: str, input_shape: tuple[int, ...], task: Task, *, teaches: bool = False
+) -> None:
     """Check that a model's input and output shapes fit the data: `DataError` says which does not.
 
+    A network that `teaches` may have the outputs of `Task.teacher_outputs`.
     A softmax or sigmoid at the end is left out where the outputs are logits; where they are values it would be missing.
     """
     check_input_fits(model, what, input_shape)
     ports = output_ports(model)
     sizes = [port.shape for port in ports]
     heads = [head.task for head in task.heads] if isinstance(task, Heads) else []
+    n_features = math.prod(input_shape)
+    own = task.teacher_outputs(n_features) if teaches else ()
+    if own and len(ports) == 1 and sizes[0] in {(n_features,), tuple(input_shape)}:
+        return
     if len(ports) > 1 and sizes != [(head.n_outputs,) for head in heads]:
         raise DataError(
             f"{what}: it has the outputs {', '.join(f'{port.name} {port.shape}' for port in ports)}, but the data have "
@@ -170,7 +178,7 @@ def check_fits(model: keras.Model, what: str, input_shape: tuple[int, ...], task
     if len(ports) == 1 and sizes[0] not in [(count,) for count in task.allowed_outputs]:
         raise DataError(
             f"{what}: the output shape is {sizes[0]}, but the data have {task.outputs_sentence}; end "
-            f"with " + " or ".join(f"Dense({count})" for count in task.allowed_outputs)
+            f"with " + " or ".join(f"Dense({count})" for count in (*task.allowed_outputs, *own))
         )
     for last, part in zip(last_operations(model), heads if len(ports) > 1 else [task], strict=True):
         activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()

@@ -116,7 +116,7 @@ def _outputs(context: Context) -> int:
         require_classes(context.dataset.task)
         given_clusters(teacher, settings, context.dataset.class_names)
         last_dense(ending_in_logits(teacher))
-    return n_outputs(teacher)
+    return n_outputs(teacher) if context.dataset.task.learns_targets else 1
 
 
 def _cache(context: Context) -> Any:

@@ -146,6 +146,11 @@ def train_ensemble(
     TrainingError
         If the loss of a member is not finite.
     """
+    if not dataset.task.learns_targets:
+        raise SettingsError(
+            f"teacher.kind: an ensemble is trained on targets, which the task {dataset.task.kind!r} does not learn; use the kind "
+            "single, or give trained teacher.files"
+        )
     models = [model] * settings.members if isinstance(model, keras.Model) else list(model)
     check_members(models, [f"the teacher {model.name!r}" for model in models], dataset)
     train = dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train))

@@ -27,6 +27,7 @@ from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.inputs import require_scaled_inputs
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
+from codesign.training.score_teacher import score_scaling, scoring, train_autoencoder
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +79,7 @@ def train_teacher(
     seed: int = 0,
     progress: Progress = SILENT,
 ) -> Teacher:
-    """Train a teacher on the targets.
+    """Train a teacher on the targets; of an anomaly score, an autoencoder on the normal samples.
 
     Parameters
     ----------
@@ -99,7 +100,10 @@ def train_teacher(
     TrainingError
         If the loss is not finite.
     """
-    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.task)
+    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.task, teaches=True)
+    if not dataset.task.learns_targets:
+        network, history = train_autoencoder(model, dataset, settings, seed=seed, progress=progress)
+        return teacher_of(network, dataset, history)
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))
     history = fit(
@@ -155,10 +159,10 @@ def as_teacher(teacher: Teacher | keras.Model, dataset: Dataset) -> Teacher:
 
 def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     """A trained model that fits the data and was trained on their scaling, ending at its logits."""
-    check_fits(model, what, dataset.input_shape, dataset.task)
+    check_fits(model, what, dataset.input_shape, dataset.task, teaches=True)
     stripped = ending_in_logits(model)
     require_scaled_inputs(stripped, what, dataset)
-    return stripped
+    return stripped if dataset.task.learns_targets else scoring(stripped, dataset)
 
 
 def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
@@ -204,6 +208,7 @@ def teacher_of(
     metrics = {
         **dataset.task.figures((dataset.y_validation, validation), (dataset.y_test, test)),
         "parameters": network.count_params(),
+        **score_scaling(network),
     }
     digest = arrays_digest({**weights, "logits": train})
     return Teacher(network, train, validation, test, history, Record.of(digest, metrics), cache)
