@@ -19,6 +19,7 @@ from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError, SettingsError
 from codesign.networks.design import check_fits
+from codesign.networks.joined import n_outputs
 from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
@@ -158,7 +159,7 @@ def train_ensemble(
     jobs = [
         FitJob(
             member,
-            targets_loss(dataset.task, int(member.output_shape[-1])),
+            targets_loss(dataset.task, n_outputs(member)),
             train,
             validation,
             settings,
@@ -219,9 +220,9 @@ def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: 
     """Raise `DataError` if a model does not fit the data or has other outputs than the first."""
     for model, name in zip(models, names, strict=True):
         check_fits(model, name, dataset.input_shape, dataset.task)
-        if model.output_shape != models[0].output_shape:
+        if n_outputs(model) != n_outputs(models[0]):
             raise DataError(
-                f"{name} has {model.output_shape[-1]} outputs but {names[0]} has {models[0].output_shape[-1]}; the "
+                f"{name} has {n_outputs(model)} outputs but {names[0]} has {n_outputs(models[0])}; the "
                 "members of an ensemble need the same outputs"
             )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from codesign.core.progress import SILENT, Progress
 from codesign.data import Dataset
+from codesign.networks import joined
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.job import FitJob
@@ -78,7 +79,7 @@ def choose_distillation(
     """
     if settings.temperature is not None and settings.alpha is not None:
         return settings, ()
-    search, n_outputs = settings.search, int(model.output_shape[-1])
+    search, n_outputs = settings.search, joined.n_outputs(model)
     objective = objective_of(dataset.task, n_outputs)
     # what is no distribution has no temperature, and a weight of targets that are not learnt changes nothing
     temperatures = search.temperatures if objective.has_temperature else (1.0,)
