@@ -38,9 +38,17 @@ $(VENV)/.ready: pyproject.toml $(VENV)/.python
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 
+$(VENV)/.ready-docs: pyproject.toml $(VENV)/.ready
+	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	touch $@
+
 $(VENV)/.ready-dev: pyproject.toml $(VENV)/.ready
 	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	touch $@
+
+## The site of the docs, in build/site; it loads nothing from elsewhere.
+docs: $(VENV)/.ready-docs
+	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -38,6 +38,10 @@ _HOMES = {
     "verify": "codesign.stages.verification",
     "report": "codesign.comparison",
     "run_design": "codesign.flow",
+    "open_run": "codesign.stages",
+    "plot_training": "codesign.comparison.plots",
+    "plot_scan": "codesign.comparison.plots",
+    "plot_outputs": "codesign.comparison.plots",
     "PrecisionMap": "codesign.core.precision_map",
     "FixedPoint": "codesign.core.fixed_point",
 }

@@ -310,3 +310,25 @@ def test_a_page_shows_of_the_test_samples_what_its_task_has(run, arrays, titles)
     found = re.findall(r"<h3>(.*?)</h3>", render_run(run))
     samples = {"Outputs against targets", "Residuals", "Confusion matrix", "Signal and background"}
     assert [title for title in found if title in samples] == titles
+
+
+def test_figures_of_single_values_show_themselves_in_notebooks():
+    from types import SimpleNamespace
+
+    from codesign.comparison.plots import plot_outputs, plot_training
+    from codesign.errors import DataError
+
+    rng = np.random.default_rng(0)
+    logits, classes = rng.normal(size=(60, 3)), np.arange(60) % 3
+    figure = plot_outputs(logits, classes, ["a", "b", "c"])
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+    assert [axes.get_title(loc="left") for axes in figure.axes][:2] == [
+        "Confusion matrix",
+        "Signal and background",
+    ]
+    assert len(plot_outputs(logits[:, :1], logits[:, 0]).axes) >= 2
+    for wrong in (classes[:5], classes + 5, np.stack([classes, classes], axis=1)):
+        with pytest.raises(DataError):
+            plot_outputs(logits, wrong)
+    with pytest.raises(DataError, match="nothing of it was trained here"):
+        plot_training({"teacher": SimpleNamespace(history=None)})
