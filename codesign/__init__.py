@@ -16,8 +16,8 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "new_design": "codesign.new_design",
-    "designs": "codesign.new_design",
+    "new_design": "codesign.starting",
+    "designs": "codesign.starting",
     "load_dataset": "codesign.data",
     "Dataset": "codesign.data",
     "read_design": "codesign.settings",

@@ -11,7 +11,7 @@ from setuptools.command.build_py import build_py
 
 
 class BuildWithDesigns(build_py):
-    """Copies `models/*/design.yaml` and the Python files beside it to `codesign/designs`."""
+    """Copies the designs of `models/` to `codesign/designs`."""
 
     def run(self) -> None:
         super().run()
@@ -28,7 +28,7 @@ class BuildWithDesigns(build_py):
         return [*super().get_source_files(), *self._designs(), "scripts/build_wheel.py"]
 
     def _designs(self) -> dict[str, str]:
-        files = sorted(file for name in ("design.yaml", "*.py") for file in Path("models").glob(f"*/{name}"))
+        files = sorted(file for file in Path("models").glob("*/*") if file.suffix in (".yaml", ".py"))
         return {
             str(file): str(Path(self.build_lib) / "codesign" / "designs" / file.relative_to("models"))
             for file in files

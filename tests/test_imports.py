@@ -39,7 +39,7 @@ ALLOWED = {
     "run_folder": BASE,
     "stages": {*BASE, *SOFTWARE_ROOMS, *HARDWARE_ROOMS, "verification", "reports", "run_folder"},
     "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
-    "new_design": BASE,
+    "starting": BASE,
     "settings_reference": {*BASE, "settings"},
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
@@ -57,7 +57,7 @@ ALLOWED = {
             "flow",
             "environment",
             "terminal",
-            "new_design",
+            "starting",
             "settings_reference",
         ),
     },
@@ -175,6 +175,11 @@ def test_every_public_name_is_where_it_is_said_to_be() -> None:
     for name, home in codesign._HOMES.items():
         assert f"{home}.{name}" in {f"{home}.{entry}" for entry in _defined(home)}, f"{home} has no {name}"
     assert sorted(codesign._HOMES) == codesign.__all__ == dir(codesign)
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """The import of the module would put it in the place of the name."""
+    assert {path.stem for path in PACKAGE.iterdir()} & set(codesign.__all__) == set()
 
 
 def _defined(home: str) -> set[str]:

@@ -21,7 +21,7 @@ def new(
     """Begin a design of your own: a folder with settings and networks, copied from one that comes with codesign."""
     from codesign.core.text_table import TextTable
     from codesign.errors import SettingsError
-    from codesign.new_design import designs, new_design
+    from codesign.starting import designs, new_design
     from codesign.terminal import say, show_tables
 
     if list_all:

@@ -13,7 +13,8 @@ from codesign.core.files import write_text
 from codesign.errors import OutputFolderError, SettingsError
 
 _PACKAGE = Path(__file__).parent
-_FILES = ("design.yaml", "networks.py")
+_NEEDED = ("design.yaml", "networks.py")
+_KINDS = (".yaml", ".py")
 
 
 def designs() -> Mapping[str, str]:
@@ -81,7 +82,7 @@ def _home() -> Path:
 
 
 def _is_design(path: Path) -> bool:
-    return all((path / file).is_file() for file in _FILES)
+    return all((path / file).is_file() for file in _NEEDED)
 
 
 def _about(path: Path) -> str:

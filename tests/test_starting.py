@@ -13,8 +13,8 @@ import pytest
 from tiny_design import REPOSITORY, codesign
 
 from codesign.errors import OutputFolderError, SettingsError
-from codesign.new_design import designs, new_design
 from codesign.settings import read_design
+from codesign.starting import designs, new_design
 
 
 def test_every_design_of_the_repository_is_offered_and_says_what_it_is() -> None:
@@ -27,7 +27,7 @@ def test_every_design_of_the_repository_is_offered_and_says_what_it_is() -> None
 def test_a_new_design_is_the_old_one_under_its_own_name(start: str, tmp_path: Path) -> None:
     made = new_design(tmp_path / "deep" / "my_design", start)
     old = REPOSITORY / "models" / start
-    files = {path.name for path in old.iterdir() if path.suffix in (".py", ".yaml")}
+    files = {path.name for path in old.iterdir() if path.suffix in (".yaml", ".py")}
     assert {path.name for path in made.iterdir()} == files
     for name in files - {"design.yaml"}:
         assert (made / name).read_bytes() == (old / name).read_bytes()
