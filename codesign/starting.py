@@ -14,7 +14,6 @@ from codesign.errors import OutputFolderError, SettingsError
 
 _PACKAGE = Path(__file__).parent
 _NEEDED = ("design.yaml", "networks.py")
-_KINDS = (".yaml", ".py")
 
 
 def designs() -> Mapping[str, str]:
