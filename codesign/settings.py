@@ -41,6 +41,7 @@ from codesign.settings_learning import (
     QuantizationSettings,
     TeacherSettings,
 )
+from codesign.settings_learning import LearnedSettings as LearnedSettings
 from codesign.settings_learning import PolishSettings as PolishSettings
 from codesign.settings_learning import TermSettings as TermSettings
 from codesign.settings_learning import TrainingSettings as TrainingSettings

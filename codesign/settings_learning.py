@@ -281,8 +281,45 @@ class PolishSettings(TrainingSettings):
     """Softens the predictions that the Hessian is computed with."""
 
 
+class LearnedSettings(Section):
+    """One training of weights together with their widths, at a price of LUTs that rises from the first to the last.
+
+    `steps` of `batch_size` samples with Adam, the learning rate falling in `cycles` cosines. Prices are in loss for each
+    LUT. Of the front that comes out the best point within `budget_luts` is built, or the cheapest that loses at most
+    `quality_loss` percent of validation quality against the float student; of neither, the best.
+    """
+
+    steps: Count = 60_000
+    """Steps of Adam."""
+    batch_size: Count = 256
+    """Samples of a step."""
+    learning_rate: LearningRate = 1e-2
+    """Of Adam at the beginning of the first cycle."""
+    cycles: Count = 12
+    """Cosines of the learning rate."""
+    first_price: Positive = 5e-7
+    """In loss for each LUT, at the beginning."""
+    last_price: Positive = 1e-3
+    """At the end."""
+    budget_luts: Positive | None = None
+    """The most LUTs of the point that is built, estimated by alkaid."""
+    quality_loss: NotNegative | None = None
+    """Percent of validation quality that the point may lose against the float student."""
+
+    @model_validator(mode="after")
+    def _prices_rise(self) -> LearnedSettings:
+        if self.last_price < self.first_price:
+            raise ValueError(
+                f"last_price must not be below first_price, {self.last_price:g} < {self.first_price:g}"
+            )
+        return self
+
+
 class QuantizationSettings(TrainingSettings):
     """Quantization-aware training with QKeras, distilling on.
+
+    `method` is where the widths come from: ``scan``, those of the scan; ``learned``, from this training, a width for each
+    weight, with the settings of `learned` instead of those here.
 
     Before the `epochs` of learning from the teacher (tutoring), `self_study_epochs` train on the labels alone and
     `co_study_epochs` train a copy of the teacher together with the student (QKD, arXiv:1911.12491). With `polish`
@@ -299,6 +336,22 @@ class QuantizationSettings(TrainingSettings):
     """Epochs together with a copy of the teacher before (QKD)."""
     polish: PolishSettings | None = None
     """Drop signed digits of the weights afterwards: `true`, or its settings."""
+    method: Literal["scan", "learned"] = "scan"
+    """Where the widths come from: the scan, or a training of their own."""
+    learned: LearnedSettings = LearnedSettings()
+    """Of the method learned."""
+
+    @model_validator(mode="after")
+    def _method_fits(self) -> QuantizationSettings:
+        if self.method == "learned" and (self.self_study_epochs or self.co_study_epochs):
+            raise ValueError(
+                "the method 'learned' has no phases: leave out self_study_epochs and co_study_epochs"
+            )
+        if self.method == "learned" and self.polish is not None:
+            raise ValueError(
+                "the method 'learned' drops bits of weights itself, and polishing trains without its widths: leave out polish"
+            )
+        return self
 
     @field_validator("polish", mode="before")
     @classmethod

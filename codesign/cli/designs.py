@@ -33,6 +33,18 @@ def run(
             help="End with an error if the design is worse on the validation part: its accuracy, or the measure of its task.",
         ),
     ] = None,
+    budget_luts: Annotated[
+        float | None,
+        typer.Option(min=1.0, help="Learn widths, and build the best design of at most so many LUTs."),
+    ] = None,
+    quality_loss: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=100.0,
+            help="Learn widths, and build the smallest design that loses at most so many percent.",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run nothing: say which stages would be made, and why.")
     ] = False,
@@ -58,6 +70,7 @@ def run(
     overrides = _from_here(read_assignments(setting or [], "--set"), design)
     if seed is not None:
         overrides["seed"] = seed
+    overrides |= _chosen_point(budget_luts, quality_loss)
     if dry_run:
         _show_plan(design, output, name, overrides, start_from, until)
         return
@@ -132,6 +145,15 @@ def _show_end(result: Any) -> None:
             f"Everything is in {folder}; run.html there is the page to begin with. Next:\n"
             f"  codesign report {folder}\n  codesign verify {folder}\n  codesign build {folder}"
         )
+
+
+def _chosen_point(budget_luts: float | None, quality_loss: float | None) -> dict[str, Any]:
+    """The settings of a point that was asked for by its LUTs or its loss."""
+    asked = {"budget_luts": budget_luts, "quality_loss": quality_loss}
+    if budget_luts is None and quality_loss is None:
+        return {}
+    chosen = {f"quantization.learned.{name}": value for name, value in asked.items()}
+    return {"quantization.method": "learned", **chosen}
 
 
 def _require_quality(summary: Any, least: float) -> None:

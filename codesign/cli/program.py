@@ -12,6 +12,7 @@ from codesign.cli.advising import advise
 from codesign.cli.building import build
 from codesign.cli.converting import convert
 from codesign.cli.designs import INTERRUPTED, doctor, run
+from codesign.cli.fronts import front
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
@@ -26,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (new, settings, run, scan, convert, verify, report, compare, build, rtl, advise, doctor):
+for _command in (new, settings, run, front, scan, convert, verify, report, compare, build, rtl, advise, doctor):
     app.command()(_command)
 
 

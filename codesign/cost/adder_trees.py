@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,10 +47,32 @@ def matrix_luts(
     inputs = FVArray.from_lhs(
         low, high, np.ones(len(codes)), solver_options={"search_all_decompose_dc": thorough}
     )
-    sums = inputs @ codes[:, live].astype(np.float64) + bias[live]
+    products = inputs @ codes[:, live].astype(np.float64)
+    sums = products + bias[live]
     outputs = []
     for result in results:
         bits = (int(result.signed), result.integer_bits - int(result.signed), result.fractional_bits)
-        modes = (_OVERFLOW.get(result.overflow, "SAT"), _ROUNDING.get(result.rounding, "RND"))
-        outputs.append(quantize(sums if result.signed else relu(sums), *bits, *modes))
-    return trace(inputs, np.concatenate([np.ravel(output) for output in outputs or [sums]])).cost
+        overflow = _OVERFLOW.get(result.overflow, "SAT")
+        for product, total, constant in zip(products, sums, bias[live], strict=True):
+            rounded, mode = _rounded(product, total, constant, result)
+            outputs.append(quantize(rounded if result.signed else relu(rounded), *bits, overflow, mode))
+    return trace(inputs, FVArray(np.array(outputs, dtype=object)) if outputs else sums).cost
+
+
+def _rounded(product: Any, total: Any, constant: float, result: FixedPoint) -> tuple[Any, str]:
+    """A sum before its overflow is handled, and how it is still to be rounded.
+
+    Where no sum lies half-way between two values of the format, rounding to nearest even is half a step in the constant
+    and dropping bits, as `codesign.rtl.cast` builds it.
+    """
+    mode = _ROUNDING.get(result.rounding, "RND")
+    step, whole = result.step, float(product.step)
+    grid = min(whole, step)
+    if mode == "TRN" or step <= total.step or (product.low + constant - step / 2) % grid == 0:
+        return total, mode
+    moved = product + float(np.floor((constant + step / 2) / grid) * grid)
+    if whole >= step:
+        return moved, mode
+    signed, integers, _ = map(int, moved.kif)
+    fraction = result.fractional_bits
+    return moved.quantize(signed, max(integers, -fraction), fraction, "WRAP", "TRN"), mode

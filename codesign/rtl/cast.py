@@ -62,6 +62,7 @@ def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
     """Assign one wire; see `cast`."""
     if is_constant(wire):
         return constant(float(precision.quantize(wire.low)))
+    wire = rounded_for_free(wire, precision)
     if _is_native(wire, precision):
         _check_limits(wire, precision)
         sign = int(precision.signed)
@@ -73,6 +74,26 @@ def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
             precision.rounding,
         )
     return _overflowed(_rounded(wire, precision), precision)
+
+
+def rounded_for_free(wire: FVariable, precision: FixedPoint) -> FVariable:
+    """Round a sum to nearest by changing the constant in it and dropping bits, if that is exact; else the wire itself.
+
+    A sum of whole steps `g` and a constant that is no whole number of half steps of the type away from one lies nowhere
+    half-way between two values of the type. Then rounding to nearest even is rounding to nearest, which is half a step in
+    the constant, and what the constant has below `g` can be left out. Overflow is not looked at.
+    """
+    if precision.rounding not in ("RND", "RND_CONV") or wire.opr != "cadd":
+        return wire
+    (parent,) = wire._from
+    factor = float(wire._factor / parent._factor)
+    offset = wire.low - factor * (parent.low if factor > 0 else parent.high)
+    whole, step = abs(factor) * parent.step, precision.step
+    grid = min(whole, step)
+    if step <= wire.step or is_constant(wire) or (offset - step / 2) % grid == 0:
+        return wire
+    total = add_constant(scaled(parent, factor), math.floor((offset + step / 2) / grid) * grid)
+    return total if whole >= step else _floor(total, precision)
 
 
 def _is_native(wire: FVariable, precision: FixedPoint) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
 from codesign.core.files import json_digest
 from codesign.core.record import Record
-from codesign.errors import SettingsError
+from codesign.errors import SettingsError, StaleProjectError
 from codesign.stages.context import Context, Stage, load_history, save_student
 
 
@@ -31,6 +32,8 @@ class Quantization(Stage):
         from codesign.compression.phases import check_rounds
 
         settings = context.settings
+        if settings.quantization.method == "learned":
+            _check_learned(context)
         if settings.pruning.inside == "quantization":
             check_rounds(settings.quantization, settings.pruning)
         if settings.quantization.co_study_epochs and settings.teacher.kind != "single":
@@ -41,6 +44,8 @@ class Quantization(Stage):
 
     def make(self, context: Context, folder: Path) -> Any:
         """Train on under quantization."""
+        if context.settings.quantization.method == "learned":
+            return _learned(context, folder)
         from codesign.compression.quantize import quantize_student
         from codesign.training.distill import settled
 
@@ -75,3 +80,49 @@ class Quantization(Stage):
         file = folder / "student.keras"
         given = file if file.is_file() else None
         return QuantizedStudent(network, precision, load_history(folder), record, given)
+
+
+LEARNING = ".learned-widths.npz"
+"""What an interrupted training of widths goes on from, in the folder of the run."""
+
+
+def _check_learned(context: Context) -> None:
+    """The student's widths can be learned, and nothing asks for another training."""
+    from codesign.compression.learned.values import check_learnable
+    from codesign.networks.prepare import prepare_for_quantization
+
+    if context.settings.pruning.inside == "quantization":
+        raise SettingsError(
+            "pruning.inside: quantization prunes while widths stay; with quantization.method: learned set it to float"
+        )
+    check_learnable(prepare_for_quantization(context.untrained_network))
+
+
+def _learned(context: Context, folder: Path) -> Any:
+    """Learn widths, or take the front that this stage left before, and build the point that the settings choose."""
+    from codesign.compression.learned.front import Front
+    from codesign.compression.learned.learn import learn_widths, student_at, training_key
+    from codesign.training.distill import settled
+
+    settings = context.settings.quantization.learned
+    network, teacher, dataset = context.value("pruning").network, context.value("teacher"), context.dataset
+    distillation = settled(context.settings.distillation, context.value("student").record)
+    seed = context.settings.seed
+    key = training_key(network, teacher, dataset, settings, distillation, seed)
+    front: Front | None = None
+    with contextlib.suppress(StaleProjectError):
+        front = Front.load(context.folder / Quantization.name)
+    if front is None or front.key != key:
+        front = learn_widths(
+            network,
+            teacher,
+            dataset,
+            settings,
+            distillation,
+            checkpoint=context.folder / LEARNING,
+            seed=seed,
+            progress=context.progress,
+        )
+    front.save(folder)
+    point = front.choose(settings.budget_luts, settings.quality_loss)
+    return student_at(network, front, point, dataset, settings)

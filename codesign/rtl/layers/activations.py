@@ -10,7 +10,7 @@ import numpy as np
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
-from codesign.rtl.cast import cast_wire
+from codesign.rtl.cast import cast_wire, rounded_for_free
 from codesign.rtl.layers.common import activation_table, assigned, integer_type, result_of
 from codesign.rtl.wires import (
     Wires,
@@ -43,7 +43,9 @@ def trace_activation(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires
     if name == "linear":
         return result_of(node, wires)
     if name == "relu":
-        return result_of(node, each(lambda wire: larger(wire, constant(_ZERO)), wires))
+        # zero is a value of every type, so that a sum may be rounded before it is rectified
+        rounded = each(lambda wire: rounded_for_free(wire, node.result), wires)
+        return result_of(node, each(lambda wire: larger(wire, constant(_ZERO)), rounded))
     if name == "relu6":
         return result_of(node, each(lambda wire: limited(wire, _ZERO, 6.0), wires))
     if name in ("binary_tanh", "ternary_tanh"):

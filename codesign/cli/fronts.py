@@ -1,0 +1,86 @@
+"""`codesign front`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def front(
+    run: Annotated[Path, typer.Argument(help="The folder of a run with learned widths.")],
+    pick: Annotated[
+        float | None, typer.Option(min=1.0, help="Build the best point of at most so many LUTs.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The new run's folder; by default RUN-PICK.")] = None,
+) -> None:
+    """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
+    from codesign.compression.learned.front import Front
+    from codesign.stages import open_run
+    from codesign.terminal import TerminalProgress, say, show_tables
+
+    found = Front.load(run / "quantization")
+    if pick is None:
+        show_tables(
+            [_table(run, found)], [f"codesign front {shlex.quote(str(run))} --pick LUTS builds another point"]
+        )
+        return
+    # before anything is copied
+    found.choose(budget_luts=pick)
+    folder = output if output is not None else run.with_name(f"{run.name}-{pick:g}")
+    context = open_run(run)
+    _copied(run, folder)
+    from codesign.flow import run_design
+
+    with TerminalProgress() as progress:
+        result = run_design(
+            context.design,
+            output=folder,
+            overrides=_picked(context.settings, pick),
+            overwrite=True,
+            progress=progress,
+        )
+    from codesign.comparison.summary import tables
+
+    if result.summary is not None:
+        show_tables(tables(result.summary), result.summary["notes"])
+    say(f"\nDone now: {', '.join(result.redone)}\nEverything is in {shlex.quote(str(folder))}")
+
+
+def _table(run: Path, found: Any) -> Any:
+    from codesign.core.text_table import TextTable
+
+    rows = tuple(
+        (f"{point.luts:,.0f}", f"{point.quality:.4f}", f"{point.test_quality:.4f}") for point in found.points
+    )
+    columns = ("LUTs (alkaid)", f"validation {found.measure}", f"test {found.measure}")
+    return TextTable(f"The front of {run}; float student {found.reference:.4f} on validation", columns, rows)
+
+
+def _picked(settings: Any, luts: float) -> dict[str, Any]:
+    """The settings of the run, with another point."""
+    sections = settings.model_dump(mode="json")
+    sections["quantization"]["learned"] |= {"budget_luts": luts, "quality_loss": None}
+    return sections
+
+
+def _copied(run: Path, folder: Path) -> None:
+    """The stages that stand before the hardware, in a folder of their own."""
+    import shutil
+
+    from codesign.errors import OutputFolderError
+    from codesign.run_folder import LOCK
+
+    if folder.exists() and not (folder / LOCK).exists() and any(folder.iterdir()):
+        raise OutputFolderError(
+            f"{folder} is not empty and holds no run; choose another folder with --output"
+        )
+    if (folder / "quantization").is_dir():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("teacher", "student", "pruning", "scan", "quantization"):
+        if (run / name).is_dir():
+            shutil.copytree(run / name, folder / name)
+    (folder / LOCK).touch()

@@ -1,0 +1,1 @@
+"""Learned widths: one training that gives the whole front of quality against LUTs."""

@@ -1,0 +1,122 @@
+"""A snapshot of the training as a network with formats: what it computed becomes what is built.
+
+Hardware has one format a tensor. A unit's own width comes for nothing all the same: a rectifier passes powers of two, so a
+unit whose results have `k` more fractional bits than the tensor's is scaled by `2^k`, and the weights that read it by
+`2^-k`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from codesign.compression.learned.values import LearnableNetwork
+from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.networks.description import Network
+
+_WIDEST = 24
+"""Bits of a whole number in float32, in which QKeras computes."""
+
+
+def network_of(
+    learnable: LearnableNetwork, snapshot: Mapping[str, np.ndarray]
+) -> tuple[Network, PrecisionMap] | None:
+    """The network and the formats of a snapshot; ``None`` if QKeras' float32 could not compute it exactly.
+
+    Parameters
+    ----------
+    learnable
+        What was trained.
+    snapshot
+        Arrays by `layer/name`, as `Epochs.snapshots` has them for one epoch.
+    """
+    network = learnable.network
+    begins = network.layers[0].name
+    fraction = int(snapshot[f"{begins}/fraction"])
+    least = 2 if learnable.signed else 1
+    integers = learnable.input_bits + int(learnable.signed)
+    given = FixedPoint(max(integers + fraction, least), integers, learnable.signed, "RND_CONV", "SAT")
+    if integers + fraction < least:
+        return None
+    layers: dict[str, LayerPrecision] = {}
+    weights: dict[str, dict[str, np.ndarray]] = {}
+    # of the units that reach the next layer: fractional bits, the power of two that they are scaled by, greatest value
+    bits: np.ndarray = np.full(network.input_shape[-1], fraction)
+    shifts, greatest = np.zeros_like(bits), max(abs(given.minimum), given.maximum)
+    for layer in network.layers[1:]:
+        if layer.row.role == "product":
+            kernel = _on_grid(layer.name, snapshot)
+            by_row = (*([1] * (kernel.ndim - 2)), -1, 1)
+            rows = kernel.shape[-2]
+            bits, shifts = (np.tile(part, rows // len(part)).reshape(by_row) for part in (bits, shifts))
+            sums = _sum_fraction(kernel, snapshot[f"{layer.name}/fraction"], bits)
+            ends = layer is network.output
+            after = np.zeros(kernel.shape[-1], int)
+            tensor = 0
+            if not ends:
+                point = _point_behind(network, layer.name)
+                after = snapshot[f"{point}/fraction"].astype(int)
+                tensor = _tensor_fraction(after, snapshot[f"{point}/limit"])
+                after = after - tensor
+            bias = snapshot.get(f"{layer.name}/bias", np.zeros(len(after))).astype(np.float64) * 2.0**sums
+            bias = np.round(bias) if ends or "bias" not in layer.weights else np.floor(bias) + 0.5
+            kernel = kernel * 2.0 ** (after - shifts)
+            bias = bias * 2.0 ** (after - sums)
+            formats = _exact_format(kernel), _exact_format(bias)
+            reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
+            if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**_WIDEST).any():
+                return None
+            weights[layer.name] = {"kernel": kernel} | ({"bias": bias} if "bias" in layer.weights else {})
+            layers[layer.name] = LayerPrecision(formats[0], formats[1] if "bias" in layer.weights else None)
+            shifts = after
+        elif layer.row.role == "point":
+            signed = layer.kind != "relu"
+            width = int(np.log2(snapshot[f"{layer.name}/limit"] + 1)) + signed
+            bits = snapshot[f"{layer.name}/fraction"].astype(int) - shifts
+            result = FixedPoint(width, width - int(bits[0]), signed, "RND_CONV", "SAT")
+            layers[layer.name] = LayerPrecision(result=result)
+            greatest = max(abs(result.minimum), result.maximum)
+            bits = snapshot[f"{layer.name}/fraction"].astype(int)
+    built = network.map_layers(
+        lambda layer: layer.with_weights(**weights[layer.name]) if layer.name in weights else layer
+    )
+    return built, PrecisionMap(given, layers)
+
+
+def _on_grid(name: str, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
+    step = 2.0 ** -snapshot[f"{name}/fraction"].astype(np.float64)
+    return np.round(snapshot[f"{name}/kernel"].astype(np.float64) / step) * step
+
+
+def _sum_fraction(kernel: np.ndarray, fraction: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """As `values.sum_fraction`."""
+    bits = np.where(kernel != 0, fraction + inputs, -8.0)
+    return np.maximum(bits, -8.0).max(axis=tuple(range(kernel.ndim - 1)))
+
+
+def _point_behind(network: Network, name: str) -> str:
+    """The point that rounds a layer's sums."""
+    (user,) = network.consumers(name)
+    return user.name if user.row.role == "point" else _point_behind(network, user.name)
+
+
+def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
+    """The fractional bits of the tensor: those of most units, with no integer bits below zero."""
+    return int(min(np.median(units), np.log2(limit + 1)))
+
+
+def _exact_format(values: np.ndarray) -> FixedPoint | None:
+    """A signed format that holds values exactly; ``None`` if it were too wide."""
+    live = np.abs(values[values != 0])
+    if not live.size:
+        return FixedPoint(2, 2, True, "RND_CONV", "SAT")
+    mantissas, exponents = np.frexp(live)
+    codes = (mantissas * 2.0**53).astype(np.int64)
+    trailing = np.bitwise_count(((codes & -codes) - 1).astype(np.uint64)).astype(int)
+    last = int((exponents - 53 + trailing).min())
+    integers = int(exponents.max()) + 1
+    if integers - last > _WIDEST:
+        return None
+    return FixedPoint(max(integers - last, 2), max(integers, last + 2), True, "RND_CONV", "SAT")

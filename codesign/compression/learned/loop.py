@@ -1,0 +1,247 @@
+"""The training of widths, compiled: many epochs a call, with the data in memory and a snapshot of every epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_fractions
+from codesign.settings import LearnedSettings
+from codesign.training.lesson import Lesson
+
+Arrays = dict[str, np.ndarray]
+
+_STEPS_A_CALL = 1000
+_MOST_VALUES = 20_000_000
+"""Of the snapshots and logits that one call gives back."""
+_RAMP = 0.95
+"""The part of the training in which the price rises."""
+_CYCLE_DECAY = 0.94
+_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
+
+
+@dataclass
+class State:
+    """All that a training goes on from: parameters, moving statistics, limits, both moments of Adam, steps done."""
+
+    params: Tensors
+    moving: Tensors
+    limits: Tensors
+    first: Tensors
+    second: Tensors
+    step: Any
+
+    def arrays(self) -> Arrays:
+        """As NumPy arrays by `part|name`."""
+        parts = {name: part for name, part in vars(self).items() if isinstance(part, dict)}
+        plain = {
+            f"{name}|{key}": value.numpy() for name, part in parts.items() for key, value in part.items()
+        }
+        return {**plain, "step|": np.float32(self.step)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray]) -> State:
+        """The inverse of `arrays`."""
+        parts: dict[str, dict[str, Any]] = {
+            "params": {},
+            "moving": {},
+            "limits": {},
+            "first": {},
+            "second": {},
+        }
+        for name, value in arrays.items():
+            part, key = name.split("|")
+            if part in parts:
+                parts[part][key] = tf.constant(value)
+        return cls(**parts, step=tf.constant(np.float32(arrays["step|"])))
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """What a call gives back, one row an epoch.
+
+    Parameters
+    ----------
+    snapshots
+        The network of each epoch, normalisations folded, with its limits.
+    logits
+        On the validation part, `(n_epochs, n_samples, n_outputs)`.
+    prices
+        By weight layer, `(n_epochs,)`.
+    loss
+        Mean train loss, `(n_epochs,)`.
+    """
+
+    snapshots: Arrays
+    logits: np.ndarray
+    prices: Arrays
+    loss: np.ndarray
+
+
+class Loop:
+    """Trains a learnable network; all of an epoch runs in one compiled function.
+
+    Parameters
+    ----------
+    network
+        What is trained.
+    lesson
+        Its data and its loss.
+    settings
+        Steps, batch, rate, prices.
+    seed
+        Of the order of the samples.
+    """
+
+    def __init__(
+        self, network: LearnableNetwork, lesson: Lesson, settings: LearnedSettings, seed: int
+    ) -> None:
+        self.network, self.lesson, self.settings, self.seed = network, lesson, settings, seed
+        count = len(lesson.train[0])
+        self.batch = min(settings.batch_size, count)
+        self.steps = max(count // self.batch, 1)
+        params, _ = network.begin()
+        size = sum(int(np.prod(value.shape)) for value in params.values())
+        size += len(lesson.validation[0]) * int(lesson.student.output_shape[-1])
+        whole = max(round(settings.steps / self.steps), 1)
+        self.epochs_a_call = min(max(_STEPS_A_CALL // self.steps, 1), max(_MOST_VALUES // size, 1), whole)
+        self.calls = max(round(whole / self.epochs_a_call), 1)
+        self._train = [tf.constant(part, tf.float32) for part in lesson.train]
+        self._validation = tf.constant(lesson.validation[0], tf.float32)
+        self._run = tf.function(self._epochs, jit_compile=True)
+
+    @property
+    def epochs(self) -> int:
+        """Of the whole training."""
+        return self.calls * self.epochs_a_call
+
+    def begin(self) -> State:
+        """Where the training begins."""
+        params, moving = self.network.begin()
+        zeros = {key: tf.zeros_like(value) for key, value in params.items()}
+        limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
+        return State(params, moving, limits, zeros, dict(zeros), tf.constant(0.0))
+
+    def run(
+        self, call: int, state: State, factors: Mapping[str, float], gentleness: float = 1.0
+    ) -> tuple[State, Epochs]:
+        """Train for one call.
+
+        Parameters
+        ----------
+        call
+            Its number; it decides the order of the samples, the learning rate and the price.
+        state
+            Where it goes on.
+        factors
+            LUTs for each unit of price, by weight layer.
+        gentleness
+            Of learning rate and price, at most 1.
+        """
+        order = np.random.default_rng([self.seed, call])
+        used, size = self.steps * self.batch, len(self._train[0])
+        shuffled = np.stack([order.permutation(size)[:used] for _ in range(self.epochs_a_call)])
+        first = call * self.epochs_a_call * self.steps
+        steps = first + np.arange(self.epochs_a_call * self.steps).reshape(self.epochs_a_call, self.steps)
+        after, snapshots, logits, prices, loss = self._run(
+            state.__dict__,
+            tf.constant(shuffled.reshape(self.epochs_a_call, self.steps, self.batch), tf.int32),
+            tf.constant(self._rates(steps) * gentleness, tf.float32),
+            tf.constant(self._prices(steps) * gentleness, tf.float32),
+            {name: tf.constant(factor, tf.float32) for name, factor in factors.items()},
+        )
+        plain = ({name: value.numpy() for name, value in part.items()} for part in (snapshots, prices))
+        snapshots, prices = plain
+        return State(**after), Epochs(snapshots, logits.numpy(), prices, loss.numpy())
+
+    def _rates(self, steps: np.ndarray) -> np.ndarray:
+        """Cosines from the learning rate to a hundredth, again and again, each from a little lower."""
+        cycles = self.settings.cycles
+        length = self.epochs * self.steps / cycles
+        cycle = np.minimum(steps // length, cycles - 1)
+        part = steps / length - cycle
+        return self.settings.learning_rate * _CYCLE_DECAY**cycle * (0.505 + 0.495 * np.cos(np.pi * part))
+
+    def _prices(self, steps: np.ndarray) -> np.ndarray:
+        """A rising exponential."""
+        first, last = self.settings.first_price, self.settings.last_price
+        part = np.minimum(steps / (_RAMP * self.epochs * self.steps), 1.0)
+        return first * (last / first) ** part
+
+    def _epochs(self, state: Any, order: Any, rates: Any, prices: Any, factors: Tensors) -> Any:
+        """The compiled function: a loop over epochs around a loop over steps."""
+        network, count = self.network, int(order.shape[0])
+        taken = {**network.snapshot(state["params"], state["moving"]), **state["limits"]}
+        kept = {
+            "snapshots": {key: tf.zeros([count, *value.shape]) for key, value in taken.items()},
+            "logits": tf.zeros([count, self._validation.shape[0], int(self.lesson.student.output_shape[-1])]),
+            "prices": {name: tf.zeros([count]) for name in factors},
+            "loss": tf.zeros([count]),
+        }
+        unseen = {name: tf.zeros([network.shapes[name][-1]]) for name in network.points}
+
+        def epoch(number: Any, state: Any, kept: Any) -> Any:
+            def step(place: Any, state: Any, seen: Any, total: Any) -> Any:
+                at = (number, place)
+                state, now, loss = self._step(state, order[at], rates[at], prices[at], factors)
+                seen = {name: tf.maximum(seen[name], now[name]) for name in seen}
+                return place + 1, state, seen, total + loss
+
+            _, state, seen, total = tf.while_loop(
+                lambda place, *_: place < self.steps, step, (tf.constant(0), state, unseen, tf.constant(0.0))
+            )
+            state = {**state, "limits": network.limits_of(state["params"], seen)}
+            taken = network.snapshot(state["params"], state["moving"])
+            found = network.compute(taken, {}, state["limits"], self._validation)
+            new = {
+                "snapshots": {**taken, **state["limits"]},
+                "logits": found.logits,
+                "prices": found.prices,
+                "loss": total / self.steps,
+            }
+            place = tf.reshape(number, [1, 1])
+            kept = tf.nest.map_structure(
+                lambda rows, row: tf.tensor_scatter_nd_update(rows, place, row[None]), kept, new
+            )
+            return number + 1, state, kept
+
+        _, state, kept = tf.while_loop(
+            lambda number, *_: number < count, epoch, (tf.constant(0), state, kept)
+        )
+        return state, kept["snapshots"], kept["logits"], kept["prices"], kept["loss"]
+
+    def _step(self, state: Any, rows: Any, rate: Any, price: Any, factors: Tensors) -> Any:
+        """One step of Adam."""
+        x, targets, *weights = (tf.gather(part, rows) for part in self._train)
+        params = state["params"]
+        with tf.GradientTape() as tape:
+            tape.watch(params)
+            found = self.network.compute(params, state["moving"], state["limits"], x, train=True)
+            each = self.lesson.loss.call(targets, found.logits)
+            loss = tf.reduce_mean(each * weights[0] if weights else each)
+            luts = tf.add_n([factors[name] * found.prices[name] for name in factors])
+            total = loss + price * luts
+        slopes = tape.gradient(total, params, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        step = state["step"] + 1
+        one, two = 1 - tf.pow(_BETA1, step), 1 - tf.pow(_BETA2, step)
+        first = {key: _BETA1 * state["first"][key] + (1 - _BETA1) * slope for key, slope in slopes.items()}
+        second = {
+            key: _BETA2 * state["second"][key] + (1 - _BETA2) * slope**2 for key, slope in slopes.items()
+        }
+        moved = {
+            key: value - rate * (first[key] / one) / (tf.sqrt(second[key] / two) + _TINY)
+            for key, value in params.items()
+        }
+        state = {
+            **state,
+            "params": clip_fractions(moved),
+            "moving": found.moving,
+            "first": first,
+            "second": second,
+            "step": step,
+        }
+        return state, found.seen, loss

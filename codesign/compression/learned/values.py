@@ -1,0 +1,388 @@
+"""A network with trainable widths: the values that hardware computes, gradients of values and widths, and a price.
+
+The gradient of a fractional width is that of the quantization error (Sun et al., arXiv:2405.00645, section III):
+`q(w, f) = round(w 2^f) / 2^f` has `dq/dw = 1` and `dq/df = ln 2 (w - q)`. The price of a weight is its bits times those of
+what it multiplies; its gradient is that of `log2(1 + s |w| 2^f)`, so that it draws at the weight as well as at its
+width, also below the first bit: a weight goes to zero unless the loss holds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from codesign.core.layers import Shape
+from codesign.errors import SettingsError
+from codesign.networks.build import build_float
+from codesign.networks.description import LayerSpec, Network
+
+Tensors = dict[str, Any]
+"""Tensors by `layer/name`: `kernel`, `bias`, `fraction` (bits behind the binary point), `gain`, `mean`, `variance`, `limit`."""
+
+EPSILON = 1e-3
+"""Added to a variance before its root, as Keras' normalisation does."""
+
+KINDS = ("input", "dense", "conv1d", "conv2d", "relu", "linear", "flatten", "max_pool1d", "max_pool2d")
+"""What widths can be learned for."""
+
+_LN2 = float(np.log(2.0))
+_SHARPNESS = 10.0
+_FIRST_FRACTION = 3.0
+_MOMENTUM = 0.99
+_LEAST_FRACTION, _MOST_FRACTION = -8.0, 10.0
+_A_ROUNDING = 2.0
+"""LUTs of rectifying, rounding and limiting one bit of a result, about."""
+
+
+@dataclass
+class Computed:
+    """What a pass through the network gives.
+
+    Parameters
+    ----------
+    logits
+        float32, shape `(n_samples, n_outputs)`.
+    prices
+        By weight layer, a scalar each: bits of weights times bits of inputs, and the rounding of the results.
+    seen
+        The greatest magnitude that each unit of a point had before it was rounded, shape `(n_units,)`.
+    moving
+        The moving means and variances after this batch.
+    """
+
+    logits: Any = None
+    prices: Tensors = field(default_factory=dict)
+    seen: Tensors = field(default_factory=dict)
+    moving: Tensors = field(default_factory=dict)
+
+
+@dataclass
+class _Wires:
+    """A tensor on its way: values, and by unit its fractional bits, its bits and its limits."""
+
+    values: Any
+    fraction: Any
+    bits: Any
+    low: Any
+    high: Any
+
+    def repeated(self, count: int, values: Any) -> _Wires:
+        """Each unit so many times, after a flattening."""
+        parts = (tf.tile(part, [count]) for part in (self.fraction, self.bits, self.low, self.high))
+        return _Wires(values, *parts)
+
+
+class LearnableNetwork:
+    """The computation of a prepared network (see `codesign.networks.prepare`) with widths that are trained.
+
+    Parameters
+    ----------
+    network
+        Of `KINDS`, one after another.
+    x
+        Train inputs, `(n_samples, *input_shape)`: their greatest magnitude gives the inputs' integer bits, and some of them
+        the normalisations that the training begins with.
+
+    Raises
+    ------
+    SettingsError
+        For a network of other layers, or with branches; all of them named.
+    """
+
+    def __init__(self, network: Network, x: np.ndarray) -> None:
+        check_learnable(network)
+        self.network = network
+        self.shapes: dict[str, Shape] = network.shapes()
+        self.signed = bool(x.min() < 0)
+        self.input_bits = int(np.ceil(np.log2(max(float(np.abs(x).max()), 1e-6))))
+        points = {layer.name for layer in network.activations}
+        self.points = tuple(layer.name for layer in network.activations)
+        self.normalised = tuple(
+            layer.name
+            for layer in network.weight_layers
+            if any(user.name in points for user in network.consumers(layer.name)) and "bias" in layer.weights
+        )
+        self._begin = x[:4096]
+
+    def begin(self) -> tuple[Tensors, Tensors]:
+        """The parameters and moving statistics of the network as it is given."""
+        params: dict[str, Any] = {f"{self.network.layers[0].name}/fraction": np.float32(_FIRST_FRACTION)}
+        moving: dict[str, np.ndarray] = {}
+        sums = self._sums()
+        for layer in self.network.layers:
+            name = layer.name
+            if layer.row.role == "product":
+                params |= {f"{name}/{key}": values for key, values in layer.weights.items()}
+                params[f"{name}/fraction"] = np.full_like(layer.weights["kernel"], _FIRST_FRACTION)
+            if layer.row.role == "point":
+                params[f"{name}/fraction"] = np.full(self.shapes[name][-1], _FIRST_FRACTION, np.float32)
+            if name in self.normalised:
+                axes = tuple(range(sums[name].ndim - 1))
+                products = sums[name] - layer.weights["bias"]
+                mean, variance = products.mean(axes), products.var(axes)
+                params[f"{name}/gain"] = np.sqrt(variance + EPSILON)
+                params[f"{name}/bias"] = layer.weights["bias"] + mean
+                moving |= {f"{name}/mean": mean, f"{name}/variance": variance}
+        return _tensors(params), _tensors(moving)
+
+    def _sums(self) -> dict[str, np.ndarray]:
+        """What the weight layers put out, on some of the data."""
+        import keras
+
+        model = build_float(self.network)
+        names = list(self.normalised)
+        if not names:
+            return {}
+        outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+        values = outputs.predict(self._begin, batch_size=4096, verbose=0)
+        return dict(zip(names, values if isinstance(values, list) else [values], strict=True))
+
+    def compute(
+        self,
+        params: Mapping[str, Any],
+        moving: Mapping[str, Any],
+        limits: Mapping[str, Any],
+        x: Any,
+        *,
+        train: bool = False,
+    ) -> Computed:
+        """Run samples through the network.
+
+        Parameters
+        ----------
+        params
+            Trained values. A layer without a `gain` is not normalised.
+        moving
+            Means and variances of the normalisations.
+        limits
+            The greatest code of each point, a scalar.
+        x
+            float32, `(n_samples, *input_shape)`.
+        train
+            Normalise by the batch, and give the moving statistics after it.
+        """
+        result = Computed()
+        wires: dict[str, _Wires] = {}
+        for layer in self.network.layers:
+            if layer.kind == "input":
+                wires[layer.name] = self._input(params[f"{layer.name}/fraction"], x)
+                continue
+            source = wires[layer.inputs[0]]
+            if layer.row.role == "product":
+                wires[layer.name] = self._product(layer, params, moving, source, train, result)
+            elif layer.row.role == "point":
+                wires[layer.name] = self._point(layer, params, limits, source, result)
+            else:
+                wires[layer.name] = self._moved(layer, source)
+        result.logits = wires[self.network.output.name].values
+        return result
+
+    def _input(self, width: Any, x: Any) -> _Wires:
+        fraction = _whole(width)
+        step = _power(-tf.stop_gradient(fraction))
+        most = float(2.0**self.input_bits)
+        lowest, highest = (-most if self.signed else 0.0), most - step
+        on_grid = tf.clip_by_value(tf.round(x / step) * step, lowest, highest)
+        values = on_grid + _LN2 * tf.stop_gradient(x - on_grid) * (fraction - tf.stop_gradient(fraction))
+        each = tf.ones([self.shapes[self.network.layers[0].name][-1]])
+        bits = each * tf.maximum(fraction + self.input_bits + self.signed, 0.0)
+        return _Wires(values, each * fraction, bits, each * lowest, each * highest)
+
+    def _product(
+        self,
+        layer: LayerSpec,
+        params: Mapping[str, Any],
+        moving: Mapping[str, Any],
+        source: _Wires,
+        train: bool,
+        result: Computed,
+    ) -> _Wires:
+        name = layer.name
+        kernel = params[f"{name}/kernel"]
+        without = f"{name}/bias" not in params
+        bias = tf.zeros([kernel.shape[-1]]) if without else params[f"{name}/bias"]
+        if f"{name}/gain" in params:
+            mean, variance = moving[f"{name}/mean"], moving[f"{name}/variance"]
+            if train:
+                products = _multiplied(layer, source.values, kernel)
+                axes = list(range(len(products.shape) - 1))
+                now = tf.reduce_mean(products, axes), tf.math.reduce_variance(products, axes)
+                for key, old, new in zip(("mean", "variance"), (mean, variance), now, strict=True):
+                    result.moving[f"{name}/{key}"] = tf.stop_gradient(_MOMENTUM * old + (1 - _MOMENTUM) * new)
+                mean, variance = now
+            kernel, bias = fused(kernel, bias, params[f"{name}/gain"], mean, variance)
+        fraction = _whole(params[f"{name}/fraction"])
+        values = _quantized(kernel, fraction)
+        rows = values.shape[-2]
+        by_row = [*([1] * (len(values.shape) - 2)), rows, 1]
+        positions = float(np.prod(self.shapes[name][:-1])) if len(self.shapes[name]) > 1 else 1.0
+        result.prices[name] = positions * tf.reduce_sum(
+            _bits(kernel, values, fraction) * tf.reshape(source.bits, by_row)
+        )
+        step = _power(-sum_fraction(values, fraction, tf.reshape(source.fraction, by_row)))
+        ends = name == self.network.output.name
+        # between two values of the sums' grid no sum lies half-way between two results: rounding is free
+        on_grid = tf.round(bias / step) * step if ends or without else (tf.floor(bias / step) + 0.5) * step
+        bias = bias + tf.stop_gradient(on_grid - bias)
+        flat = tf.stop_gradient(tf.reshape(values, [-1, values.shape[-1]]))
+        times = flat.shape[0] // rows
+        low, high = (tf.tile(tf.stop_gradient(end), [times]) for end in (source.low, source.high))
+        up, down = tf.maximum(flat, 0.0), tf.minimum(flat, 0.0)
+        fixed = tf.stop_gradient(bias)
+        highest = tf.linalg.matvec(up, high, transpose_a=True) + tf.linalg.matvec(down, low, transpose_a=True)
+        lowest = tf.linalg.matvec(up, low, transpose_a=True) + tf.linalg.matvec(down, high, transpose_a=True)
+        none = tf.zeros_like(fixed)
+        return _Wires(
+            _multiplied(layer, source.values, values) + bias, none, none, lowest + fixed, highest + fixed
+        )
+
+    def _point(
+        self,
+        layer: LayerSpec,
+        params: Mapping[str, Any],
+        limits: Mapping[str, Any],
+        source: _Wires,
+        result: Computed,
+    ) -> _Wires:
+        name, signed = layer.name, layer.kind != "relu"
+        x = source.values if signed else tf.nn.relu(source.values)
+        result.seen[name] = tf.stop_gradient(tf.reduce_max(tf.abs(x), list(range(len(x.shape) - 1))))
+        fraction = _whole(params[f"{name}/fraction"])
+        step, most = _power(-tf.stop_gradient(fraction)), limits[f"{name}/limit"]
+        least = -most - 1 if signed else tf.zeros_like(most)
+        codes = tf.round(x / step)
+        inside = tf.cast((codes <= most) & (codes >= least), tf.float32)
+        values = tf.stop_gradient(tf.clip_by_value(codes, least, most) * step)
+        values = (
+            values
+            + inside * (x - tf.stop_gradient(x))
+            + _LN2 * inside * tf.stop_gradient(x - values) * (fraction - tf.stop_gradient(fraction))
+        )
+        low, high = (tf.clip_by_value(tf.round(end / step), least, most) for end in (source.low, source.high))
+        widest = tf.maximum(high, -low - 1)
+        whole_bits = (
+            tf.math.ceil(tf.math.log(widest + 1) / _LN2 - 1e-4) - tf.stop_gradient(fraction) + float(signed)
+        )
+        bits = tf.where(high > low, whole_bits + fraction, 0.0 * fraction)
+        before = layer.inputs[0]
+        while self.network[before].row.role != "product":
+            before = self.network[before].inputs[0]
+        positions = float(np.prod(self.shapes[name][:-1])) if len(self.shapes[name]) > 1 else 1.0
+        result.prices[before] += _A_ROUNDING * positions * tf.reduce_sum(bits)
+        return _Wires(values, fraction, bits, low * step, high * step)
+
+    def _moved(self, layer: LayerSpec, source: _Wires) -> _Wires:
+        if layer.kind == "flatten":
+            size = int(np.prod(self.shapes[layer.name]))
+            return source.repeated(size // int(source.bits.shape[0]), tf.reshape(source.values, [-1, size]))
+        pooled = tf.nn.max_pool(
+            source.values, layer.config["pool_size"], layer.config["strides"], layer.config["padding"].upper()
+        )
+        return _Wires(pooled, source.fraction, source.bits, source.low, source.high)
+
+    def limits_of(self, params: Mapping[str, Any], seen: Mapping[str, Any]) -> Tensors:
+        """The greatest code of each point that holds what was seen: one less than a power of two."""
+        limits = {}
+        for name in self.points:
+            codes = tf.reduce_max(tf.round(seen[name] * _power(tf.round(params[f"{name}/fraction"]))))
+            bits = tf.maximum(tf.math.ceil(tf.math.log(codes + 1) / _LN2 - 1e-4), 1.0)
+            limits[f"{name}/limit"] = tf.round(_power(bits)) - 1
+        return limits
+
+    def snapshot(self, params: Mapping[str, Any], moving: Mapping[str, Any]) -> Tensors:
+        """The parameters with every normalisation folded into its kernel and bias, and whole widths."""
+        found = {
+            key: tf.round(value) if key.endswith("/fraction") else value for key, value in params.items()
+        }
+        for name in self.normalised:
+            found[f"{name}/kernel"], found[f"{name}/bias"] = fused(
+                found[f"{name}/kernel"],
+                found[f"{name}/bias"],
+                found.pop(f"{name}/gain"),
+                moving[f"{name}/mean"],
+                moving[f"{name}/variance"],
+            )
+        return found
+
+
+def check_learnable(network: Network) -> None:
+    """Raise `SettingsError` for layers whose widths cannot be learned, all of them named."""
+    wrong = [f"{layer.name} ({layer.kind})" for layer in network.layers if layer.kind not in KINDS]
+    wrong += [
+        f"{layer.name} ({layer.kind} with padding)"
+        for layer in network.layers
+        if layer.kind.startswith("max_pool") and layer.config["padding"] == "same"
+    ]
+    wrong += [
+        f"{layer.name} (read by {len(network.consumers(layer.name))} layers)"
+        for layer in network.layers
+        if len(network.consumers(layer.name)) > 1
+    ]
+    if wrong:
+        raise SettingsError(
+            f"quantization.method: learned takes chains of {', '.join(KINDS[1:])}, and the student has "
+            f"{', '.join(wrong)}; use the method scan"
+        )
+
+
+def clip_fractions(params: Tensors) -> Tensors:
+    """Keep the fractional bits where float32 computes exactly."""
+    return {
+        key: tf.clip_by_value(value, _LEAST_FRACTION, _MOST_FRACTION) if key.endswith("/fraction") else value
+        for key, value in params.items()
+    }
+
+
+def fused(kernel: Any, bias: Any, gain: Any, mean: Any, variance: Any) -> tuple[Any, Any]:
+    """Kernel and bias that compute what the layer and its normalisation do."""
+    scale = gain * tf.math.rsqrt(variance + EPSILON)
+    return kernel * scale, bias - mean * scale
+
+
+def sum_fraction(values: Any, fraction: Any, inputs: Any) -> Any:
+    """The fractional bits of each output's sum of products, shape `(n_outputs,)`; those of live weights count."""
+    bits = tf.where(tf.stop_gradient(values) != 0, tf.stop_gradient(fraction + inputs), _LEAST_FRACTION)
+    return tf.reduce_max(tf.maximum(bits, _LEAST_FRACTION), list(range(len(values.shape) - 1)))
+
+
+def _multiplied(layer: LayerSpec, x: Any, kernel: Any) -> Any:
+    if layer.kind == "dense":
+        return tf.linalg.matmul(x, kernel) if len(x.shape) == 2 else tf.tensordot(x, kernel, 1)
+    padding, strides = layer.config["padding"].upper(), list(layer.config["strides"])
+    return tf.nn.convolution(x, kernel, strides=strides, padding=padding)
+
+
+def _whole(width: Any) -> Any:
+    """The width rounded, with the gradient of the width."""
+    return width + tf.stop_gradient(tf.round(width) - width)
+
+
+def _power(exponent: Any) -> Any:
+    """2 to whole numbers, exactly: compilers approximate powers. Without a gradient."""
+    biased = tf.cast(tf.round(exponent), tf.int32) + 127
+    return tf.bitcast(tf.bitwise.left_shift(biased, tf.fill(tf.shape(biased), 23)), tf.float32)
+
+
+def _quantized(kernel: Any, fraction: Any) -> Any:
+    step = _power(-tf.stop_gradient(fraction))
+    values = tf.stop_gradient(tf.round(kernel / step) * step)
+    error = tf.stop_gradient(kernel) - values
+    return (
+        values + (kernel - tf.stop_gradient(kernel)) + _LN2 * error * (fraction - tf.stop_gradient(fraction))
+    )
+
+
+def _bits(kernel: Any, values: Any, fraction: Any) -> Any:
+    """The bits of each weight's magnitude, 0 for zero, with the gradient of the price."""
+    size = tf.stop_gradient(tf.abs(values) * _power(fraction))
+    bits = tf.where(size > 0, tf.floor(tf.math.log(tf.maximum(size, 1.0)) / _LN2 + 1e-4) + 1, 0.0)
+    smooth = tf.math.log(1 + _SHARPNESS * tf.abs(kernel) * tf.exp(_LN2 * fraction)) / _LN2
+    return smooth + tf.stop_gradient(bits - smooth)
+
+
+def _tensors(arrays: Mapping[str, np.ndarray]) -> Tensors:
+    return {name: tf.constant(values, tf.float32) for name, values in arrays.items()}

@@ -1,0 +1,217 @@
+"""Learned widths: what is built computes what was trained, prices draw, and a training goes on where it was stopped."""
+
+from __future__ import annotations
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from learning_tasks import clouds, convolutional, dense, images
+
+from codesign.compression.learned import learn
+from codesign.compression.learned.formats import network_of
+from codesign.compression.learned.front import Front, Point, best
+from codesign.compression.learned.learn import learn_widths, student_at
+from codesign.compression.learned.values import LearnableNetwork, _quantized
+from codesign.compression.quantize import QuantizedStudent
+from codesign.core.record import Record
+from codesign.core.target import Target
+from codesign.emulation import Emulator
+from codesign.errors import QualityError, SettingsError, StaleProjectError
+from codesign.hls.convert import HardwareChoices, convert_graph
+from codesign.hls.graph import read_graph
+from codesign.networks.build import build_float
+from codesign.networks.describe import describe
+from codesign.networks.logits import predict_logits
+from codesign.networks.prepare import prepare_for_quantization
+from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings, make_design
+from codesign.training.teacher import train_teacher
+
+DISTILLATION = DistillationSettings(epochs=1)
+SETTINGS = LearnedSettings(steps=400, batch_size=64, cycles=2, first_price=1e-5, last_price=3e-3)
+
+
+@pytest.fixture(scope="module")
+def learned():
+    dataset = clouds(n=480)
+    keras.utils.set_random_seed(0)
+    teacher = train_teacher(dense(dataset, 16), dataset, TeacherSettings(epochs=20, learning_rate=0.01))
+    network = describe(dense(dataset, 10, 6, norm=True))
+    return dataset, teacher, network, learn_widths(network, teacher, dataset, SETTINGS, DISTILLATION)
+
+
+def test_a_front_trades_quality_for_luts_and_is_better_than_chance(learned):
+    *_, front = learned
+    luts = [point.luts for point in front.points]
+    assert len(front.points) >= 4
+    assert luts == sorted(luts)
+    assert luts[-1] > 2 * luts[0]
+    qualities = [point.quality for point in front.points]
+    assert all(less < more for less, more in itertools.pairwise(qualities))
+    assert qualities[-1] > 0.7
+
+
+def test_every_point_computes_in_qkeras_and_hardware_what_the_training_computed(learned, tmp_path):
+    dataset, _, network, front = learned
+    for point in front.points[:: max(1, len(front.points) // 3)]:
+        student = student_at(network, front, point, dataset, SETTINGS)
+        assert student.record.metrics["validation_accuracy"] == point.quality
+        assert student.record.metrics["test_accuracy"] == point.test_quality
+        compare_with_hardware(student, dataset, tmp_path)
+
+
+def compare_with_hardware(student, dataset, folder):
+    on_grid, formats = student.hardware()
+    x = formats.input.quantize(dataset.x_test)
+    graph = convert_graph(build_float(on_grid), formats, Target(), HardwareChoices(), folder / "project")
+    expected = student.outputs(x)
+    computed = Emulator.of(read_graph(graph)).run(x)
+    np.testing.assert_array_equal(np.reshape(computed, expected.shape), expected)
+
+
+def test_convolutions_and_pools_learn_too(tmp_path):
+    dataset = images(n=200)
+    keras.utils.set_random_seed(0)
+    network = describe(convolutional(dataset, 3))
+    prepared = prepare_for_quantization(network)
+    learnable = LearnableNetwork(prepared, dataset.x_train)
+    params, moving = learnable.begin()
+    # widths of their own for every unit and weight
+    rng = np.random.default_rng(0)
+    params = {
+        key: tf.constant(rng.integers(1, 5, value.shape), tf.float32) if key.endswith("/fraction") else value
+        for key, value in params.items()
+    }
+    snapshot = learnable.snapshot(params, moving)
+    wide = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
+    seen = learnable.compute(snapshot, {}, wide, dataset.x_train.astype(np.float32)).seen
+    limits = learnable.limits_of(snapshot, seen)
+    x = dataset.x_test.astype(np.float32)
+    expected = learnable.compute(snapshot, {}, limits, x).logits.numpy()
+    found = network_of(learnable, {key: value.numpy() for key, value in {**snapshot, **limits}.items()})
+    assert found is not None
+    student = QuantizedStudent(*found, None, Record.of("0", {}))
+    np.testing.assert_array_equal(predict_logits(student.model(), x), expected)
+    compare_with_hardware(student, dataset, tmp_path)
+
+
+def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
+    dataset = clouds()
+    network = prepare_for_quantization(describe(dense(dataset)))
+    learnable = LearnableNetwork(network, dataset.x_train)
+    params, _ = learnable.begin()
+    kernel = np.zeros(params["logits/kernel"].shape, np.float32)
+    kernel[0, 0], kernel[1, 2] = 0.5, 0.875  # of 3 fractional bits: 100 and 111
+    params["logits/kernel"] = tf.constant(kernel)
+    price = learnable.compute(params, {}, {}, tf.constant(dataset.x_train, tf.float32)).prices["logits"]
+    assert float(price) == 2 * 3 * (3 + learnable.input_bits + 1)
+
+
+def test_the_gradient_of_a_width_is_that_of_the_quantization_error():
+    kernel, fraction = tf.constant([0.3, -0.3, 0.05]), tf.constant([2.0, 2.0, 2.0])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch([kernel, fraction])
+        values = _quantized(kernel, fraction)
+    np.testing.assert_array_equal(values, [0.25, -0.25, 0.0])
+    np.testing.assert_array_equal(tape.gradient(values, kernel), [1, 1, 1])
+    np.testing.assert_allclose(
+        tape.gradient(values, fraction), np.log(2) * np.array([0.05, -0.05, 0.05]), rtol=1e-6
+    )
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_front_and_an_interrupted_training_goes_on(
+    learned, tmp_path, monkeypatch
+):
+    dataset, teacher, network, _ = learned
+    checkpoint = tmp_path / "checkpoint.npz"
+    monkeypatch.setattr(learn, "_CHECKPOINT_SECONDS", 0.0)
+
+    class Interrupts:
+        def step(self, what, done, total, note=""):
+            if what == "learned widths" and done == max(total // 2, 1):
+                raise KeyboardInterrupt
+
+    short = SETTINGS.model_copy(update={"steps": 3000})
+    whole = learn_widths(network, teacher, dataset, short, DISTILLATION)
+    with pytest.raises(KeyboardInterrupt):
+        learn_widths(
+            network, teacher, dataset, short, DISTILLATION, checkpoint=checkpoint, progress=Interrupts()
+        )
+    assert checkpoint.is_file()
+    again = learn_widths(network, teacher, dataset, short, DISTILLATION, checkpoint=checkpoint)
+    assert [point.row for point in again.points] == [point.row for point in whole.points]
+    assert not checkpoint.exists()
+
+
+def test_a_checkpoint_of_another_training_is_refused(learned, tmp_path):
+    dataset, teacher, network, _ = learned
+    checkpoint = tmp_path / "checkpoint.npz"
+    np.savez(checkpoint, key=np.array("other"))
+    with pytest.raises(SettingsError, match="is of another network, data or settings; remove it"):
+        learn_widths(network, teacher, dataset, SETTINGS, DISTILLATION, checkpoint=checkpoint)
+
+
+def test_a_front_is_read_as_it_was_written(learned, tmp_path):
+    *_, front = learned
+    front.save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"front.npz", "front.json", "front.csv", "front.png"}
+    again = Front.load(tmp_path)
+    assert [point.row for point in again.points] == [point.row for point in front.points]
+    np.testing.assert_array_equal(
+        again.points[0].snapshot["fc1/kernel"], front.points[0].snapshot["fc1/kernel"]
+    )
+    (tmp_path / "front.npz").write_bytes(b"no archive")
+    with pytest.raises(StaleProjectError, match="is damaged"):
+        Front.load(tmp_path)
+
+
+def points(*pairs):
+    return [Point(quality, luts, number, {}) for number, (luts, quality) in enumerate(pairs)]
+
+
+def test_a_front_keeps_what_none_beats():
+    kept = best(points((100, 0.8), (50, 0.8), (70, 0.75), (200, 0.9), (210, 0.9)))
+    assert [(point.luts, point.quality) for point in kept] == [(50, 0.8), (200, 0.9)]
+
+
+def test_a_point_is_chosen_by_budget_or_by_loss():
+    front = Front(tuple(points((50, 0.8), (100, 0.9), (400, 0.95))), 0.95, "accuracy", "")
+    assert front.choose().luts == 400
+    assert front.choose(budget_luts=120).luts == 100
+    assert front.choose(quality_loss=5).luts == 100
+    assert front.choose(budget_luts=400, quality_loss=20).luts == 50
+    with pytest.raises(
+        QualityError, match="no point of the front has at most 10 LUTs; the smallest one has 50, at"
+    ):
+        front.choose(budget_luts=10)
+    with pytest.raises(QualityError, match=r"no point of the front with at most 120 LUTs keeps .* 0.9400"):
+        front.choose(budget_luts=120, quality_loss=1)
+
+
+def test_layers_whose_widths_cannot_be_learned_are_named(learned):
+    dataset, teacher, *_ = learned
+    model = keras.Sequential(
+        [
+            keras.Input(dataset.input_shape),
+            keras.layers.Dense(4, activation="tanh", name="fc"),
+            keras.layers.Dense(dataset.n_classes, name="logits"),
+        ]
+    )
+    with pytest.raises(SettingsError, match=r"takes chains of .*\(tanh\).*; use the method scan"):
+        learn_widths(describe(model), teacher, dataset, SETTINGS, DISTILLATION)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"learned": {"last_price": 1e-9}}, "last_price must not be below first_price"),
+        ({"method": "learned", "self_study_epochs": 3}, "the method 'learned' has no phases"),
+        ({"learned": {"budget_luts": 0}}, "quantization.learned.budget_luts"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(changed, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        make_design({"name": "x", "data": {"source": "digits"}, "quantization": changed})
