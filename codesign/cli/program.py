@@ -27,7 +27,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _command in (new, settings, run, front, scan, convert, verify, report, compare, build, rtl, advise, doctor):
+for _command in (
+    new,
+    settings,
+    run,
+    front,
+    scan,
+    convert,
+    verify,
+    report,
+    compare,
+    build,
+    rtl,
+    advise,
+    doctor,
+):
     app.command()(_command)
 
 

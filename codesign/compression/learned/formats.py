@@ -52,7 +52,7 @@ def network_of(
             rows = kernel.shape[-2]
             bits, shifts = (np.tile(part, rows // len(part)).reshape(by_row) for part in (bits, shifts))
             sums = _sum_fraction(kernel, snapshot[f"{layer.name}/fraction"], bits)
-            ends = layer is network.output
+            ends = layer.name == network.output_names[0]
             after = np.zeros(kernel.shape[-1], int)
             tensor = 0
             if not ends:

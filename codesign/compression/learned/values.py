@@ -178,7 +178,7 @@ class LearnableNetwork:
                 wires[layer.name] = self._point(layer, params, limits, source, result)
             else:
                 wires[layer.name] = self._moved(layer, source)
-        result.logits = wires[self.network.output.name].values
+        result.logits = wires[self.network.output_names[0]].values
         return result
 
     def _input(self, width: Any, x: Any) -> _Wires:
@@ -224,7 +224,7 @@ class LearnableNetwork:
             _bits(kernel, values, fraction) * tf.reshape(source.bits, by_row)
         )
         step = _power(-sum_fraction(values, fraction, tf.reshape(source.fraction, by_row)))
-        ends = name == self.network.output.name
+        ends = name == self.network.output_names[0]
         # between two values of the sums' grid no sum lies half-way between two results: rounding is free
         on_grid = tf.round(bias / step) * step if ends or without else (tf.floor(bias / step) + 0.5) * step
         bias = bias + tf.stop_gradient(on_grid - bias)
@@ -312,6 +312,8 @@ class LearnableNetwork:
 def check_learnable(network: Network) -> None:
     """Raise `SettingsError` for layers whose widths cannot be learned, all of them named."""
     wrong = [f"{layer.name} ({layer.kind})" for layer in network.layers if layer.kind not in KINDS]
+    if len(network.inputs) > 1 or len(network.outputs) > 1:
+        wrong.append(f"{len(network.inputs)} inputs and {len(network.outputs)} outputs")
     wrong += [
         f"{layer.name} ({layer.kind} with padding)"
         for layer in network.layers
