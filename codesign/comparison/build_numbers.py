@@ -19,6 +19,7 @@ from codesign.reports import (
     TransactionReport,
     UtilizationReport,
 )
+from codesign.reports.fields import version_note
 
 RESOURCES = ("lut", "ff", "dsp", "bram_18k", "uram", "carry8")
 
@@ -176,6 +177,8 @@ def _cycles(latency: int | None, interval: int | None, clock_ns: float | None) -
 
 def _remarks(report: Report) -> Iterator[str]:
     """What the numbers of one report do not say of themselves."""
+    if report.tool and report.version and (note := version_note(report.tool, report.version)):
+        yield f"{note}: compare its numbers with the file ({report.path})"
     if isinstance(report, CosimReport) and not report.passed:
         yield f"co-simulation did not pass, its cycles are left out ({report.path})"
     if isinstance(report, CsynthReport | CosimReport):

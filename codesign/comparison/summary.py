@@ -35,7 +35,7 @@ from codesign.core.record import Record
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, read_object
 from codesign.core.text_table import TextTable, printable
 from codesign.errors import ReportFormatError, ReportMissingError
-from codesign.reports import BuildReport, Report, read_build, read_report, same_part
+from codesign.reports import BuildReport, Report, ToolLogReport, read_build, read_report, same_part
 from codesign.reports.build_files import MANIFEST
 
 _CLOCK_NS = 0.01
@@ -425,10 +425,33 @@ def _of_build(build: BuildReport) -> Description:
         tools=found.tools,
     )
     return Description(
-        (TextTable("Build", ("", str(build.directory)), tuple(_facts(build))), *_numbers(entry)),
-        (*found.notes, *findings(build)),
+        (
+            TextTable("Build", ("", str(build.directory)), tuple(_facts(build))),
+            *_numbers(entry),
+            *_log_tables(build.logs),
+        ),
+        (*found.notes, *findings(build), *build.choices),
         build.is_trustworthy,
     )
+
+
+_STEPS_SHOWN = 12
+"""Of the steps that a log times, the longest that a table shows."""
+
+
+def _log_tables(logs: Sequence[ToolLogReport]) -> tuple[TextTable, ...]:
+    """How long the tools' steps took and the memory they had."""
+    rows = []
+    for log in logs:
+        longest = sorted(log.steps, key=lambda step: -step.seconds)[:_STEPS_SHOWN]
+        for step in log.steps:
+            if step in longest:
+                rows.append((log.path.name, step.name, f"{step.seconds:g}", f"{step.peak_memory_mb:,.0f}"))
+        if log.seconds is not None:
+            peak = "" if log.peak_memory_mb is None else f"{log.peak_memory_mb:,.0f}"
+            rows.append((log.path.name, "in all", f"{log.seconds:g}", peak))
+    head = ("log", "step", "seconds", "peak memory (MB)")
+    return (TextTable("Time and memory of the tools", head, tuple(rows)),) if rows else ()
 
 
 def _facts(build: BuildReport) -> Iterator[tuple[str, str]]:
@@ -453,7 +476,8 @@ def _of_report(found: Report) -> Description:
     values = found.to_dict()
     rows = [(name, text) for name, value in values.items() if (text := _plain(value)) is not None]
     fields = TextTable("Report", ("", str(found.path)), tuple(rows))
-    return Description((fields, *_numbers(entry)), entry.notes, entry.is_trustworthy)
+    logs = _log_tables([found]) if isinstance(found, ToolLogReport) else ()
+    return Description((fields, *_numbers(entry), *logs), entry.notes, entry.is_trustworthy)
 
 
 def _plain(value: Any) -> str | None:

@@ -11,6 +11,7 @@ from codesign.reports.export import ExportReport, read_export
 from codesign.reports.power import PowerReport, read_power
 from codesign.reports.records import STAGES, Finding, Report, ReportKind, Resources, Stage, same_part
 from codesign.reports.timing import ClockTiming, TimingReport, read_timing
+from codesign.reports.tool_log import StepTime, ToolLogReport, read_tool_log
 from codesign.reports.utilization import UtilizationReport, read_utilization
 
 __all__ = [
@@ -30,7 +31,9 @@ __all__ = [
     "ReportKind",
     "Resources",
     "Stage",
+    "StepTime",
     "TimingReport",
+    "ToolLogReport",
     "TransactionReport",
     "UtilizationReport",
     "read_build",
@@ -41,6 +44,7 @@ __all__ = [
     "read_power",
     "read_report",
     "read_timing",
+    "read_tool_log",
     "read_transactions",
     "read_utilization",
     "same_part",

@@ -34,6 +34,7 @@ from codesign.reports.power import PowerReport
 from codesign.reports.records import HARMLESS, STAGES, BuildStatus, Finding, Report, plain
 from codesign.reports.text import identify, read_text
 from codesign.reports.timing import TimingReport
+from codesign.reports.tool_log import ToolLogReport
 from codesign.reports.utilization import UtilizationReport
 
 
@@ -55,8 +56,12 @@ class BuildReport:
         ``None`` if there is none that can be trusted; then `findings` says why, or nothing was run.
     utilization, hierarchy, timing, power
         By stage (`unknown` for timing whose stage is not printed).
+    logs
+        The logs of the tools' sessions: times, memory, warnings.
     also_found
         Whole reports of a kind and stage of which a better one was taken.
+    choices
+        For each of them which one was taken and why.
     findings
         What was left out and why, and what could not be checked.
     """
@@ -75,7 +80,9 @@ class BuildReport:
     hierarchy: Mapping[str, UtilizationReport]
     timing: Mapping[str, TimingReport]
     power: Mapping[str, PowerReport]
+    logs: tuple[ToolLogReport, ...]
     also_found: tuple[Path, ...]
+    choices: tuple[str, ...]
     findings: tuple[Finding, ...]
 
     @property
@@ -172,6 +179,7 @@ def read_build(
     marker = reading.evidence.marker
     timing = reading.by_stage(vivado, TimingReport)
     reading.judge_results(_of(csim, CsimReport), _of(cosim, CosimReport), timing, _of(export, ExportReport))
+    logs = reading.logs()
     known = [report for report in (csynth, export, *vivado) if report is not None]
     return BuildReport(
         directory=directory,
@@ -188,7 +196,9 @@ def read_build(
         hierarchy=reading.by_stage((r for r in vivado if _is_tree(r)), UtilizationReport),
         timing=timing,
         power=reading.by_stage(vivado, PowerReport),
-        also_found=tuple(reading.also),
+        logs=logs,
+        also_found=tuple(path for path, _ in reading.also),
+        choices=tuple(sentence for _, sentence in reading.also),
         findings=(*reading.findings, *reading.evidence.of_run()),
     )
 

@@ -12,7 +12,6 @@ from codesign.core.sealed import Seal, differences
 from codesign.errors import ReportFormatError, StaleProjectError
 from codesign.reports.build_files import SEALS, BuildFiles
 from codesign.reports.build_marker import Marker, read_marker
-from codesign.reports.csim import tool_errors
 from codesign.reports.records import STAGES, Finding, Reason, Stage
 
 CLOCK_SLACK_S = 2.0
@@ -114,7 +113,6 @@ class Evidence:
     def of_run(self) -> Iterator[Finding]:
         """What the run itself says: not ended well, or reports that it wrote and that are gone."""
         if self.marker is None:
-            yield from _died(self.home)
             return
         marker = self.marker
         if marker.status != "finished":
@@ -175,17 +173,6 @@ def _changed(home: Path, seal: Seal) -> Iterator[Path]:
 def _newest(sources: Iterator[Path]) -> tuple[Path, float] | None:
     times = [(path, path.stat().st_mtime) for path in sources if path.is_file()]
     return max(times, key=lambda entry: entry[1]) if times else None
-
-
-def _died(home: Path) -> Iterator[Finding]:
-    """The error lines of the tool's own log: its last run did not do all that it should."""
-    for name in ("vitis_hls.log", "vivado_hls.log"):
-        path = home / name
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
-            if errors := tool_errors(text.splitlines()):
-                rest = f": the tool's last run printed {len(errors)} errors, first {errors[0]!r}"
-                yield _finding("unfinished", path, rest)
 
 
 def _span(seconds: float) -> str:

@@ -18,9 +18,10 @@ from codesign.reports.csim import CsimReport, parse_csim_log
 from codesign.reports.csynth import CsynthReport, parse_csynth
 from codesign.reports.export import ExportReport, parse_export
 from codesign.reports.power import PowerReport, parse_power
-from codesign.reports.records import STAGES, Finding, Reason, Report, ReportKind, same_part
-from codesign.reports.text import decode, identify, read_data, require_kind
+from codesign.reports.records import HARMLESS, STAGES, Finding, Reason, Report, ReportKind, same_part
+from codesign.reports.text import decode, identify, read_data, read_text, require_kind
 from codesign.reports.timing import TimingReport, parse_timing
+from codesign.reports.tool_log import ToolLogReport, parse_tool_log
 from codesign.reports.utilization import UtilizationReport, parse_utilization
 
 _TOGETHER = timedelta(seconds=2)
@@ -129,6 +130,7 @@ AnyReport = TypeVar("AnyReport", bound=Report)
 PARSERS: Mapping[ReportKind, Callable[[Path, str], Report]] = MappingProxyType({
     "csim": parse_csim_log, "csynth": parse_csynth, "cosim": parse_cosim, "transactions": parse_transactions,
     "export": parse_export, "utilization": parse_utilization, "timing": parse_timing, "power": parse_power,
+    "log": parse_tool_log,
 })  # fmt: skip
 """What makes the record of each kind of its text: a file is read once."""
 
@@ -138,6 +140,12 @@ _NAMES: Mapping[ReportKind, tuple[str, ...]] = {
     "transactions": ("{top}.performance.result.transaction.xml", "result.transaction.rpt"),
     "export": ("{top}_export.rpt",),
 }
+TOOL_LOGS = ("vitis_hls.log", "vivado_hls.log", "vivado.log")
+"""What the tools write into the folder that they run in."""
+
+STEP_LOGS = "codesign_build/logs"
+"""Where a run of this package keeps what each step printed."""
+
 _VIVADO: tuple[ReportKind, ...] = ("utilization", "timing", "power")
 _OTHER_COMMAND = re.compile(r"^\| Command\s*: \S", re.MULTILINE)
 _ORDER: Mapping[str, int] = {stage: at for at, stage in enumerate(STAGES)}
@@ -160,7 +168,7 @@ class Reading:
         self.allow_stale = allow_stale
         self.evidence = Evidence(files)
         self.findings: list[Finding] = []
-        self.also: list[Path] = []
+        self.also: list[tuple[Path, str]] = []
         self.has_files = False
 
     def csynth(self, top: str | None) -> tuple[CsynthReport | None, str | None]:
@@ -178,7 +186,8 @@ class Reading:
             elif report.path.stem == "csynth":
                 self._refuse("foreign", report.path, f"is of the top function {report.top}, not {top}")
         best, also, findings = choose_csynth(own)
-        self.also += also
+        if best is not None:
+            self.also += [(path, f"{path} says the same as {best.path}, {_CSYNTH_CHOICE}") for path in also]
         self.findings += findings
         return best, top
 
@@ -194,8 +203,38 @@ class Reading:
                 f"{self.files.directory} holds several {kind} reports ({names}); name the top function"
             )
         whole = [report for path in paths if (report := self._parse(path, kind)) and self._fresh(report)]
-        self.also += [report.path for report in whole[1:]]
+        self.also += [
+            (
+                report.path,
+                f"{report.path} is a second {kind} report; {whole[0].path} is taken, the first by name and place",
+            )
+            for report in whole[1:]
+        ]
         return whole[0] if whole else None
+
+    def logs(self) -> tuple[ToolLogReport, ...]:
+        """The logs of the tools' own sessions in the project, and those that a run of this package kept.
+
+        Without a marker they tell whether the last session did what it should; with one its steps say so.
+        """
+        home, read = self.files.home, []
+        for path in [home / name for name in TOOL_LOGS] + sorted((home / STEP_LOGS).glob("*.log")):
+            if not path.is_file():
+                continue
+            try:
+                log = parse_tool_log(path, read_text(path))
+            except ReportError as error:
+                self.findings.append(Finding(reason="note", path=path, message=str(error)))
+                continue
+            read.append(log)
+            marked = self.evidence.marker is not None
+            for doubt in log.doubts():
+                if marked and doubt.reason not in HARMLESS:
+                    continue
+                # who ends Vivado's window by force has whole reports
+                harmless = not log.is_ended and not log.errors and log.tool == "Vivado"
+                self.findings.append(replace(doubt, reason="note") if harmless else doubt)
+        return tuple(read)
 
     def vivado(self) -> list[Report]:
         """Every whole and fresh report of Vivado."""
@@ -283,7 +322,7 @@ class Reading:
                     message = f"of {report.date} differs from {best.path} of {best.date}, which is taken"
                     self._refuse("stale", report.path, message)
                 elif report is not best:
-                    self.also.append(report.path)
+                    self.also.append((report.path, f"{report.path} is of {stage} too; {_why(best, report)}"))
         return MappingProxyType(chosen)
 
     def judge_results(
@@ -342,6 +381,26 @@ class Reading:
 
     def _refuse(self, reason: Reason, path: Path, message: str) -> None:
         self.findings.append(Finding(reason=reason, path=path, message=f"{path} {message}"))
+
+
+_CSYNTH_CHOICE = (
+    "which is taken: of one run XML before text, csynth.xml before one of the top, text before the summary"
+)
+
+
+def _why(best: Report, other: Report) -> str:
+    """Why one of two reports of a kind and stage is taken."""
+    taken = f"{best.path} is taken"
+    if _rank(best) != _rank(other):
+        if isinstance(best, UtilizationReport) and isinstance(other, UtilizationReport):
+            if best.is_complete and not other.is_complete:
+                return f"{taken}, whose netlist is whole"
+            if best.form != other.form:
+                return f"{taken}, whose form ({best.form}) comes before {other.form}"
+        return f"{taken}, which is of the design asked for"
+    if best.date is not None and other.date is not None and best.date > other.date:
+        return f"{taken}, which is newer and says the same"
+    return f"{taken}, which says the same"
 
 
 def _rank(report: Report) -> tuple[bool, int, str | None]:

@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
-from codesign.reports.text import read_kind
+from codesign.reports.text import identify, read_text, require_kind
 
-_START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
+CSIM_START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
 _FINISH = re.compile(r"INFO: \[SIM (?:211-)?3\] \*+ CSIM finish \*+")
 _DONE = re.compile(r"INFO: \[SIM (?:211-)?1\] CSim done with ([0-9]+) errors?\.")
 _FAILED = re.compile(r"ERR(?:OR)?: \[SIM (?:211-)?\d+\] (.+)")
@@ -79,7 +79,11 @@ def read_csim_log(path: str | Path) -> CsimReport:
     ReportFormatError
         The file is empty or no C simulation log, or the simulation was not finished; the message names the field.
     """
-    return parse_csim_log(Path(path), read_kind(path, "csim"))
+    text = read_text(path)
+    # the log of a whole tool may hold a simulation
+    if identify(text) != "log" or not any(CSIM_START.fullmatch(line.rstrip()) for line in text.split("\n")):
+        require_kind(path, identify(text), "csim")
+    return parse_csim_log(Path(path), text)
 
 
 def parse_csim_log(path: Path, text: str) -> CsimReport:
@@ -88,7 +92,7 @@ def parse_csim_log(path: Path, text: str) -> CsimReport:
     lines = text.split("\n")
     if lines[0].startswith(_OWN_START):
         return _read_own(path, lines, fields)
-    starts = [at for at, line in enumerate(lines) if _START.fullmatch(line.rstrip())]
+    starts = [at for at, line in enumerate(lines) if CSIM_START.fullmatch(line.rstrip())]
     if not starts:
         raise fields.error("CSIM start", "the line is damaged")
     ends = [at for at, line in enumerate(lines) if _FINISH.fullmatch(line.rstrip()) and at > starts[-1]]

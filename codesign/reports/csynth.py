@@ -291,6 +291,7 @@ def parse_csynth_rpt(path: Path, text: str) -> CsynthReport:
     head = header(next(iter(found.values())), fields)
     performance = labelled_tables(section(found, "Performance Estimates", fields), fields)
     area = labelled_tables(section(found, "Utilization Estimates", fields), fields)
+    _check_totals(area, fields)
     ports = labelled_tables(section(found, "Interface", fields), fields)
     clock, unit = _clock(performance, fields)
     latency = _only_row(performance, "Latency/Summary", fields)
@@ -348,6 +349,29 @@ def _resource_rows(area: _Labelled, fields: FieldReader) -> dict[str, dict[str, 
     return {row["Name"]: row for row in _table(area, "Summary", "used", fields).records() if row.get("Name")}
 
 
+def _check_totals(area: _Labelled, fields: FieldReader) -> None:
+    """Hold the rows of each table against its total: a row that was lost or a count that was changed is damage."""
+    for label, (_, table) in area.items():
+        if table is None:
+            continue
+        rows = list(table.records())
+        ends = [at for at, row in enumerate(rows) if row[table.columns[0]] == "Total"]
+        if not ends:
+            continue
+        for head in table.columns[1:]:
+            total, parts = rows[ends[0]][head], [row[head] for row in rows[: ends[0]]]
+            if not total.isascii() or not total.isdigit():
+                continue
+            found = sum(
+                int(part) for part in parts if part.isascii() and part.isdigit() and len(part) < _DIGITS
+            )
+            if found != int(total):
+                raise fields.error(
+                    f"{label} {head}",
+                    f"the rows sum to {found} and the total is {total}; a row is lost or changed",
+                )
+
+
 def _rpt_resources(fields: FieldReader, name: str, row: dict[str, str] | None) -> Resources:
     if row is None:
         raise fields.error(name, "its row of the utilisation table is missing")
@@ -396,6 +420,7 @@ def _rpt_loops(performance: _Labelled, fields: FieldReader) -> tuple[LoopEstimat
 
 _PART = re.compile(r"(\s*)([+o]) (.+?)(\*?)")
 _COUNT = re.compile(r"([0-9]+) \(~?[0-9]+%\)")
+_DIGITS = 16
 _NEEDED = ("Modules & Loops", "Latency (cycles)", "Interval", "Pipelined", "BRAM", "DSP", "FF", "LUT", "URAM")
 
 

@@ -94,12 +94,8 @@ class FieldReader:
         """Check the form of a version and remember it, so that errors tell when it is an untried one."""
         if not _VERSION.fullmatch(version):
             raise self.error("version", f"{version!r} is no {tool} version (such as 2020.1)")
-        oldest, newest = TESTED_VERSIONS[tool]
-        number = tuple(int(part) for part in version.split("."))
-        if number[:2] < oldest:
-            self._note = f"; {tool} {version} is older than {_dotted(oldest)}, the oldest whose form is known"
-        elif number[:2] > newest:
-            self._note = f"; {tool} {version} is newer than {_dotted(newest)}, the newest whose form is known"
+        note = version_note(tool, version)
+        self._note = f"; {note}" if note else ""
         return version
 
     def error(self, field: str, detail: str) -> ReportFormatError:
@@ -257,6 +253,19 @@ class FieldReader:
         if value < 0 and not signed:
             raise self.error(field, f"{shown!r} is below 0, which it cannot be; the file is damaged")
         return value
+
+
+def version_note(tool: str, version: str) -> str:
+    """That a version is beyond those whose forms are known, in words; empty if it is among them."""
+    if tool not in TESTED_VERSIONS:
+        return ""
+    oldest, newest = TESTED_VERSIONS[tool]
+    number = tuple(int(part) for part in version.split(".")[:2])
+    if number < oldest:
+        return f"{tool} {version} is older than {_dotted(oldest)}, the oldest whose form is known"
+    if number > newest:
+        return f"{tool} {version} is newer than {_dotted(newest)}, the newest whose form is known"
+    return ""
 
 
 def _dotted(version: tuple[int, ...]) -> str:

@@ -24,7 +24,9 @@ Vivado's netlist after synthesis, `opt_design`, placement and routing.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """All stages, in the order of the flow."""
 
-ReportKind = Literal["csim", "csynth", "cosim", "transactions", "utilization", "timing", "power", "export"]
+ReportKind = Literal[
+    "csim", "csynth", "cosim", "transactions", "utilization", "timing", "power", "export", "log"
+]
 
 
 BuildStatus = Literal["finished", "running", "failed", "interrupted", "unmarked"]

@@ -8,6 +8,15 @@ from pathlib import Path
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.records import ReportKind
 
+TOOL_BANNER = re.compile(
+    r"^(?:[*#]+ )?(?:(?P<hls>Vivado|Vitis)(?:\(TM\))? HLS - .*?|Vivado |vitis-run )v(?P<version>\d{4}\.\d+(?:\.\d+)*) \(64-bit\)",
+    re.MULTILINE,
+)
+"""The line with which a tool begins its log; `vitis-run` is Vitis HLS."""
+
+_HEAD = 4000
+"""A log's first banner stands in as many characters."""
+
 _MARKS: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
     ("csynth", re.compile(r"\A\s*(?:<\?xml[^>]*>\s*)?<profile>")),
     ("csynth", re.compile(r"^== (?:Vivado|Vitis) HLS Report for '", re.MULTILINE)),
@@ -31,6 +40,7 @@ _WHAT = {
     "timing": "a Vivado timing summary",
     "power": "a Vivado power report",
     "export": "an HLS export report",
+    "log": "the log of a whole run of a tool",
 }
 
 
@@ -40,7 +50,10 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def identify(text: str) -> ReportKind | None:
     """The kind of a report by its contents, ``None`` if it is none that this package reads."""
-    return next((kind for kind, mark in _MARKS if mark.search(text)), None)
+    found = next((kind for kind, mark in _MARKS if mark.search(text)), None)
+    if found in (None, "csim") and TOOL_BANNER.search(text[:_HEAD]):
+        return "log"
+    return found
 
 
 def read_text(path: str | Path) -> str:

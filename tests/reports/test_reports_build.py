@@ -132,7 +132,7 @@ def test_a_netlist_with_black_boxes_is_the_last_choice(tmp_path):
 
 def test_several_solutions_must_be_told_apart(tmp_path):
     place(tmp_path / "one", "xml", "rpt")
-    place(tmp_path / "two", "rpt", edit=lambda text: text.replace("5120", "9999"))
+    place(tmp_path / "two", "xml", edit=lambda text: text.replace("5120", "9999"))
     with pytest.raises(ReportError) as caught:
         read_build(tmp_path)
     assert str(caught.value) == (

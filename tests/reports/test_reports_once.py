@@ -21,7 +21,7 @@ def opened(monkeypatch):
 
     def count(file, *words, **options):
         name = str(file)
-        if name.endswith((".rpt", ".xml", "csim.log")):
+        if name.endswith((".rpt", ".xml", ".log")):
             counts[name.rpartition("/")[2]] += 1
         return real(file, *words, **options)
 

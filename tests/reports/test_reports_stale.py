@@ -203,11 +203,12 @@ def test_a_damaged_marker_is_refused(tmp_path, text, sentence):
 def test_the_tools_own_log_tells_of_a_run_that_died(tmp_path):
     place(tmp_path, "xml", "rpt")
     harmless = "ERROR: [HLS 200-101] config_array_partition: Unknown option '-maximum_size'.\n"
-    log = put(tmp_path / "vitis_hls.log", harmless)
+    end = "INFO: [Common 17-206] Exiting vitis_hls at Fri Oct 20 10:12:14 2023...\n"
+    log = put(tmp_path / "vitis_hls.log", harmless + end)
     assert read_build(tmp_path).is_trustworthy
-    put(log, harmless + "ERROR: [HLS 200-70] Pre-synthesis failed.\n")
+    put(log, harmless + "ERROR: [HLS 200-70] Pre-synthesis failed.\n" + end)
     build = read_build(tmp_path)
     assert not build.is_trustworthy
     assert [finding.message for finding in build.findings] == [
-        f"{log}: the tool's last run printed 1 errors, first 'ERROR: [HLS 200-70] Pre-synthesis failed.'"
+        f"{log} says that a step died (1 errors, first 'ERROR: [HLS 200-70] Pre-synthesis failed.')"
     ]
