@@ -66,7 +66,13 @@ class HeadSettings(Section):
     @field_validator("columns", mode="before")
     @classmethod
     def _columns(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str) else value
+        return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> HeadSettings:
+        if self.loss != "squared" and self.task != "regression":
+            raise ValueError(f"the loss {self.loss!r} is of a regression, not of {self.task!r}; leave it out")
+        return self
 
 
 TASK_NAMES = ("auto", "classification", "binary", "multi_label", "regression", "reconstruction", "score")
@@ -119,7 +125,8 @@ class DataSettings(Section):
     @classmethod
     def _one_fault(cls, value: Any, check: Callable[[Any], Any], info: ValidationInfo) -> Any:
         try:
-            return check(value)
+            # inside a validator of this kind a list is no tuple any more
+            return check(tuple(value) if isinstance(value, list) else value)
         except ValidationError:
             # one fault, not one for each kind of value that there could be
             wanted = {

@@ -21,8 +21,9 @@ from codesign.flow import run_design
 from codesign.settings import make_design
 from codesign.training.distill import distill_student
 from codesign.training.fit import read_history
+from codesign.training.given_teacher import suspicion
 from codesign.training.specialists import require_classes
-from codesign.training.teacher import train_teacher
+from codesign.training.teacher import load_teacher, train_teacher
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(600, 4)).astype(np.float32)
@@ -128,6 +129,7 @@ def test_several_labels_go_through_all_stages() -> None:
         assert metrics["test_auc"] > 0.9
 
 
+@pytest.mark.slow
 def test_an_autoencoder_is_distilled_and_judged_by_the_labels_of_anomalies(tmp_path: Path) -> None:
     x, y = anomalies()
     np.savez(tmp_path / "plane.npz", X=x, y=y)
@@ -204,6 +206,42 @@ def test_a_score_that_cannot_be_made_or_judged_is_refused() -> None:
         DataError, match=r"test part: all \d+ samples have the label 0; a score is judged by normal"
     ):
         replace(dataset, y_test=np.zeros_like(dataset.y_test))
+
+
+def test_a_given_teacher_in_the_units_of_the_data_is_scaled_and_one_of_other_targets_refused(
+    tmp_path: Path,
+) -> None:
+    dataset = dataset_from_arrays(X, VALUES)
+    rows = np.concatenate([dataset.x_train, np.ones((len(dataset.x_train), 1))], axis=1)
+    solution, *_ = np.linalg.lstsq(rows, VALUES[dataset.split.train], rcond=None)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="raw")])
+    model.set_weights([solution[:-1], solution[-1]])
+    model.save(tmp_path / "raw.keras")
+    teacher = load_teacher(tmp_path / "raw.keras", dataset)
+    assert teacher.record.metrics["validation_r2"] > 0.8
+    (note,) = teacher.record.metrics["notes"]
+    assert (
+        note
+        == "the teacher raw.keras gives its values in the units of the data; they were standardised for the student"
+    )
+    found = dataset.task.raw(teacher.test_logits)
+    np.testing.assert_allclose(found, model.predict(dataset.x_test, verbose=0), rtol=1e-3, atol=1e-2)
+    model.set_weights([solution[:-1, ::-1], solution[-1, ::-1]])  # the targets in another order
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(
+        DataError, match=r"and a constant gets 0: it was trained for other targets, another order of them"
+    ):
+        load_teacher(tmp_path / "other.keras", dataset)
+
+
+def test_a_teacher_that_knows_the_test_part_is_said() -> None:
+    dataset = dataset_from_arrays(X, (X[:, 0] > 0).astype(int))
+    fair = {"validation_accuracy": 0.90, "test_accuracy": 0.93}
+    assert suspicion(fair, dataset, "it") == ()
+    (note,) = suspicion({"validation_accuracy": 0.80, "test_accuracy": 1.0}, dataset, "it")
+    assert note.startswith(
+        "it reaches accuracy 1.0000 on the test part and 0.8000 on the validation part, more than chance"
+    )
 
 
 def anomalies() -> tuple[np.ndarray, np.ndarray]:

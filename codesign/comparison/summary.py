@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,8 @@ def make_summary(
         "target": dict(target),
         "measure": measure,
         "stages": stages,
-        "targets": _targets(records),
+        "heads": _by_stage(records, "test_heads", records),
+        "targets": _by_stage(records, "test_targets", ("teacher", "quantization")),
         "affine": records["scan"].metrics.get("affine") if "scan" in records else None,
         "layers": records["project"].metrics["layers"],
         "rtl": _without_reason(records["rtl"]),
@@ -120,10 +121,10 @@ def make_summary(
     }
 
 
-def _targets(records: Mapping[str, Record]) -> dict[str, list[dict[str, Any]]]:
-    """RMSE, bias and resolution of every target on the test part, by stage; empty without targets."""
-    found = {stage: record.metrics.get("test_targets") for stage, record in records.items()}
-    return {stage: rows for stage in ("teacher", "quantization") if (rows := found.get(stage))}
+def _by_stage(records: Mapping[str, Record], name: str, stages: Iterable[str]) -> dict[str, Any]:
+    """A figure of several rows, by stage; empty where a task has none."""
+    found = {stage: records[stage].metrics.get(name) for stage in stages if stage in records}
+    return {stage: rows for stage, rows in found.items() if rows}
 
 
 def _without_reason(record: Record) -> dict[str, Any]:
@@ -163,6 +164,7 @@ def tables(summary: Mapping[str, Any], *, is_current: bool = True) -> tuple[Text
     )
     return (
         stages,
+        *heads_tables(summary.get("heads") or {}),
         *targets_tables(summary.get("targets") or {}),
         *affine_tables(summary.get("affine")),
         layers,
@@ -176,6 +178,26 @@ def _cell(row: Mapping[str, Any], metric: str) -> str:
     """A number of a stage; empty where the stage has none."""
     value = row.get(metric)
     return "" if value is None else METRICS[metric].text(value)
+
+
+def heads_tables(stages: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tuple[TextTable, ...]:
+    """What each of several tasks reaches on the test part; none where there is one task.
+
+    Parameters
+    ----------
+    stages
+        By stage and head, figures by the names of `codesign.core.metrics` without their part.
+    """
+    if not stages:
+        return ()
+    first = next(iter(stages.values()))
+    columns = [(head, name) for head, figures in first.items() for name in figures]
+    rows = [
+        (stage, *(METRICS[f"test_{name}"].text(heads[head][name]) for head, name in columns))
+        for stage, heads in stages.items()
+    ]
+    header = ("stage", *(f"{head}: {METRICS[f'test_{name}'].title}" for head, name in columns))
+    return (TextTable("Heads on the test part", header, tuple(rows)),)
 
 
 def targets_tables(stages: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[TextTable, ...]:

@@ -72,8 +72,9 @@ def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> di
     if not found:
         return found
     own, best = next(iter(found)), max(found, key=found.__getitem__)
-    # an untrained network is not taken for one of another scaling
-    if found[best] > found[own] + max(_FAR, _by_chance(dataset)):
+    # an untrained network, or one of other targets, is not taken for one of another scaling
+    knows = not is_near_chance(found[best], dataset)
+    if knows and found[best] > found[own] + max(_FAR, _by_chance(dataset)):
         raise DataError(
             f"{what} reaches {dataset.task.measure} {found[own]:.4f} on the features with the scaling {own} and "
             f"{found[best]:.4f} with {best}: scale the data as its training did, here with the scaling {best} "

@@ -12,7 +12,7 @@ from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.logits import are_probabilities
-from codesign.training.teacher import Teacher
+from codesign.training.teacher import Teacher, with_notes
 
 
 def load_logits(path: str | Path, dataset: Dataset) -> Teacher:
@@ -45,7 +45,8 @@ def load_logits(path: str | Path, dataset: Dataset) -> Teacher:
         *((dataset.part(part)[1], logits[part]) for part in ("validation", "test"))
     )
     record = Record.of(arrays_digest(logits), metrics)
-    return Teacher(None, logits["train"], logits["validation"], logits["test"], None, record)
+    teacher = Teacher(None, logits["train"], logits["validation"], logits["test"], None, record)
+    return with_notes(teacher, dataset, f"the teacher {path.name}")
 
 
 def _parts(path: Path, dataset: Dataset) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -24,10 +24,11 @@ from codesign.networks.logits import are_probabilities, ending_in_logits, predic
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History, fit, make_reproducible
+from codesign.training.given_teacher import fitted_to, is_rescaled, require_knowledge, suspicion
 from codesign.training.inputs import require_scaled_inputs
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
-from codesign.training.score_teacher import score_scaling, scoring, train_autoencoder
+from codesign.training.score_teacher import score_scaling, train_autoencoder
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,7 +143,8 @@ def load_teacher(
         If the file is missing or unreadable, or its classes or inputs are not those of the data.
     """
     model = load_model(path, dataset)
-    return teacher_of(model, dataset, made_of={"file": file_digest(path)}, cache=cache)
+    teacher = teacher_of(model, dataset, made_of={"file": file_digest(path)}, cache=cache)
+    return with_notes(teacher, dataset, f"the teacher {Path(path).name}")
 
 
 def load_model(path: str | Path, dataset: Dataset) -> keras.Model:
@@ -161,8 +163,24 @@ def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     """A trained model that fits the data and was trained on their scaling, ending at its logits."""
     check_fits(model, what, dataset.input_shape, dataset.task, teaches=True)
     stripped = ending_in_logits(model)
-    require_scaled_inputs(stripped, what, dataset)
-    return stripped if dataset.task.learns_targets else scoring(stripped, dataset)
+    made = fitted_to(stripped, dataset)
+    if dataset.task.learns_targets:
+        require_scaled_inputs(made, what, dataset)
+        require_knowledge(made, what, dataset)
+    return made
+
+
+def with_notes(teacher: Teacher, dataset: Dataset, what: str) -> Teacher:
+    """A teacher that was trained elsewhere, with what there is to say of it in its record."""
+    notes = suspicion(teacher.record.metrics, dataset, what)
+    if teacher.model is not None and is_rescaled(teacher.model):
+        notes += (
+            f"{what} gives its values in the units of the data; they were standardised for the student",
+        )
+    if not notes:
+        return teacher
+    record = replace(teacher.record, metrics={**teacher.record.metrics, "notes": list(notes)})
+    return replace(teacher, record=record)
 
 
 def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
