@@ -12,6 +12,7 @@ from codesign.cli.advising import advise
 from codesign.cli.building import build
 from codesign.cli.converting import convert
 from codesign.cli.designs import INTERRUPTED, doctor, run
+from codesign.cli.emulating import emulator
 from codesign.cli.fronts import front
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
@@ -39,6 +40,7 @@ for _command in (
     compare,
     build,
     rtl,
+    emulator,
     advise,
     doctor,
 ):

@@ -345,5 +345,8 @@ HLS_PROJECT = Seal(
 RTL_PROJECT = Seal(
     "codesign_rtl.json", "RTL project of codesign", "write the RTL again", "write the RTL again", version=2
 )
+EMULATOR = Seal(
+    "codesign_emulator.json", "emulator library", "codesign emulator writes one", "write it again"
+)
 BUILD_PLAN = Seal("codesign_plan.json", "build plan", "write one first", "write the plan anew")
 STAGE = Seal("stage.json", "finished stage", "run the design further", "run it again", version=None)

@@ -107,8 +107,10 @@ def write_bench(
         Inputs as for `codesign.rtl.simulate`, of which at most 1000 are taken; by default they are drawn.
     """
     given = drawn_vectors(graph) if vectors is None else vectors
-    arrays = [given] if isinstance(given, np.ndarray) else list(given)
-    values = flat_inputs(inputs, [np.asarray(array)[:MOST_VECTORS] for array in arrays])
+    if isinstance(given, np.ndarray):
+        values = flat_inputs(inputs, given[:MOST_VECTORS])
+    else:
+        values = flat_inputs(inputs, [np.asarray(array)[:MOST_VECTORS] for array in given])
     if not len(values):
         raise DataError("a test bench needs at least one vector")
     sizes = np.cumsum([int(np.prod(port.shape)) for port in inputs])[:-1]

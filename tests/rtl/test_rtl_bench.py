@@ -88,6 +88,13 @@ def test_the_data_sheet_lists_the_ports_of_the_verilog(graph, tmp_path):
         assert all(f"| `{name}` | {way} | {width} |" in readme for way, width, name in listed)
 
 
+def test_vectors_of_several_inputs_may_stand_side_by_side(graph, tmp_path):
+    arrays = inputs_of(np.random.default_rng(6), graph, 20)
+    apart = write_rtl(graph, tmp_path / "apart", vectors=arrays)
+    together = write_rtl(graph, tmp_path / "together", vectors=np.concatenate(arrays, axis=1))
+    assert apart.digest == together.digest
+
+
 @needs_icarus
 @pytest.mark.parametrize(
     "interface",
