@@ -120,6 +120,8 @@ class DataSettings(Section):
     """Factors of the loss by class; `balanced` weighs every class alike."""
     input_shape: tuple[Count, ...] | None = None
     """The shape that a sample is given, such as `[8, 8, 1]`; left out, that of the source."""
+    inputs: tuple[str, ...] | None = None
+    """The arrays of several inputs by name, in the order of the network's inputs; left out, there is one."""
 
     @field_validator("source", "label_column", "class_weights", mode="wrap")
     @classmethod
@@ -176,6 +178,13 @@ class DataSettings(Section):
             raise ValueError(
                 f"must be a part's number, counted from 0, and the number of parts, not {list(value)}"
             )
+        return value
+
+    @field_validator("inputs")
+    @classmethod
+    def _several(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value is not None and (len(value) < 2 or len(set(value)) < len(value)):
+            raise ValueError(f"must name at least two arrays, each once, not {list(value)}")
         return value
 
     @field_validator("fractions")

@@ -29,6 +29,8 @@ def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> An
     data = dict(about)
     if "scaling" in data:
         data |= read_assignments([f"scaling={data['scaling']}"], "--scaling")
+    if str(data.get("task", "")).startswith("{"):  # several heads
+        data |= read_assignments([f"task={data['task']}"], "--task")
     return make_design({"name": "project", "data": data, **sections})
 
 
@@ -51,7 +53,9 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
         If one cannot be read, they do not fit each other, or the scaling asked for is not that of the training.
     """
     from codesign.data import load_design_data
+    from codesign.data.load import has_arrays
     from codesign.networks.design import check_fits
+    from codesign.networks.joined import input_ports
     from codesign.networks.loading import load_model
     from codesign.networks.logits import ending_in_logits
     from codesign.terminal import say
@@ -62,8 +66,11 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     )
 
     model = load_model(path, "the student")
+    names = tuple(port.name for port in input_ports(model))
+    if len(names) > 1 and data.inputs is None and has_arrays(data, Path.cwd(), names):
+        data = data.model_copy(update={"inputs": names})
     dataset = load_design_data(data, Path.cwd())
-    check_fits(model, f"the student {path}", dataset.input_shape, dataset.task)
+    check_fits(model, f"the student {path}", dataset.sample_shape, dataset.task)
     network = ending_in_logits(model)
     if data.scaling != "auto":
         found = require_scaled_inputs(network, f"the student {path}", dataset)

@@ -132,7 +132,7 @@ def polish_student(
     progress.step("polish", settings.rounds, settings.rounds, f"{begin.luts:,.0f} to {best.luts:,.0f} LUTs")
     network, dead = without_dead_units(kept[0], hardware_form(*kept)[0])
     network, precision = fitted(network, kept[1])
-    on_grid, _ = hardware_form(network, precision)
+    on_grid, formats = hardware_form(network, precision)
     extra = {
         "average_weight_bits": precision.average_bits("weight"),
         "dead_units_removed": dead,
@@ -144,7 +144,7 @@ def polish_student(
         },
     }
     model = build_quantized(network, precision)
-    record = student_record(on_grid, model, dataset, extra, precision)
+    record = student_record(on_grid, model, dataset, extra, formats)
     before = [student.history] if student.history is not None else []
     history = concatenate_histories([*before, *histories]) if before or histories else None
     return replace(student, network=network, precision=precision, history=history, record=record)

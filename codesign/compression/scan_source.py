@@ -84,7 +84,7 @@ def float_student_of(model: keras.Model, dataset: Dataset, what: str | None = No
         What it is, for sentences.
     """
     what = f"the student {model.name!r}" if what is None else what
-    check_fits(model, what, dataset.input_shape, dataset.task)
+    check_fits(model, what, dataset.sample_shape, dataset.task)
     network = describe(model, dataset.x_validation)
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
     return FloatStudent(network, Record.of(network.digest, metrics))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest
+from codesign.core.ports import Port, row_shape
 from codesign.core.shown import Shown
 from codesign.core.task import Task
 from codesign.core.text_table import TextTable
@@ -69,6 +70,9 @@ class Dataset(Shown):
         How much each sample counts in the loss, float32 above 0, mean 1 over the train part; ``None`` for all alike.
     notes
         What the loader has to say: arrays that were not read, samples that repeat.
+    inputs
+        Names and shapes of several inputs, which stand side by side in the features (see `codesign.core.ports`); empty
+        for one.
 
     Raises
     ------
@@ -90,6 +94,7 @@ class Dataset(Shown):
     weights_train: np.ndarray | None = None
     weights_validation: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    inputs: tuple[Port, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
@@ -101,6 +106,12 @@ class Dataset(Shown):
             object.__setattr__(self, f"y_{part}", read_only(getattr(self, f"y_{part}"), target_type))
         for part in ("train", "validation"):
             self._check_weights(part)
+        object.__setattr__(self, "inputs", tuple(self.inputs))
+        if self.inputs and self.input_shape != row_shape(self.inputs):
+            raise DataError(
+                f"dataset {self.name!r}: samples have shape {self.input_shape}, not that of the inputs "
+                f"{', '.join(f'{port.name} {port.shape}' for port in self.inputs)} side by side, {row_shape(self.inputs)}"
+            )
         self.task.check_train(self.y_train, f"dataset {self.name!r}")
         for part in ("validation", "test"):
             self.task.check_judged(getattr(self, f"y_{part}"), f"dataset {self.name!r}, {part} part")
@@ -145,6 +156,11 @@ class Dataset(Shown):
     def input_shape(self) -> tuple[int, ...]:
         """The shape of one sample, for instance `(64,)` or `(8, 8, 1)`."""
         return self.x_train.shape[1:]
+
+    @property
+    def sample_shape(self) -> tuple[int, ...] | dict[str, tuple[int, ...]]:
+        """What networks are built for: the shape of one sample, or the shapes of several inputs by name."""
+        return {port.name: port.shape for port in self.inputs} if self.inputs else self.input_shape
 
     @property
     def n_features(self) -> int:
@@ -268,6 +284,7 @@ class Dataset(Shown):
         # the most common task is told by its classes alone, as it was before there were others
         common = self.task.kind == "classification"
         about |= {"class_names": self.class_names} if common else {"task": self.task.to_json()}
+        about |= {"inputs": [[port.name, port.shape] for port in self.inputs]} if self.inputs else {}
         return json_digest(about)
 
     def __eq__(self, other: object) -> bool:
@@ -367,6 +384,10 @@ class Dataset(Shown):
         DataError
             If the shape does not hold exactly the values of a sample.
         """
+        if self.inputs:
+            raise DataError(
+                f"dataset {self.name!r}: input_shape is of one input, the data have {len(self.inputs)}; leave it out"
+            )
         shape = require_shape(input_shape, self.n_features, f"dataset {self.name!r}")
         parts: dict[str, Any] = {f"x_{name}": self.part(name)[0].reshape(-1, *shape) for name in PARTS}
         return replace(self, **parts)
@@ -378,6 +399,7 @@ class Dataset(Shown):
             "digest": self.digest,
             "task": self.task.kind,
             "input_shape": list(self.input_shape),
+            **({"inputs": {port.name: list(port.shape) for port in self.inputs}} if self.inputs else {}),
             "samples": {name: len(self.part(name)[1]) for name in PARTS},
             **self.task.count(self.y_train),
             "split": {"seed": self.split.seed, "fractions": list(self.split.fractions)},

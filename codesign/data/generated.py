@@ -13,7 +13,7 @@ from codesign.data.raw import RawData
 from codesign.errors import DataError, PythonFileError
 
 
-def make_data(path: Path, wanted: Sequence[str], seed: int) -> RawData:
+def make_data(path: Path, wanted: Sequence[str], seed: int, inputs: Sequence[str] = ()) -> RawData:
     """What `make_data(seed)` of a Python file returns: arrays by name, called as in an `.npz`.
 
     Parameters
@@ -24,6 +24,8 @@ def make_data(path: Path, wanted: Sequence[str], seed: int) -> RawData:
         The target arrays that are asked for by name.
     seed
         Given to the function: the same seed must make the same data.
+    inputs
+        The arrays of several inputs, by name.
 
     Raises
     ------
@@ -52,4 +54,5 @@ def make_data(path: Path, wanted: Sequence[str], seed: int) -> RawData:
         path.parent.name,
         str(path),
         tuple(wanted),
+        tuple(inputs),
     )

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from codesign.core.ports import Port
 from codesign.core.task import Reconstruction
 from codesign.data.arrays import require_count, require_shape
 from codesign.data.dataset import Dataset
 from codesign.data.frames import read_csv_data, read_parquet_data
 from codesign.data.generated import make_data
-from codesign.data.npz import arrays_data, read_folder_data, read_npy, read_npz_data
+from codesign.data.npz import arrays_data, joined_inputs, named, read_folder_data, read_npy, read_npz_data
 from codesign.data.openml import read_openml_data
 from codesign.data.raw import OWN_PARTS, CheckedData, RawData, check, joined
 from codesign.data.scaling import Scaling
@@ -57,6 +59,7 @@ def load_dataset(
     target_loss: Literal["squared", "huber"] = "squared",
     class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
     fold: tuple[int, int] | None = None,
+    inputs: Sequence[str] = (),
 ) -> Dataset:
     """Load, check, split and scale a dataset.
 
@@ -96,6 +99,9 @@ def load_dataset(
     fold
         ``(i, k)``: divide train and validation part together anew into `k` parts, of which number `i`, counted from 0,
         is the validation part. The test part stays as it is.
+    inputs
+        Of a network with several inputs: the names of their arrays, in the order of its inputs. Without names all
+        features are one array, which such a network takes apart in that order.
 
     Returns
     -------
@@ -119,7 +125,7 @@ def load_dataset(
         target_scaling,
         target_loss,
     )
-    raw = _read(source, choice, cache_dir, seed)
+    raw = _read(source, choice, cache_dir, seed, tuple(inputs))
     if isinstance(scaling, str) and scaling == "auto":
         scaling = DIGITS_DIVISOR if str(source) == "digits" else "standard"
     return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights, fold)
@@ -154,7 +160,23 @@ def load_design_data(settings: DataSettings, folder: Path) -> Dataset:
         target_loss=settings.target_loss,
         class_weights=settings.class_weights,
         fold=settings.fold,
+        inputs=settings.inputs or (),
     )
+
+
+def has_arrays(settings: DataSettings, folder: Path, names: Sequence[str]) -> bool:
+    """Whether one of the named arrays is in the source of a design's settings, an `.npz` or a folder of `.npy` files."""
+    if not isinstance(settings.source, str):
+        return any(named(key)[1] in names for key in settings.source)
+    path = Path(_placed(settings.source, folder))
+    if path.is_dir():
+        keys = [file.stem for file in path.glob("*.npy")]
+    elif path.suffix.lower() == ".npz" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            keys = [name.removesuffix(".npy") for name in archive.namelist()]
+    else:
+        return False
+    return any(key in names or named(key)[1] in names for key in keys)
 
 
 def _placed(source: str, folder: Path) -> str | Path:
@@ -188,7 +210,8 @@ def dataset_from_arrays(
     Parameters
     ----------
     x
-        Raw features, shape `(n_samples, *features)`, any real dtype.
+        Raw features, shape `(n_samples, *features)`, any real dtype; of several inputs a mapping of their names to such
+        arrays, in the order of the network's inputs.
     y
         Labels: whole numbers 0 to n - 1, text, bytes, or one-hot rows; several labels of 0 and 1; or quantities,
         shape `(n_samples,)` or `(n_samples, n_targets)`. ``None`` for a task that needs none.
@@ -209,7 +232,10 @@ def dataset_from_arrays(
         As in `load_dataset`.
     """
     columns = {} if y is None else {"y": np.asarray(y)}
-    raw = RawData(np.asarray(x), columns, name, name, feature_names, class_names, sample_weight)
+    ports: tuple[Port, ...] = ()
+    if isinstance(x, Mapping):
+        x, ports = joined_inputs(x, tuple(x), name)
+    raw = RawData(np.asarray(x), columns, name, name, feature_names, class_names, sample_weight, inputs=ports)
     choice = TargetChoice(task, renumber=renumber, scaling=target_scaling, loss=target_loss)
     return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights)
 
@@ -228,6 +254,10 @@ def _build(
     data = check(raw, choice)
     shape = data.x.shape[1:]
     if input_shape is not None:
+        if raw.inputs:
+            raise DataError(
+                f"{raw.where}: input_shape is of one input, but inputs names {len(raw.inputs)}; leave one of them out"
+            )
         shape = require_shape(input_shape, len(data.feature_names), raw.where)
     split = _split(data, seed, require_fractions(fractions), max_samples)
     if fold is not None:
@@ -251,6 +281,7 @@ def _build(
         scaling=fitted,
         split=split,
         notes=raw.notes,
+        inputs=raw.inputs,
         **parts,
         **weights,
     )
@@ -368,11 +399,22 @@ def _weights(
     return {f"weights_{part}": weights[getattr(split, part)] / mean for part in ("train", "validation")}
 
 
-def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None, seed: int) -> RawData:
+def _read(
+    source: Source,
+    choice: TargetChoice,
+    cache_dir: str | Path | None,
+    seed: int,
+    inputs: tuple[str, ...],
+) -> RawData:
     wanted = choice.wanted
     if isinstance(source, Mapping):
-        return _read_parts(source, choice, seed)
+        return _read_parts(source, choice, seed, inputs)
     text = str(source)
+    if inputs and not (Path(source).is_dir() or Path(source).suffix.lower() in (".npz", ".py")):
+        raise DataError(
+            f"{text}: inputs names the arrays of a .npz, of a folder of .npy files or of a .py file; the columns of a table "
+            "are one array that the network takes apart in the order of its inputs: leave it out"
+        )
     kind, _, identifier = text.partition(":")
     if kind == "openml":
         if len(wanted) > 1:
@@ -386,7 +428,7 @@ def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None, se
             raise DataError(f"{text}: label_column {wanted[0]!r} is not for the digits; leave it out")
         return _digits()
     if path.is_dir():
-        return read_folder_data(path, wanted)
+        return read_folder_data(path, wanted, inputs)
     suffix = path.suffix.lower()
     if suffix not in FILE_KINDS:
         raise DataError(
@@ -396,25 +438,27 @@ def _read(source: Source, choice: TargetChoice, cache_dir: str | Path | None, se
     if not path.is_file():
         raise DataError(f"{path}: no such file; check the path (a relative one starts at {Path.cwd()})")
     if suffix == ".npz":
-        return read_npz_data(path, wanted)
+        return read_npz_data(path, wanted, inputs)
     if suffix == ".py":
-        return make_data(path, wanted, seed)
+        return make_data(path, wanted, seed, inputs)
     return (read_csv_data if suffix == ".csv" else read_parquet_data)(path, wanted)
 
 
-def _read_parts(source: Mapping[str, str | Path], choice: TargetChoice, seed: int) -> RawData:
+def _read_parts(
+    source: Mapping[str, str | Path], choice: TargetChoice, seed: int, inputs: tuple[str, ...]
+) -> RawData:
     """One file for each part, or one array (`.npy`) for each of ``x_train``, ``y_train``, ..."""
     where = ", ".join(str(path) for path in source.values())
     if source and all(Path(path).suffix.lower() == ".npy" for path in source.values()):
         arrays = {name: read_npy(Path(path).expanduser()) for name, path in source.items()}
-        return arrays_data(arrays, Path(next(iter(source.values()))).stem, where, choice.wanted)
+        return arrays_data(arrays, Path(next(iter(source.values()))).stem, where, choice.wanted, inputs)
     unknown = [part for part in source if part not in OWN_PARTS]
     if unknown or not source:
         raise DataError(
             f"{where or 'source'}: {unknown[0] if unknown else 'nothing'!r} is no part; give files for train, "
             "validation and test, or .npy files for x_train, y_train, ..."
         )
-    pieces = {part: _read(path, choice, None, seed) for part, path in source.items()}
+    pieces = {part: _read(path, choice, None, seed, inputs) for part, path in source.items()}
     return joined(pieces, Path(source["train"]).stem if "train" in source else "parts", where)
 
 

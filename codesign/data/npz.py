@@ -7,12 +7,13 @@ import pickle
 import re
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from codesign.core.ports import Port, side_by_side
 from codesign.data.frames import looks_like_weights
 from codesign.data.raw import RawData, joined
 from codesign.errors import DataError
@@ -181,24 +182,31 @@ def _fault(error: Exception, path: Path, key: str) -> DataError:
     return DataError(f"{path}: {key} cannot be read, the file is damaged ({error})")
 
 
-def read_npz_data(path: Path, wanted: tuple[str, ...] = (), *, name: str | None = None) -> RawData:
+def read_npz_data(
+    path: Path, wanted: tuple[str, ...] = (), inputs: tuple[str, ...] = (), *, name: str | None = None
+) -> RawData:
     """Raw data from a `.npz`; see `arrays_data` for the names of its arrays."""
     arrays = read_npz(path)
     if "dataset" in arrays:
         raise DataError(f"{path}: a saved dataset, already split and scaled; read it with read_dataset")
-    return arrays_data(arrays, name or path.stem, str(path), wanted)
+    return arrays_data(arrays, name or path.stem, str(path), wanted, inputs)
 
 
-def read_folder_data(folder: Path, wanted: tuple[str, ...] = ()) -> RawData:
+def read_folder_data(folder: Path, wanted: tuple[str, ...] = (), inputs: tuple[str, ...] = ()) -> RawData:
     """Raw data from a folder of `.npy` files, each the array that its name says; see `arrays_data`."""
     paths = sorted(folder.glob("*.npy"))
     if not paths:
         raise DataError(f"{folder}: a folder without .npy files; give one with X.npy and y.npy, or a file")
-    return arrays_data({path.stem: read_npy(path) for path in paths}, folder.name, str(folder), wanted)
+    arrays = {path.stem: read_npy(path) for path in paths}
+    return arrays_data(arrays, folder.name, str(folder), wanted, inputs)
 
 
 def arrays_data(
-    arrays: Mapping[str, np.ndarray], name: str, where: str, wanted: tuple[str, ...] = ()
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    where: str,
+    wanted: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
 ) -> RawData:
     """Raw data from named arrays.
 
@@ -213,6 +221,9 @@ def arrays_data(
         As in `RawData`.
     wanted
         The names of the target arrays, without their part; by default the one with a name of targets, if there is any.
+    inputs
+        The names of the arrays of several inputs, without their part, in the order of the inputs; they stand side by side
+        in the features. By default there is one input.
 
     Raises
     ------
@@ -223,15 +234,17 @@ def arrays_data(
     unread = []
     listed = ", ".join(arrays) or "none"
     for key, array in arrays.items():
-        part, rest = _part_of(key)
+        part, rest = named(key)
         role = "target" if rest in wanted or key in wanted else _role(rest)
+        if inputs:
+            role = "x" if rest in inputs or key in inputs else None if role == "x" else role
         if role is None:
             unread.append(key)
             continue
         same = found.setdefault(part, {}).setdefault(role, {})
-        if same and role != "target":
+        if same and role != "target" and not (role == "x" and inputs):
             raise DataError(f"{where}: {next(iter(same))} and {key} could both be the {role}; rename one")
-        same[key if part == "" else rest] = array
+        same[key if part == "" or key in inputs else rest] = array
     for key in unread:
         if looks_like_weights(key) and arrays[key].ndim == 1:
             raise DataError(
@@ -243,7 +256,13 @@ def arrays_data(
         several = [key for key in arrays if re.fullmatch(r"(?i)(x|input|inputs)_?\w+", key)]
         if len(several) > 1:
             raise DataError(
-                f"{where}: {', '.join(several)} look like several inputs, which are not supported; join them into one X"
+                f"{where}: {', '.join(several)} look like several inputs; name them in data.inputs, in the order of the "
+                "network's inputs, or join them into one X"
+            )
+        if inputs:
+            raise DataError(
+                f"{where}: none of the inputs {', '.join(inputs)} is among its keys ({listed}); name the arrays as data.inputs "
+                "does"
             )
         raise DataError(
             f"{where}: X not found among its keys ({listed}); name the features X and the labels y"
@@ -268,7 +287,14 @@ def arrays_data(
     notes = (f"not read: {', '.join(unread)} of {where}",) if unread else ()
     pieces = {
         part: _piece(
-            roles, name, f"{where}" if part == "" else f"{where}, {part} part", wanted, names, notes, listed
+            roles,
+            name,
+            f"{where}" if part == "" else f"{where}, {part} part",
+            wanted,
+            inputs,
+            names,
+            notes,
+            listed,
         )
         for part, roles in parts.items()
     }
@@ -280,6 +306,7 @@ def _piece(
     name: str,
     where: str,
     wanted: tuple[str, ...],
+    inputs: tuple[str, ...],
     names: Mapping[str, list[str] | None],
     notes: tuple[str, ...],
     listed: str,
@@ -288,11 +315,55 @@ def _piece(
     missing = [column for column in wanted if column not in columns]
     if missing:
         raise DataError(f"{where}: no array {', '.join(missing)} for the targets among its keys ({listed})")
-    (x,) = roles["x"].values()
+    ports: tuple[Port, ...] = ()
+    if inputs:
+        x, ports = joined_inputs(roles["x"], inputs, where)
+    else:
+        (x,) = roles["x"].values()
     weights = next(iter(roles.get("weights", {}).values()), None)
     return RawData(
-        x, columns, name, where, names["feature_names"], names["class_names"], weights, notes=notes
+        x,
+        columns,
+        name,
+        where,
+        names["feature_names"],
+        names["class_names"],
+        weights,
+        notes=notes,
+        inputs=ports,
     )
+
+
+def joined_inputs(
+    arrays: Mapping[str, np.ndarray], inputs: Sequence[str], where: str
+) -> tuple[np.ndarray, tuple[Port, ...]]:
+    """Several inputs side by side, `(n_samples, n_values)`, and their names and shapes; numbers alone are inputs of one value.
+
+    Raises
+    ------
+    DataError
+        For an input that is missing, is empty, or has another number of samples.
+    """
+    missing = [name for name in inputs if name not in arrays]
+    if missing:
+        raise DataError(
+            f"{where}: no array {', '.join(missing)} for the inputs; there are {', '.join(arrays)}; give one for each input"
+        )
+    parts = {name: np.asarray(arrays[name]) for name in inputs}
+    first = next(iter(parts))
+    for name, array in parts.items():
+        if array.ndim == 0 or array.size == 0 or array.dtype.kind not in "biuf":
+            raise DataError(
+                f"{where}: the input {name} must be real numbers of shape (samples, ...), not {array.dtype} of shape "
+                f"{array.shape}"
+            )
+        if len(array) != len(parts[first]):
+            raise DataError(
+                f"{where}: the input {name} has {len(array)} samples and {first} has {len(parts[first])}; give every input "
+                "all samples"
+            )
+    ports = tuple(Port(name, array.shape[1:] or (1,)) for name, array in parts.items())
+    return side_by_side(list(parts.values())), ports
 
 
 def _with_drawn(pieces: dict[str, RawData], where: str) -> dict[str, RawData]:
@@ -304,7 +375,7 @@ def _with_drawn(pieces: dict[str, RawData], where: str) -> dict[str, RawData]:
     return {("train" if part == "train_validation" else part): piece for part, piece in pieces.items()}
 
 
-def _part_of(key: str) -> tuple[str, str]:
+def named(key: str) -> tuple[str, str]:
     """The part that a key names (empty if none), and the rest of it in lower case."""
     words = [word for word in re.split(r"[^A-Za-z0-9]+", key) if word]
     parts = [_PARTS[word.lower()] for word in words if word.lower() in _PARTS]

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codesign.core.ports import Port
 from codesign.core.task import Task
 from codesign.data.arrays import require_finite
 from codesign.data.targets import TargetChoice, encode_targets
@@ -47,6 +48,8 @@ class RawData:
         Whether nothing named the target column: the last one was taken.
     notes
         What was not read.
+    inputs
+        Of several inputs, which stand side by side in `x`, their names and shapes; empty for one.
     """
 
     x: np.ndarray
@@ -59,6 +62,7 @@ class RawData:
     parts: Mapping[str, int] = field(default_factory=dict)
     guessed: bool = False
     notes: tuple[str, ...] = ()
+    inputs: tuple[Port, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +114,10 @@ def check(raw: RawData, choice: TargetChoice) -> CheckedData:
         if array.ndim == 0 or len(array) != len(x):
             count = "no length" if array.ndim == 0 else f"{len(array)} labels"
             raise DataError(f"{where}: X has {len(x)} samples but {name} has {count}; give one label each")
-    names = _feature_names(raw.feature_names, math.prod(x.shape[1:]), where)
+    given = raw.feature_names
+    if given is None and raw.inputs:
+        given = [f"{port.name}[{index}]" for port in raw.inputs for index in range(port.size)]
+    names = _feature_names(given, math.prod(x.shape[1:]), where)
     require_finite(x, names, f"{where}: X", "remove or fill these samples")
     largest = np.abs(x.astype(np.float64, copy=False)).max()
     if largest > np.finfo(np.float32).max:
@@ -215,6 +222,13 @@ def joined(pieces: Mapping[str, RawData], name: str, where: str) -> RawData:
                 f"{where}: the {part} part has other features than the train part ({', '.join(other[:8])}); give "
                 "all parts the same columns in the same order"
             )
+        if piece.inputs != first.inputs:
+            has, wants = (
+                ", ".join(f"{port.name} {port.shape}" for port in one.inputs) for one in (piece, first)
+            )
+            raise DataError(
+                f"{where}: the {part} part has the inputs {has}, the train part {wants}; give all parts the same"
+            )
         if np.shape(piece.x)[1:] != np.shape(first.x)[1:]:
             raise DataError(
                 f"{where}: the {part} part has samples of shape {np.shape(piece.x)[1:]}, the train part of "
@@ -245,4 +259,5 @@ def joined(pieces: Mapping[str, RawData], name: str, where: str) -> RawData:
         {part: len(piece.x) for part, piece in ordered.items()},
         first.guessed,
         tuple(dict.fromkeys(note for piece in pieces_of for note in piece.notes)),
+        first.inputs,
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.files import write_arrays
+from codesign.core.ports import Port
 from codesign.core.task import task_from_json
 from codesign.data.dataset import Dataset
 from codesign.data.npz import read_npz
@@ -52,6 +53,7 @@ def save_dataset(dataset: Dataset, path: str | Path) -> Path:
         "feature_names": dataset.feature_names,
         "task": dataset.task.to_json(),
         "notes": dataset.notes,
+        "inputs": [[port.name, port.shape] for port in dataset.inputs],
         "scaling": dataset.scaling.to_json(),
         "seed": dataset.split.seed,
         "fractions": dataset.split.fractions,
@@ -111,6 +113,7 @@ def _assemble(arrays: Mapping[str, np.ndarray], about: Mapping[str, Any]) -> Dat
             fractions=about["fractions"],
         ),
         notes=tuple(about["notes"]),
+        inputs=tuple(Port(name, tuple(shape)) for name, shape in about.get("inputs", ())),
         **{key: arrays[key] for part in PARTS for key in (f"x_{part}", f"y_{part}")},
         **{key: arrays[key] for key in ("weights_train", "weights_validation") if key in arrays},
     )

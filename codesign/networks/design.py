@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any
 import keras
 
 from codesign.core.files import file_digest
-from codesign.core.ports import row_shape
+from codesign.core.ports import Port, row_shape
 from codesign.core.python_file import run_python_file
 from codesign.core.task import Heads, Task
 from codesign.errors import DataError, PythonFileError, SettingsError
@@ -23,10 +23,15 @@ from codesign.networks.logits import last_operations
 
 Builder = Callable[..., keras.Model]
 
+SampleShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
+"""The shape of one sample, or the shapes of several inputs by name."""
+
 
 @dataclass(frozen=True)
 class DesignNetworks:
     """The two builders of a design; each takes `(input_shape, n_outputs)` and returns an untrained Keras model.
+
+    For data with several inputs `input_shape` is a mapping of their names to their shapes.
 
     Of a task with classes `n_outputs` is their number.
 
@@ -79,7 +84,7 @@ def load_networks(folder: str | Path) -> DesignNetworks:
 def build_network(
     builder: Builder,
     path: Path,
-    input_shape: tuple[int, ...],
+    input_shape: SampleShape,
     task: Task,
     choices: Mapping[str, Any] = MappingProxyType({}),
 ) -> keras.Model:
@@ -155,7 +160,7 @@ def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str,
 
 
 def check_fits(
-    model: keras.Model, what: str, input_shape: tuple[int, ...], task: Task, *, teaches: bool = False
+    model: keras.Model, what: str, input_shape: SampleShape, task: Task, *, teaches: bool = False
 ) -> None:
     """Check that a model's input and output shapes fit the data: `DataError` says which does not.
 
@@ -166,9 +171,10 @@ def check_fits(
     ports = output_ports(model)
     sizes = [port.shape for port in ports]
     heads = [head.task for head in task.heads] if isinstance(task, Heads) else []
-    n_features = math.prod(input_shape)
+    sample = _row_of(input_shape)
+    n_features = math.prod(sample)
     own = task.teacher_outputs(n_features) if teaches else ()
-    if own and len(ports) == 1 and sizes[0] in {(n_features,), tuple(input_shape)}:
+    if own and len(ports) == 1 and sizes[0] in {(n_features,), sample}:
         return
     if len(ports) > 1 and sizes != [(head.n_outputs,) for head in heads]:
         raise DataError(
@@ -189,7 +195,7 @@ def check_fits(
             )
 
 
-def check_input_fits(model: keras.Model, what: str, input_shape: tuple[int, ...]) -> None:
+def check_input_fits(model: keras.Model, what: str, input_shape: SampleShape) -> None:
     """Check that a model is built and takes the data's samples: else `DataError`."""
     if not model.built:
         raise DataError(f"{what}: the model is not built; begin it with keras.Input(input_shape)")
@@ -201,9 +207,33 @@ def check_input_fits(model: keras.Model, what: str, input_shape: tuple[int, ...]
     if None in [size for port in ports for size in port.shape]:
         shape = ports[0].shape
         raise DataError(
-            f"{what}: the input shape {shape} is open; give the model's input the data's shape {tuple(input_shape)}"
+            f"{what}: the input shape {shape} is open; give the model's input the data's shape {input_shape}"
         )
-    if row_shape(ports) != tuple(input_shape):
+    if isinstance(input_shape, Mapping) and len(ports) > 1:
+        _check_names(ports, what, input_shape)
+        return
+    if row_shape(ports) != (sample := _row_of(input_shape)):
         raise DataError(
-            f"{what}: the input shape is {row_shape(ports)}, but the data's samples have shape {tuple(input_shape)}"
+            f"{what}: the input shape is {row_shape(ports)}, but the data's samples have shape {sample}"
         )
+
+
+def _row_of(shape: SampleShape) -> tuple[int, ...]:
+    """The shape of a sample as it stands in the data."""
+    if isinstance(shape, Mapping):
+        return row_shape([Port(name, each) for name, each in shape.items()])
+    return tuple(shape)
+
+
+def _check_names(ports: Sequence[Port], what: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Several inputs are those of the data, in their order: by name where the model has names of its own for them."""
+    names = [port.name for port in ports]
+    if set(names) & set(shapes) and names != list(shapes):
+        raise DataError(
+            f"{what}: its inputs are {', '.join(names)} in this order, but the data's are {', '.join(shapes)}; name the "
+            "arrays in data.inputs as the model has them (those of a mapping are in the order of their sorted names)"
+        )
+    if [port.shape for port in ports] != list(shapes.values()):
+        ours = ", ".join(f"{port.name} {port.shape}" for port in ports)
+        theirs = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise DataError(f"{what}: its inputs are {ours}, but the data have {theirs}")

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from codesign.core.files import write_text
+from codesign.core.ports import apart
 from codesign.core.target import Interface
-from codesign.emulation import emulate
+from codesign.emulation import Emulator
 from codesign.errors import DataError
 from codesign.hls.graph import Graph
 from codesign.rtl.packing import Port, flat_inputs, pack_ports
@@ -113,14 +114,7 @@ def write_bench(
         values = flat_inputs(inputs, [np.asarray(array)[:MOST_VECTORS] for array in given])
     if not len(values):
         raise DataError("a test bench needs at least one vector")
-    sizes = np.cumsum([int(np.prod(port.shape)) for port in inputs])[:-1]
-    parts = [
-        part.reshape(len(values), *port.shape)
-        for part, port in zip(np.split(values, sizes, axis=1), inputs, strict=True)
-    ]
-    results = emulate(graph, parts if len(parts) > 1 else parts[0])
-    results = results if isinstance(results, list) else [results]
-    golden = np.concatenate([np.asarray(part).reshape(len(values), -1) for part in results], axis=1)
+    golden = Emulator.of(graph).outputs(apart(inputs, values))
     home = folder / BENCH
     write_text(home / "inputs.hex", _hex(values, inputs))
     write_text(home / "outputs.hex", _hex(golden, outputs))

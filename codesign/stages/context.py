@@ -86,7 +86,7 @@ class Context:
         keras.utils.clear_session()
         builder = getattr(self.networks, f"build_{which}")
         choices = self.settings.student if which == "student" else {}
-        shape, task = self.dataset.input_shape, self.dataset.task
+        shape, task = self.dataset.sample_shape, self.dataset.task
         return build_network(builder, self.networks.path, shape, task, choices)
 
 

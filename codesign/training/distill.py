@@ -105,7 +105,7 @@ def distill_student(
     """
     describe(model, dataset.x_train)
     teacher = as_teacher(teacher, dataset)
-    check_fits(model, f"the student {model.name!r}", dataset.input_shape, dataset.task)
+    check_fits(model, f"the student {model.name!r}", dataset.sample_shape, dataset.task)
     check_same_outputs(teacher, n_outputs(model))
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)

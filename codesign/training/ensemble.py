@@ -219,7 +219,7 @@ def load_ensemble(
 def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:
     """Raise `DataError` if a model does not fit the data or has other outputs than the first."""
     for model, name in zip(models, names, strict=True):
-        check_fits(model, name, dataset.input_shape, dataset.task)
+        check_fits(model, name, dataset.sample_shape, dataset.task)
         if n_outputs(model) != n_outputs(models[0]):
             raise DataError(
                 f"{name} has {n_outputs(model)} outputs but {names[0]} has {n_outputs(models[0])}; the "

@@ -101,7 +101,7 @@ def train_teacher(
     TrainingError
         If the loss is not finite.
     """
-    check_fits(model, f"the teacher {model.name!r}", dataset.input_shape, dataset.task, teaches=True)
+    check_fits(model, f"the teacher {model.name!r}", dataset.sample_shape, dataset.task, teaches=True)
     if not dataset.task.learns_targets:
         network, history = train_autoencoder(model, dataset, settings, seed=seed, progress=progress)
         return teacher_of(network, dataset, history)
@@ -161,7 +161,7 @@ def as_teacher(teacher: Teacher | keras.Model, dataset: Dataset) -> Teacher:
 
 def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     """A trained model that fits the data and was trained on their scaling, ending at its logits."""
-    check_fits(model, what, dataset.input_shape, dataset.task, teaches=True)
+    check_fits(model, what, dataset.sample_shape, dataset.task, teaches=True)
     stripped = ending_in_logits(model)
     made = fitted_to(stripped, dataset)
     if dataset.task.learns_targets:

@@ -218,7 +218,7 @@ def test_a_scaling_that_leaves_nothing(tmp_path, refusal):
 
 def test_several_inputs_and_doubled_names_are_refused(tmp_path, refusal):
     path = npz(tmp_path, x1=X, x2=X, y=Y)
-    assert "look like several inputs, which are not supported" in refusal(load_dataset, path)
+    assert "look like several inputs; name them in data.inputs" in refusal(load_dataset, path)
     path = npz(tmp_path, X=X, y=Y, feature_names=["a", "b", "a"])
     assert refusal(load_dataset, path) == (
         f"{path}: 1 feature names are repeated (a); give each feature its own"
