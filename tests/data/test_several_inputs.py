@@ -59,9 +59,8 @@ def test_memory_folders_and_python_files_give_the_same(tmp_path: Path) -> None:
     for name, array in given.items():
         np.save(folder / f"{name}.npy", array)
     assert load_dataset(folder, inputs=INPUTS) == dataset
-    code = "import numpy as np\n\n\ndef make_data(seed):\n    return dict(np.load(%r))\n" % str(
-        tmp_path / "both.npz"
-    )
+    source = str(tmp_path / "both.npz")
+    code = f"import numpy as np\n\n\ndef make_data(seed):\n    return dict(np.load({source!r}))\n"
     (tmp_path / "data.py").write_text(code)
     assert load_dataset(tmp_path / "data.py", inputs=INPUTS) == dataset
 
