@@ -128,11 +128,11 @@ def test_arrays_in_memory_of_images():
     [
         (
             "digit",
-            "unknown source; use digits, openml:<number or name>, or a file ending in .npz, .csv, .parquet",
+            "unknown source; use digits, openml:<number or name>, or a file ending in .npz, .csv, .parquet, .py",
         ),
         (
             "a.h5",
-            "unknown source; use digits, openml:<number or name>, or a file ending in .npz, .csv, .parquet",
+            "unknown source; use digits, openml:<number or name>, or a file ending in .npz, .csv, .parquet, .py",
         ),
         ("openml:", "must be the number or the name of a dataset, like openml:42468"),
         ("openml:../x", "must be the number or the name of a dataset, like openml:42468"),
