@@ -15,7 +15,7 @@ SETTINGS = {
     "data": {"source": "data.npz", "inputs": ["event", "particles"]},
     "teacher": {"epochs": 3, "learning_rate": 0.02},
     "distillation": {"epochs": 3, "learning_rate": 0.02, "temperature": 2.0, "alpha": 0.5},
-    "pruning": {"epochs": 3, "learning_rate": 0.01, "sparsity": 0.4},
+    "pruning": {"epochs": 5, "learning_rate": 0.01, "sparsity": 0.4},
     "scan": {"tolerance": 0.05, "most_bits": 8, "least_bits": 3, "calibration_samples": 100},
     "quantization": {"epochs": 2, "learning_rate": 0.005, "polish": {"rounds": 1}},
 }
