@@ -17,6 +17,7 @@ from codesign.comparison.entry import NETWORK, STEPS, Entry
 from codesign.comparison.figures import Chart, bits_charts, type_bits, use_charts
 from codesign.comparison.forms import percent_text
 from codesign.comparison.page import render
+from codesign.comparison.profile_charts import profile_charts
 from codesign.comparison.run_charts import (
     bin_charts,
     confusion_chart,
@@ -242,6 +243,9 @@ def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterato
     yield Section("Training", "training", training_charts(histories) if histories else ())
     yield Section("The bit-width scan", "scan", tuple(_scan(folder)))
     yield Section("Bits by layer", "bits", tuple(bits_charts(comparison)))
+    profile = folder / "verification" / "profile.json"
+    rows = read_json(profile) if profile.is_file() else []
+    yield Section("Values in their formats", "values", tuple(profile_charts(rows)))
     yield Section("Use of the part", "resources", tuple(use_charts(comparison)))
 
 

@@ -201,7 +201,7 @@ def right_samples(folder: Path, summary: Mapping[str, Any]) -> tuple[np.ndarray 
     outputs, targets = test.get("outputs"), test.get("targets")
     if outputs is None or targets is None or not task_of(test).has_classes:
         return None, counts
-    if outputs.ndim != 2 or len(outputs) != len(targets):
+    if outputs.ndim != 2 or targets.ndim != 1 or len(outputs) != len(targets):
         return None, counts
     return predicted_classes(outputs) == targets, counts
 

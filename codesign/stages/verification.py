@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     import keras
 
     from codesign.compression.quantize import QuantizedStudent
+    from codesign.emulation.profile import TensorProfile
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +51,7 @@ class VerifiedStudent(Shown):
     verification: Table
     record: Record
     test: Mapping[str, np.ndarray] = field(default_factory=dict)
+    profile: tuple[TensorProfile, ...] = ()
 
     def facts(self) -> Mapping[str, str]:
         """For `repr` and notebooks."""
@@ -58,6 +60,10 @@ class VerifiedStudent(Shown):
     def tables(self) -> Iterator[TextTable]:
         """The ladder."""
         return self.verification.tables()
+
+
+PROFILE = "profile.json"
+"""Where the magnitudes of all tensors are kept for the page of a run."""
 
 
 class Verification(Stage):
@@ -94,12 +100,22 @@ class Verification(Stage):
         """Keep the table, and what came out for every test sample."""
         write_json(folder / "verification.json", value.verification.to_dict())
         write_arrays(folder / "test.npz", value.test)
+        write_json(folder / PROFILE, [row.to_dict() for row in value.profile])
 
     def load(self, context: Context, folder: Path, record: Record) -> Any:
         """The table, and the single samples, which older runs do not have."""
         path = folder / "test.npz"
         test = dict(np.load(path)) if path.is_file() else {}
-        return VerifiedStudent(Table.from_dict(read_json(folder / "verification.json")), record, test)
+        from codesign.emulation.profile import TensorProfile
+
+        table = Table.from_dict(read_json(folder / "verification.json"))
+        path = folder / PROFILE
+        rows: list[dict[str, Any]] = read_json(path) if path.is_file() else []
+        values = tuple(
+            TensorProfile(**{**row, "quantiles": tuple(row["quantiles"]), "digits": tuple(row["digits"])})
+            for row in rows
+        )
+        return VerifiedStudent(table, record, test, values)
 
     def not_done(self, context: Context) -> dict[str, str]:
         """The rungs that could not be climbed."""
@@ -136,6 +152,7 @@ def verify(
     from codesign.compression.quantize import as_quantized
     from codesign.emulation import Emulator, count_overflows
     from codesign.emulation.emulator import float32_notes
+    from codesign.emulation.profile import profile_values
 
     student = as_quantized(student, dataset)
     table, reference = compare_all(student, converted, dataset, rtl, progress=progress)
@@ -154,7 +171,8 @@ def verify(
         "class_names": np.array(dataset.class_names),
         "task": np.array(json.dumps(dataset.task.to_json())),
     }
-    return VerifiedStudent(table, Record.of(converted.project.digest, metrics), test)
+    record = Record.of(converted.project.digest, metrics)
+    return VerifiedStudent(table, record, test, profile_values(emulator, x))
 
 
 def compare_all(

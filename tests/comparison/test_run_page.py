@@ -17,6 +17,7 @@ from sklearn.metrics import roc_auc_score
 from test_comparison_page import Page
 
 from codesign.comparison.figures import picture
+from codesign.comparison.profile_charts import profile_charts
 from codesign.comparison.run_charts import (
     class_scores,
     confusion_chart,
@@ -332,3 +333,25 @@ def test_figures_of_single_values_show_themselves_in_notebooks():
             plot_outputs(logits, wrong)
     with pytest.raises(DataError, match="nothing of it was trained here"):
         plot_training({"teacher": SimpleNamespace(history=None)})
+
+
+def test_values_are_drawn_against_their_formats(run):
+    row = {
+        "layer": "fc1", "tensor": "weight", "precision": "fixed<6,2>", "step": 1 / 16, "largest": 2.0, "zeros": 0.25,
+        "quantiles": [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 1.5, 1.5], "digits": [1, 2, 1],
+    }  # fmt: skip
+    empty = {**row, "layer": "fc2", "zeros": 1.0, "quantiles": [], "digits": [4]}
+    (run / "verification").mkdir(exist_ok=True)
+    (run / "verification" / "profile.json").write_text(json.dumps([row, empty]))
+    page = render_run(run)
+    assert "Values against formats" in page
+    assert "fc1 weight: half of the magnitudes around 0.5, largest 1.5, 25% zeros" in page
+    assert "fc1: 2 weights of 1 digits" in page
+    assert "fc2 weight: half" not in page
+    assert "fc2: 4 weights of 0 digits" in page
+    ranges, _ = profile_charts([row, empty])
+    axes = Figure().subplots()
+    ranges.draw(axes)
+    grey = axes.patches[0]
+    assert (grey.get_x(), grey.get_x() + grey.get_width()) == (-4.0, 1.0)
+    assert profile_charts([]) == []

@@ -1,0 +1,100 @@
+"""The charts of values against formats: what a network's tensors hold, and how many digits its weights have."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from codesign.comparison.figures import COLOURS, LINE, SOFT, Chart, Label, hint
+
+_TENSORS = {"weight": COLOURS[0], "bias": COLOURS[2], "result": COLOURS[1]}
+
+
+def profile_charts(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Magnitudes against the ranges of their formats, and the digits of single weights.
+
+    Parameters
+    ----------
+    rows
+        As `codesign.emulation.profile.TensorProfile.to_dict` gives them.
+    """
+    filled = [row for row in rows if row["quantiles"]]
+    weights = [row for row in rows if row["digits"]]
+    charts = []
+    if filled:
+        caption = (
+            "Grey: from the least significant bit to the largest magnitude of the format. Box: the middle half of the "
+            "magnitudes that are not zero, line: 5 to 95 %, dot: the largest. Results on test samples."
+        )
+        charts.append(
+            Chart(
+                "Values against formats",
+                caption,
+                lambda axes: _ranges(axes, filled),
+                height=max(3.2, 0.9 + 0.27 * len(filled)),
+            )
+        )
+    if weights:
+        charts.append(
+            Chart(
+                "Digits of single weights",
+                "Significant binary digits, from the highest set bit to the lowest. 0: removed; 1: a power of two, a shift.",
+                lambda axes: _digits(axes, weights),
+                height=max(2.4, 1.1 + 0.3 * len(weights)),
+            )
+        )
+    return charts
+
+
+def _ranges(axes: Any, rows: Sequence[Mapping[str, Any]]) -> list[Label]:
+    for place, row in enumerate(rows):
+        low, high = math.log2(row["step"]), math.log2(row["largest"])
+        (bar,) = axes.barh(place, high - low, left=low, height=0.82, color=LINE)
+        bar.set_gid(hint(f"{row['layer']} {row['tensor']}: {row['precision']}"))
+        _, least, lower, middle, upper, most, top = (math.log2(value) for value in row["quantiles"])
+        colour = _TENSORS.get(row["tensor"], SOFT)
+        axes.plot([least, most], [place, place], color=colour, linewidth=1.2)
+        (box,) = axes.barh(place, max(upper - lower, 0.04), left=lower, height=0.46, color=colour)
+        box.set_gid(
+            hint(
+                f"{row['layer']} {row['tensor']}: half of the magnitudes around {2**middle:.3g}, largest {2**top:.3g}, "
+                f"{row['zeros']:.0%} zeros"
+            )
+        )
+        axes.plot(top, place, "o", color=colour, markersize=3.5)
+    axes.set_yticks(range(len(rows)), [f"{row['layer']} {row['tensor']}" for row in rows])
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("magnitude, power of two")
+    return []
+
+
+def _digits(axes: Any, rows: Sequence[Mapping[str, Any]]) -> list[Label]:
+    most = max(len(row["digits"]) for row in rows)
+    shares = np.zeros((len(rows), most))
+    for place, row in enumerate(rows):
+        shares[place, : len(row["digits"])] = np.array(row["digits"]) / max(1, sum(row["digits"]))
+    axes.grid(visible=False)
+    axes.pcolormesh(shares, cmap="Blues", vmin=0.0, vmax=1.0)
+    axes.invert_yaxis()
+    for place, number in np.ndindex(*shares.shape):
+        if shares[place, number] > 0:
+            colour = "#ffffff" if shares[place, number] > 0.55 else "#14202e"
+            text = axes.text(
+                number + 0.5,
+                place + 0.5,
+                f"{shares[place, number]:.0%}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=colour,
+            )
+            count = rows[place]["digits"][number]
+            text.set_gid(hint(f"{rows[place]['layer']}: {count:,} weights of {number} digits"))
+    axes.set_yticks(np.arange(len(rows)) + 0.5, [row["layer"] for row in rows])
+    axes.set_xticks(np.arange(most) + 0.5, [str(number) for number in range(most)])
+    axes.set_xlabel("significant digits")
+    return []
