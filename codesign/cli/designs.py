@@ -14,7 +14,10 @@ INTERRUPTED = 130
 
 def run(
     design: Annotated[Path, typer.Argument(help="A design folder, for example models/digits.")],
-    output: Annotated[Path | None, typer.Option(help="The run's folder.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The run's folder; else hls_projects/<design>/<name>."),
+    ] = None,
     name: Annotated[str, typer.Option(help="The run is written to hls_projects/<design>/<name>.")] = "run",
     start_from: Annotated[
         str | None, typer.Option("--from", help="Redo this stage and all after it.")
