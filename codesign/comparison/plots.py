@@ -38,7 +38,7 @@ def plot_training(trained: Any) -> Figure:
     """
     several = trained if isinstance(trained, Mapping) else {"training": trained}
     found = {name: getattr(value, "history", value) for name, value in several.items()}
-    histories = {name: asdict(value) for name, value in found.items() if _is_value(value)}
+    histories = {name: value.to_json() for name, value in found.items() if _is_value(value)}
     if not histories:
         raise DataError(f"{', '.join(several)}: nothing of it was trained here, so there is no history")
     return _shown(training_charts(histories))

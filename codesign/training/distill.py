@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 
 import keras
 
@@ -25,6 +26,7 @@ from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
+from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithOwnLoss
 from codesign.training.search import choose_distillation
 from codesign.training.teacher import Teacher, as_teacher
 
@@ -77,6 +79,9 @@ def distill_student(
     settings: DistillationSettings,
     *,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: OwnLoss | None = None,
+    metrics: OwnMetrics = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> Student:
     """Distil a teacher into a student: `L = alpha * L_NLL + (1 - alpha) * L_KD + terms` (arXiv:1503.02531).
@@ -93,6 +98,13 @@ def distill_student(
         Temperature, alpha (searched for where they are ``None``), form, terms, epochs, batch size, learning rate.
     seed
         Of the initial weights, the order of the samples and dropout.
+    callbacks
+        Keras callbacks of your own; they are told of epochs, not of steps.
+    loss
+        A loss of your own on `(targets, outputs)`, added to `L`; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
+        (`history.measured`).
 
     Raises
     ------
@@ -118,7 +130,13 @@ def distill_student(
         hints = make_lesson(network, teacher, dataset, chosen, hints_only=True)
         hints.fit(first, progress=progress, what="student's hints")
     lesson = make_lesson(network, teacher, dataset, chosen)
-    history = lesson.fit(chosen, callbacks=[snapshots], progress=progress, what="student")
+    watched = OwnMetricsCallback(metrics, dataset, n_outputs(network))
+    if loss is not None:
+        own = WithOwnLoss(loss, dataset, n_outputs(network), lesson.loss)
+        lesson = replace(lesson, loss=own)
+    mine = [snapshots, *callbacks, *([watched] if metrics else [])]
+    history = lesson.fit(chosen, callbacks=mine, progress=progress, what="student")
+    history = replace(history, measured=watched.measured)
     described = describe(network, dataset.x_validation)
     learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
     if trials:

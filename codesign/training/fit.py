@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,6 +39,8 @@ class History(Shown):
         The epoch, counted from 0, whose weights were kept.
     measure
         What the quality is: ``accuracy``, the fraction of right classes, ``r2``, ...
+    measured
+        What metrics of the user's own gave, by name.
     """
 
     loss: tuple[float, ...]
@@ -47,6 +49,7 @@ class History(Shown):
     validation_quality: tuple[float, ...]
     best_epoch: int
     measure: str = "accuracy"
+    measured: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; the columns of the quality have the measure's name."""
@@ -56,7 +59,12 @@ class History(Shown):
             self.measure: self.quality,
             f"validation_{self.measure}": self.validation_quality,
         }
-        return {**{name: list(value) for name, value in values.items()}, "best_epoch": self.best_epoch}
+        own = (
+            {"measured": {name: list(value) for name, value in self.measured.items()}}
+            if self.measured
+            else {}
+        )
+        return {**{name: list(value) for name, value in values.items()}, "best_epoch": self.best_epoch, **own}
 
     def facts(self) -> Mapping[str, str]:
         """For `repr` and notebooks."""
@@ -79,6 +87,7 @@ class History(Shown):
         import pandas
 
         columns = {name: value for name, value in self.to_json().items() if isinstance(value, list) and value}
+        columns |= {name: list(value) for name, value in self.measured.items()}
         count = max(map(len, columns.values()), default=0)
         return pandas.DataFrame(columns, index=pandas.RangeIndex(1, count + 1, name="epoch"))
 
@@ -94,6 +103,7 @@ def read_history(path: Path) -> History:
         tuple(kept[f"validation_{measure}"]),
         kept["best_epoch"],
         measure,
+        {name: tuple(value) for name, value in kept.get("measured", {}).items()},
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -28,6 +29,7 @@ from codesign.training.given_teacher import fitted_to, is_rescaled, require_know
 from codesign.training.inputs import require_scaled_inputs
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
+from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithOwnLoss
 from codesign.training.score_teacher import score_scaling, train_autoencoder
 
 
@@ -78,6 +80,9 @@ def train_teacher(
     settings: TeacherSettings,
     *,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: OwnLoss | None = None,
+    metrics: OwnMetrics = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> Teacher:
     """Train a teacher on the targets; of an anomaly score, an autoencoder on the normal samples.
@@ -93,6 +98,13 @@ def train_teacher(
     seed
         Of the initial weights, the order of the samples and dropout. The weights are drawn anew, so that the
         result does not depend on when the model was built.
+    callbacks
+        Keras callbacks of your own; they are told of epochs, not of steps.
+    loss
+        A loss of your own on `(targets, outputs)`, instead of the task's; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
+        (`history.measured`).
 
     Raises
     ------
@@ -103,21 +115,28 @@ def train_teacher(
     """
     check_fits(model, f"the teacher {model.name!r}", dataset.sample_shape, dataset.task, teaches=True)
     if not dataset.task.learns_targets:
+        if callbacks or loss is not None or metrics:
+            raise DataError(
+                f"the task {dataset.task.kind!r}: its autoencoder takes no callbacks, loss or metrics of your own"
+            )
         network, history = train_autoencoder(model, dataset, settings, seed=seed, progress=progress)
         return teacher_of(network, dataset, history)
     make_reproducible(seed)
     network = ending_in_logits(untrained_copy(model))
+    outputs = int(network.output_shape[-1])
+    watched = OwnMetricsCallback(metrics, dataset, outputs)
     history = fit(
         network,
-        targets_loss(dataset.task, int(network.output_shape[-1])),
+        targets_loss(dataset.task, outputs) if loss is None else WithOwnLoss(loss, dataset, outputs),
         dataset.weighted("train", dataset.x_train, pack_targets(dataset.y_train)),
         dataset.weighted("validation", dataset.x_validation, pack_targets(dataset.y_validation)),
         settings,
         task=dataset.task,
+        callbacks=[*callbacks, *([watched] if metrics else [])],
         progress=progress,
         what="teacher",
     )
-    return teacher_of(network, dataset, history)
+    return teacher_of(network, dataset, replace(history, measured=watched.measured))
 
 
 def load_teacher(
