@@ -173,3 +173,8 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Pat
         assert [url for url in loads.found if re.match(r"(https?:)?//", url)] == [], page.name
     functions = (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
     assert functions.count("doc-heading") >= len(codesign.__all__)
+
+
+def test_every_page_is_in_the_site() -> None:
+    listed = set(re.findall(r"([\w-]+\.md)", text_of(REPOSITORY / "mkdocs.yml").split("nav:")[1]))
+    assert listed == {page.name for page in DOCS.glob("*.md")} | set(made_pages())
