@@ -1,7 +1,9 @@
-# Everything is set up in .venv, from pyproject.toml alone.
+# Everything is set up in .venv, from pyproject.toml, with the versions of constraints.txt (make CONSTRAINTS= run: without).
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+CONSTRAINTS := constraints.txt
+INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e
 
 .PHONY: run test slow mutants lint docs clean
 
@@ -34,16 +36,16 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	touch $@
 
-$(VENV)/.ready: pyproject.toml $(VENV)/.python
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e .
+$(VENV)/.ready: pyproject.toml $(CONSTRAINTS) $(VENV)/.python
+	$(INSTALL) .
 	touch $@
 
-$(VENV)/.ready-docs: pyproject.toml $(VENV)/.ready
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+$(VENV)/.ready-docs: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready
+	$(INSTALL) '.[docs]'
 	touch $@
 
-$(VENV)/.ready-dev: pyproject.toml $(VENV)/.ready
-	$(RUN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+$(VENV)/.ready-dev: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready
+	$(INSTALL) '.[dev]'
 	touch $@
 
 ## The site of the docs, in build/site; it loads nothing from elsewhere.
