@@ -19,12 +19,24 @@ _MODELS = Path(__file__).resolve().parents[1] / "models"
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to prove: what makes it, and what its weights are; `quick` for the short proof."""
+    """A network to prove: what makes it, and what its weights are.
+
+    Parameters
+    ----------
+    quick
+        Whether it is in the short proof.
+    trained
+        Whether it is first trained under quantization (`codesign.quantize_student`).
+    parallel
+        Whether hls4ml computes it with io_parallel alone.
+    """
 
     name: str
     make: Callable[[], keras.Model]
     weights: Weights | None = None
     quick: bool = False
+    trained: bool = False
+    parallel: bool = False
 
 
 def student(design: str, n_in: int, n_classes: int) -> Callable[[], keras.Model]:
@@ -112,6 +124,85 @@ def pooling() -> keras.Model:
     return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
 
 
+def activations() -> keras.Model:
+    """Every activation with a table or a slope, side by side."""
+    inputs = keras.Input((6,))
+    parts = [
+        layers.Activation(name, name=name)(layers.Dense(2, name=f"to_{name}")(inputs))
+        for name in ("tanh", "sigmoid", "softplus", "softsign", "elu", "leaky_relu")
+    ]
+    x = layers.Concatenate(name="all")(parts)
+    x = layers.PReLU(name="prelu")(layers.Dense(5, name="to_prelu")(x))
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+def selu() -> keras.Model:
+    """A self-normalising block (Klambauer et al. 2017)."""
+    inputs = keras.Input((6,))
+    x = layers.Dense(6, activation="selu", name="first")(inputs)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+def merges() -> keras.Model:
+    """Every layer of two tensors, a normalisation that stays and one that is folded."""
+    inputs = keras.Input((6,))
+
+    def branch(name: str) -> object:
+        return layers.Dense(4, activation="relu", name=name)(
+            layers.BatchNormalization(name=f"norm_{name}")(inputs)
+        )
+
+    a, b = branch("a"), branch("b")
+    x = [
+        make(name=make.__name__.lower())([a, b])
+        for make in (
+            layers.Add,
+            layers.Subtract,
+            layers.Multiply,
+            layers.Average,
+            layers.Maximum,
+            layers.Minimum,
+        )
+    ]
+    x = layers.Concatenate(name="all")(x)
+    x = layers.Activation("relu", name="again")(layers.BatchNormalization(name="stays")(x))
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+def sequence() -> keras.Model:
+    """What moves the values of a sequence."""
+    inputs = keras.Input((12,))
+    x = layers.ZeroPadding1D((0, 1), name="zeros")(layers.Reshape((6, 2), name="steps")(inputs))
+    x = layers.Activation("relu", name="relu")(layers.DepthwiseConv1D(2, name="depthwise")(x))
+    x = layers.UpSampling1D(2, name="up")(layers.MaxPooling1D(2, name="most")(x))
+    x = layers.Permute((2, 1), name="turned")(layers.Conv1D(3, 2, activation="relu", name="conv")(x))
+    x = layers.AveragePooling1D(3, name="mean")(layers.Cropping1D((0, 0), name="all")(x))
+    return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
+
+
+def image() -> keras.Model:
+    """What moves the values of an image."""
+    inputs = keras.Input((4, 4, 1))
+    x = layers.ZeroPadding2D(((1, 0), (0, 1)), name="zeros")(inputs)
+    x = layers.Conv2D(2, 2, activation="relu", name="conv")(x)
+    x = layers.Activation("relu", name="relu")(layers.DepthwiseConv2D(2, name="depthwise")(x))
+    x = layers.UpSampling2D(2, name="up")(x)
+    x = layers.MaxPooling2D(2, name="most")(layers.Cropping2D(((0, 2), (1, 1)), name="middle")(x))
+    x = layers.AveragePooling2D((2, 1), name="mean")(x)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
+
+
+def recurrent(make: type) -> Callable[[], keras.Model]:
+    """A recurrent layer of each kind of result behind one another."""
+
+    def model() -> keras.Model:
+        inputs = keras.Input((5, 3))
+        x = make(4, return_sequences=True, name="all_steps")(inputs)
+        return keras.Model(inputs, layers.Dense(3, name="logits")(make(3, name="last_step")(x)))
+
+    return model
+
+
 def pruned(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Zero the smallest 80 %."""
     return np.where(np.abs(kernel) < np.quantile(np.abs(kernel), 0.8), 0.0, kernel)
@@ -144,4 +235,11 @@ SUBJECTS = (
     Subject("pooling", pooling),
     Subject("magic 10-16-16-1", student("magic", 10, 2)),
     Subject("pruned 80 % digits 64-64-32-10", student("digits", 64, 10), pruned),
+    Subject("activations, trained", activations, trained=True),
+    Subject("selu, trained", selu, trained=True, parallel=True),
+    Subject("merges, trained", merges, trained=True),
+    Subject("sequence, trained", sequence, trained=True),
+    Subject("image, trained", image, trained=True),
+    Subject("GRU, trained", recurrent(layers.GRU), trained=True),
+    Subject("LSTM, trained", recurrent(layers.LSTM), trained=True),
 )

@@ -30,6 +30,7 @@ from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
 from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.description import Network
+from codesign.networks.exact import build_exact, exceeds_float32
 from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
@@ -78,6 +79,8 @@ class QuantizedStudent(Shown):
     @property
     def given_name(self) -> str:
         """What the reference of the equality ladder is called."""
+        if self.given is None and exceeds_float32(self.network, self.precision):
+            return "the student in float64"
         return (
             "QKeras"
             if self.given is None
@@ -87,7 +90,10 @@ class QuantizedStudent(Shown):
         )
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
-        """What must come out for inputs on the input grid: logits of the user's own model where there is one, float32."""
+        """What must come out for inputs on the input grid: logits of the user's own model where there is one.
+
+        float32, or float64 where the student's sums exceed float32.
+        """
         if self.given is None:
             return predict_logits(self.model(), x)
         model = load_model(self.given, "the student") if isinstance(self.given, Path) else self.given
@@ -98,7 +104,13 @@ class QuantizedStudent(Shown):
         return self.precision.quantize_inputs(self.network.inputs, x)
 
     def model(self) -> keras.Model:
-        """A new QKeras model of it."""
+        """A new Keras model of it: QKeras', or where its sums may exceed float32, in which QKeras computes, one in float64."""
+        if exceeds_float32(self.network, self.precision):
+            return build_exact(self.network, self.precision)
+        return self.qkeras()
+
+    def qkeras(self) -> keras.Model:
+        """A new QKeras model of it, to be trained, saved and shared."""
         return build_quantized(self.network, self.precision)
 
     def hardware(self) -> tuple[Network, PrecisionMap]:

@@ -335,7 +335,7 @@ def float32_notes(emulator: Emulator) -> tuple[str, ...]:
         if codes > 2.0**_FLOAT32_BITS:
             notes.append(
                 f"the sums of layer {name!r} take up to {math.ceil(math.log2(codes)) + 1} bits, and float32, in which "
-                f"the student computes, holds {_FLOAT32_BITS}: where they differ the student is the inexact side; "
+                f"QKeras computes, holds {_FLOAT32_BITS}: where they differ QKeras is the inexact side; "
                 "scale the inputs and weights towards 1, or use narrower formats"
             )
     return tuple(notes)

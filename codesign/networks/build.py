@@ -35,7 +35,7 @@ def build_float(network: Network, *, side_by_side: bool = False) -> keras.Model:
     side_by_side
         Whether several inputs or outputs become one, as training takes them (`codesign.networks.joined`).
     """
-    return _build(network, _float_layer, None, side_by_side)
+    return build_of(network, float_layer, None, side_by_side)
 
 
 def build_quantized(
@@ -69,7 +69,7 @@ def build_quantized(
 
     def make(layer: LayerSpec) -> Any:
         given = (instead or {}).get(layer.name)
-        return given or _quantized_layer(layer, precision, [formats[name] for name in layer.inputs])
+        return given or quantized_layer(layer, precision, [formats[name] for name in layer.inputs])
 
     def begin(layer: LayerSpec) -> LayerSpec:
         formats = precision.layers.get(layer.name)
@@ -80,7 +80,7 @@ def build_quantized(
     def grid(name: str) -> Any:
         return qkeras.QActivation(qkeras_bits(precision.of_input(name)), name=f"{name}_grid")
 
-    return _build(network.map_layers(begin), make, grid, side_by_side)
+    return build_of(network.map_layers(begin), make, grid, side_by_side)
 
 
 def read_weights(network: Network, model: keras.Model) -> Network:
@@ -105,12 +105,13 @@ def write_weights(network: Network, model: keras.Model) -> None:
                 variable.assign(layer.weights[key])
 
 
-def _build(
+def build_of(
     network: Network,
     make: Callable[[LayerSpec], Any],
-    grid: Callable[[str], Any] | None,
-    side_by_side: bool,
+    grid: Callable[[str], Any] | None = None,
+    side_by_side: bool = False,
 ) -> keras.Model:
+    """A model of the layers that `make` makes, behind layers that put inputs on their grids, with the network's weights."""
     ports, names = network.inputs, {layer.name for layer in network.layers}
     if side_by_side:
         source, given = begin_joined(ports, names)
@@ -229,7 +230,8 @@ _FLOAT_LAYERS: Mapping[str, Any] = {
 }
 
 
-def _float_layer(layer: LayerSpec) -> Any:
+def float_layer(layer: LayerSpec) -> Any:
+    """The Keras layer of a kind, untrained."""
     make = _FLOAT_LAYERS.get(layer.kind)
     if make is None:
         # a keras.layers.ReLU would reach hls4ml 1.3 as a ReLU with a threshold of its own type
@@ -244,7 +246,7 @@ def _float_layer(layer: LayerSpec) -> Any:
     return make(name=layer.name, **config)
 
 
-def _quantized_layer(
+def quantized_layer(
     layer: LayerSpec, precision: PrecisionMap, sources: Sequence[FixedPoint | None]
 ) -> keras.layers.Layer:
     """The layer that computes what the hardware computes, given the formats of what it reads."""
@@ -296,7 +298,7 @@ def _quantized_layer(
     if layer.kind in ("average_pool1d", "average_pool2d"):
         config = {key: _tuples(value) for key, value in layer.config.items()}
         return FixedAverage(source=str(sources[0]), name=layer.name, **config)
-    return _float_layer(layer)
+    return float_layer(layer)
 
 
 def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedPoint | None]:

@@ -215,12 +215,11 @@ def _first_difference(
 ) -> str:
     """Say at which layer the two part."""
     opened = functional(model)
-    top = {id(node.outputs[0]) for nodes in opened._nodes_by_depth.values() for node in nodes}
     names = {layer.name for layer in built.layers}
     found = [
         (call, reader.of[call.outputs[0]])
         for call in reader.graph.calls
-        if call.outputs and id(call.tensors[0]) in top and reader.of.get(call.outputs[0]) in names
+        if call.outputs and not call.nested and reader.of.get(call.outputs[0]) in names
     ]
     try:
         # lists, also where the models are called with something else

@@ -43,7 +43,7 @@ def n_outputs(model: keras.Model) -> int:
 
 
 def outputs_of(model: keras.Model, x: np.ndarray, batch_size: int | None = None) -> np.ndarray:
-    """What a model gives for samples: float32.
+    """What a model gives for samples: float32, float64 of a model that computes in it.
 
     Parameters
     ----------
@@ -64,7 +64,8 @@ def outputs_of(model: keras.Model, x: np.ndarray, batch_size: int | None = None)
         found = keras.tree.flatten(model(given, training=False))
     else:
         found = keras.tree.flatten(model.predict(given, batch_size=batch_size, verbose=0))
-    arrays = [np.asarray(ops.convert_to_numpy(values), dtype=np.float32) for values in found]
+    arrays = [np.asarray(ops.convert_to_numpy(values)) for values in found]
+    arrays = [each if each.dtype == np.float64 else each.astype(np.float32, copy=False) for each in arrays]
     return arrays[0] if len(arrays) == 1 else side_by_side(arrays)
 
 

@@ -69,7 +69,9 @@ class Call:
     output_shapes
         Shapes of one sample.
     tensors
-        Keras' own tensors of the outputs, which belong to the model itself only where nothing is nested.
+        Keras' own tensors of the outputs, which belong to the model itself unless it is nested.
+    nested
+        Whether the call stands in a nested model.
     """
 
     layer: Any
@@ -80,6 +82,7 @@ class Call:
     input_shapes: tuple[tuple[int, ...], ...] = ()
     output_shapes: tuple[tuple[int, ...], ...] = ()
     tensors: tuple[Any, ...] = ()
+    nested: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ class _Walker:
                 tuple(tuple(tensor.shape[1:]) for tensor in node.arguments.keras_tensors),
                 tuple(tuple(tensor.shape[1:]) for tensor in node.outputs),
                 tuple(node.outputs),
+                bool(prefix),
             )
         )
 

@@ -10,10 +10,20 @@ import keras
 import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
+from codesign.core.layers import BY_KIND
 from codesign.networks.joined import fed
+from codesign.networks.keras_classes import NOTHING
+from codesign.networks.keras_graph import Call, KerasGraph, functional, graph_of
 
-_MERGED = ("QActivation", "Activation", "BatchNormalization", "Dropout", "ReLU")
-"""Layers that hardware may compute inside the layer before them."""
+_MERGED = (
+    *(
+        name
+        for kind in ("relu", "linear", "batch_norm")
+        for name in (*BY_KIND[kind].keras, *BY_KIND[kind].qkeras)
+    ),
+    "Rounded",
+)
+"""Classes of layers that hardware may compute inside the layer before them."""
 
 
 def trace_layers(
@@ -38,54 +48,48 @@ def trace_layers(
     LayerTrace
         float32 results; what has no counterpart is left out.
     """
-    functional = model._functional if isinstance(model, keras.Sequential) else model
-    chains = _chains(functional, names)
-    tensors = [chain[-1].output for chain in chains.values()]
-    inputs = functional.inputs[0] if len(functional.inputs) == 1 else functional._inputs_struct
+    opened = functional(model)
+    chains = _chains(graph_of(model), names)
+    tensors = [chain[-1].tensors[0] for chain in chains.values()]
+    inputs = opened.inputs[0] if len(opened.inputs) == 1 else opened._inputs_struct
     outputs = keras.Model(inputs, tensors).predict(
-        fed(functional, np.asarray(x)), batch_size=batch_size, verbose=0
+        fed(opened, np.asarray(x)), batch_size=batch_size, verbose=0
     )
     outputs = [outputs] if len(tensors) == 1 and not isinstance(outputs, list) else outputs
     return LayerTrace(
         {name: np.asarray(values) for name, values in zip(chains, outputs, strict=True)},
-        {name: tuple(type(layer).__name__ for layer in chain) for name, chain in chains.items()},
-        {name: weights for name, chain in chains.items() if (weights := _weights(chain[0]))},
+        {name: tuple(type(call.layer).__name__ for call in chain) for name, chain in chains.items()},
+        {name: weights for name, chain in chains.items() if (weights := _weights(chain[0].layer))},
     )
 
 
-def _chains(functional: Any, names: Sequence[str]) -> dict[str, list[Any]]:
-    """The model's layers that each of the hardware's layers computes, in order."""
+def _chains(graph: KerasGraph, names: Sequence[str]) -> dict[str, list[Call]]:
+    """The model's calls that each of the hardware's layers computes, in order."""
     found: dict[int, str] = {}
-    users: dict[int, list[Any]] = {}
-    for layer in functional.layers:
-        for tensor in _sources(layer):
-            users.setdefault(id(tensor._keras_history.operation), []).append(layer)
-    chains: dict[str, list[Any]] = {}
-    for layer in functional.layers:
-        name = _hardware_name(layer, names, len(functional.inputs) == 1)
+    chains: dict[str, list[Call]] = {}
+    for call in graph.calls:
+        if call.nested:
+            continue  # its tensors are the nested model's own
+        name = _hardware_name(call, names, len(graph.inputs) == 1)
         if name is not None and name not in chains:
-            found[id(layer)] = name
-            chains[name] = [layer]
+            chains[name] = [call]
+        elif (type(call.layer).__name__ in _MERGED or type(call.layer) in NOTHING) and len(call.inputs) == 1:
+            name = found.get(call.inputs[0])
+            if name is None or len(graph.users(call.inputs[0])) > 1:
+                continue
+            chains[name].append(call)
+        else:
             continue
-        if type(layer).__name__ not in _MERGED:
-            continue
-        before = _sources(layer)[0]._keras_history.operation
-        if id(before) in found and len(users[id(before)]) == 1:
-            found[id(layer)] = found[id(before)]
-            chains[found[id(before)]].append(layer)
+        found[call.outputs[0]] = name
     return chains
 
 
-def _sources(layer: Any) -> list[Any]:
-    return list(layer._inbound_nodes[0].arguments.keras_tensors) if layer._inbound_nodes else []
-
-
-def _hardware_name(layer: Any, names: Sequence[str], one_input: bool) -> str | None:
-    if isinstance(layer, keras.layers.InputLayer) and one_input:
+def _hardware_name(call: Call, names: Sequence[str], one_input: bool) -> str | None:
+    if isinstance(call.layer, keras.layers.InputLayer) and one_input:
         return names[0]
-    name = re.sub(r"\W", "_", layer.name)
+    name = re.sub(r"\W", "_", call.name)
     # hls4ml makes a layer of its own of an activation inside a layer
-    activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
+    activation = getattr(getattr(call.layer, "activation", None), "__name__", "linear")
     inner = f"{name}_{activation}"
     return inner if inner in names else name if name in names else None
 

@@ -101,5 +101,8 @@ def are_probabilities(values: np.ndarray) -> bool:
 
 
 def predict_logits(model: keras.Model, x: np.ndarray, batch_size: int = 4096) -> np.ndarray:
-    """The outputs of a model: float32 of shape `(n_samples, n_outputs)`; samples and outputs as in `codesign.core.ports`."""
+    """The outputs of a model, float32 of shape `(n_samples, n_outputs)`, float64 of a model that computes in it.
+
+    Samples and outputs as in `codesign.core.ports`.
+    """
     return outputs_of(model, x, batch_size)

@@ -167,5 +167,6 @@ def load_history(folder: Path) -> Any:
 def save_student(value: Any, folder: Path) -> None:
     """Keep a student: its network, a Keras model of it and its history."""
     value.network.save(folder / "network.npz")
-    value.model().save(folder / "student.keras")
+    # a quantized student is kept as QKeras' model, whatever computes its reference
+    getattr(value, "qkeras", value.model)().save(folder / "student.keras")
     save_history(value, folder)

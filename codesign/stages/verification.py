@@ -210,7 +210,7 @@ def compare_all(
     if rungs is None:
         rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
     if student.given is not None:
-        as_read: Compute = lambda project, x: predict_logits(student.model(), x).astype(np.float64)  # noqa: E731
+        as_read: Compute = lambda project, x: predict_logits(student.qkeras(), x).astype(np.float64)  # noqa: E731
         rungs = {"QKeras, as read": as_read, **rungs}
     table = compare(
         converted.project,

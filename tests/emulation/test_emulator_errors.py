@@ -99,5 +99,5 @@ def test_sums_that_float32_does_not_hold_are_told() -> None:
     assert notes(12) == ()
     (note,) = notes(16)
     assert note.startswith(
-        "the sums of layer 'fc' take up to 33 bits, and float32, in which the student computes, holds 24"
+        "the sums of layer 'fc' take up to 33 bits, and float32, in which QKeras computes, holds 24"
     )
