@@ -410,7 +410,7 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise SettingsError(
-            f"{path} cannot be read ({reason}); give a design folder with a design.yaml, for example models/digits"
+            f"{path} cannot be read ({reason}); give a design folder with a design.yaml; codesign new my_design makes one"
         ) from error
     values = read_yaml(text, path)
     if not isinstance(values, dict):

@@ -220,6 +220,10 @@ def test_a_missing_file_of_the_teacher_is_a_sentence(chain: Chain) -> None:
     path = chain.design / "trained.keras"
     message = f"teacher: the file {path} does not exist; give the path of a trained teacher"
     assert refusal(chain.run, SettingsError) == message
+    path.mkdir()
+    assert refusal(chain.run, SettingsError).startswith(
+        f"teacher: {path} is a folder, and a SavedModel holds"
+    )
     assert chain.made() == []
 
 
@@ -425,7 +429,7 @@ def test_a_failed_check_leaves_a_finished_run_finished(
 def test_a_design_without_networks_is_refused_at_once(chain: Chain) -> None:
     (chain.design / "networks.py").unlink()
     assert refusal(chain.run, SettingsError) == (
-        f"{chain.design} has no networks.py; copy one from models/digits and define build_teacher and build_student "
+        f"{chain.design} has no networks.py; codesign new makes one to copy: define build_teacher and build_student "
         "in it"
     )
     assert chain.made() == []

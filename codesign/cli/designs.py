@@ -13,7 +13,7 @@ INTERRUPTED = 130
 
 
 def run(
-    design: Annotated[Path, typer.Argument(help="A design folder, for example models/digits.")],
+    design: Annotated[Path, typer.Argument(help="A design folder; codesign new makes one.")],
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="The run's folder; else hls_projects/<design>/<name>."),

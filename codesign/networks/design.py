@@ -70,7 +70,7 @@ def load_networks(folder: str | Path) -> DesignNetworks:
     path = Path(folder) / "networks.py"
     if not path.is_file():
         raise SettingsError(
-            f"{folder} has no networks.py; copy one from models/digits and define build_teacher and build_student in it"
+            f"{folder} has no networks.py; codesign new makes one to copy: define build_teacher and build_student in it"
         )
     module = run_python_file(path, f"codesign_design_{path.parent.name}_networks")
     student = getattr(module, "build_student", None)

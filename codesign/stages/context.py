@@ -46,7 +46,7 @@ class Context:
         path = self.design / "networks.py"
         if not path.is_file():
             raise SettingsError(
-                f"{self.design} has no networks.py; copy one from models/digits and define build_teacher and "
+                f"{self.design} has no networks.py; codesign new makes one to copy: define build_teacher and "
                 "build_student in it"
             )
         return file_digest(path)

@@ -25,6 +25,11 @@ class Teacher(Stage):
         files = {}
         for name in (*teacher.files, *([teacher.file] if teacher.file is not None else [])):
             path = context.design / name
+            if path.is_dir():
+                raise SettingsError(
+                    f"teacher: {path} is a folder, and a SavedModel holds no layers; save the model with "
+                    "model.save('name.keras') in the Keras that made it"
+                )
             if not path.is_file():
                 raise SettingsError(
                     f"teacher: the file {path} does not exist; give the path of a trained teacher"

@@ -49,7 +49,7 @@ def test_a_teacher_may_be_missing_a_student_not(tmp_path: Path) -> None:
 
 def test_a_folder_without_networks(tmp_path: Path) -> None:
     assert str(error_of(SettingsError, load_networks, tmp_path)) == (
-        f"{tmp_path} has no networks.py; copy one from models/digits and define build_teacher and build_student in it"
+        f"{tmp_path} has no networks.py; codesign new makes one to copy: define build_teacher and build_student in it"
     )
 
 
