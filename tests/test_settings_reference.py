@@ -28,7 +28,13 @@ def sections(model: type[BaseModel], seen: set[type[BaseModel]]) -> set[type[Bas
     return seen
 
 
-ALL = [(made, name) for made in sections(DesignSettings, set()) for name in made.model_fields]
+ALL = [
+    (made, name)
+    for made in sorted(
+        sections(DesignSettings, set()), key=lambda made: made.__name__
+    )  # the same for each worker
+    for name in made.model_fields
+]
 
 
 @pytest.mark.parametrize(("section", "name"), ALL, ids=lambda value: getattr(value, "__name__", value))
