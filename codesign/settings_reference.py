@@ -54,9 +54,15 @@ _WORDS = {
 }
 
 
+_PLAIN = {"text", "number", "whole number", "true or false"}
+
+
 def _kind(field: Mapping[str, Any], known: Mapping[str, Any]) -> str:
     if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_kind(option, known) for option in field["anyOf"]))
+        kinds = list(dict.fromkeys(_kind(option, known) for option in field["anyOf"]))
+        if set(kinds) >= _PLAIN:  # whatever YAML has
+            kinds = ["value", *(kind for kind in kinds if kind not in _PLAIN)]
+        return " or ".join(kinds)
     if "enum" in field or "const" in field:
         return ", ".join(f"`{value}`" for value in field.get("enum", [field.get("const")]))
     if "$ref" in field:
