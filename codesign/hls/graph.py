@@ -42,7 +42,7 @@ class Node:
         hls4ml's name of the layer.
     kind
         What it computes, in hls4ml's words and snake case: ``dense``, ``conv_2d``, ``softmax`` ...
-        (`codesign.hls.graph_reader.KINDS` lists them all).
+        (`codesign.core.layers.HLS4ML_NODES` lists them all).
     inputs
         Names of the nodes whose results it takes, in order.
     output_shape

@@ -15,54 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.layers import HLS4ML_NODES
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.graph import Graph, Node, printed_weights
 
 if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
     from hls4ml.model.layers import Layer
-
-KINDS: Mapping[str, str] = {
-    "Input": "input",
-    "Dense": "dense",
-    "Conv1D": "conv_1d",
-    "Conv2D": "conv_2d",
-    "Conv2DBatchnorm": "conv_2d",
-    "PointwiseConv1D": "conv_1d",
-    "PointwiseConv2D": "conv_2d",
-    "DepthwiseConv1D": "depthwise_conv_1d",
-    "DepthwiseConv2D": "depthwise_conv_2d",
-    "BatchNormalization": "batch_normalization",
-    "ApplyAlpha": "batch_normalization",
-    "Activation": "activation",
-    "TernaryTanh": "activation",
-    "ParametrizedActivation": "parametrized_activation",
-    "PReLU": "prelu",
-    "HardActivation": "hard_activation",
-    "Softmax": "softmax",
-    "Pooling1D": "pooling_1d",
-    "Pooling2D": "pooling_2d",
-    "GlobalPooling1D": "global_pooling_1d",
-    "GlobalPooling2D": "global_pooling_2d",
-    "ZeroPadding1D": "zero_padding_1d",
-    "ZeroPadding2D": "zero_padding_2d",
-    "Cropping1D": "cropping_1d",
-    "Cropping2D": "cropping_2d",
-    "Resize": "resize",
-    "Merge": "merge",
-    "Concatenate": "concatenate",
-    "Reshape": "reshape",
-    "Repack": "reshape",
-    "Clone": "clone",
-    "Broadcast": "broadcast",
-    "Transpose": "transpose",
-    "EinsumDense": "einsum_dense",
-    "Embedding": "embedding",
-    "LSTM": "lstm",
-    "GRU": "gru",
-    "Bidirectional": "bidirectional",
-}
-"""The supported hls4ml layer classes and the kind of node that each becomes."""
 
 ACTIVATIONS = (
     "linear",
@@ -85,7 +44,7 @@ _REASONS: Mapping[str, str] = {
 PRODUCTS = ("mult", "weight_binary", "weight_ternary")
 STRATEGIES = ("latency", "resource", "resource_unrolled")
 
-_CONVOLUTIONS = tuple(kind for kind in dict.fromkeys(KINDS.values()) if "conv" in kind)
+_CONVOLUTIONS = tuple(kind for kind in dict.fromkeys(HLS4ML_NODES.values()) if "conv" in kind)
 _RECURRENT = ("lstm", "gru")
 _DIRECTIONS = ("forward", "backward")
 _COMMON = ("strategy", "reuse_factor")
@@ -175,7 +134,7 @@ def _refuse_unsupported(layers: Iterable[Layer]) -> None:
     """Raise `ConversionError` that names everything which cannot be reproduced exactly."""
     faults = [fault for layer in layers for fault in _faults(layer)]
     if faults:
-        supported = ", ".join(sorted(set(KINDS) - {"Input"}))
+        supported = ", ".join(sorted(set(HLS4ML_NODES) - {"Input"}))
         raise ConversionError(
             "the graph has parts that are not supported:\n  - " + "\n  - ".join(faults)
             + f"\nsupported layers: {supported}; activations: {', '.join(ACTIVATIONS)}"
@@ -183,7 +142,7 @@ def _refuse_unsupported(layers: Iterable[Layer]) -> None:
 
 
 def _faults(layer: Layer) -> Iterable[str]:
-    kind = KINDS.get(layer.class_name)
+    kind = HLS4ML_NODES.get(layer.class_name)
     where = f"{layer.name} ({layer.class_name})"
     if kind is None:
         yield f"{where}: {_REASONS.get(layer.class_name, 'the layer is not supported')}"
@@ -311,7 +270,7 @@ class _Reader:
                 self.precisions.setdefault(named.name, named.precision)
 
     def node(self, layer: Layer) -> Node:
-        kind = KINDS[layer.class_name]
+        kind = HLS4ML_NODES[layer.class_name]
         family = _family(kind)
         named = {name: layer.get_attr(f"{name}_t").name for name in _TYPES.get(family, ())}
         named["result"] = layer.get_output_variable().type.name

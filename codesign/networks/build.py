@@ -194,48 +194,13 @@ def accumulator_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | N
     return needed
 
 
-_FLOAT_LAYERS: Mapping[str, Any] = {
-    "dense": keras.layers.Dense,
-    "conv1d": keras.layers.Conv1D,
-    "conv2d": keras.layers.Conv2D,
-    "depthwise_conv1d": keras.layers.DepthwiseConv1D,
-    "depthwise_conv2d": keras.layers.DepthwiseConv2D,
-    "scale": Scale,
-    "leaky_relu": keras.layers.LeakyReLU,
-    "prelu": keras.layers.PReLU,
-    "elu": keras.layers.ELU,
-    "gru": keras.layers.GRU,
-    "lstm": keras.layers.LSTM,
-    "batch_norm": keras.layers.BatchNormalization,
-    "flatten": keras.layers.Flatten,
-    "reshape": keras.layers.Reshape,
-    "permute": keras.layers.Permute,
-    "zero_padding1d": keras.layers.ZeroPadding1D,
-    "zero_padding2d": keras.layers.ZeroPadding2D,
-    "cropping1d": keras.layers.Cropping1D,
-    "cropping2d": keras.layers.Cropping2D,
-    "upsampling1d": keras.layers.UpSampling1D,
-    "upsampling2d": keras.layers.UpSampling2D,
-    "max_pool1d": keras.layers.MaxPooling1D,
-    "max_pool2d": keras.layers.MaxPooling2D,
-    "average_pool1d": keras.layers.AveragePooling1D,
-    "average_pool2d": keras.layers.AveragePooling2D,
-    "add": keras.layers.Add,
-    "subtract": keras.layers.Subtract,
-    "multiply": keras.layers.Multiply,
-    "average": keras.layers.Average,
-    "maximum": keras.layers.Maximum,
-    "minimum": keras.layers.Minimum,
-    "concatenate": keras.layers.Concatenate,
-}
-
-
 def float_layer(layer: LayerSpec) -> Any:
     """The Keras layer of a kind, untrained."""
-    make = _FLOAT_LAYERS.get(layer.kind)
-    if make is None:
+    name = layer.row.keras[0] if layer.row.keras else ""
+    if name in ("ReLU", "Activation"):
         # a keras.layers.ReLU would reach hls4ml 1.3 as a ReLU with a threshold of its own type
         return keras.layers.Activation(layer.kind, name=layer.name)
+    make = Scale if layer.kind == "scale" else getattr(keras.layers, name)
     if layer.row.role == "product":
         return make(**_weight_options(layer))
     if layer.row.recurrent:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.core.layers import BY_KIND, LAYERS, markdown_table, supported
+from codesign.core.layers import BY_KIND, HLS4ML_NODES, LAYERS, markdown_table, supported
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
@@ -24,3 +24,13 @@ def test_what_is_supported_names_every_class_once() -> None:
     names = supported().split(", ")
     assert len(names) == len(set(names))
     assert {"Dense", "QDense", "BatchNormalization", "GlobalAveragePooling1D"} <= set(names)
+
+
+def test_every_class_that_a_row_becomes_is_read_in_hls4mls_graph() -> None:
+    assert {name for row in LAYERS for name in row.hls4ml} - set(HLS4ML_NODES) == set()
+
+
+def test_every_kind_of_node_is_computed() -> None:
+    from codesign.emulation.layers import PLANNERS
+
+    assert set(HLS4ML_NODES.values()) == set(PLANNERS)
