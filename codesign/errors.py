@@ -54,6 +54,10 @@ class ScanError(CodesignError):
     """A bit-width search that found nothing within its limits; says the best that was found."""
 
 
+class SearchError(CodesignError):
+    """A search of designs that has nothing that was asked of it; says the nearest."""
+
+
 class OutputFolderError(CodesignError):
     """An output folder that cannot be written, is in use, or holds a finished run."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import time
@@ -25,6 +26,7 @@ from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, read_design
 from codesign.stages import RUN, STAGES, Context, Stage, new_context, read_run, stage_evidence
+from codesign.stages.cache import SHARED, StageCache
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -107,6 +109,7 @@ def run_design(
     start_from: str | None = None,
     until: str | None = None,
     overwrite: bool = False,
+    cache: StageCache | None = None,
     progress: Progress = SILENT,
 ) -> RunResult:
     """Run a design from its data to its verified project, or go on where an earlier call ended.
@@ -130,6 +133,8 @@ def run_design(
         End after this stage; a later call without it goes on.
     overwrite
         Allow stages of a finished run to be redone.
+    cache
+        Where runs of one search keep the stages that they share.
     progress
         Told of every stage and epoch.
 
@@ -143,7 +148,7 @@ def run_design(
     with folder.locked():
         _refuse_other_design(folder, home, overwrite)
         context = new_context(home, settings, folder.path, progress)
-        redone = _run(context, folder, request)
+        redone = _run(context, folder, request, cache)
         is_whole = request.last == STAGES[-1].name
         asked = [stage for stage in request.stages if stage.was_asked(context)]
         not_run = {what: why for stage in asked for what, why in stage.not_done(context).items()}
@@ -268,7 +273,9 @@ def _goes_on(folder: RunFolder, start_from: str | None) -> bool:
     return bool(run) and not (folder.path / SUMMARY).is_file() and run.get("from") == start_from
 
 
-def _run(context: Context, folder: RunFolder, request: _Request) -> list[str]:
+def _run(
+    context: Context, folder: RunFolder, request: _Request, cache: StageCache | None = None
+) -> list[str]:
     redone: list[str] = []
     forced = None if _goes_on(folder, request.start_from) else request.start_from
     for index, stage in enumerate(request.stages):
@@ -283,17 +290,39 @@ def _run(context: Context, folder: RunFolder, request: _Request) -> list[str]:
             _begin(context, folder, request, forced)
         context.progress.step("flow", index, len(request.stages), stage.name)
         _log.info("stage %s", stage.name)
-        with folder.writing(stage.name) as temporary:
-            value = _made(stage, context, temporary)
-            stage.save(value, temporary)
-            folder.commit(stage.name, temporary, StageEvidence(key, depends, value.record))
+        shared = cache if stage.name in SHARED else None
+        with contextlib.nullcontext() if shared is None else shared.turn(key):
+            _make_or_take(stage, context, folder, key, depends, shared)
         if stage.formerly is not None:
             folder.remove(stage.formerly)
-        context.values[stage.name] = value
-        context.records[stage.name] = value.record
         redone.append(stage.name)
     context.progress.step("flow", len(request.stages), len(request.stages))
     return redone
+
+
+def _make_or_take(
+    stage: Stage,
+    context: Context,
+    folder: RunFolder,
+    key: str,
+    depends: dict[str, str],
+    cache: StageCache | None,
+) -> None:
+    """Make a stage, or take it from the runs that share it."""
+    with folder.writing(stage.name) as temporary:
+        kept = None if cache is None else cache.take(key, temporary)
+        if kept is not None:
+            record = kept.record
+        else:
+            value = _made(stage, context, temporary)
+            stage.save(value, temporary)
+            record = value.record
+            context.values[stage.name] = value
+        context.records[stage.name] = record
+        evidence = StageEvidence(key, depends, record)
+        folder.commit(stage.name, temporary, evidence)
+    if cache is not None and kept is None:
+        cache.keep(key, folder.path / stage.name, evidence)
 
 
 def _made(stage: Stage, context: Context, folder: Path) -> Any:

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -327,6 +327,8 @@ class HardwareSettings(Section):
         return Target(self.part, self.clock_period_ns, self.backend, self.io_type)
 
 
+Made = TypeVar("Made", bound=Section)
+
 Choice = bool | int | float | str | tuple[bool | int | float | str, ...]
 """What a builder of a design may be given."""
 
@@ -439,11 +441,22 @@ def make_design(
     SettingsError
         With every fault.
     """
+    return make_settings(DesignSettings, values, source, overrides=overrides)
+
+
+def make_settings(
+    kind: type[Made],
+    values: Mapping[str, Any],
+    source: str | Path | None = None,
+    *,
+    overrides: Sequence[str] = (),
+) -> Made:
+    """Check plain values and make settings of any kind; see `make_design`."""
     try:
         # through JSON, so that strict types still take a list for a tuple
-        return DesignSettings.model_validate_json(json.dumps(values))
+        return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        found = [(_sentence(fault), _is_of(fault["loc"], overrides)) for fault in error.errors()]
+        found = [(_sentence(kind, fault), _is_of(fault["loc"], overrides)) for fault in error.errors()]
         if all(given for _, given in found):
             raise SettingsError([f"--set {sentence}" for sentence, _ in found]) from None
         faults = [f"{sentence} (given by --set)" if given else sentence for sentence, given in found]
@@ -471,10 +484,10 @@ def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
     values[last] = value
 
 
-def _sentence(fault: Any) -> str:
+def _sentence(kind: type[Section], fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        known = _known(fault["loc"][:-1])
+        known = _known(kind, fault["loc"][:-1])
         close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
         return f"{path}: unknown setting; " + (
             f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
@@ -487,9 +500,9 @@ def _sentence(fault: Any) -> str:
     return f"{path}: {message}" + ("" if fault["type"] == "value_error" else shown)
 
 
-def _known(location: tuple[Any, ...]) -> list[str]:
+def _known(kind: type[Section], location: tuple[Any, ...]) -> list[str]:
     """The settings that a section has; an index of a list or a key of a mapping stays in its kind of section."""
-    section: Any = DesignSettings
+    section: Any = kind
     for part in location:
         if isinstance(part, str) and part in section.model_fields:
             section = _section_in(section.model_fields[part].annotation) or section

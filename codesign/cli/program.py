@@ -17,6 +17,7 @@ from codesign.cli.fronts import front
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
+from codesign.cli.searching import search
 from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
 from codesign.errors import CodesignError, NotVerifiedError
@@ -45,6 +46,7 @@ for _command in (
     doctor,
 ):
     app.command()(_command)
+app.add_typer(search, name="search")
 
 
 def _version(asked: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,7 @@ from codesign.core.ports import Port, row_shape
 from codesign.core.python_file import run_python_file
 from codesign.core.task import Heads, Task
 from codesign.errors import DataError, PythonFileError, SettingsError
+from codesign.networks.choices import choice_faults
 from codesign.networks.joined import input_ports, output_ports
 from codesign.networks.logits import last_operations
 
@@ -125,38 +125,6 @@ def build_network(
         raise SettingsError(f"{path}: {name} must return a keras.Model, not {type(model).__name__}")
     check_fits(model, f"{path}: {name}", input_shape, task, teaches=name == "build_teacher")
     return model
-
-
-def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str, Any]) -> list[str]:
-    """A sentence for each choice that a builder does not take, and for each that it needs and is not given.
-
-    Parameters
-    ----------
-    signature
-        Of the builder; its first two arguments are the shape and the number of outputs.
-    what
-        The builder, for the message.
-    choices
-        By name.
-    """
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    arguments = list(signature.parameters.values())
-    takes_all = any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments)
-    known = [argument for argument in arguments[2:] if argument.kind in by_name]
-    names = [argument.name for argument in known]
-    faults = []
-    for name in choices:
-        if name in names or (takes_all and name not in [argument.name for argument in arguments[:2]]):
-            continue
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names) or 'none'}"
-        faults.append(f"student.{name}: {what} takes no such choice; {hint}")
-    faults += [
-        f"student.{argument.name}: {what} needs this choice; give it, or give the argument a default"
-        for argument in known
-        if argument.default is inspect.Parameter.empty and argument.name not in choices
-    ]
-    return faults
 
 
 def check_fits(

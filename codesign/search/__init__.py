@@ -1,0 +1,1 @@
+"""Searches: spaces of designs, Optuna proposes, Dask executes, every trial a run's folder, the front proved."""

@@ -1,0 +1,360 @@
+"""What executes the units: `dask.distributed`, a cluster of this machine or one that runs somewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from codesign.errors import SettingsError, ToolError
+from codesign.search.unit import Failure, Outcome, Unit, attempt
+
+_CONNECT_S = 20.0
+_WORKERS_S = 300.0
+_RESULT_S = 60.0
+_KEEP_UP_S = 15.0
+_MEMORY_A_WORKER = 1.5e9
+"""Bytes that a worker with TensorFlow and a small training takes, rounded up."""
+
+Work = Callable[[Unit], Outcome]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A unit that is no longer running.
+
+    Parameters
+    ----------
+    unit
+        The unit.
+    outcome
+        What came of it; ``None`` if nothing did.
+    how
+        ``done``; ``error``, it raised; ``death``, its worker died; ``lost``, the cluster forgot it.
+    reason
+        In words.
+    failure
+        What it raised.
+    """
+
+    unit: Unit
+    outcome: Outcome | None
+    how: Literal["done", "error", "death", "lost"]
+    reason: str = ""
+    failure: Failure | None = None
+
+
+class Executor:
+    """Units on a Dask cluster.
+
+    Parameters
+    ----------
+    client
+        Of the cluster.
+    work
+        What is done with a unit; importable on the workers.
+    keep_up
+        Called now and then, to start workers again that did not come up.
+    """
+
+    def __init__(self, client: Any, work: Work, keep_up: Callable[[], None] | None = None) -> None:
+        self.client, self.work, self._keep_up = client, work, keep_up
+        self._kept = time.monotonic()
+        self.running: dict[str, tuple[Unit, Any, float]] = {}
+        """Unit, future and the time of its submission (monotonic, s), by key."""
+        self.banned: dict[str, str] = {}
+        """Workers that refused, with their reason."""
+        self.hung: dict[str, str] = {}
+        self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._count = 0
+
+    @property
+    def dashboard(self) -> str:
+        """The link of Dask's dashboard."""
+        return str(self.client.dashboard_link or "")
+
+    def slots(self) -> int:
+        """How many units can run side by side now.
+
+        Raises
+        ------
+        ToolError
+            If the scheduler is gone.
+        """
+        if self.client.status not in ("running", "connecting", "newly-created"):
+            raise ToolError(
+                f"the Dask scheduler {self.client.scheduler.address if self.client.scheduler else ''} is gone; what has ended "
+                "is kept: start it, and the same command goes on"
+            )
+        threads = self._threads()
+        if self._keep_up is not None and time.monotonic() - self._kept > _KEEP_UP_S:
+            self._kept = time.monotonic()
+            self._keep_up()
+        return sum(count for address, count in threads.items() if address not in self.banned)
+
+    def _threads(self) -> Mapping[str, int]:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {address: int(worker["nthreads"]) for address, worker in workers.items()}
+
+    def submit(self, unit: Unit) -> None:
+        """Begin a unit."""
+        self._count += 1
+        allowed: dict[str, Any] = {}
+        if self.banned:
+            allowed = {"workers": [address for address in self._threads() if address not in self.banned]}
+        # a name of its own for each attempt: a scheduler that still knows an earlier one would answer with it
+        name = f"{unit.key}-{os.getpid()}-{self._count}"
+        future = self.client.submit(attempt, self.work, unit, key=name, pure=False, **allowed)
+        self.running[unit.key] = (unit, future, time.monotonic())
+        future.add_done_callback(lambda done: self._ended.put((unit.key, done)))
+
+    def ended(self, timeout_s: float) -> list[Ended]:
+        """Wait for units to end, at most so long; all that have."""
+        found = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._ended.get(timeout=timeout_s))
+            while True:
+                found.append(self._ended.get_nowait())
+        return [
+            self._read(key, future)
+            for key, future in found
+            if key in self.running and self.running[key][1] is future
+        ]
+
+    def _read(self, key: str, future: Any) -> Ended:
+        from distributed.scheduler import KilledWorker
+
+        unit, _, _ = self.running.pop(key)
+        hung = self.hung.pop(key, None)
+        try:
+            if future.status == "finished":
+                found: Outcome | Failure = future.result(timeout=_RESULT_S)
+                if isinstance(found, Failure):
+                    return Ended(unit, None, "error", found.reason, found)
+                return Ended(unit, found, "done")
+            if future.status == "error":
+                error = future.exception(timeout=_RESULT_S)
+                if isinstance(error, KilledWorker):
+                    return Ended(unit, None, "death", hung or "its worker died (killed, or out of memory)")
+                # such as a function that this worker cannot import
+                failure = Failure(f"{type(error).__name__}: {error}", "trial", "")
+                return Ended(unit, None, "error", failure.reason, failure)
+        except Exception as error:  # the worker died with the result
+            return Ended(unit, None, "lost", f"its result was lost: {error}")
+        return Ended(unit, None, "death" if hung else "lost", hung or "the cluster forgot it")
+
+    def where(self) -> dict[str, str]:
+        """The worker that each running unit is on, by the unit's key."""
+        names = {future.key: key for key, (_, future, _) in self.running.items()}
+        found: dict[str, str] = {}
+        with contextlib.suppress(Exception):  # for display only
+            for address, keys in self.client.processing().items():
+                found |= {names[key]: address for key in keys if key in names}
+        return found
+
+    def ban(self, address: str, reason: str) -> None:
+        """Give a worker nothing more."""
+        self.banned[address] = reason
+
+    def end(self, key: str, reason: str) -> None:
+        """End a unit that takes too long, by restarting its worker; it then ends as a death with this reason."""
+        _, future, _ = self.running[key]
+        address = self.where().get(key)
+        self.hung[key] = reason
+        if address is not None:
+            with contextlib.suppress(Exception):
+                self.client.restart_workers([address], timeout=30, raise_for_error=False)
+                return
+        if address is not None:
+            self.ban(address, reason)
+        future.cancel(force=True)
+
+    def renew(self, address: str) -> None:
+        """Restart a worker whose process may have been spoilt by what it ran."""
+        if address:
+            with contextlib.suppress(Exception):
+                self.client.restart_workers([address], timeout=30, raise_for_error=False)
+
+    def forget(self) -> None:
+        """Give up what runs."""
+        for _, future, _ in self.running.values():
+            with contextlib.suppress(Exception):
+                future.cancel()
+        self.running.clear()
+
+
+def workers_that_pay() -> int:
+    """How many workers this machine feeds: one a core, as far as the memory goes."""
+    cores = len(os.sched_getaffinity(0))
+    try:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return cores
+    return max(1, min(cores, int(free / _MEMORY_A_WORKER)))
+
+
+@contextlib.contextmanager
+def local_executor(work: Work, workers: int | None = None) -> Iterator[Executor]:
+    """Workers on this machine, which listen on the loopback alone and end with this process."""
+    import dask
+    from distributed import Client, LocalCluster, Status
+
+    count = workers_that_pay() if workers is None else workers
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    environment = {
+        name: threads for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    }
+    settings = {
+        # a death is this program's to count
+        "distributed.scheduler.allowed-failures": 0,
+        "distributed.worker.daemon": True,
+        "distributed.nanny.environ": {"TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        "distributed.admin.tick.limit": "60s",
+    }
+    with _quiet(), dask.config.set(settings):
+        cluster = LocalCluster(
+            n_workers=0,
+            threads_per_worker=1,
+            processes=True,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            worker_dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+
+        def keep_up() -> None:
+            for name, worker in list(cluster.workers.items()):
+                if worker.status in (Status.failed, Status.closed):
+                    del cluster.workers[name]
+            cluster.scale(count)
+
+        try:
+            keep_up()
+            with Client(cluster) as client:
+                try:
+                    client.wait_for_workers(1, timeout=_WORKERS_S)
+                except TimeoutError:
+                    raise ToolError(
+                        f"no worker came up on this machine within {_WORKERS_S:g} s; try again with fewer --workers"
+                    ) from None
+                executor = Executor(client, work, keep_up)
+                try:
+                    yield executor
+                finally:
+                    executor.forget()
+        finally:
+            with contextlib.suppress(Exception):
+                cluster.close(timeout=10)
+
+
+@contextlib.contextmanager
+def remote_executor(work: Work, address: str, wait_s: float = _WORKERS_S) -> Iterator[Executor]:
+    """The workers of a scheduler that runs somewhere.
+
+    Raises
+    ------
+    ToolError
+        If it does not answer, or has no worker in time.
+    """
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout=_CONNECT_S, name="codesign-search")
+    except (OSError, TimeoutError, ValueError) as error:
+        raise ToolError(
+            f"--scheduler {address}: no Dask scheduler answered within {_CONNECT_S:g} s ({error or type(error).__name__}); "
+            "start one with `dask scheduler`, or leave the option out for workers on this machine"
+        ) from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=wait_s)
+        except TimeoutError:
+            raise ToolError(
+                f"--scheduler {address}: it has no worker after {wait_s:g} s; start some with `dask worker {address}`"
+            ) from None
+        executor = Executor(client, work)
+        try:
+            yield executor
+        finally:
+            executor.forget()
+
+
+@contextlib.contextmanager
+def cluster_executor(work: Work, file: str | Path) -> Iterator[Executor]:
+    """Workers that a batch system starts (`codesign.search.cluster`)."""
+    from distributed import Client
+
+    from codesign.search.cluster import open_cluster, read_cluster
+
+    settings = read_cluster(file)
+    with open_cluster(settings) as cluster, Client(cluster) as client:
+        try:
+            client.wait_for_workers(1, timeout=60 * settings.wait_minutes)
+        except TimeoutError:
+            raise ToolError(
+                f"--cluster {file}: no job started a worker within {settings.wait_minutes:g} minutes; look at the queue, or "
+                "raise wait_minutes"
+            ) from None
+        executor = Executor(client, work)
+        try:
+            yield executor
+        finally:
+            executor.forget()
+
+
+def open_executor(
+    work: Work,
+    *,
+    scheduler: str | None = None,
+    cluster: str | Path | None = None,
+    workers: int | None = None,
+) -> contextlib.AbstractContextManager[Executor]:
+    """The executor that is asked for: of this machine, of a scheduler, or of a batch system.
+
+    Raises
+    ------
+    SettingsError
+        If more than one is asked for.
+    """
+    _require_dask()
+    if scheduler is not None and cluster is not None:
+        raise SettingsError("--scheduler and --cluster: give one of them")
+    if scheduler is not None:
+        return remote_executor(work, scheduler)
+    if cluster is not None:
+        return cluster_executor(work, cluster)
+    return local_executor(work, workers)
+
+
+def _require_dask() -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("distributed") is None:
+        raise ToolError("a search needs Dask, which is not installed; pip install 'codesign[search]'")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep to ourselves what Dask says of workers that die: the search says it in its own words."""
+    names = (
+        "distributed",
+        "distributed.nanny",
+        "distributed.scheduler",
+        "distributed.core",
+        "tornado.application",
+    )
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

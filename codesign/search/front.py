@@ -1,0 +1,62 @@
+"""Fronts: which trials no other dominates, in any number of objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from codesign.search.ledger import Ledger, TrialLine
+from codesign.search.objectives import OBJECTIVES
+
+
+def non_dominated_ranks(points: Sequence[Sequence[float]]) -> list[int]:
+    """The front that each point is on: 0 if no point dominates it, 1 if only points of front 0 do, and so on.
+
+    Parameters
+    ----------
+    points
+        Shape `(n_points, n_objectives)`, the smaller the better. A point dominates another if it is at least as good in
+        all and better in one.
+    """
+    values = np.asarray(points, np.float64).reshape(len(points), -1)
+    ranks = np.full(len(values), -1)
+    left = np.arange(len(values))
+    rank = 0
+    while len(left):
+        ranks[left[~_dominated(values[left])]] = rank
+        left = left[ranks[left] < 0]
+        rank += 1
+    return [int(found) for found in ranks]
+
+
+def _dominated(values: np.ndarray) -> np.ndarray:
+    """Which points another dominates, bool, shape `(n_points,)`."""
+    order = np.lexsort(values.T[::-1])
+    dominated = np.zeros(len(values), bool)
+    front: list[int] = []
+    for index in order:  # whatever dominates a point stands before it
+        rivals = values[front]
+        point = values[index]
+        if len(front) and bool(((rivals <= point).all(axis=1) & (rivals < point).any(axis=1)).any()):
+            dominated[index] = True
+        else:
+            front.append(int(index))
+    return dominated
+
+
+def front_of(lines: Iterable[TrialLine], objectives: Mapping[str, str]) -> list[TrialLine]:
+    """The complete trials within the limits that no other such trial dominates, by the first objective."""
+    able = [line for line in lines if line.is_within_limits]
+    if not able:
+        return []
+    points = [[OBJECTIVES[name].sign * line.values[name] for name in objectives] for line in able]
+    front = [line for line, rank in zip(able, non_dominated_ranks(points), strict=True) if rank == 0]
+    first = next(iter(objectives))
+    return sorted(front, key=lambda line: (OBJECTIVES[first].sign * line.values[first], line.number))
+
+
+def result_front(ledger: Ledger, objectives: Mapping[str, str]) -> list[TrialLine]:
+    """The front without trials that their proof refuted."""
+    refuted = {number for number, proof in ledger.proofs.items() if proof.state == "refuted"}
+    return front_of((line for line in ledger.trials.values() if line.number not in refuted), objectives)

@@ -1,0 +1,201 @@
+"""What proposes the trials: Optuna, asked and told by the one coordinator, its storage a journal in the search's folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from codesign.errors import SettingsError
+from codesign.search.ledger import JOURNAL, State, TrialLine, mend
+from codesign.search.objectives import OBJECTIVES
+from codesign.search.settings import SearchSettings
+from codesign.search.space import Dimension, Params, Space, is_varied, params_key
+
+_READY = "ready"
+_MOST_REFUSED = 1000
+"""Proposals in a row that may break a constraint or stand already."""
+
+
+class Proposer:
+    """Proposes points and is told what came of them.
+
+    A trial that was proposed and not told is still open when the search begins again: the same trial goes on. Optuna's
+    journal is never rebuilt, so that NSGA-II finds the generations of its trials.
+
+    Parameters
+    ----------
+    folder
+        The search's; the caller holds its lock, so the journal needs none.
+    space, settings
+        Of the search.
+    """
+
+    def __init__(self, folder: Path, space: Space, settings: SearchSettings) -> None:
+        import optuna
+        from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        mend(folder / JOURNAL)
+        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock_obj=_Held()))  # type: ignore[arg-type]
+        directions = [OBJECTIVES[name].direction for name in settings.objectives]
+        self.study = optuna.create_study(
+            storage=storage, study_name="search", directions=directions, load_if_exists=True
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            self.study.set_metric_names(list(settings.objectives))
+        self.space, self.settings = space, settings
+        self._states = optuna.trial.TrialState
+        self._proposed: set[str] = set()
+        self._last_index = -1
+        self._points = space.points() if settings.sampler.kind in ("grid", "random", "qmc") else None
+        self.open: dict[int, Params] = {}
+        for trial in self.study.get_trials(deepcopy=False):
+            if trial.state == self._states.RUNNING and _READY not in trial.user_attrs:
+                # cut off before all of its choices were made
+                self.study.tell(trial.number, state=self._states.FAIL)
+            elif _READY in trial.user_attrs:
+                ready = trial.user_attrs[_READY]
+                self._last_index = max(self._last_index, ready["index"])
+                params = self._params(ready["params"])
+                self._proposed.add(params_key(params))
+                if trial.state == self._states.RUNNING:
+                    self.open[trial.number] = params
+
+    @property
+    def n_proposed(self) -> int:
+        """How many different trials there are, those that have ended included."""
+        return len(self._proposed)
+
+    def ask(self) -> tuple[int, Params] | None:
+        """The next trial's number and point; ``None`` if the space has no further one.
+
+        Raises
+        ------
+        SettingsError
+            If no point meets the constraints.
+        """
+        return self._ask_optuna() if self._points is None else self._ask_points()
+
+    def tell(self, line: TrialLine) -> None:
+        """Tell what came of a trial; one that was told before stays as it is."""
+        trial_id = self.study._storage.get_trial_id_from_study_id_trial_number(
+            self.study._study_id, line.number
+        )
+        if self.study._storage.get_trial(trial_id).state != self._states.RUNNING:
+            return
+        self.open.pop(line.number, None)
+        storage = self.study._storage
+        if line.reason:
+            storage.set_trial_user_attr(trial_id, "reason", line.reason)
+        for name, value in line.violations.items():
+            # what `Trial.set_constraint` writes, for a trial of an earlier process
+            storage.set_trial_system_attr(trial_id, f"constraints:{name}", value)
+        states: Mapping[State, Any] = {"pruned": self._states.PRUNED, "failed": self._states.FAIL}
+        if line.state == "complete":
+            self.study.tell(line.number, [line.values[name] for name in self.settings.objectives])
+        else:
+            self.study.tell(line.number, state=states[line.state])
+
+    def _ask_points(self) -> tuple[int, Params] | None:
+        stood = 0
+        for index, params in self._points or ():
+            if index <= self._last_index:
+                continue
+            self._last_index = index
+            if params_key(params) in self._proposed:
+                stood += 1
+                if stood >= _MOST_REFUSED:
+                    return None
+                continue
+            self.study.sampler = _given(params)
+            trial = self.study.ask()
+            for dimension in self.space.dimensions:
+                if dimension.name in params:
+                    self._suggest(trial, dimension)
+            return self._ready(trial, params, index)
+        return None
+
+    def _ask_optuna(self) -> tuple[int, Params] | None:
+        refused = 0
+        for _ in range(_MOST_REFUSED):
+            number = len(self.study.get_trials(deepcopy=False))
+            # a sampler made anew for each trial proposes the same after an interruption
+            self.study.sampler = self._sampler(number)
+            trial = self.study.ask()
+            params: Params = {}
+            for dimension in self.space.dimensions:
+                if is_varied(dimension, params):
+                    params[dimension.name] = dimension.value(self._suggest(trial, dimension))
+            if self.space.broken(params) is None and params_key(params) not in self._proposed:
+                return self._ready(trial, params)
+            refused += self.space.broken(params) is not None
+            self.study.tell(trial, state=self._states.FAIL)
+        if refused == _MOST_REFUSED:
+            raise SettingsError(
+                f"constraints: none of {_MOST_REFUSED:,} proposals meets "
+                + " and ".join(constraint.text for constraint in self.space.constraints)
+            )
+        return None
+
+    def _ready(self, trial: Any, params: Params, index: int = -1) -> tuple[int, Params]:
+        trial.set_user_attr(_READY, {"params": params, "index": index})
+        self._proposed.add(params_key(params))
+        self.open[trial.number] = params
+        return trial.number, params
+
+    def _sampler(self, number: int) -> Any:
+        import optuna
+
+        chosen = self.settings.sampler
+        seed = (chosen.seed * 1_000_003 + number) % 2**32
+        if chosen.kind == "nsga2":
+            return optuna.samplers.NSGAIISampler(population_size=chosen.population, seed=seed)
+        return optuna.samplers.TPESampler(n_startup_trials=chosen.startup_trials, seed=seed)
+
+    def _suggest(self, trial: Any, dimension: Dimension) -> Any:
+        settings, name = dimension.settings, dimension.name
+        if settings.type == "categorical":
+            return trial.suggest_categorical(name, dimension.categories)
+        if settings.type == "int":
+            low, high = int(dimension.low), int(dimension.high)
+            return trial.suggest_int(name, low, high, step=int(settings.step or 1), log=settings.log)
+        return trial.suggest_float(name, dimension.low, dimension.high, step=settings.step, log=settings.log)
+
+    def _params(self, kept: Mapping[str, Any]) -> Params:
+        """What the journal gives back, whole numbers and floats told apart again."""
+        by_name = self.space.by_name
+        return {
+            name: float(value) if by_name[name].settings.type == "float" else value
+            for name, value in kept.items()
+        }
+
+
+class _Held:
+    """The lock of the journal, which the folder's own stands for: one left by a killed process would stop the next."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _given(params: Params) -> Any:
+    """A sampler that proposes what it is given."""
+    import optuna
+
+    class Given(optuna.samplers.BaseSampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            return {}
+
+        def sample_independent(self, study: Any, trial: Any, param_name: str, distribution: Any) -> Any:
+            value = params[param_name]
+            return repr(value) if isinstance(value, list) else value
+
+    return Given()

@@ -1,0 +1,296 @@
+"""`run_search`: a search from its `search.yaml`, begun or gone on with."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from codesign.core.files import file_digest, json_digest, read_json, write_json
+from codesign.core.progress import SILENT, Progress
+from codesign.errors import DataError, OutputFolderError, SettingsError
+from codesign.run_folder import LOCK, RunFolder
+from codesign.search.ledger import ABOUT, Ledger, mend
+from codesign.search.settings import SearchSettings, read_search
+from codesign.search.space import Space
+from codesign.search.unit import execute, pack, worker_identity, write_mark
+from codesign.settings import DesignSettings, read_design
+
+if TYPE_CHECKING:
+    from codesign.search.coordinator import Plan
+    from codesign.search.executor import Work
+
+_MOST_PACKED = 256 * 2**20
+"""Bytes of a design's folder that are sent to workers which do not see it."""
+
+_FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "design")
+"""Settings that may change while a search stands: they decide no trial."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search left.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    ledger
+        What is known.
+    settings
+        Of the search.
+    """
+
+    folder: Path
+    ledger: Ledger
+    settings: SearchSettings
+
+
+def search_folder(path: str | Path, output: str | Path | None = None) -> Path:
+    """Where a search is kept: `output`, else the folder ``search`` beside its `search.yaml`."""
+    if output is not None:
+        return Path(output)
+    path = Path(path)
+    return (path if path.is_dir() else path.parent) / "search"
+
+
+def run_search(
+    path: str | Path,
+    *,
+    output: str | Path | None = None,
+    scheduler: str | None = None,
+    cluster: str | Path | None = None,
+    workers: int | None = None,
+    work: Work = execute,
+    progress: Progress = SILENT,
+) -> SearchResult:
+    """Run a search, or go on where an earlier call ended, however it ended.
+
+    Parameters
+    ----------
+    path
+        A `search.yaml`, or its folder.
+    output
+        The search's folder.
+    scheduler
+        The address of a Dask scheduler that runs somewhere; by default workers are started on this machine.
+    cluster
+        A file that says how a batch system starts workers.
+    workers
+        How many are started on this machine; by default as many as pay.
+    work
+        What a worker does with a unit.
+    progress
+        Told of every trial.
+
+    Raises
+    ------
+    CodesignError
+        For anything that the user can mend; before any worker starts wherever it can be known.
+    """
+    from codesign.search.coordinator import Coordinator
+    from codesign.search.executor import open_executor
+    from codesign.search.proposer import Proposer
+
+    settings, file = read_search(path)
+    space = Space(settings)
+    folder = search_folder(path, output).resolve()
+    home = RunFolder(folder)
+    _refuse_other_content(folder)
+    with home.locked():
+        plan = make_plan(settings, space, file, folder)
+        mend(folder / "ledger.jsonl")
+        proposer = Proposer(folder, space, settings)
+        ledger = Ledger(folder)
+        with open_executor(work, scheduler=scheduler, cluster=cluster, workers=workers) as executor:
+            Coordinator(plan, proposer, ledger, executor, progress).run()
+    return SearchResult(folder, ledger, settings)
+
+
+def make_plan(settings: SearchSettings, space: Space, file: Path, folder: Path) -> Plan:
+    """Check everything that can be known before a worker starts, and write down what the search is of.
+
+    Raises
+    ------
+    SettingsError
+        With every fault: settings that the design does not have, values that it does not take, choices that
+        `build_student` does not take.
+    OutputFolderError
+        If the folder is that of another search.
+    """
+    from codesign.search.coordinator import Plan
+
+    design = (file.parent / settings.design).resolve()
+    base, overrides = _checked_design(settings, space, design)
+    seeds = settings.seeds or (base.seed,)
+    data = _data_digests(settings, design, overrides)
+    networks = design / "networks.py"
+    digests = {
+        "search": json_digest(_fixed(settings)),
+        "design": base.digest,
+        "networks.py": file_digest(networks) if networks.is_file() else "",
+        "data": json_digest({str(fold): digest for fold, digest in data.items()}),
+    }
+    mark = write_mark(folder)
+    _refuse_other_search(folder, digests)
+    write_json(
+        folder / ABOUT,
+        {
+            "file": str(file.resolve()),
+            "design": str(design),
+            "settings": settings.model_dump(mode="json"),
+            "digests": digests,
+            "overrides": overrides,
+            "seeds": list(seeds),
+        },
+    )
+    return Plan(
+        folder=folder,
+        settings=settings,
+        design=design,
+        seeds=tuple(seeds),
+        epochs=base.distillation.epochs,
+        overrides=overrides,
+        mark=mark,
+        identity=worker_identity(),
+        data=data,
+        packed=_packed(design),
+    )
+
+
+def _fixed(settings: SearchSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.model_dump(mode="json").items() if name not in _FREE}
+
+
+def _checked_design(
+    settings: SearchSettings, space: Space, design: Path
+) -> tuple[DesignSettings, dict[str, Any]]:
+    """The design as every trial has it; the ends of every range are tried, one by one."""
+    if not design.is_dir():
+        raise SettingsError(
+            f"design: {design} is no folder; give a design's folder, seen from the search.yaml"
+        )
+    overrides = dict(settings.settings)
+    base = read_design(design, overrides)
+    source = base.data.source
+    if isinstance(source, str):  # a path that was found from here is found by no worker
+        path = Path(source).expanduser()
+        if not (design / path).exists() and path.is_file():
+            overrides["data.source"] = str(path.resolve())
+    faults: list[str] = []
+    student = {name.removeprefix("student."): None for name in overrides if name.startswith("student.")}
+    for dimension in space.dimensions:
+        if dimension.name.startswith("student."):
+            student[dimension.name.removeprefix("student.")] = None
+        if dimension.name in ("seed", "data.fold", "name"):
+            faults.append(f"space.{dimension.name}: is not to be varied; there are seeds and folds")
+        # the values at the ends, or all of a few
+        tried = (
+            dimension.grid() if (dimension.size or 99) <= 20 else [dimension.at(0.0), dimension.at(1 - 1e-12)]
+        )
+        for value in tried:
+            try:
+                read_design(design, {**overrides, dimension.name: value})
+            except SettingsError as error:
+                faults += [f"space: {fault.removeprefix('--set ')}" for fault in error.faults]
+                break
+    faults += _student_faults(design / "networks.py", {**dict.fromkeys(base.student), **student})
+    if faults:
+        raise SettingsError(list(dict.fromkeys(faults)))
+    return base, overrides
+
+
+def _student_faults(path: Path, choices: Mapping[str, Any]) -> list[str]:
+    """What `build_student` does not take, read off its source: loading it would load Keras."""
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (OSError, SyntaxError, ValueError):
+        return [] if path.is_file() else [f"design: {path.parent} has no networks.py"]
+    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "build_student"]
+    if not found:  # made in another way: the first trial tells
+        return []
+    from codesign.networks.choices import choice_faults
+
+    return choice_faults(_signature(found[-1].args), f"build_student of {path}", choices)
+
+
+def _signature(arguments: ast.arguments) -> inspect.Signature:
+    """The signature of a function's source; what its defaults are does not matter here."""
+    plain = [*arguments.posonlyargs, *arguments.args]
+    without = len(plain) - len(arguments.defaults)
+    kinds = inspect.Parameter
+    parameters = [
+        kinds(
+            argument.arg,
+            kinds.POSITIONAL_OR_KEYWORD,
+            default=kinds.empty if index < without else None,
+        )
+        for index, argument in enumerate(plain)
+    ]
+    parameters += [
+        kinds(argument.arg, kinds.KEYWORD_ONLY, default=kinds.empty if default is None else None)
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
+    if arguments.kwarg is not None:
+        parameters.append(kinds(arguments.kwarg.arg, kinds.VAR_KEYWORD))
+    return inspect.Signature(parameters)
+
+
+def _data_digests(
+    settings: SearchSettings, design: Path, overrides: Mapping[str, Any]
+) -> dict[int | None, str]:
+    """The digest of the data of every fold, and of the design's own split."""
+    from codesign.stages.context import read_data
+
+    varies_data = any(name.startswith("data.") for name in settings.space)
+    if varies_data:  # each trial has other data
+        return {}
+    folds: list[int | None] = [None]
+    folds += list(range(settings.folds)) if settings.folds > 1 else []
+    found: dict[int | None, str] = {}
+    for fold in folds:
+        own = {} if fold is None else {"data.fold": [fold, settings.folds]}
+        dataset = read_data(design, read_design(design, {**overrides, **own}))
+        if not dataset.task.measure and "quality" in settings.objectives:
+            raise DataError("objectives: the task of these data has no quality")
+        found[fold] = dataset.digest
+    return found
+
+
+def _packed(design: Path) -> bytes | None:
+    """The design's folder for workers without this disk; ``None`` if it is too large to send."""
+    size = sum(path.stat().st_size for path in design.rglob("*") if path.is_file())
+    return pack(design) if size <= _MOST_PACKED else None
+
+
+def _refuse_other_content(folder: Path) -> None:
+    if (
+        folder.is_dir()
+        and any(folder.glob("[!.]*"))
+        and not (folder / ABOUT).is_file()
+        and not (folder / LOCK).exists()
+    ):
+        raise OutputFolderError(f"{folder} is not empty and holds no search; choose another with --output")
+
+
+def _refuse_other_search(folder: Path, digests: Mapping[str, str]) -> None:
+    path = folder / ABOUT
+    if not path.is_file():
+        return
+    try:
+        before: Mapping[str, str] = read_json(path)["digests"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise OutputFolderError(
+            f"{path} is damaged; begin the search in another folder with --output"
+        ) from None
+    other = [name for name, digest in digests.items() if before.get(name) != digest]
+    if other:
+        words = {"search": "space, objectives or sampler", "design": "design.yaml"}
+        what = ", ".join(words.get(name, name) for name in other)
+        raise OutputFolderError(
+            f"{folder} holds a search with another {what}: its trials cannot be held against new ones; put that back, or "
+            "begin in another folder with --output"
+        )
