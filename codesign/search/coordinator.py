@@ -159,8 +159,9 @@ class Coordinator:
         for unit in self.ledger.units.values():
             if unit["unit_kind"] == "rung":
                 self.rungs.setdefault(unit["step"], {})[unit["trial"]] = unit["values"]
-        for number, params in sorted(self.proposer.open.items()):
-            self._begin(number, params)
+        for number, params in sorted(self.proposer.proposed.items()):
+            if number not in self.ledger.trials:
+                self._begin(number, params)
 
     def _until_idle(self) -> None:
         while True:

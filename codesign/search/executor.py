@@ -322,7 +322,6 @@ def open_executor(
     SettingsError
         If more than one is asked for.
     """
-    _require_dask()
     if scheduler is not None and cluster is not None:
         raise SettingsError("--scheduler and --cluster: give one of them")
     if scheduler is not None:
@@ -330,13 +329,6 @@ def open_executor(
     if cluster is not None:
         return cluster_executor(work, cluster)
     return local_executor(work, workers)
-
-
-def _require_dask() -> None:
-    import importlib.util
-
-    if importlib.util.find_spec("distributed") is None:
-        raise ToolError("a search needs Dask, which is not installed; pip install 'codesign[search]'")
 
 
 @contextlib.contextmanager

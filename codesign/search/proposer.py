@@ -48,10 +48,11 @@ class Proposer:
             self.study.set_metric_names(list(settings.objectives))
         self.space, self.settings = space, settings
         self._states = optuna.trial.TrialState
-        self._proposed: set[str] = set()
+        self._keys: set[str] = set()
         self._last_index = -1
         self._points = space.points() if settings.sampler.kind in ("grid", "random", "qmc") else None
-        self.open: dict[int, Params] = {}
+        self.proposed: dict[int, Params] = {}
+        """Every trial's point, by its number."""
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state == self._states.RUNNING and _READY not in trial.user_attrs:
                 # cut off before all of its choices were made
@@ -59,15 +60,12 @@ class Proposer:
             elif _READY in trial.user_attrs:
                 ready = trial.user_attrs[_READY]
                 self._last_index = max(self._last_index, ready["index"])
-                params = self._params(ready["params"])
-                self._proposed.add(params_key(params))
-                if trial.state == self._states.RUNNING:
-                    self.open[trial.number] = params
+                self._remember(trial.number, self._params(ready["params"]))
 
     @property
     def n_proposed(self) -> int:
         """How many different trials there are, those that have ended included."""
-        return len(self._proposed)
+        return len(self.proposed)
 
     def ask(self) -> tuple[int, Params] | None:
         """The next trial's number and point; ``None`` if the space has no further one.
@@ -86,7 +84,6 @@ class Proposer:
         )
         if self.study._storage.get_trial(trial_id).state != self._states.RUNNING:
             return
-        self.open.pop(line.number, None)
         storage = self.study._storage
         if line.reason:
             storage.set_trial_user_attr(trial_id, "reason", line.reason)
@@ -105,7 +102,7 @@ class Proposer:
             if index <= self._last_index:
                 continue
             self._last_index = index
-            if params_key(params) in self._proposed:
+            if params_key(params) in self._keys:
                 stood += 1
                 if stood >= _MOST_REFUSED:
                     return None
@@ -129,7 +126,7 @@ class Proposer:
             for dimension in self.space.dimensions:
                 if is_varied(dimension, params):
                     params[dimension.name] = dimension.value(self._suggest(trial, dimension))
-            if self.space.broken(params) is None and params_key(params) not in self._proposed:
+            if self.space.broken(params) is None and params_key(params) not in self._keys:
                 return self._ready(trial, params)
             refused += self.space.broken(params) is not None
             self.study.tell(trial, state=self._states.FAIL)
@@ -142,9 +139,12 @@ class Proposer:
 
     def _ready(self, trial: Any, params: Params, index: int = -1) -> tuple[int, Params]:
         trial.set_user_attr(_READY, {"params": params, "index": index})
-        self._proposed.add(params_key(params))
-        self.open[trial.number] = params
+        self._remember(trial.number, params)
         return trial.number, params
+
+    def _remember(self, number: int, params: Params) -> None:
+        self.proposed[number] = params
+        self._keys.add(params_key(params))
 
     def _sampler(self, number: int) -> Any:
         import optuna

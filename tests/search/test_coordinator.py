@@ -1,0 +1,260 @@
+"""The coordinator on fake workers: what it makes of results, failures and deaths, and that nothing is lost anywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_cases import Died, FakeExecutor, coordinate, failing, write_search
+
+from codesign.errors import OutputFolderError, ToolError
+from codesign.search.executor import Ended
+from codesign.search.ledger import Ledger, TrialLine
+from codesign.search.results import read_found
+from codesign.search.unit import Unit
+
+
+def told(ledger: Ledger) -> dict[int, Any]:
+    return {number: (line.params, line.state, line.values) for number, line in sorted(ledger.trials.items())}
+
+
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "nsga2"])
+def test_every_trial_of_the_budget_has_its_result_and_the_front_is_proved(tmp_path: Path, sampler: str) -> None:
+    file = write_search(tmp_path, sampler=sampler, constraints=["student.width2 <= student.width1"])
+    ledger = coordinate(file, FakeExecutor())
+    assert len(ledger.trials) == 12
+    for line in ledger.trials.values():
+        one, two = line.params["student.width1"], line.params["student.width2"]
+        assert two <= one
+        assert line.state == "complete"
+        assert line.values == {"quality": pytest.approx(1 - 1 / (one + two)), "luts": 10.0 * one * two}
+    found = read_found(tmp_path)
+    assert {line.number for line in found.front} == set(ledger.proofs)
+    for line in found.front:
+        better = [
+            other
+            for other in ledger.trials.values()
+            if other.values["quality"] >= line.values["quality"] and other.values["luts"] < line.values["luts"]
+        ]
+        assert not better
+
+
+def test_a_grid_ends_by_itself(tmp_path: Path) -> None:
+    space = {"student.width1": {"type": "int", "low": 2, "high": 4}}
+    ledger = coordinate(write_search(tmp_path, space=space, sampler="grid", budget={}), FakeExecutor())
+    assert sorted(line.params["student.width1"] for line in ledger.trials.values()) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_space_that_is_exhausted_ends_the_search(tmp_path: Path, sampler: str) -> None:
+    space = {"student.width1": {"type": "int", "low": 2, "high": 5}}
+    ledger = coordinate(write_search(tmp_path, space=space, sampler=sampler), FakeExecutor())
+    assert sorted(line.params["student.width1"] for line in ledger.trials.values()) == [2, 3, 4, 5]
+
+
+def test_seeds_and_folds_are_runs_of_one_trial(tmp_path: Path) -> None:
+    file = write_search(tmp_path, seeds=[0, 3], folds=2, budget={"trials": 2}, proof=False)
+    executor = FakeExecutor()
+    ledger = coordinate(file, executor)
+    runs = [(unit.overrides["seed"], unit.overrides["data.fold"]) for unit in executor.submitted if unit.trial == 0]
+    assert sorted(runs) == [(0, [0, 2]), (0, [1, 2]), (3, [0, 2]), (3, [1, 2])]
+    line = ledger.trials[0]
+    width = line.params["student.width1"] + line.params["student.width2"]
+    assert line.values["quality"] == pytest.approx(1 - 1 / width - 0.0015)
+    assert line.spread["quality"] == pytest.approx(0.003 / 2 * (4 / 3) ** 0.5)
+    assert line.seconds == 4.0
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_a_coordinator_that_dies_anywhere_goes_on_to_the_same_results(tmp_path: Path, sampler: str) -> None:
+    undisturbed = coordinate(write_search(tmp_path / "calm", sampler=sampler), FakeExecutor(slots=1))
+    file = write_search(tmp_path / "chaos", sampler=sampler)
+    for deaths in range(60):
+        try:
+            ledger = coordinate(file, FakeExecutor(slots=1, die_after=deaths % 3))
+            break
+        except Died:
+            continue
+    assert deaths > 5
+    assert told(ledger) == told(undisturbed)
+    assert set(ledger.proofs) == set(undisturbed.proofs)
+    text = (tmp_path / "chaos" / "search" / "ledger.jsonl").read_text()
+    assert len(text.splitlines()) == len(set(text.splitlines()))
+
+
+@pytest.mark.parametrize("cut", [1, 40, 333])
+def test_torn_journal_and_ledger_go_on(tmp_path: Path, cut: int) -> None:
+    undisturbed = coordinate(write_search(tmp_path / "calm", proof=False), FakeExecutor(slots=1))
+    file = write_search(tmp_path / "torn", proof=False)
+    with pytest.raises(Died):
+        coordinate(file, FakeExecutor(slots=1, die_after=7))
+    for name in ("optuna.journal", "ledger.jsonl"):
+        path = tmp_path / "torn" / "search" / name
+        # no more than the last line: what stands before it was on the disk before anything followed from it
+        whole = path.read_bytes()
+        last = len(whole) - whole.rstrip(b"\n").rfind(b"\n") - 1
+        path.write_bytes(whole[: len(whole) - min(cut, last)])
+    ledger = coordinate(file, FakeExecutor(slots=1))
+    values = {str(line.params): line.values for line in ledger.trials.values()}
+    assert values == {str(line.params): line.values for line in undisturbed.trials.values()}
+
+
+def test_a_result_that_was_written_down_and_not_told_is_told(tmp_path: Path) -> None:
+    file = write_search(tmp_path, proof=False)
+    with pytest.raises(Died):
+        coordinate(file, FakeExecutor(slots=1, die_after=3))
+    # the journal of a moment before the last trial was told
+    journal = tmp_path / "search" / "optuna.journal"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    told_at = max(index for index, line in enumerate(lines) if b'"state":1' in line)
+    journal.write_bytes(b"".join(lines[:told_at]))
+    executor = FakeExecutor(slots=1)
+    ledger = coordinate(file, executor)
+    assert len(ledger.trials) == 12
+    assert len(executor.submitted) == 10  # none of the two that had ended
+
+
+def test_nsga2_finds_the_generations_of_its_trials_again(tmp_path: Path) -> None:
+    import optuna
+
+    file = write_search(tmp_path, sampler={"kind": "nsga2", "population": 4}, budget={"trials": 16}, proof=False)
+    with pytest.raises(Died):
+        coordinate(file, FakeExecutor(slots=1, die_after=9))
+    coordinate(file, FakeExecutor(slots=1))
+    backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "search" / "optuna.journal"))
+    study = optuna.load_study(study_name="search", storage=optuna.storages.JournalStorage(backend))
+    generations = [
+        next((value for name, value in trial.system_attrs.items() if name.endswith("generation")), None)
+        for trial in study.trials
+        if "ready" in trial.user_attrs
+    ]
+    assert None not in generations
+    assert max(generations) >= 3
+    assert not [trial for trial in study.trials if not trial.state.is_finished()]
+
+
+def test_a_failure_is_tried_three_times_and_told_with_its_reason(tmp_path: Path) -> None:
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        if unit.trial == 1:
+            return failing(unit)
+        return failing(unit) if unit.trial == 2 and attempt < 3 else None
+
+    executor = FakeExecutor(script=script)
+    ledger = coordinate(write_search(tmp_path, proof=False), executor)
+    assert ledger.trials[1].state == "failed"
+    assert ledger.trials[1].reason == "ToolFailedError: g++ ended (3 attempts)"
+    assert ledger.trials[2].state == "complete"
+    assert sum(unit.trial == 1 for unit in executor.submitted) == 3
+    assert sum(line.state == "complete" for line in ledger.trials.values()) == 11
+
+
+def test_what_would_fail_again_is_told_at_once(tmp_path: Path) -> None:
+    script = lambda unit, attempt: failing(unit, "final", "TrainingError: nan") if unit.trial == 1 else None  # noqa: E731
+    executor = FakeExecutor(script=script)
+    ledger = coordinate(write_search(tmp_path, proof=False), executor)
+    assert (ledger.trials[1].state, ledger.trials[1].reason) == ("failed", "TrainingError: nan")
+    assert sum(unit.trial == 1 for unit in executor.submitted) == 1
+
+
+def test_attempts_are_counted_over_calls(tmp_path: Path) -> None:
+    file = write_search(tmp_path, proof=False, budget={"trials": 1})
+    for _ in range(2):
+        with pytest.raises(Died):
+            coordinate(file, FakeExecutor(script=lambda unit, attempt: failing(unit), die_after=1))
+    ledger = coordinate(file, FakeExecutor(script=lambda unit, attempt: failing(unit)))
+    assert ledger.trials[0].reason == "ToolFailedError: g++ ended (3 attempts)"
+
+
+def test_deaths_of_workers_are_not_the_trials_fault_ten_times(tmp_path: Path) -> None:
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        dies = unit.trial == 0 or (unit.trial == 1 and attempt < 10)
+        return Ended(unit, None, "death", "its worker died") if dies else None
+
+    ledger = coordinate(write_search(tmp_path, proof=False), FakeExecutor(script=script))
+    assert (ledger.trials[0].state, ledger.trials[0].reason) == ("failed", "its worker died (10 attempts)")
+    assert ledger.trials[1].state == "complete"
+
+
+def test_a_run_that_the_cluster_forgot_is_done_again_without_a_word(tmp_path: Path) -> None:
+    script = lambda unit, attempt: Ended(unit, None, "lost") if attempt == 1 else None  # noqa: E731
+    ledger = coordinate(write_search(tmp_path, proof=False), FakeExecutor(script=script))
+    assert not ledger.attempts
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+
+
+def test_a_spoilt_worker_is_restarted(tmp_path: Path) -> None:
+    script = lambda unit, attempt: failing(unit, "spoilt", "CUDA lost") if attempt == 1 else None  # noqa: E731
+    executor = FakeExecutor(script=script)
+    ledger = coordinate(write_search(tmp_path, proof=False), executor)
+    assert executor.renewed == ["tcp://here"] * 12
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+
+
+def test_a_full_disk_ends_the_search_and_no_trial(tmp_path: Path) -> None:
+    file = write_search(tmp_path, proof=False)
+    script = lambda unit, attempt: failing(unit, "disk", "no space left") if unit.trial == 3 else None  # noqa: E731
+    with pytest.raises(OutputFolderError, match=r"^trial 3: no space left$"):
+        coordinate(file, FakeExecutor(script=script))
+    ledger = coordinate(file, FakeExecutor())
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+
+
+def test_workers_of_another_version_are_refused_and_none_left_ends_the_search(tmp_path: Path) -> None:
+    script = lambda unit, attempt: failing(unit, "refused", "here:1 is another worker")  # noqa: E731
+    with pytest.raises(ToolError, match=r"^no worker is left that the search accepts: here:1 is another worker$"):
+        coordinate(write_search(tmp_path), FakeExecutor(slots=1, script=script))
+
+
+def test_hopeless_trials_end_after_short_trainings_and_small_students_are_no_such(tmp_path: Path) -> None:
+    file = write_search(
+        tmp_path, pruner={"least_epochs": 1, "factor": 2}, budget={"trials": 40}, settings={"distillation.epochs": 4}
+    )
+    executor = FakeExecutor(slots=2)
+    ledger = coordinate(file, executor)
+    rungs = [unit for unit in executor.submitted if unit.kind == "rung"]
+    assert {unit.overrides["distillation.epochs"] for unit in rungs} == {1, 2}
+    assert all(unit.until == "student" for unit in rungs)
+    pruned = [line for line in ledger.trials.values() if line.state == "pruned"]
+    assert pruned
+    assert all("behind" in line.reason for line in pruned)
+    # nobody on the front of all points was taken for hopeless: a small student is not judged by a large one
+    every = {(line.params["student.width1"], line.params["student.width2"]) for line in ledger.trials.values()}
+    for line in pruned:
+        one, two = line.params["student.width1"], line.params["student.width2"]
+        assert any(a + b >= one + two and a * b < one * two for a, b in every)
+
+
+def test_points_that_the_proof_refutes_leave_the_front_and_the_next_are_proved(tmp_path: Path) -> None:
+    refuted: list[int] = []
+
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        if unit.kind == "proof" and len(refuted) < 2:
+            refuted.append(unit.trial)
+            return failing(unit, "final", "VerificationError: csim and the QKeras student disagree")
+        return None
+
+    ledger = coordinate(write_search(tmp_path), FakeExecutor(script=script))
+    found = read_found(tmp_path)
+    assert not set(refuted) & {line.number for line in found.front}
+    assert all(found.proof(line) is not None for line in found.front)
+    assert [ledger.proofs[number].state for number in refuted] == ["refuted"] * 2
+
+
+def test_limits_reach_the_sampler_and_the_front(tmp_path: Path) -> None:
+    ledger = coordinate(write_search(tmp_path, limits={"luts": 300, "quality": 0.8}), FakeExecutor())
+    able = [line for line in ledger.trials.values() if line.is_within_limits]
+    assert 0 < len(able) < 12
+    assert all(line.values["luts"] <= 300 and line.values["quality"] >= 0.8 for line in able)
+    assert all(line.is_within_limits for line in read_found(tmp_path).front)
+
+
+def test_a_limit_that_nothing_meets_says_the_nearest(tmp_path: Path) -> None:
+    coordinate(write_search(tmp_path, limits={"luts": 10}), FakeExecutor())
+    found = read_found(tmp_path)
+    nearest: TrialLine = min(found.ledger.trials.values(), key=lambda line: line.values["luts"])
+    from codesign.search.results import nearest_to_limits
+
+    assert nearest_to_limits(found) == (
+        f"no trial meets the limits; the nearest is trial {nearest.number}: luts {nearest.values['luts']:,.0f} for a limit of 10"
+    )

@@ -1,0 +1,110 @@
+"""`search.yaml`: strict, all faults together, before a worker starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_cases import settings_of, write_search
+
+from codesign.errors import CodesignError, OutputFolderError, SettingsError
+from codesign.search.run import make_plan, run_search
+from codesign.search.settings import read_search
+from codesign.search.space import Space
+
+
+def faults(**values: Any) -> tuple[str, ...]:
+    with pytest.raises(SettingsError) as caught:
+        settings_of(**values)
+    return caught.value.faults
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"objectifs": {}}, "objectifs: unknown setting; did you mean objectives?"),
+        ({"objectives": {}}, "objectives: needs at least one of quality, luts"),
+        ({"objectives": {"lut": "minimize"}}, "objectives: lut is no objective; did you mean luts?"),
+        ({"objectives": {"luts": "maximize"}}, "objectives: luts is to minimize, not to maximize"),
+        ({"limits": {"latency": 3.0}}, "limits: latency is no objective; did you mean latency_ns?"),
+        ({"budget": {}}, "budget: needs trials, hours or both; only a grid ends by itself"),
+        ({"seeds": [1, 1]}, "seeds: must be different, not 1, 1"),
+        ({"space": {"a.b": {"type": "int", "low": 3}}}, "space.a.b: an int needs low and high"),
+        ({"space": {"a.b": {"type": "int", "low": 3, "high": 2}}}, "space.a.b: low must not be above high, 3 > 2"),
+        (
+            {"space": {"a.b": {"type": "int", "low": 1, "high": 2.5}}},
+            "space.a.b: an int needs whole numbers for low, high and step",
+        ),
+        (
+            {"space": {"a.b": {"type": "float", "low": 0, "high": 1, "log": True}}},
+            "space.a.b: log needs a low above 0 and no step",
+        ),
+        (
+            {"space": {"a.b": {"type": "categorical", "choices": [1, 1]}}},
+            "space.a.b: a choice stands twice",
+        ),
+        (
+            {"space": {"a.b": {"type": "categorical", "choices": [1], "low": 2}}},
+            "space.a.b: a categorical has choices and no low",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(values: dict[str, Any], fault: str) -> None:
+    found = faults(**values)
+    assert len(found) == 1
+    assert found[0].startswith(fault)
+
+
+def plan_faults(folder: Path, **values: Any) -> tuple[str, ...]:
+    file = write_search(folder, **values)
+    settings, _ = read_search(file)
+    with pytest.raises(CodesignError) as caught:
+        make_plan(settings, Space(settings), file, folder / "search")
+    return getattr(caught.value, "faults", (str(caught.value),))
+
+
+def test_what_the_design_does_not_take_is_said_all_together(tmp_path: Path) -> None:
+    space = {
+        "student.widht1": {"type": "int", "low": 2, "high": 4},
+        "pruning.sparsity": {"type": "float", "low": 0.5, "high": 1.5},
+        "pruning.sparsitty": {"type": "float", "low": 0.1, "high": 0.5},
+        "seed": {"type": "int", "low": 0, "high": 5},
+    }
+    networks = tmp_path / "design" / "networks.py"
+    assert plan_faults(tmp_path, space=space) == (
+        "space: pruning.sparsity: should be less than 1, not 1.4999999999990001",
+        "space: pruning.sparsitty: unknown setting; did you mean sparsity?",
+        "space.seed: is not to be varied; there are seeds and folds",
+        f"student.widht1: build_student of {networks.resolve()} takes no such choice; did you mean width1?",
+    )
+
+
+def test_a_folder_of_another_search_is_refused_and_of_the_same_taken(tmp_path: Path) -> None:
+    file = write_search(tmp_path)
+    folder = tmp_path / "search"
+    folder.mkdir()
+
+    def plan() -> None:
+        settings, _ = read_search(file)
+        make_plan(settings, Space(settings), file, folder)
+
+    plan()
+    write_search(tmp_path, budget={"trials": 99}, proof=False)
+    plan()
+    write_search(tmp_path, constraints=["student.width1 > 3"])
+    with pytest.raises(OutputFolderError, match=r"holds a search with another space, objectives or sampler: "):
+        plan()
+    write_search(tmp_path)
+    (tmp_path / "design" / "networks.py").write_text((tmp_path / "design" / "networks.py").read_text() + "\n#\n")
+    with pytest.raises(OutputFolderError, match=r"holds a search with another networks\.py: "):
+        plan()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    file = write_search(tmp_path)
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputFolderError, match=r"search is not empty and holds no search; choose another with --output$"):
+        run_search(file)
+    assert [path.name for path in (tmp_path / "search").iterdir()] == ["thesis.txt"]
