@@ -89,7 +89,9 @@ def read_cluster(path: str | Path) -> ClusterSettings:
     try:
         values = read_yaml(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"--cluster: {path} cannot be read ({error}); docs/search.md has examples") from error
+        raise SettingsError(
+            f"--cluster: {path} cannot be read ({error}); docs/search.md has examples"
+        ) from error
     if not isinstance(values, dict):
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
     return make_settings(ClusterSettings, values, path)
@@ -157,7 +159,9 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Any]:
     import dask
 
     if importlib.util.find_spec("dask_jobqueue") is None:
-        raise ToolError("--cluster needs dask-jobqueue, which is not installed; pip install 'codesign[cluster]'")
+        raise ToolError(
+            "--cluster needs dask-jobqueue, which is not installed; pip install 'codesign[cluster]'"
+        )
     from dask_jobqueue import HTCondorCluster, SLURMCluster
 
     kinds: Mapping[str, tuple[Any, str]] = {
@@ -166,7 +170,9 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Any]:
     }
     kind, command = kinds[settings.system]
     if shutil.which(command) is None:
-        raise ToolNotFoundError(settings.system, [command], advice="run the search where jobs can be submitted")
+        raise ToolNotFoundError(
+            settings.system, [command], advice="run the search where jobs can be submitted"
+        )
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
         cluster = kind(**job_arguments(settings))
         try:

@@ -159,7 +159,7 @@ class SearchSettings(Section):
     @model_validator(mode="after")
     def _ends(self) -> SearchSettings:
         if self.budget.trials is None and self.budget.hours is None and self.sampler.kind != "grid":
-            raise ValueError("budget: needs trials, hours or both; only a grid ends by itself")
+            raise ValueError("the budget needs trials, hours or both; only a grid ends by itself")
         return self
 
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codesign.core.files import json_digest
-from codesign.run_folder import EVIDENCE, RunFolder, StageEvidence
+from codesign.core.sealed import STAGE
+from codesign.run_folder import RunFolder, StageEvidence
 
 SHARED = ("teacher", "student")
 """The stages that runs of one search have in common; what comes behind them differs from trial to trial."""
@@ -93,7 +94,7 @@ class StageCache:
 
 
 def _evidence_at(folder: str | os.PathLike[str], top: Path) -> list[str]:
-    return [EVIDENCE] if Path(folder) == top else []
+    return [STAGE.manifest] if Path(folder) == top else []
 
 
 def _size(folder: Path) -> int:

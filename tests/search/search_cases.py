@@ -19,7 +19,8 @@ from codesign.search.space import Space
 from codesign.search.unit import Failure, Outcome, Unit
 
 VARIED = NETWORKS.replace(
-    "def build_student(input_shape, n_classes):", "def build_student(input_shape, n_classes, width1=6, width2=4):"
+    "def build_student(input_shape, n_classes):",
+    "def build_student(input_shape, n_classes, width1=6, width2=4):",
 ).replace("layers.Dense(6,", "layers.Dense(width1,")
 
 SPACE: Mapping[str, Any] = {
@@ -39,7 +40,13 @@ def write_search(folder: Path, **values: Any) -> Path:
     import yaml
 
     write_design(folder / "design", VARIED)
-    whole = {"design": "design", "space": dict(SPACE), "budget": {"trials": 12}, "sampler": "random", **values}
+    whole = {
+        "design": "design",
+        "space": dict(SPACE),
+        "budget": {"trials": 12},
+        "sampler": "random",
+        **values,
+    }
     (folder / "search.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
     return folder / "search.yaml"
 
@@ -56,7 +63,9 @@ def found_by(unit: Unit) -> Outcome:
         "latency_cycles": float(one),
     }
     if unit.kind == "proof":
-        return Outcome({"lut": 9.0 * one * two, "latency_cycles": 4.0}, 2.0, "here:1", {"csim": "no compiler"})
+        return Outcome(
+            {"lut": 9.0 * one * two, "latency_cycles": 4.0}, 2.0, "here:1", {"csim": "no compiler"}
+        )
     wanted = values if unit.kind == "rung" else {name: values[name] for name in unit.wanted}
     return Outcome(wanted, 1.0, "here:1")
 

@@ -58,7 +58,9 @@ def write(folder: Path, values: object) -> Path:
         ({"walltime": "00:04:00"}, (": margin_minutes: must be less than the walltime of 00:04:00",)),
     ],
 )
-def test_all_faults_of_a_file_together(tmp_path: Path, changes: dict[str, object], faults: tuple[str, ...]) -> None:
+def test_all_faults_of_a_file_together(
+    tmp_path: Path, changes: dict[str, object], faults: tuple[str, ...]
+) -> None:
     with pytest.raises(SettingsError) as caught:
         read_cluster(write(tmp_path, {**SLURM, **changes}))
     assert caught.value.faults == faults
@@ -80,7 +82,10 @@ def test_what_htcondor_wants(tmp_path: Path, values: dict[str, object], fault: s
 def test_a_machine_without_the_batch_system_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     settings = read_cluster(write(tmp_path, SLURM))
-    with pytest.raises(ToolNotFoundError, match=r"^slurm was not found \(looked for sbatch\)"), open_cluster(settings):
+    with (
+        pytest.raises(ToolNotFoundError, match=r"^slurm was not found \(looked for sbatch\)"),
+        open_cluster(settings),
+    ):
         pass
 
 
@@ -107,7 +112,8 @@ def test_the_text_of_the_jobs(tmp_path: Path) -> None:
         "export CODESIGN_SCRATCH=/scratch/me",
     ):
         assert line in slurm
-    assert "--nthreads 1 --nworkers 3" in slurm[-1]
+    assert "--nthreads 1 " in slurm[-1]
+    assert "--nworkers 3 --nanny" in slurm[-1]
     assert "--lifetime 85m --lifetime-stagger 1m" in slurm[-1]
     assert "tcp://10.0.0.1:8786" in slurm[-1]
     condor = script(HTCondorJob, CONDOR)
@@ -125,7 +131,9 @@ echo "$@" >> {folder}/cancelled
 """
 
 
-def test_jobs_are_submitted_and_taken_out_of_the_queue_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_submitted_and_taken_out_of_the_queue_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
         (tmp_path / name).write_text(text.format(folder=tmp_path))
         (tmp_path / name).chmod(0o755)

@@ -67,7 +67,7 @@ def test_comparisons_are_those_of_numbers(one: int, two: int) -> None:
         "student.width1 = 3",
         "b'x' == student.kind",
         "(" * 500 + "student.width1" + ")" * 500,
-        "- " * 490 + "student.width1",
+        "not " * 400 + "student.width1",
         "student.width1 > 1 " + "and student.width1 > 1 " * 60,
         "1 < 2",
         "",
@@ -81,10 +81,15 @@ def test_nothing_else_is_understood(text: str) -> None:
 def test_a_name_that_is_not_there_has_a_suggestion() -> None:
     with pytest.raises(SettingsError) as caught:
         parse_expression("student.widht1 > 3", KNOWN)
-    assert str(caught.value) == "'student.widht1 > 3': student.widht1 is not in the space; did you mean student.width1?"
+    assert (
+        str(caught.value)
+        == "'student.widht1 > 3': student.widht1 is not in the space; did you mean student.width1?"
+    )
 
 
-@pytest.mark.parametrize("text", ["student.kind < 3", "student.width1 / 0 > 1", "student.kind * 1000000000 == 'a'"])
+@pytest.mark.parametrize(
+    "text", ["student.kind < 3", "student.width1 / 0 > 1", "student.kind * 1000000000 == 'a'"]
+)
 def test_what_cannot_be_computed_says_with_what(text: str) -> None:
     with pytest.raises(SettingsError, match=r"cannot be computed for student\.\w+ = "):
         holds(text)

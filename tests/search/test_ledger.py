@@ -10,13 +10,22 @@ import pytest
 from codesign.errors import StaleProjectError
 from codesign.search.ledger import Ledger, mend
 
-UNIT = {"key": "00001-run-seed0", "trial": 1, "unit_kind": "run", "step": -1, "values": {"luts": 3.0}, "seconds": 2.0}
+UNIT = {
+    "key": "00001-run-seed0",
+    "trial": 1,
+    "unit_kind": "run",
+    "step": -1,
+    "values": {"luts": 3.0},
+    "seconds": 2.0,
+}
 
 
 def test_what_is_added_is_read_again(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.add("unit", UNIT)
-    ledger.add("trial", {"number": 1, "params": {"a": [1, "ä"]}, "state": "complete", "values": {"luts": 3.0}})
+    ledger.add(
+        "trial", {"number": 1, "params": {"a": [1, "ä"]}, "state": "complete", "values": {"luts": 3.0}}
+    )
     ledger.add("attempt", {"key": "x", "trial": "2", "how": "death", "reason": "killed"})
     ledger.add("proof", {"trial": 1, "state": "refuted", "reason": "differs"})
     again = Ledger(tmp_path)
@@ -62,6 +71,8 @@ def test_a_reader_leaves_the_line_that_is_being_written(tmp_path: Path) -> None:
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
-    (tmp_path / "ledger.jsonl").write_bytes(b'{"kind":"attempt","key":"a"}\nnonsense\n{"kind":"attempt","key":"b"}\n')
+    (tmp_path / "ledger.jsonl").write_bytes(
+        b'{"kind":"attempt","key":"a"}\nnonsense\n{"kind":"attempt","key":"b"}\n'
+    )
     with pytest.raises(StaleProjectError, match=r"ledger\.jsonl: line 2 is damaged; "):
         Ledger(tmp_path)

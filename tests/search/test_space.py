@@ -85,7 +85,12 @@ def test_the_point_of_an_index_is_the_same_in_every_call(sampler: str) -> None:
     [
         ({"space": {}}, "space: is empty; name at least one setting to vary, such as student.width1"),
         (
-            {"space": {"a.b": {"type": "int", "low": 3, "high": 3}, "a.c": {"type": "categorical", "choices": [1]}}},
+            {
+                "space": {
+                    "a.b": {"type": "int", "low": 3, "high": 3},
+                    "a.c": {"type": "categorical", "choices": [1]},
+                }
+            },
             "space: has one point only; give a setting more than one value",
         ),
         (
