@@ -143,8 +143,7 @@ def distiller(x, labels, teacher, batch_size):
 def together(x, targets, arguments) -> None:
     """Several seeds, one after another and side by side."""
     from codesign.settings import TrainingSettings
-    from codesign.training.job import FitJob
-    from codesign.training.jobs import run_jobs
+    from codesign.training.jobs import FitJob, run_jobs
     from codesign.training.losses import DistillationLoss
 
     settings = TrainingSettings(epochs=arguments.epochs, batch_size=arguments.batch_size)

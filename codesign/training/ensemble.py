@@ -24,8 +24,7 @@ from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History
-from codesign.training.job import FitJob
-from codesign.training.jobs import run_jobs
+from codesign.training.jobs import FitJob, run_jobs
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
 from codesign.training.objectives import objective_of

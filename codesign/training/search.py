@@ -12,8 +12,7 @@ from codesign.data import Dataset
 from codesign.networks import joined
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.settings import DistillationSettings, TrainingSettings
-from codesign.training.job import FitJob
-from codesign.training.jobs import run_jobs
+from codesign.training.jobs import FitJob, run_jobs
 from codesign.training.lesson import make_lesson
 from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher

@@ -29,8 +29,7 @@ from codesign.training.clusters import (
 )
 from codesign.training.combine import combine_specialists
 from codesign.training.fit import History
-from codesign.training.job import FitJob, Part
-from codesign.training.jobs import run_jobs
+from codesign.training.jobs import FitJob, Part, run_jobs
 from codesign.training.losses import DistillationLoss, pack_targets
 from codesign.training.teacher import Teacher, train_teacher
 

@@ -1,6 +1,8 @@
 """Trainings as jobs: the same result here and in another process, one failure ends all."""
 
 import dataclasses
+import multiprocessing
+import pickle
 
 import keras
 import numpy as np
@@ -10,9 +12,18 @@ from learning_tasks import clouds, dense
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
 from codesign.training import jobs as jobs_module
-from codesign.training.job import FitJob, job_model, run_job
-from codesign.training.job_files import read_job, read_result, write_job, write_result
-from codesign.training.jobs import CROWDING, START_S, run_jobs, workers_that_pay
+from codesign.training.jobs import (
+    CROWDING,
+    START_S,
+    FitJob,
+    arrived,
+    job_model,
+    run_job,
+    run_jobs,
+    train_apart,
+    travelling,
+    workers_that_pay,
+)
 from codesign.training.losses import DistillationLoss, pack_targets
 from codesign.training.losses_combined import CombinedLoss, Term
 
@@ -51,17 +62,15 @@ def test_processes_are_started_only_when_they_pay():
     assert workers_that_pay(even * 0.99, 2, 2) == 1
 
 
-def test_a_job_goes_through_files(data, tmp_path):
+def test_a_job_travels_as_plain_values(data, tmp_path):
     loss = CombinedLoss(0.3, 2.0, 3, terms=[Term("angle", 2.0)])
     first, second = job(data, 3, loss=loss), job(data, 4)
     first = dataclasses.replace(first, weights=[array + 1 for array in first.model.get_weights()])
     written: dict[int, str] = {}
-    for number, one in enumerate((first, second)):
-        (tmp_path / str(number)).mkdir()
-        write_job(one, tmp_path / str(number), tmp_path, written)
+    packed = [pickle.loads(pickle.dumps(travelling(one, tmp_path, written))) for one in (first, second)]
     # the inputs are the same arrays and are written once, the targets are not
     assert len(list(tmp_path.glob("*.npy"))) == 2 + 4
-    again = read_job(tmp_path / "0")
+    again = arrived(packed[0])
     assert again.loss.get_config() == loss.get_config()
     assert again.settings == first.settings
     assert (again.seed, again.what) == (3, "job 3")
@@ -69,21 +78,27 @@ def test_a_job_goes_through_files(data, tmp_path):
         np.testing.assert_array_equal(one, other)
     for one, other in zip(job_model(first).get_weights(), job_model(again).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-    without = read_job(tmp_path / "1")
+    without = arrived(packed[1])
     assert without.weights is None
     for one, other in zip(job_model(second).get_weights(), job_model(without).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_result_goes_through_files(data, tmp_path):
+def test_what_another_process_sends_back_is_the_training(data, tmp_path):
     one = job(data)
-    result = run_job(one)
-    write_result(result, tmp_path)
-    again = read_result(one, tmp_path)
-    assert again.history == result.history
-    np.testing.assert_array_equal(
-        again.model.predict(data.x_test, verbose=0), result.model.predict(data.x_test, verbose=0)
-    )
+    weights, history = train_apart(travelling(one, tmp_path, {}))
+    here = run_job(one)
+    assert history == here.history
+    for ours, theirs in zip(here.model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert [path.read_bytes() for path in tmp_path.glob("*.epochs")] == [b"."]
+
+
+def test_a_worker_of_a_search_starts_no_processes_of_its_own(data, monkeypatch):
+    monkeypatch.setattr(jobs_module, "_side_by_side", lambda jobs, *_: ["apart"] * len(jobs))
+    monkeypatch.setattr(jobs_module, "run_job", lambda job, _: "here")
+    monkeypatch.setattr(multiprocessing.process._current_process, "_config", {"daemon": True})
+    assert run_jobs([job(data, seed) for seed in (0, 1)], workers=2) == ["here", "here"]
 
 
 def test_a_model_with_layers_of_its_own_trains_here(data, monkeypatch):
@@ -113,5 +128,5 @@ def test_processes_train_the_same_networks(data):
 @pytest.mark.slow
 def test_a_training_that_goes_wrong_in_a_process_ends_all(data):
     poisoned = (np.full_like(data.x_train, np.nan), pack_targets(data.y_train))
-    with pytest.raises(TrainingError, match=r"^job 1: the loss is nan in epoch 1 at learning rate 0\.01; "):
+    with pytest.raises(TrainingError, match=r"^job 1: the loss is nan in epoch 1 at learning rate 0\.0001; "):
         run_jobs([job(data, 0), job(data, 1, train=poisoned)], workers=2)

@@ -1,0 +1,115 @@
+"""Real Dask workers on this machine: only the loopback listens, a killed one is replaced, none is left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from search_cases import coordinate, write_search
+from sleeping_trials import FINISHED, sleep
+
+from codesign.errors import ToolError
+from codesign.search.executor import Executor, local_executor, open_executor, workers_that_pay
+from codesign.search.unit import Unit, WorkerRefusedError, attempt, refuse_other_identity, worker_identity
+
+
+def listening() -> dict[str, set[str]]:
+    """The local addresses that this process and its children listen on (hexadecimal), by process."""
+    sockets = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                sockets[fields[9]] = fields[1].rpartition(":")[0]
+    found: dict[str, set[str]] = {}
+    for process in (os.getpid(), *children()):
+        for entry in Path(f"/proc/{process}/fd").iterdir():
+            try:
+                target = os.readlink(entry)
+            except OSError:
+                continue
+            inode = target.removeprefix("socket:[").removesuffix("]")
+            if inode in sockets:
+                found.setdefault(str(process), set()).add(sockets[inode])
+    return found
+
+
+def children() -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes()
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            if parent == os.getpid() and b"spawn_main" in words:
+                found.append(int(entry.name))
+    return found
+
+
+class KillsOnce(Executor):
+    """Kills the worker of the third unit."""
+
+    def submit(self, unit: Unit) -> None:
+        super().submit(unit)
+        if unit.trial == 2 and not getattr(self, "killed", False):
+            until = time.monotonic() + 60
+            while not children() and time.monotonic() < until:
+                time.sleep(0.05)
+            os.kill(children()[0], signal.SIGKILL)
+            self.killed = True
+
+
+def test_a_search_on_workers_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODESIGN_SLEEP_S", "0.05")
+    file = write_search(tmp_path, budget={"trials": 6}, proof=False)
+    with local_executor(sleep, 1) as executor:
+        executor.__class__ = KillsOnce
+        ledger = coordinate(file, executor)  # type: ignore[arg-type]
+        loopback = {"0100007F", "00000000000000000000000001000000"}
+        addresses = listening()
+        assert addresses
+        assert set().union(*addresses.values()) <= loopback
+    assert not children()
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+    assert len(ledger.trials) == 6
+    assert [line["how"] for lines in ledger.attempts.values() for line in lines] in (["death"], [])
+    finished = (tmp_path / "search" / FINISHED).read_text().split()
+    assert len(set(finished)) == 6
+
+
+def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("codesign.search.executor._CONNECT_S", 1.0)
+    with (
+        pytest.raises(
+            ToolError, match=r"^--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answered within 1 s"
+        ),
+        open_executor(sleep, scheduler="tcp://127.0.0.1:9"),
+    ):
+        pass
+
+
+def test_a_process_of_another_version_refuses_itself() -> None:
+    refuse_other_identity(worker_identity())
+    refuse_other_identity(worker_identity(), now=True)
+    with pytest.raises(
+        WorkerRefusedError, match=r"\(Python 3\.\d+\.\d+, not 2\.7\); install the same codesign"
+    ):
+        refuse_other_identity({**worker_identity(), "Python": "2.7"})
+
+
+def test_what_a_unit_raises_comes_back_as_words() -> None:
+    def work(unit: Unit) -> None:
+        raise KeyError("lost")
+
+    unit = Unit("k", 0, "run", "d", "f", "h", "m", {}, None, (), {})
+    failure = attempt(work, unit)  # type: ignore[arg-type]
+    assert failure == type(failure)("KeyError: 'lost'", "spoilt", "")  # type: ignore[call-arg,arg-type]
+
+
+def test_as_many_workers_as_cores_at_most() -> None:
+    assert 1 <= workers_that_pay() <= len(os.sched_getaffinity(0))
