@@ -5,7 +5,7 @@ MkDocs calls `on_files` (`mkdocs.yml`, hooks). Nothing of it is kept in the repo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -45,7 +45,7 @@ def commands() -> str:
     from codesign.cli import app
 
     lines = ["# Commands", "", "What `codesign COMMAND --help` prints.", ""]
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+    for name, command in _leaves(typer.main.get_command(app)):
         arguments = " ".join(_argument(p) for p in command.params if p.param_type_name == "argument")
         lines += [
             f"## codesign {name}",
@@ -65,6 +65,14 @@ def commands() -> str:
             lines.append(f"| `{words}` | {_plain(parameter.help or '')} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name; one that has commands of its own, then those."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{before}{name} ")
 
 
 def _argument(parameter: Any) -> str:

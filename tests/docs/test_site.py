@@ -21,7 +21,9 @@ import codesign
 import codesign.errors
 from codesign.cli import app
 from codesign.errors import CodesignError
-from codesign.settings import make_design
+from codesign.search.cluster import ClusterSettings
+from codesign.search.settings import SearchSettings
+from codesign.settings import make_design, make_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
@@ -85,10 +87,12 @@ def test_every_command_and_option_of_the_docs_exists(page: Path) -> None:
         if words[1] == "COMMAND" or words[1].startswith("-"):
             continue
         assert words[1] in COMMANDS, line
+        command = COMMANDS[words[1]]
+        if hasattr(command, "commands"):
+            assert words[2] in command.commands, line
+            command = command.commands[words[2]]
         known = {
-            option
-            for parameter in COMMANDS[words[1]].params
-            for option in (*parameter.opts, *parameter.secondary_opts)
+            option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
         } | {"--help"}
         used = {word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)}
         assert used <= known, line
@@ -103,6 +107,9 @@ def test_the_docs_show_many_commands() -> None:
 def test_every_block_of_settings_is_one(page: Path) -> None:
     for block in fenced(page, "yaml"):
         values = yaml.safe_load(block)
+        if page.name == "search.md":
+            make_settings(SearchSettings if "space" in values else ClusterSettings, values, name_of(page))
+            continue
         design = {"name": "d", "data": {"source": "digits"}, **values}
         design["data"] = {"source": "digits", **design["data"]}
         make_design(design, source=name_of(page))
