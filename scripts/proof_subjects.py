@@ -218,6 +218,17 @@ def ternary(kernel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return rng.choice([-1.0, 0.0, 1.0], kernel.shape)
 
 
+def class_and_momentum() -> keras.Model:
+    """A set of particles and features of the event in, a class and a momentum out."""
+    particles, event = keras.Input((6, 3), name="particles"), keras.Input((5,), name="event")
+    each = layers.Dense(5, activation="relu", name="each")(particles)
+    mean = layers.GlobalAveragePooling1D(name="mean")(each)
+    one = layers.Dense(5, activation="relu", name="one")(event)
+    hidden = layers.Dense(8, activation="relu", name="hidden")(layers.Concatenate(name="both")([mean, one]))
+    outputs = [layers.Dense(3, name="kind")(hidden), layers.Dense(1, name="pt")(hidden)]
+    return keras.Model([particles, event], outputs)
+
+
 SUBJECTS = (
     Subject("jets 16-64-32-32-5", student("jets", 16, 5)),
     Subject("pruned 80 % 16-64-32-32-5", student("jets", 16, 5), pruned),
@@ -242,4 +253,5 @@ SUBJECTS = (
     Subject("image, trained", image, trained=True),
     Subject("GRU, trained", recurrent(layers.GRU), trained=True),
     Subject("LSTM, trained", recurrent(layers.LSTM), trained=True),
+    Subject("class and momentum 6 x 3 + 5", class_and_momentum),
 )

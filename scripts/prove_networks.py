@@ -33,6 +33,7 @@ from proof_subjects import SUBJECTS, Subject, Weights, binary, ternary  # noqa: 
 from codesign import load_dataset  # noqa: E402
 from codesign.compression.quantize import QuantizedStudent, quantize_student  # noqa: E402
 from codesign.core.fixed_point import FixedPoint  # noqa: E402
+from codesign.core.ports import side_by_side  # noqa: E402
 from codesign.core.precision_map import LayerPrecision, PrecisionMap  # noqa: E402
 from codesign.core.record import Record  # noqa: E402
 from codesign.core.target import Strategy, Target  # noqa: E402
@@ -94,6 +95,8 @@ def random_formats(network: Network, rng: np.random.Generator, weights: Weights 
                 else fixed(4, 7, int(rng.integers(0, 1, endpoint=True)))
             )
             formats[layer.name] = LayerPrecision(kernel, fixed(4, 7, 1) if "bias" in layer.weights else None)
+        elif layer.kind == "input" and len(network.inputs) > 1:
+            formats[layer.name] = LayerPrecision(result=fixed(5, 8, int(rng.integers(1, 3, endpoint=True))))
         elif layer.row.role == "point":
             result = fixed(4, 7, int(rng.integers(1, 3, endpoint=True)), signed=layer.row.signed)
             slope = fixed(6, 8, 1) if layer.row.parameter else None
@@ -181,9 +184,7 @@ def prove(subject: Subject, variant: Variant, seed: int, folder: Path, *, sample
     model = build_quantized(network, precision)
     if exceeds_float32(network, precision):
         model = build_exact(network, precision)
-    shape = (samples, *network.input_shape)
-    low, high = precision.input.code_limits
-    x = (rng.integers(low, high, shape, endpoint=True) * precision.input.step).astype(np.float32)
+    x = on_grid(network, precision, samples, rng)
     golden = predict_logits(model, x)
     project = write_project(graph, folder / "hls", target, vectors=x[:20], golden=golden[:20])
     recurrent = any(layer.row.recurrent for layer in network.layers)
@@ -192,6 +193,16 @@ def prove(subject: Subject, variant: Variant, seed: int, folder: Path, *, sample
     table = compare(project, x, golden, rungs=ladder_rungs(words))
     outputs = len(np.unique(golden, axis=0))
     return Proof(table, outputs, "" if table.agrees else what_differs(project, model, x))
+
+
+def on_grid(network: Network, precision: PrecisionMap, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """Inputs of any codes of their formats, several side by side."""
+    parts = []
+    for port in network.inputs:
+        grid = precision.of_input(port.name)
+        codes = rng.integers(*grid.code_limits, (samples, *port.shape), endpoint=True)
+        parts.append((codes * grid.step).astype(np.float32))
+    return parts[0] if len(parts) == 1 else side_by_side(parts)
 
 
 def what_differs(project: HlsProject, model: keras.Model, x: np.ndarray) -> str:

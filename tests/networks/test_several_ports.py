@@ -200,12 +200,14 @@ def random_network(rng: np.random.Generator) -> Network:
         # an unread one first, so that nothing is left over but outputs
         source = unread[0] if unread and rng.random() < 0.7 else str(rng.choice(list(sizes)))
         alike = [name for name in sizes if sizes[name] == sizes[source] and name != source]
-        kind = str(rng.choice(["dense", "relu", "concatenate", *(["add"] if alike else [])]))
+        kind = str(rng.choice(["dense", "dense", "relu", "scale", "concatenate", *(["add"] if alike else [])]))
         inputs: tuple[str, ...] = (source,)
         weights, config, size = {}, {}, sizes[source]
         if kind == "dense":
             size = int(rng.integers(2, 6))
             weights = {"kernel": rng.normal(0, 0.6, (sizes[source], size)), "bias": rng.normal(0, 0.6, size)}
+        elif kind == "scale":
+            weights = {"kernel": rng.normal(1, 0.3, size), "bias": rng.normal(0, 0.3, size)}
         elif kind in ("concatenate", "add"):
             other = str(rng.choice(alike if kind == "add" else list(sizes)))
             inputs = (source, other)
@@ -218,7 +220,7 @@ def random_network(rng: np.random.Generator) -> Network:
         kernel = rng.normal(0, 0.6, (sizes[name], 2))
         nodes.append(LayerSpec(f"last{number}", "dense", (name,), weights={"kernel": kernel}))
         unread = [other for other in unread if other != name] + [f"last{number}"]
-    inside = [node.name for node in nodes if node.kind in ("dense", "relu") and node.name not in unread]
+    inside = [node.name for node in nodes if node.kind in ("dense", "relu", "scale") and node.name not in unread]
     ends = [*unread, *(name for name in inside if rng.random() < 0.3)]
     ends = [ends[index] for index in rng.permutation(len(ends))]
     last = nodes[-1].name
