@@ -155,7 +155,8 @@ def _show(result: Any) -> None:
     from codesign.core.text_table import TextTable
     from codesign.terminal import show_tables
 
-    rows = [("input", "result", result.precision.input.ap())]
+    only = result.precision.input
+    rows = [] if only is None else [("input", "result", only.ap())]
     rows += [(layer, tensor, precision.ap()) for layer, tensor, precision in result.precision.items()]
     metrics = result.record.metrics
     notes = [

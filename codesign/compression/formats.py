@@ -217,6 +217,8 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
                 result = replace(result, integer_bits=0)
             slopes = _slopes_format(layer, result) if layer.row.parameter else None
             layers[layer.name] = LayerPrecision(weight=slopes, result=result)
+    if several_inputs(network):
+        return PrecisionMap(None, layers)
     return PrecisionMap(fit_format(ranges.input, widths.input, margin_bits), layers)
 
 

@@ -182,7 +182,7 @@ def tensor_format(precision: PrecisionMap, name: TensorName) -> FixedPoint:
     """
     layer, tensor = name
     if layer == INPUT:
-        return precision.input
+        return precision.of_input("input")
     formats = precision.layers.get(layer)
     found = None if formats is None else formats.get(tensor)
     if found is None:

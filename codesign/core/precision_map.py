@@ -206,12 +206,12 @@ class PrecisionMap(Shown):
     Parameters
     ----------
     input
-        The format of the input tensor. Each of several inputs has its own as the `result` of its layer.
+        The format of the only input; ``None`` where there are several: each has its own, the `result` of its layer.
     layers
         The formats by layer name.
     """
 
-    input: FixedPoint
+    input: FixedPoint | None
     layers: Mapping[str, LayerPrecision]
 
     def __post_init__(self) -> None:
@@ -225,7 +225,7 @@ class PrecisionMap(Shown):
             else ""
         )
         return {
-            "input": str(self.input),
+            **({"input": str(self.input)} if self.input is not None else {}),
             "layers": str(len(self.layers)),
             **({"mean weight bits": bits} if bits else {}),
         }
@@ -242,7 +242,7 @@ class PrecisionMap(Shown):
         """A pandas table, a row a tensor: `layer`, `tensor`, `format`, `width`, `integer_bits`, `signed`."""
         import pandas
 
-        rows = [("input", "result", self.input), *self.items()]
+        rows = [*([] if self.input is None else [("input", "result", self.input)]), *self.items()]
         return pandas.DataFrame(
             [
                 (name, tensor, str(kind), kind.width, kind.integer_bits, kind.signed)
@@ -267,9 +267,12 @@ class PrecisionMap(Shown):
             ) from None
 
     def of_input(self, name: str) -> FixedPoint:
-        """The format of an input, the only one or one of several."""
+        """The format of an input, the only one or one of several; `SettingsError` if there is none."""
         own = self.layers.get(name)
-        return self.input if own is None or own.result is None else own.result
+        found = self.input if own is None or own.result is None else own.result
+        if found is None:
+            raise SettingsError(f"layers.{name}.result: missing; give the input a format", "precision map")
+        return found
 
     def quantize_inputs(self, ports: Sequence[Port], x: np.ndarray) -> np.ndarray:
         """Samples on the grids of their inputs.
@@ -327,7 +330,7 @@ class PrecisionMap(Shown):
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form; formats as hls4ml spells them."""
         return {
-            "input": str(self.input),
+            "input": None if self.input is None else str(self.input),
             "layers": {name: layer.to_dict() for name, layer in self.layers.items()},
         }
 
@@ -347,13 +350,14 @@ class PrecisionMap(Shown):
         known = ("input", "layers")
         faults = [f"{key}: unknown key; known are {', '.join(known)}" for key in value if key not in known]
         faults += [f"{key}: missing" for key in known if key not in value]
-        input_precision = _parse("input", value["input"], faults) if "input" in value else None
+        own = value.get("input")
+        input_precision = None if own is None else _parse("input", own, faults)
         given = value.get("layers", {})
         if not isinstance(given, Mapping):
             faults.append(f"layers: must be a mapping of layers, not {type(given).__name__}")
             given = {}
         layers = {name: _parse_layer(f"layers.{name}", tensors, faults) for name, tensors in given.items()}
-        if faults or input_precision is None:
+        if faults:
             raise SettingsError(faults, source)
         return cls(input_precision, layers)
 

@@ -205,7 +205,7 @@ def input_format(shape: LayerShape, precision: PrecisionMap) -> FixedPoint:
 def result_format(source: str, reader: LayerShape, precision: PrecisionMap) -> FixedPoint:
     """The format of the values of one source of `reader`."""
     if source == INPUT:
-        return precision.input
+        return precision.of_input("input")
     formats = precision.layers.get(source)
     if formats is None or formats.result is None:
         raise SettingsError(

@@ -103,9 +103,8 @@ def describe_quantized(
     _require_formats(network, reader.formats)
     known = {**reader.formats, **(grids if len(grids) > 1 else {})}
     formats = {layer.name: known[layer.name] for layer in network.layers if layer.name in known}
-    first = next(iter(grids.values())).result
-    assert first is not None
-    precision = _with_exact_averages(network, PrecisionMap(first, formats))
+    only = next(iter(grids.values())).result if len(grids) == 1 else None
+    precision = _with_exact_averages(network, PrecisionMap(only, formats))
     changes = check_quantized(model, network, precision, reader, x)
     for change in changes:
         _log.warning("%s", change)

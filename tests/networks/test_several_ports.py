@@ -15,7 +15,7 @@ from codesign.core.ports import Port, apart, columns_of, row_shape, side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
 from codesign.emulation import Emulator
-from codesign.errors import ConversionError, DataError, VerificationError
+from codesign.errors import ConversionError, DataError, SettingsError, VerificationError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
@@ -186,7 +186,7 @@ def formats_of(network: Network, rng: np.random.Generator) -> PrecisionMap:
             formats[layer.name] = LayerPrecision(fixed(rng), fixed(rng) if "bias" in layer.weights else None)
         elif layer.row.role == "point" or (layer.kind == "input" and len(network.inputs) > 1):
             formats[layer.name] = LayerPrecision(result=fixed(rng, layer.row.signed))
-    return PrecisionMap(fixed(rng), formats)
+    return PrecisionMap(fixed(rng) if len(network.inputs) == 1 else None, formats)
 
 
 def random_network(rng: np.random.Generator) -> Network:
@@ -200,7 +200,9 @@ def random_network(rng: np.random.Generator) -> Network:
         # an unread one first, so that nothing is left over but outputs
         source = unread[0] if unread and rng.random() < 0.7 else str(rng.choice(list(sizes)))
         alike = [name for name in sizes if sizes[name] == sizes[source] and name != source]
-        kind = str(rng.choice(["dense", "dense", "relu", "scale", "concatenate", *(["add"] if alike else [])]))
+        kind = str(
+            rng.choice(["dense", "dense", "relu", "scale", "concatenate", *(["add"] if alike else [])])
+        )
         inputs: tuple[str, ...] = (source,)
         weights, config, size = {}, {}, sizes[source]
         if kind == "dense":
@@ -220,7 +222,9 @@ def random_network(rng: np.random.Generator) -> Network:
         kernel = rng.normal(0, 0.6, (sizes[name], 2))
         nodes.append(LayerSpec(f"last{number}", "dense", (name,), weights={"kernel": kernel}))
         unread = [other for other in unread if other != name] + [f"last{number}"]
-    inside = [node.name for node in nodes if node.kind in ("dense", "relu", "scale") and node.name not in unread]
+    inside = [
+        node.name for node in nodes if node.kind in ("dense", "relu", "scale") and node.name not in unread
+    ]
     ends = [*unread, *(name for name in inside if rng.random() < 0.3)]
     ends = [ends[index] for index in rng.permutation(len(ends))]
     last = nodes[-1].name
@@ -366,6 +370,15 @@ def test_a_qkeras_model_has_a_format_for_each_input() -> None:
         "fixed<5,2,RND_CONV,SAT,0>",
     ]
     assert network.output_names == ("kind", "pt")
+
+
+def test_a_map_of_several_inputs_survives_its_file_and_names_what_is_missing(tmp_path: Path) -> None:
+    read = describe_quantized(qkeras_model())
+    assert read.precision.input is None
+    assert PrecisionMap.load(read.precision.save(tmp_path / "map.json")) == read.precision
+    without = PrecisionMap(None, {name: own for name, own in read.precision.layers.items() if name != "b"})
+    with pytest.raises(SettingsError, match=r"layers\.b\.result: missing; give the input a format"):
+        build_quantized(read.network, without)
 
 
 def test_an_input_without_a_quantizer_is_named() -> None:
