@@ -152,7 +152,7 @@ def trained(
     network: Network, precision: PrecisionMap, rng: np.random.Generator, folder: Path
 ) -> QuantizedStudent:
     """The network after an epoch of training under quantization, with a teacher of random logits."""
-    n_outputs = network.shapes()[network.output.name][-1]
+    n_outputs = network.outputs[0].shape[-1]
     y = np.arange(120) % n_outputs
     np.savez(folder / "random.npz", X=rng.normal(size=(len(y), *network.input_shape)).astype(np.float32), y=y)
     data = load_dataset(folder / "random.npz", scaling="none")
