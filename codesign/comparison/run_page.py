@@ -270,10 +270,12 @@ def _samples(folder: Path) -> Iterator[Chart]:
     test = read_arrays(folder / "verification" / "test.npz")
     if "outputs" not in test or "targets" not in test:
         return
-    yield from _task_charts(task_of(test), test["outputs"], test["targets"])
+    task = task_of(test)
+    if task is not None and np.isfinite(test["outputs"]).all():
+        yield from _task_charts(task, test["outputs"], test["targets"])
 
 
-def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray, head: str = "") -> Iterator[Chart]:
+def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
     """Those of one task, or of each head of several."""
     if isinstance(task, Heads):
         for one, columns, places in task.slices():
@@ -283,7 +285,9 @@ def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray, head: str
                 for chart in charts
             )
     elif task.has_classes:
-        if task.names and len(task.names) <= _MOST_CONFUSED:
+        if not targets.max(initial=0) < len(task.names):
+            return
+        if len(task.names) <= _MOST_CONFUSED:
             yield confusion_chart(outputs, targets, task.names)
         yield from _known(roc_chart(outputs, targets, task.names))
     elif isinstance(task, MultiLabel):
@@ -299,6 +303,7 @@ def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray, head: str
                 errors, labels, ("normal", "anomalous"), "mean squared error of the reconstruction"
             )
     elif isinstance(task, Regression):
+        targets = targets.reshape(outputs.shape)
         truth, found = task.raw(targets), task.raw(outputs)
         yield from residual_charts(found, truth, task.names)
         yield from bin_charts(task.details(targets, outputs)["targets"])

@@ -29,7 +29,7 @@ from codesign.core.files import RTL_COUNTS, json_digest, read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, STAGE, Manifest, differences, field
-from codesign.core.task import Classification, Task, task_from_json
+from codesign.core.task import Classification, Regression, Task, task_from_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
@@ -199,18 +199,27 @@ def right_samples(folder: Path, summary: Mapping[str, Any]) -> tuple[np.ndarray 
             counts |= dict.fromkeys(metrics, len(logits[part]))
     test = read_arrays(folder / "verification" / "test.npz")
     outputs, targets = test.get("outputs"), test.get("targets")
-    if outputs is None or targets is None or not task_of(test).has_classes:
+    task = task_of(test)
+    if outputs is None or targets is None or task is None or not task.has_classes:
         return None, counts
     if outputs.ndim != 2 or targets.ndim != 1 or len(outputs) != len(targets):
         return None, counts
     return predicted_classes(outputs) == targets, counts
 
 
-def task_of(test: Mapping[str, np.ndarray]) -> Task:
-    """The task of the single test samples that a run kept; older runs have classes alone."""
+def task_of(test: Mapping[str, np.ndarray]) -> Task | None:
+    """The task of the single test samples that a run kept; of an older run what they look like, ``None`` if like nothing."""
     if "task" in test:
         return task_from_json(json.loads(str(test["task"])))
-    return Classification(tuple(str(name) for name in test.get("class_names", ())))
+    outputs, targets = test.get("outputs"), test.get("targets")
+    if outputs is None or targets is None:
+        return None
+    names = tuple(str(name) for name in test.get("class_names", ()))
+    if targets.dtype.kind in "iu" and targets.ndim == 1:
+        return Classification(names)
+    if targets.dtype.kind == "f" and outputs.ndim == 2 and outputs.size == targets.size:
+        return Regression(tuple(f"output {number}" for number in range(outputs.shape[1])))
+    return None
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

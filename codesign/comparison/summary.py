@@ -191,7 +191,12 @@ def heads_tables(stages: Mapping[str, Mapping[str, Mapping[str, float]]]) -> tup
     if not stages:
         return ()
     first = next(iter(stages.values()))
-    columns = [(head, name) for head, figures in first.items() for name in figures]
+    columns = [
+        (head, name)
+        for head, figures in first.items()
+        for name in figures
+        if name in ("accuracy", "auc", "r2", "rmse")
+    ]
     rows = [
         (stage, *(METRICS[f"test_{name}"].text(heads[head][name]) for head, name in columns))
         for stage, heads in stages.items()

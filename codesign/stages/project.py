@@ -136,7 +136,9 @@ def convert(
         settings.target,
         vectors=x,
         golden=student.outputs(x),
-        settings=settings.model_dump(mode="json"),
+        # of outputs that decide on no class, which a project by itself would not show
+        settings=settings.model_dump(mode="json")
+        | ({} if dataset.task.has_classes else {"task": dataset.task.kind}),
         overwrite=overwrite,
     )
     progress.step("project", 2, 2)

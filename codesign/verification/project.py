@@ -128,7 +128,15 @@ def verify_project(
         has_student = dict(project.settings) != _ADOPTED_SETTINGS
         name = f"the {'student' if has_student else 'emulation'}'s golden outputs"
     rungs = ladder_rungs() if rungs is None else rungs
-    return compare(project, x, golden, reference_name=name, rungs=rungs, progress=progress)
+    return compare(
+        project,
+        x,
+        golden,
+        reference_name=name,
+        rungs=rungs,
+        has_classes="task" not in project.settings,
+        progress=progress,
+    )
 
 
 def read_vector_file(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
