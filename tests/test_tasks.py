@@ -19,11 +19,12 @@ from codesign.data import Dataset, dataset_from_arrays, load_dataset
 from codesign.errors import DataError, SettingsError
 from codesign.flow import run_design
 from codesign.settings import make_design
-from codesign.training.distill import distill_student
+from codesign.training.distill import distill_student, settled
 from codesign.training.fit import read_history
 from codesign.training.given_teacher import suspicion
 from codesign.training.specialists import require_classes
 from codesign.training.teacher import load_teacher, train_teacher
+from codesign.verification import ladder_rungs, verify_project
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(600, 4)).astype(np.float32)
@@ -59,9 +60,8 @@ def chain(dataset: Dataset, asked: Any) -> dict[str, Any]:
     student = distill_student(dense(dataset, 10), teacher, dataset, asked.distillation)
     pruned = prune_student(student, teacher, dataset, asked.pruning, asked.distillation)
     scan = scan_bit_widths(pruned, dataset, asked.scan)
-    quantized = quantize_student(
-        pruned.network, scan.precision, teacher, dataset, asked.quantization, asked.distillation
-    )
+    learnt = settled(asked.distillation, student.record)
+    quantized = quantize_student(pruned.network, scan.precision, teacher, dataset, asked.quantization, learnt)
     return {"teacher": teacher, "student": student, "pruning": pruned, "scan": scan, "quantized": quantized}
 
 
@@ -296,6 +296,9 @@ def test_a_regression_of_made_data_runs_to_its_verified_project(tmp_path: Path) 
     assert {rung["name"] for rung in rungs} >= {"emulation", "csim"}
     assert not any(rung["mismatches"] for rung in rungs)
     assert {rung["argmax_flips"] for rung in rungs} == {None}
+    # the project by itself knows it too
+    table = verify_project(tmp_path / "run" / "project" / "hls", rungs=ladder_rungs(["emulation"]))
+    assert [rung.argmax_flips for rung in table.rungs] == [None]
     assert set(summary["targets"]) == {"teacher", "quantization"}
     assert read_history(tmp_path / "run" / "student" / "history.json").measure == "r2"
     page = (tmp_path / "run" / "run.html").read_text()
