@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import queue
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -61,10 +62,19 @@ class Executor:
         What is done with a unit; importable on the workers.
     keep_up
         Called now and then, to start workers again that did not come up.
+    kill
+        Kills the process of the worker of an address; a worker that hangs may listen to nothing less. ``None`` where
+        workers are on other machines.
     """
 
-    def __init__(self, client: Any, work: Work, keep_up: Callable[[], None] | None = None) -> None:
-        self.client, self.work, self._keep_up = client, work, keep_up
+    def __init__(
+        self,
+        client: Any,
+        work: Work,
+        keep_up: Callable[[], None] | None = None,
+        kill: Callable[[str], None] | None = None,
+    ) -> None:
+        self.client, self.work, self._keep_up, self._kill = client, work, keep_up, kill
         self._kept = time.monotonic()
         self.running: dict[str, tuple[Unit, Any, float]] = {}
         """Unit, future and the time of its submission (monotonic, s), by key."""
@@ -163,16 +173,16 @@ class Executor:
         self.banned[address] = reason
 
     def end(self, key: str, reason: str) -> None:
-        """End a unit that takes too long, by restarting its worker; it then ends as a death with this reason."""
+        """End a unit that takes too long, with its worker; it then ends as a death with this reason."""
         _, future, _ = self.running[key]
         address = self.where().get(key)
         self.hung[key] = reason
+        if address is not None and self._kill is not None:
+            self._kill(address)
+            return
         if address is not None:
-            with contextlib.suppress(Exception):
-                self.client.restart_workers([address], timeout=30, raise_for_error=False)
-                return
-        if address is not None:
-            self.ban(address, reason)
+            self.ban(address, reason)  # until its nanny has another one in its place, at another address
+            self.renew(address)
         future.cancel(force=True)
 
     def renew(self, address: str) -> None:
@@ -234,6 +244,11 @@ def local_executor(work: Work, workers: int | None = None) -> Iterator[Executor]
                     del cluster.workers[name]
             cluster.scale(count)
 
+        def kill(address: str) -> None:
+            for nanny in list(cluster.workers.values()):
+                if nanny.worker_address == address and nanny.pid:
+                    _kill_process(nanny.pid)
+
         try:
             keep_up()
             with Client(cluster) as client:
@@ -243,14 +258,18 @@ def local_executor(work: Work, workers: int | None = None) -> Iterator[Executor]
                     raise ToolError(
                         f"no worker came up on this machine within {_WORKERS_S:g} s; try again with fewer --workers"
                     ) from None
-                executor = Executor(client, work, keep_up)
+                executor = Executor(client, work, keep_up, kill)
                 try:
                     yield executor
                 finally:
                     executor.forget()
         finally:
+            processes = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
             with contextlib.suppress(Exception):
                 cluster.close(timeout=10)
+            # one that is stopped hears no end, and this process would wait for it for ever
+            for process in processes:
+                _kill_process(process)
 
 
 @contextlib.contextmanager
@@ -350,3 +369,8 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _kill_process(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)

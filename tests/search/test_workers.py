@@ -82,6 +82,39 @@ def test_a_search_on_workers_of_this_machine(tmp_path: Path, monkeypatch: pytest
     assert len(set(finished)) == 6
 
 
+class StopsTwo(Executor):
+    """Stops a worker, which then hangs with its unit, and another one at the very end."""
+
+    def submit(self, unit: Unit) -> None:
+        super().submit(unit)
+        if unit.trial == 1 and not getattr(self, "stopped", None):
+            until = time.monotonic() + 60
+            while unit.key not in self.where() and time.monotonic() < until:
+                time.sleep(0.05)
+            self.stopped = children()
+            for process in self.stopped:
+                os.kill(process, signal.SIGSTOP)
+
+
+@pytest.mark.slow
+def test_a_worker_that_hangs_is_killed_and_one_that_is_stopped_does_not_hold_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODESIGN_SLEEP_S", "2")
+    file = write_search(tmp_path, budget={"trials": 3}, proof=False, time_limit_minutes=0.2)
+    with local_executor(sleep, 1) as executor:
+        executor.__class__ = StopsTwo
+        ledger = coordinate(file, executor)  # type: ignore[arg-type]
+        reasons = [line["reason"] for lines in ledger.attempts.values() for line in lines]
+        for process in children():
+            os.kill(process, signal.SIGSTOP)
+        started = time.monotonic()
+    assert time.monotonic() - started < 60
+    assert not children()
+    assert "no end after 0.2 minutes" in reasons
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+
+
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("codesign.search.executor._CONNECT_S", 1.0)
     with (
