@@ -17,6 +17,7 @@ from codesign.comparison.sources import SUMMARY, read_summary
 from codesign.comparison.summary import make_summary, write_summary
 from codesign.comparison.summary import tables as summary_tables
 from codesign.core.files import json_digest, write_json
+from codesign.core.interrupt import stop_if_asked
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import versions
 from codesign.core.shown import Shown
@@ -279,6 +280,7 @@ def _run(
     redone: list[str] = []
     forced = None if _goes_on(folder, request.start_from) else request.start_from
     for index, stage in enumerate(request.stages):
+        stop_if_asked()
         depends = _depends(stage, context)
         key = json_digest([stage.name, depends])
         found = stage_evidence(folder, stage)
@@ -293,9 +295,11 @@ def _run(
         shared = cache if stage.name in SHARED else None
         with contextlib.nullcontext() if shared is None else shared.turn(key):
             _make_or_take(stage, context, folder, key, depends, shared)
+        stage.settled(context)
         if stage.formerly is not None:
             folder.remove(stage.formerly)
         redone.append(stage.name)
+    stop_if_asked()
     context.progress.step("flow", len(request.stages), len(request.stages))
     return redone
 

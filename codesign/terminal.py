@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from codesign.core.interrupt import stop_if_asked
 from codesign.core.progress import NO_VALUES
 from codesign.core.text_table import TextTable, printable
 from codesign.environment import Check
@@ -75,6 +76,7 @@ class TerminalProgress:
         self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
     ) -> None:
         """Show that `done` of `total` steps of `what` are finished."""
+        stop_if_asked()
         note = printable(note)
         if not self._console.is_terminal:
             self._line(what, done, total, note)

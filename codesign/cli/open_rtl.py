@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Annotated
 
@@ -47,35 +48,48 @@ def rtl(
     """
     from codesign.comparison.summary import rtl_table
     from codesign.core.target import Interface
-    from codesign.errors import NotVerifiedError, ToolNotFoundError
-    from codesign.rtl import RtlProject, synthesise
+    from codesign.errors import NotVerifiedError, StaleProjectError, ToolError
+    from codesign.rtl import RtlProject, open_rtl, synthesise
     from codesign.rtl.estimate import LIMIT_MINUTES
     from codesign.terminal import TerminalProgress, say, show_tables
     from codesign.verification.rungs import OWN_RTL, write_project_rtl
 
     interface = Interface.of(ports, control, reset)
     project = project_of(folder)
-    with TerminalProgress() as progress:
-        written: RtlProject = write_project_rtl(
-            project,
-            project.folder / OWN_RTL if output is None else output,
-            clock_period_ns=project.target.clock_period_ns if clock_period is None else clock_period,
-            part=project.target.part if part is None else part,
-            top=project.top if top is None else top,
-            interface=interface,
-            overwrite=overwrite,
-            limit_minutes=None if force else LIMIT_MINUTES if limit is None else limit,
-            progress=progress,
-        )
+    place = project.folder / OWN_RTL if output is None else output
+    period = project.target.clock_period_ns if clock_period is None else clock_period
+    chosen_part = project.target.part if part is None else part
+    chosen_top = project.top if top is None else top
+    written: RtlProject | None = None
+    if not overwrite:  # what an interrupted command had written stands
+        with contextlib.suppress(StaleProjectError):
+            written = open_rtl(place)
+    if (
+        written is None
+        or not written.is_of(project.graph().digest, chosen_part, period)
+        or (written.top, written.interface) != (chosen_top, interface)
+    ):
+        with TerminalProgress() as progress:
+            written = write_project_rtl(
+                project,
+                place,
+                clock_period_ns=period,
+                part=chosen_part,
+                top=chosen_top,
+                interface=interface,
+                overwrite=overwrite,
+                limit_minutes=None if force else LIMIT_MINUTES if limit is None else limit,
+                progress=progress,
+            )
     metrics = written.figures()
-    missing: ToolNotFoundError | None = None
+    not_counted: ToolError | None = None
     if count:
         try:
             metrics |= synthesise(written).to_dict()
-        except ToolNotFoundError as reason:
-            missing = reason
+        except ToolError as reason:
+            not_counted = reason
     reuse = max(int(node.attributes.get("reuse_factor") or 1) for node in project.graph())
     show_tables([rtl_table(metrics, written.part, reuse)], [])
     say(f"The Verilog is in {written.folder}; README.md there is its data sheet")
-    if missing is not None:
-        raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {missing}")
+    if not_counted is not None:
+        raise NotVerifiedError(f"not run, though asked for:\n  - Yosys: {not_counted}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -20,6 +19,7 @@ from codesign.cli.scanning import scan
 from codesign.cli.searching import search
 from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
+from codesign.core.interrupt import listen
 from codesign.errors import CodesignError, NotVerifiedError
 
 NOT_RUN = 3
@@ -68,14 +68,10 @@ def _options(
     """From a trained Keras network to the smallest FPGA design that keeps its quality, proved bit for bit."""
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    """End as Ctrl-C does, so that running tools are ended with their whole process groups."""
-    raise KeyboardInterrupt
-
-
 def main() -> NoReturn:
     """Run the command line; errors that the user can mend are one message, never a traceback."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    # SIGTERM ends as Ctrl-C does, so that running tools are ended with their whole process groups
+    listen()
     try:
         # typer returns the code of an Exit when it does not exit itself
         code = app(standalone_mode=False)

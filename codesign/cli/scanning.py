@@ -97,9 +97,7 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
     folder = RunFolder(output)
     with folder.locked():
         import_backend()
-        from codesign.comparison.run_charts import plot_scan
         from codesign.compression.scan import scan_bit_widths
-        from codesign.core.files import write_json
         from codesign.stages.scan import SCAN_JOURNAL
         from codesign.terminal import TerminalProgress
 
@@ -109,15 +107,25 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
             result = scan_bit_widths(
                 student, dataset, settings, journal=output / SCAN_JOURNAL, progress=progress
             )
-        result.save(output)
-        parents = {"student": student.record.digest, "dataset": dataset.digest}
-        record = result.record.in_run(
-            "scan", settings.model_dump(mode="json"), None, parents, time.monotonic() - started
-        )
-        write_json(output / "record.json", record.to_dict())
-        plot_scan(output, settings.tolerance, output / "scan.png")
-        (output / SCAN_JOURNAL).unlink()
+        with folder.writing("scan") as made:
+            _keep(result, made, student, dataset, settings, time.monotonic() - started)
+            # the result last: a scan that has it is finished
+            for path in sorted(made.iterdir(), key=lambda path: path.name == "scan.json"):
+                path.replace(output / path.name)
+        (output / SCAN_JOURNAL).unlink(missing_ok=True)
     return result
+
+
+def _keep(result: Any, folder: Path, student: Any, dataset: Any, settings: Any, seconds: float) -> None:
+    """Write map, trials, proofs, record and picture."""
+    from codesign.comparison.run_charts import plot_scan
+    from codesign.core.files import write_json
+
+    result.save(folder)
+    parents = {"student": student.record.digest, "dataset": dataset.digest}
+    record = result.record.in_run("scan", settings.model_dump(mode="json"), None, parents, seconds)
+    write_json(folder / "record.json", record.to_dict())
+    plot_scan(folder, settings.tolerance, folder / "scan.png")
 
 
 def _subject(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Any, Any, Any]:

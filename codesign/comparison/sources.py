@@ -25,6 +25,7 @@ from codesign.comparison.entry import (
     measured,
     sorted_numbers,
 )
+from codesign.core.build_marker import BuildMarker
 from codesign.core.files import RTL_COUNTS, json_digest, read_json
 from codesign.core.metrics import METRICS
 from codesign.core.quality import predicted_classes
@@ -33,7 +34,6 @@ from codesign.core.task import Classification, Regression, Task, task_from_json
 from codesign.errors import ReportFormatError, ReportMissingError, SettingsError, StaleProjectError
 from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
-from codesign.reports.build_marker import read_marker
 from codesign.reports.records import HARMLESS
 from codesign.run_folder import LOCK
 from codesign.run_folder import RUN as RUN
@@ -396,11 +396,11 @@ def find_build(folder: Path, top: str | None = None) -> BuildReport | None:
 
 def failed_build(folder: Path) -> str | None:
     """Why a build left no report, in one sentence; ``None`` if none ran or it ended well."""
-    marker = read_marker(folder)
+    marker = BuildMarker.read(folder)
     if marker is None or marker.status == "finished":
         return None
-    told = [step for step in marker.steps if step.get("status") == marker.status and step.get("reason")]
-    why = f": {told[0].get('name')}: {told[0]['reason']}" if told else ""
+    told = [step for step in marker.steps if step.status == marker.status and step.reason]
+    why = f": {told[0].name}: {told[0].reason}" if told else ""
     return f"the last build left no report; its status is {marker.status}{why}"
 
 

@@ -12,8 +12,9 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from codesign.compression.formats import nominal_precision
-from codesign.core.files import write_text
+from codesign.core.files import json_digest, write_text
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.interrupt import stop_if_asked
 from codesign.core.ports import side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.quality import QUALITIES, Quality
@@ -93,6 +94,7 @@ class ScannedNetwork:
 
     def measure(self, precision: PrecisionMap) -> Reached:
         """Quality, overflows on the calibration set, and cost of a candidate."""
+        stop_if_asked()
         return Reached(
             quality=self.quality(self.labels, self.logits(precision)),
             overflows=self.overflows(precision),
@@ -261,9 +263,8 @@ class Journal:
         self.known = {} if path is None else _read_journal(path, digest)
         if path is None:
             return
-        lines = [json.dumps({"scan": digest})] + [
-            json.dumps({"key": key, "value": value}) for key, value in self.known.items()
-        ]
+        self.digest = digest
+        lines = [json.dumps({"scan": digest}), *(self._line(*row) for row in self.known.items())]
         try:
             # written anew without the half line that an interruption may have left
             write_text(path, "\n".join(lines) + "\n")
@@ -281,7 +282,15 @@ class Journal:
         self.known[key] = value
         if self.path is not None:
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"key": key, "value": value}) + "\n")
+                file.write(self._line(key, value) + "\n")
+
+    def _line(self, key: str, value: Reached) -> str:
+        return json.dumps({"key": key, "value": value, "check": _check(self.digest, key, value)})
+
+
+def _check(digest: str, key: str, value: Reached) -> str:
+    """Tells a line that was written here from one that was edited since, or is of another scan."""
+    return json_digest([digest, key, value])[:16]
 
 
 def _read_journal(path: Path, digest: str) -> dict[str, Reached]:
@@ -295,6 +304,8 @@ def _read_journal(path: Path, digest: str) -> dict[str, Reached]:
         for line in lines:
             row = json.loads(line)
             value = row["value"]
+            if row["check"] != _check(digest, row["key"], value):
+                raise ValueError("it was edited")
             known[row["key"]] = Reached(
                 quality=float(value["quality"]), overflows=int(value["overflows"]), cost=float(value["cost"])
             )

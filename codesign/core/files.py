@@ -84,6 +84,24 @@ def file_digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_DIGEST = ".sha256"
+
+
+def keep(temporary: Path, program: Path) -> None:
+    """Move a compiled program into its place, its digest beside it: one that was cut or changed is compiled again."""
+    write_text(program.with_name(program.name + _DIGEST), file_digest(temporary))
+    temporary.replace(program)
+
+
+def is_kept(program: Path) -> bool:
+    """Whether a program is there and is what `keep` put there."""
+    try:
+        kept = program.with_name(program.name + _DIGEST).read_text(encoding="utf-8")
+        return file_digest(program) == kept
+    except (OSError, ValueError):
+        return False
+
+
 def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over names, dtypes, shapes and bytes of arrays, independent of the order of the mapping."""
     digest = hashlib.sha256()
@@ -130,10 +148,12 @@ def programs_folder(kind: str) -> Path:
     folder = root / kind
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(
-        (path for path in folder.iterdir() if path.is_file()), key=lambda path: path.stat().st_mtime
+        (path for path in folder.iterdir() if path.is_file() and path.suffix != _DIGEST),
+        key=lambda path: path.stat().st_mtime,
     )
     for path in files[: max(0, len(files) - _MOST_PROGRAMS + 1)]:
         path.unlink(missing_ok=True)
+        path.with_name(path.name + _DIGEST).unlink(missing_ok=True)
     return folder
 
 

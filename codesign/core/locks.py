@@ -233,10 +233,11 @@ def scratch(folder: str | Path, name: str) -> Iterator[Path]:
     Parameters
     ----------
     folder
-        Exists.
+        Made if it is missing.
     name
         What the temporary folder is for; its name begins with it, hidden.
     """
+    Path(folder).mkdir(parents=True, exist_ok=True)
     for left in leftovers(folder, name):
         shutil.rmtree(left, ignore_errors=True)
     made = make_scratch(folder, name)

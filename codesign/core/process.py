@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from codesign.core.interrupt import stop_if_asked
 from codesign.errors import ToolError, ToolFailedError, ToolNotFoundError
 
 LAST_LINES = 10
@@ -107,6 +108,8 @@ def run_process(
 
     Notes
     -----
+    Should this process be killed, the group is ended as well.
+
     On a time-out, on Ctrl-C and on an exception from `on_line` the group gets SIGTERM, then SIGKILL after
     `TERMINATE_GRACE_S`. What a program leaves in its group when it ends by itself is ended as well.
     """
@@ -127,13 +130,16 @@ def run_process(
                 on_line(line)
 
         process = _start(words, Path(cwd), env)
+        guard = None
         try:
+            guard = _start_guard(process)
             for line in _lines(process, deadline):
                 take(line)
         except subprocess.TimeoutExpired:
             raise ToolFailedError(words, None, last, log, reason=f"no end after {timeout_s:g} s") from None
         finally:
             end_group(process)
+            _dismiss(guard)
     seconds = time.monotonic() - started
     if check and process.returncode != 0:
         raise ToolFailedError(words, process.returncode, last, log)
@@ -165,6 +171,34 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
+
+
+_GUARD = """\
+read -r word && exit
+kill -TERM "-$1"
+sleep 5
+kill -KILL "-$1"
+"""
+"""Ends a group when the pipe that it reads closes without a word: when this process was killed."""
+
+
+def _start_guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes] | None:
+    """A shell that ends the process's group should this process be killed, which leaves it no time to do so itself."""
+    try:
+        return subprocess.Popen(
+            ("/bin/sh", "-c", _GUARD, "sh", str(process.pid)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError:
+        return None
+
+
+def _dismiss(guard: subprocess.Popen[bytes] | None) -> None:
+    if guard is not None:
+        guard.communicate(b"done\n")
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
@@ -231,6 +265,7 @@ def _chunks(process: subprocess.Popen[bytes], deadline: float | None) -> Iterato
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         while True:
+            stop_if_asked()
             if selector.select(_POLL_S):
                 chunk = os.read(pipe.fileno(), _CHUNK_BYTES)
                 if not chunk:

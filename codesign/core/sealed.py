@@ -69,7 +69,6 @@ class Seal:
         folder = Path(folder)
         with writable(folder):
             self.check_free(folder, overwrite=overwrite)
-            folder.parent.mkdir(parents=True, exist_ok=True)
             with scratch(folder.parent, folder.name) as temporary:
                 self.close(temporary, fill(temporary))
                 temporary.chmod(0o755)

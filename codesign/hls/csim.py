@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import json_digest, write_text
+from codesign.core.files import is_kept, json_digest, keep, write_text
+from codesign.core.locks import scratch
 from codesign.core.process import run_process
+from codesign.core.sealed import writable
 from codesign.errors import DataError, ToolFailedError
 from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, write_vectors
@@ -23,6 +24,9 @@ from codesign.hls.toolchain import GXX
 
 BUILD = "build_gcc"
 """The folder below a project for g++ products; not part of the manifest."""
+
+ELSEWHERE = "it is compiled and run there: copy the project to where there is room to write"
+"""What to do about a project that cannot be written."""
 
 _SAMPLES_A_PROCESS = 250
 _SUMMARY = re.compile(r"^codesign: (\d+) samples, (\d+) compared, (\d+) differ, first (-?\d+)$", re.MULTILINE)
@@ -65,10 +69,15 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
     weights = (project.folder / "firmware" / "weights").resolve()
     # the program reads the weights from where they were: a project that was moved is compiled anew
     program = build / f"csim-{json_digest([project.digest, str(weights)])[:16]}"
-    if program.is_file():
+    if is_kept(program):
         return program
-    build.mkdir(exist_ok=True)
-    temporary = build / f".csim-{os.getpid()}"
+    with writable(build, ELSEWHERE), scratch(build, "compile") as temporary:
+        _compile(project, weights, temporary / "csim", timeout_s)
+        keep(temporary / "csim", program)
+    return program
+
+
+def _compile(project: HlsProject, weights: Path, program: Path, timeout_s: float | None) -> None:
     command: list[str | Path] = [
         GXX.find().path,
         "-std=c++14",
@@ -77,18 +86,14 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
         "-fno-gnu-unique",
         "-I.",
         "-Ifirmware/ap_types",
-        f"-DWEIGHTS_DIR={_c_string(str(weights))}",
+        f"-DWEIGHTS_DIR={c_string(weights)}",
         f"{project.top}_test.cpp",
         f"firmware/{project.top}.cpp",
         "-o",
-        str(temporary.resolve()),
+        str(program.resolve()),
     ]
-    try:
-        run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=build / "compile.log")
-        temporary.replace(program)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return program
+    log = project.folder / BUILD / "compile.log"
+    run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=log)
 
 
 def check_compiler(*, timeout_s: float = 120.0) -> None:
@@ -112,9 +117,11 @@ def check_compiler(*, timeout_s: float = 120.0) -> None:
         run_process([program], cwd=folder, timeout_s=timeout_s)
 
 
-def _c_string(text: str) -> str:
-    """A text as C++ spells it."""
-    escaped = "".join(f"\\{ord(char):03o}" if char in '"\\?' or ord(char) < 32 else char for char in text)
+def c_string(path: Path) -> str:
+    """A path as C++ spells it."""
+    escaped = "".join(
+        f"\\{ord(char):03o}" if char in '"\\?' or ord(char) < 32 else char for char in str(path)
+    )
     return f'"{escaped}"'
 
 
@@ -162,9 +169,8 @@ def run_csim(
     log_path = project.folder / BUILD / "csim.log"
     logs = [""] * n_parts
 
-    def run(index: int) -> np.ndarray:
+    def run(index: int, folder: Path) -> np.ndarray:
         part = parts[index]
-        folder = Path(tempfile.mkdtemp(dir=project.folder / BUILD, prefix=".run-"))
         try:
             write_vectors(folder, x[part], None if golden is None else golden[part])
             log = folder / "csim.log"
@@ -182,13 +188,16 @@ def run_csim(
         finally:
             if (folder / "csim.log").is_file():
                 logs[index] = (folder / "csim.log").read_text(encoding="utf-8", errors="replace")
-            shutil.rmtree(folder, ignore_errors=True)
 
-    try:
-        with ThreadPoolExecutor(n_parts) as pool:
-            outputs = np.concatenate(list(pool.map(run, range(n_parts))))
-    finally:
-        write_text(log_path, _whole_log(logs, parts))
+    with writable(log_path.parent, ELSEWHERE), scratch(log_path.parent, "run") as work:
+        folders = [work / str(index) for index in range(n_parts)]
+        for folder in folders:
+            folder.mkdir()
+        try:
+            with ThreadPoolExecutor(n_parts) as pool:
+                outputs = np.concatenate(list(pool.map(run, range(n_parts), folders)))
+        finally:
+            write_text(log_path, _whole_log(logs, parts))
     done = time.monotonic()
     return CsimResult(outputs, compiled - started, done - compiled, log_path)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -269,13 +270,13 @@ def explain_log(lines: Iterable[str], exit_code: int | None) -> Failure | None:
     return watch.failure(exit_code)
 
 
-def explain_log_file(path: str | Path, exit_code: int | None) -> Failure | None:
-    """Say why a finished run failed, from its log file; a log that is not there has no lines."""
+def explain_log_file(path: str | Path, exit_code: int | None, printed: Iterable[str] = ()) -> Failure | None:
+    """Say why a finished run failed, from its log file and what was printed beside it; an absent log has no lines."""
     path = Path(path)
     if not path.exists():
-        return explain_log((), exit_code)
+        return explain_log(printed, exit_code)
     with path.open(encoding="utf-8", errors="replace") as file:
-        return explain_log(file, exit_code)
+        return explain_log(chain(file, printed), exit_code)
 
 
 def _shorten(line: str, limit: int = 240) -> str:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from codesign.core.build_marker import STEPS as STEPS
+from codesign.core.build_marker import StepName as StepName
 from codesign.core.parts import check_part
 from codesign.core.sealed import RTL_PROJECT, field
 from codesign.core.target import Backend
@@ -25,10 +27,6 @@ from codesign.hls.runner_scripts import (
     synthesis_files,
 )
 from codesign.hls.toolchain import FoundTool
-
-StepName = Literal["csim", "csynth", "cosim", "export", "vsynth", "impl"]
-STEPS: tuple[StepName, ...] = get_args(StepName)
-"""All steps in the order in which they run."""
 
 ReportKind = Literal[
     "csim_log",

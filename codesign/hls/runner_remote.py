@@ -13,19 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from codesign.core.build_marker import BuildMarker, StepResult
 from codesign.core.files import write_text
 from codesign.core.sealed import BUILD_PLAN, HLS_PROJECT, RTL_PROJECT, differences, field
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError, ToolFailedError
-from codesign.hls.failures import Failure, explain_log_file
+from codesign.hls.build_products import collect_reports, hold_build, judge, move_stale_reports
 from codesign.hls.plan import STEPS, BuildPlan, PlanStep, StepName, plan_build
-from codesign.hls.runner_marker import (
-    BuildResult,
-    StepResult,
-    collect_reports,
-    hold_lock,
-    move_stale_reports,
-    write_marker,
-)
 from codesign.hls.runner_shell import PRODUCTS, STEPS_TABLE, shell_script
 from codesign.hls.toolchain import parse_version
 
@@ -123,7 +116,7 @@ def _sources(directory: Path) -> Iterator[str]:
             yield name
 
 
-def collect_results(folder: str | Path, into: str | Path | None = None) -> BuildResult:
+def collect_results(folder: str | Path, into: str | Path | None = None) -> BuildMarker:
     """Read back what a plan left after it ran elsewhere.
 
     Parameters
@@ -136,7 +129,7 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
 
     Returns
     -------
-    BuildResult
+    BuildMarker
         As from `run_plan`, its directory being `into` or the plan's `project/`; also written as the marker
         there.
 
@@ -153,16 +146,16 @@ def collect_results(folder: str | Path, into: str | Path | None = None) -> Build
     home = folder / PROJECT
     steps, target = manifest.of(_planned)
     plan = plan_build(home, steps, **target)
-    rows = _read_steps(home)
+    rows = read_steps(home)
     _check_products(home)
     result = _result_of(plan, rows)
     if into is not None:
         result = _take_over(result, Path(into).absolute(), manifest.files, plan)
-    write_marker(result)
+    result.write()
     for step in result.steps:
         if step.status == "failed":
             log = result.directory / step.log
-            raise ToolFailedError(step.command, step.exit_code, _tail(log), log, step.reason)
+            raise ToolFailedError(step.command, step.exit_code, tail(log), log, step.reason)
         if step.status == "waiting":
             raise StaleProjectError(
                 f"{folder}: the run ended before the step {step.name}; run it again there"
@@ -190,7 +183,7 @@ def _check_digests(folder: Path, files: Mapping[str, str], advice: str) -> None:
         )
 
 
-def _read_steps(home: Path) -> dict[str, tuple[str, ...]]:
+def read_steps(home: Path) -> dict[str, tuple[str, ...]]:
     """The table of steps that the script wrote: name, exit code, start and end in Unix time, command."""
     path = home / STEPS_TABLE
     if not path.is_file():
@@ -215,9 +208,9 @@ def _check_products(home: Path) -> None:
     _check_digests(home, digests, "since the plan was run; bring its folder back again")
 
 
-def _result_of(plan: BuildPlan, rows: Mapping[str, tuple[str, ...]]) -> BuildResult:
+def _result_of(plan: BuildPlan, rows: Mapping[str, tuple[str, ...]]) -> BuildMarker:
     steps = tuple(_step_result(plan, step, rows.get(step.name)) for step in plan.steps)
-    return BuildResult(
+    return BuildMarker(
         plan.directory,
         "finished" if all(step.status == "finished" for step in steps) else "failed",
         started=min((float(row[2]) for row in rows.values()), default=0.0),
@@ -236,11 +229,7 @@ def _step_result(plan: BuildPlan, step: PlanStep, row: tuple[str, ...] | None) -
         return StepResult(step.name, log=step.log, **target)
     exit_code, started, ended = int(row[1]), float(row[2]), float(row[3])
     reports = collect_reports(plan.directory, step.name, plan.project)
-    failure = explain_log_file(plan.directory / step.log, exit_code)
-    absent = {report.path for report in step.reports} - {report.path for report in reports}
-    if failure is None and absent:
-        what = f"the tool reported no error, but it did not write {min(absent)}"
-        failure = Failure("report_missing", what, "read its log")
+    failure = judge(plan.directory, step, exit_code)
     return StepResult(
         step.name,
         "finished" if failure is None else "failed",
@@ -268,7 +257,7 @@ def _versions(home: Path, steps: tuple[StepResult, ...]) -> dict[str, str]:
     return versions
 
 
-def _take_over(result: BuildResult, into: Path, files: Mapping[str, str], plan: BuildPlan) -> BuildResult:
+def _take_over(result: BuildMarker, into: Path, files: Mapping[str, str], plan: BuildPlan) -> BuildMarker:
     """Copy reports and logs into the project that the plan was made from."""
     prefix = f"{PROJECT}/"
     sources = {
@@ -277,17 +266,18 @@ def _take_over(result: BuildResult, into: Path, files: Mapping[str, str], plan: 
         if name.startswith(prefix) and not name.startswith(f"{prefix}codesign_build/")
     }
     _check_digests(into, sources, "so the results are not of this project; build it again")
-    with hold_lock(into):
+    with hold_build(into):
         move_stale_reports(into, plan.project, STEPS)
         for step in result.steps:
             for name in [step.log, *(report.path for report in step.reports)]:
                 if (result.directory / name).is_file():
                     (into / name).parent.mkdir(parents=True, exist_ok=True)
                     shutil.copyfile(result.directory / name, into / name)
-    return BuildResult(into, result.status, result.started, result.finished, result.steps, result.versions)
+    return BuildMarker(into, result.status, result.started, result.finished, result.steps, result.versions)
 
 
-def _tail(log: Path, count: int = 10) -> list[str]:
+def tail(log: Path, count: int = 10) -> list[str]:
+    """The last lines of a log that hold anything."""
     if not log.is_file():
         return []
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()

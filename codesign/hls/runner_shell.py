@@ -1,10 +1,11 @@
-"""The shell script of a plan for another machine: POSIX sh, the vendor's tools, sha256sum, and nothing else."""
+"""The shell script of a plan, for this machine or another: POSIX sh, the vendor's tools, sha256sum, and nothing else."""
 
 from __future__ import annotations
 
 import shlex
 
 from codesign.hls.plan import TOOL_ARGUMENTS, BuildPlan, PlanStep
+from codesign.hls.toolchain import Toolchain
 
 STEPS_TABLE = "codesign_build/steps.tsv"
 PRODUCTS = "codesign_build/products.sha256"
@@ -12,8 +13,18 @@ PRODUCTS = "codesign_build/products.sha256"
 _HEAD = r"""#!/bin/sh
 # Runs the steps of this plan on a machine with the vendor's tools; see README.txt.
 set -u
-cd "$(dirname "$0")/project" || exit 1
+cd "$(dirname "$0")/@PROJECT@" || exit 1
 mkdir -p codesign_build/logs
+steps="$*"  # only these, of a run whose old products are out of the way; all if none is named
+
+wanted() {
+    case " ${steps:-$1} " in *" $1 "*) ;; *) return 1 ;; esac
+}
+
+# who asked for single steps tells what became of them
+say() {
+    [ -n "$steps" ] || echo "$@"
+}
 
 give_up() {
     echo "ERROR: $1" >&2
@@ -53,7 +64,7 @@ _FUNCTIONS = r"""
 # what an earlier run left is moved away, so that nothing old is taken for a result
 stale="stale_reports/$(date -u +%Y%m%dT%H%M%SZ)-$$"
 for file in @TABLES@ $products; do
-    if [ -e "$file" ]; then
+    if [ -z "$steps" ] && [ -e "$file" ]; then
         mkdir -p "$stale/$(dirname "$file")"
         mv "$file" "$stale/$file"
     fi
@@ -74,13 +85,15 @@ trap 'finish 130' INT TERM
 run_step() {
     name=$1
     shift
-    echo "== $name: $*"
+    say "== $name: $*"
     started=$(date +%s)
-    { "$@" </dev/null 2>&1; echo $? > codesign_build/exit_code; } | tee "codesign_build/logs/$name.log"
+    rm -f codesign_build/exit_code
+    { "$@" </dev/null 2>&1; echo $? > codesign_build/exit_code; } | tee "codesign_build/logs/$name.log" 2>&1
     code=$(cat codesign_build/exit_code)
+    case $code in ''|*[!0-9]*) code=1 ;; esac  # a full disk keeps no number
     printf '%s\t%s\t%s\t%s\t%s\n' "$name" "$code" "$started" "$(date +%s)" "$*" >> @STEPS_TABLE@
     if [ "$code" -ne 0 ]; then
-        echo "ERROR: the step $name ended with exit code $code" >&2
+        say "ERROR: the step $name ended with exit code $code" >&2
         finish "$code"
     fi
 }
@@ -89,7 +102,7 @@ run_step() {
 need() {
     for file in "$@"; do
         if [ ! -s "$file" ]; then
-            echo "ERROR: the step $name did not write $file" >&2
+            say "ERROR: the step $name did not write $file" >&2
             finish 1
         fi
     done
@@ -97,13 +110,26 @@ need() {
 """
 
 
-def shell_script(plan: BuildPlan) -> str:
-    """Write `run.sh`: every step of a plan, with the tools found on the machine that runs it."""
+def shell_script(plan: BuildPlan, project: str = "project", tools: Toolchain | None = None) -> str:
+    """Write `run.sh`: every step of a plan, or those that its arguments name.
+
+    Parameters
+    ----------
+    plan
+        What to run.
+    project
+        The project's folder, relative to the script's.
+    tools
+        The tools; if not given, the script finds them on the machine that runs it.
+    """
     parts = [_HEAD]
-    if plan.needs_hls:
-        parts.append(_FIND_VITIS if plan.project.backend == "Vitis" else _FIND_VIVADO_HLS)
-    if plan.needs_vivado:
-        parts.append(_FIND_VIVADO)
+    if tools is not None:
+        parts.append(_given(tools))
+    else:
+        if plan.needs_hls:
+            parts.append(_FIND_VITIS if plan.project.backend == "Vitis" else _FIND_VIVADO_HLS)
+        if plan.needs_vivado:
+            parts.append(_FIND_VIVADO)
     products = [name for step in plan.steps for name in (step.log, *(report.path for report in step.reports))]
     parts.append("\nproducts=" + shlex.quote(" ".join(products)) + "\n")
     parts.append(_FUNCTIONS)
@@ -112,6 +138,7 @@ def shell_script(plan: BuildPlan) -> str:
     parts.append("finish 0\n")
     text = "".join(parts)
     values = {
+        "PROJECT": project,
         "VITIS_RUN": " ".join(TOOL_ARGUMENTS["vitis-run"]),
         "VITIS_HLS": " ".join(TOOL_ARGUMENTS["vitis_hls"]),
         "VIVADO_HLS": " ".join(TOOL_ARGUMENTS["vivado_hls"]),
@@ -131,4 +158,15 @@ def _step_lines(step: PlanStep) -> str:
     else:
         command = f'"$vivado" {shlex.join([*TOOL_ARGUMENTS["vivado"], step.script])}'
     reports = shlex.join(report.path for report in step.reports)
-    return f"run_step {step.name} {command}\nneed {reports}\n"
+    return f"if wanted {step.name}; then\n    run_step {step.name} {command}\n    need {reports}\nfi\n"
+
+
+def _given(tools: Toolchain) -> str:
+    """The tools that were found already."""
+    lines = []
+    if tools.hls is not None:
+        lines.append(f"hls={shlex.quote(str(tools.hls.path))}")
+        lines.append(f'hls_arguments="{" ".join(TOOL_ARGUMENTS[tools.hls.tool.program])}"')
+    if tools.vivado is not None:
+        lines.append(f"vivado={shlex.quote(str(tools.vivado.path))}")
+    return "\n".join(["", *lines, ""])

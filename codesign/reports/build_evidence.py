@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+from codesign.core.build_marker import BuildMarker, ReportFile, StepResult
 from codesign.core.sealed import Seal, differences
 from codesign.errors import ReportFormatError, StaleProjectError
 from codesign.reports.build_files import SEALS, BuildFiles
-from codesign.reports.build_marker import Marker, read_marker
 from codesign.reports.records import STAGES, Finding, Reason, Stage
 
 CLOCK_SLACK_S = 2.0
@@ -45,9 +44,9 @@ class Evidence:
 
     def __init__(self, files: BuildFiles) -> None:
         self.home = files.home
-        self.marker = read_marker(files.home)
+        self.marker = BuildMarker.read(files.home)
         listed = self.marker.reports() if self.marker else ()
-        self._listed = {(self.home / str(report["path"])).resolve(): report for _, report in listed}
+        self._listed = {(self.home / report.path).resolve(): report for _, report in listed}
         self._digests: dict[Path, str] = {}
         self._copied: list[float] = []
         self._newest_source = _newest(_sources(files, is_marked=self.marker is not None))
@@ -59,8 +58,8 @@ class Evidence:
 
     def stage_of(self, path: Path) -> Stage | None:
         """How far the netlist had come, where the run's own script said it when it wrote this file."""
-        stage = self._listed.get(path.resolve(), {}).get("stage")
-        return stage if stage in STAGES else None
+        report = self._listed.get(path.resolve())
+        return next((stage for stage in STAGES if report is not None and stage == report.stage), None)
 
     def judge(self, path: Path, kind: str, printed: datetime | None) -> Finding | None:
         """Tell what is wrong with a file's age or run; ``None`` if nothing is.
@@ -75,15 +74,13 @@ class Evidence:
         finding = self._against_run(self.marker, path, kind) if self.marker else None
         return finding or self._against_sources(path, printed)
 
-    def _against_run(self, marker: Marker, path: Path, kind: str) -> Finding | None:
+    def _against_run(self, marker: BuildMarker, path: Path, kind: str) -> Finding | None:
         for step, report in marker.reports():
-            if (self.home / str(report["path"])).resolve() == path.resolve():
+            if (self.home / report.path).resolve() == path.resolve():
                 return _against_step(path, step, report, self._digests[path.resolve()])
-        own = [step for step in marker.steps if step.get("name") in _STEP_OF_KIND.get(kind, ())]
-        if own and all(step.get("status", "finished") != "finished" for step in own):
-            return _finding(
-                "unfinished", path, f": its step {own[0]['name']} is {own[0]['status']}; run it again"
-            )
+        own = [step for step in marker.steps if step.name in _STEP_OF_KIND.get(kind, ())]
+        if own and all(step.status != "finished" for step in own):
+            return _finding("unfinished", path, f": its step {own[0].name} is {own[0].status}; run it again")
         started = min((marker.begin_of(step) for step in own), default=marker.started)
         modified = path.stat().st_mtime
         if modified < started - CLOCK_SLACK_S:
@@ -120,23 +117,21 @@ class Evidence:
                 "unfinished", marker.path, f": the run is not finished but {marker.status}; build again"
             )
         for step, report in marker.reports():
-            path = self.home / str(report["path"])
-            if step.get("status", "finished") == "finished" and not path.exists():
-                yield _finding("missing", path, f": the step {step.get('name')} wrote it; run it again")
+            path = self.home / report.path
+            if step.status == "finished" and not path.exists():
+                yield _finding("missing", path, f": the step {step.name} wrote it; run it again")
 
 
 def _finding(reason: Reason, path: Path, rest: str) -> Finding:
     return Finding(reason=reason, path=path, message=f"{path}{rest}")
 
 
-def _against_step(
-    path: Path, step: Mapping[str, Any], report: Mapping[str, Any], digest: str
-) -> Finding | None:
+def _against_step(path: Path, step: StepResult, report: ReportFile, digest: str) -> Finding | None:
     """Hold a report against the step that lists it."""
-    name, status = step.get("name"), step.get("status", "finished")
+    name, status = step.name, step.status
     if status != "finished":
         return _finding("unfinished", path, f": its step {name} is {status}; run it again")
-    if report.get("sha256") not in (None, digest):
+    if report.sha256 not in ("", digest):
         return _finding("stale", path, f" was changed after the step {name} wrote it; run it again")
     return None
 

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from codesign.core.build_marker import MARKER
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, Seal, read_object
 from codesign.errors import ReportError, ReportMissingError
 from codesign.reports.records import ReportKind
-
-MARKER = "codesign_build.json"
-"""What a run of this package leaves in the project's directory."""
 
 MANIFEST = HLS_PROJECT.manifest
 """What this package's projects have: their sources with digests."""

@@ -107,6 +107,11 @@ class RtlProject(Shown):
         """The latency at the target clock."""
         return self.latency_cycles * self.clock_period_ns
 
+    def is_of(self, graph_digest: str, part: str, clock_period_ns: float) -> bool:
+        """Whether it was made from this network, for this part and clock."""
+        made = (self.graph_digest, self.part, self.clock_period_ns)
+        return made == (graph_digest, part, clock_period_ns)
+
     def figures(self) -> dict[str, Any]:
         """Latency, interval, clock and alkaid's estimate of the LUTs, by the names of the metrics."""
         return {

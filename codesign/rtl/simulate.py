@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import json_digest, programs_folder
+from codesign.core.files import CACHE_VARIABLE, is_kept, json_digest, keep, programs_folder
+from codesign.core.locks import scratch
 from codesign.core.process import run_process
+from codesign.core.sealed import writable
 from codesign.errors import ToolFailedError
 from codesign.rtl.packing import Port, flat_inputs, pack_ports, unpack_ports
 from codesign.rtl.project import RtlProject
@@ -23,6 +23,9 @@ from codesign.rtl.tools import Verilator, find_compiler, find_verilator
 
 PROGRAMS = "verilator"
 """The folder of compiled simulations in the user's cache (`codesign.core.files.programs_folder`)."""
+
+ELSEWHERE = f"simulations are built and run there: name another folder in {CACHE_VARIABLE}"
+"""What to do about a cache that cannot be written."""
 
 _SAMPLES_A_PROCESS = 2000
 _SPLIT_STATEMENTS = 20000
@@ -77,19 +80,14 @@ def build_simulation(
     key = json_digest([project.digest, verilator.version, _harness(), _FAST, _SPLIT_STATEMENTS])
     folder = programs_folder(PROGRAMS)
     program = folder / f"simulation-{key[:32]}"
-    if program.is_file():
+    if is_kept(program):
         program.touch()  # the oldest are thrown away
         return Simulation(program, 0.0, verilator.version)
-    temporary = Path(tempfile.mkdtemp(dir=folder, prefix=".building-"))
-    try:
+    with writable(folder, ELSEWHERE), scratch(folder, "building") as temporary:
         _translate(project, verilator, temporary, folder / f"{program.name}.log", timeout_s)
-        linked = _compile(
-            project, verilator, compiler.path, temporary, jobs or os.cpu_count() or 1, timeout_s
-        )
-        linked.replace(program)
+        n_jobs = jobs or os.cpu_count() or 1
+        keep(_compile(project, verilator, compiler.path, temporary, n_jobs, timeout_s), program)
         (folder / f"{program.name}.log").unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return Simulation(program, time.monotonic() - started, verilator.version)
 
 
@@ -131,11 +129,14 @@ def simulate(
     vectors = pack_ports(values, project.inputs)
     n_parts = max(1, min(processes or os.cpu_count() or 1, len(vectors) // _SAMPLES_A_PROCESS))
 
-    def run(part: np.ndarray) -> np.ndarray:
-        return _run(project, simulation, part, timeout_s)
+    folder = simulation.program.parent
+    with writable(folder, ELSEWHERE), scratch(folder, "run") as work:
 
-    with ThreadPoolExecutor(n_parts) as pool:
-        words = np.concatenate(list(pool.map(run, np.array_split(vectors, n_parts))))
+        def run(index: int, part: np.ndarray) -> np.ndarray:
+            return _run(project, simulation, part, work / str(index), timeout_s)
+
+        with ThreadPoolExecutor(n_parts) as pool:
+            words = np.concatenate(list(pool.map(run, range(n_parts), np.array_split(vectors, n_parts))))
     return unpack_ports(words, project.outputs)
 
 
@@ -279,17 +280,16 @@ def _unit(path: Path, sources: Sequence[Path]) -> Path:
 
 
 def _run(
-    project: RtlProject, simulation: Simulation, vectors: np.ndarray, timeout_s: float | None
+    project: RtlProject, simulation: Simulation, vectors: np.ndarray, folder: Path, timeout_s: float | None
 ) -> np.ndarray:
     """Run one process on its share of the vectors."""
     n_words = _words(project.outputs)
-    with tempfile.TemporaryDirectory(prefix="codesign-rtl-") as name:
-        folder = Path(name)
-        np.ascontiguousarray(vectors, dtype="<u4").tofile(folder / "inputs.bin")
-        done = run_process(
-            [simulation.program.absolute(), "inputs.bin", "outputs.bin"], cwd=folder, timeout_s=timeout_s
-        )
-        words = np.fromfile(folder / "outputs.bin", dtype="<u4")
+    folder.mkdir()
+    np.ascontiguousarray(vectors, dtype="<u4").tofile(folder / "inputs.bin")
+    done = run_process(
+        [simulation.program.absolute(), "inputs.bin", "outputs.bin"], cwd=folder, timeout_s=timeout_s
+    )
+    words = np.fromfile(folder / "outputs.bin", dtype="<u4")
     if words.size != len(vectors) * n_words:
         reason = f"{words.size // max(n_words, 1)} of {len(vectors)} samples came out"
         raise ToolFailedError(done.command, done.exit_code, done.last_lines, reason=reason)

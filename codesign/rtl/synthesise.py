@@ -13,6 +13,7 @@ from typing import Any
 from codesign.core.files import RTL_COUNTS, json_digest, read_json, write_json, write_text
 from codesign.core.parts import check_part
 from codesign.core.process import run_process
+from codesign.core.sealed import writable
 from codesign.errors import ConversionError, ReportFormatError
 from codesign.rtl.project import RtlProject
 from codesign.rtl.tools import find_yosys
@@ -140,22 +141,25 @@ def synthesise(project: RtlProject, *, timeout_s: float | None = 3600.0) -> RtlU
     key = json_digest([project.digest, yosys.version, script])
     if (kept := _kept(build / _RESULT, key)) is not None:
         return kept
-    build.mkdir(exist_ok=True)
-    (build / _STAT).unlink(missing_ok=True)
-    write_text(build / _SCRIPT, script)
-    try:
-        done = run_process([*yosys.command, _SCRIPT], cwd=build, timeout_s=timeout_s, log_path=build / LOG)
-    finally:
-        _forget_folders(build / LOG)
-    result = RtlUtilization(
-        **read_stat(build / _STAT),
-        top=project.top,
-        part=project.part,
-        family=family,
-        yosys_version=yosys.version,
-        seconds=round(done.seconds, 1),
-    )
-    write_json(build / _RESULT, {"key": key, "project": project.digest, "utilization": result.to_dict()})
+    with writable(build, "Yosys runs there: copy the RTL to where there is room to write"):
+        build.mkdir(exist_ok=True)
+        (build / _STAT).unlink(missing_ok=True)
+        write_text(build / _SCRIPT, script)
+        try:
+            done = run_process(
+                [*yosys.command, _SCRIPT], cwd=build, timeout_s=timeout_s, log_path=build / LOG
+            )
+        finally:
+            _forget_folders(build / LOG)
+        result = RtlUtilization(
+            **read_stat(build / _STAT),
+            top=project.top,
+            part=project.part,
+            family=family,
+            yosys_version=yosys.version,
+            seconds=round(done.seconds, 1),
+        )
+        write_json(build / _RESULT, {"key": key, "project": project.digest, "utilization": result.to_dict()})
     return result
 
 

@@ -136,6 +136,9 @@ class Stage:
     def save(self, value: Any, folder: Path) -> None:
         """Keep what `make` returned and did not write itself."""
 
+    def settled(self, context: Context) -> None:
+        """Remove what only an interrupted stage would have needed, once the finished one is in its place."""
+
     def load(self, context: Context, folder: Path, record: Record) -> Any:
         """What `make` returned, from what `save` kept."""
         raise NotImplementedError

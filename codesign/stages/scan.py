@@ -33,15 +33,17 @@ class Scan(Stage):
 
         # beside the stage's folder, which an interruption takes along
         journal = context.folder / SCAN_JOURNAL
-        found = scan_bit_widths(
+        return scan_bit_widths(
             context.value("pruning"),
             context.dataset,
             context.settings.scan,
             journal=journal,
             progress=context.progress,
         )
-        journal.unlink()
-        return found
+
+    def settled(self, context: Context) -> None:
+        """The trials are in the result now."""
+        (context.folder / SCAN_JOURNAL).unlink(missing_ok=True)
 
     def save(self, value: Any, folder: Path) -> None:
         """Keep the formats and every trial."""

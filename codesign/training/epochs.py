@@ -14,6 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from codesign.core.interrupt import stop_if_asked
+
 _STEPS_TOGETHER = 256  # between two returns to Python, where Ctrl-C and a loss that is not finite are seen
 _VALIDATION_BATCH = 4096
 
@@ -55,6 +57,7 @@ class Epochs:
         order = keras.ops.convert_to_numpy(keras.random.shuffle(np.arange(len(self.train_data[0]))))
         together = self.batch_size * _STEPS_TOGETHER
         for start in range(0, len(order), together):
+            stop_if_asked()
             self._train(order[start : start + together])
             if not math.isfinite(_floats(self.model.get_metrics_result())["loss"]):
                 break

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
 from codesign.core.files import write_text
+from codesign.core.locks import scratch
 from codesign.core.process import run_process
+from codesign.core.sealed import writable
 from codesign.errors import StaleProjectError
-from codesign.hls.csim import BUILD
+from codesign.hls.csim import BUILD, ELSEWHERE, c_string
 from codesign.hls.graph import Graph
 from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, write_vectors
@@ -58,22 +58,18 @@ def trace_csim(
     """
     graph = project.graph()
     build = project.folder / BUILD
-    build.mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=build, prefix=".trace-"))
-    try:
+    with writable(build, ELSEWHERE), scratch(build, "trace") as folder:
         names = _write_sources(project, graph, folder)
         program = folder / "trace"
         weights = (project.folder / "firmware" / "weights").resolve()
         command: list[str | Path] = [GXX.find().path, "-std=c++14", "-O0", "-w", "-fno-gnu-unique"]
-        command += ["-I.", "-Ifirmware", "-Ifirmware/ap_types", f'-DWEIGHTS_DIR="{weights}"']
+        command += ["-I.", "-Ifirmware", "-Ifirmware/ap_types", f"-DWEIGHTS_DIR={c_string(weights)}"]
         command += [str((folder / name).resolve()) for name in ("top.cpp", "bench.cpp")]
         command += ["-o", str(program.resolve())]
         run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=build / "trace_compile.log")
         write_vectors(folder, x)
         run_process([program.resolve()], cwd=folder, timeout_s=timeout_s, log_path=build / "trace.log")
         return {name: _read(folder, graph, name) for name in names}
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read(folder: Path, graph: Graph, name: str) -> np.ndarray:

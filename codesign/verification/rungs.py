@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from codesign.core.build_marker import BuildMarker
 from codesign.emulation import Emulator
 from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.csim import run_csim
 from codesign.hls.project import HlsProject
-from codesign.hls.runner_marker import read_marker
 from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.simulate import interpret, simulate
@@ -53,7 +53,7 @@ def cosim(project: HlsProject, x: np.ndarray) -> Partial:
     ReportMissingError
         If no co-simulation ended well, its outputs are no longer what it wrote, or it ran on other vectors than `x`.
     """
-    result = read_marker(project.folder)
+    result = BuildMarker.read(project.folder)
     if result is None:
         raise ReportMissingError(
             f"no vendor co-simulation ran in {project.folder}; codesign build {project.folder} --steps csynth,cosim"
@@ -165,5 +165,5 @@ def find_rtl(project: HlsProject) -> RtlProject:
 
 
 def _belongs_to(rtl: RtlProject, project: HlsProject) -> bool:
-    target = (project.target.part, project.target.clock_period_ns)
-    return rtl.graph_digest == project.graph().digest and (rtl.part, rtl.clock_period_ns) == target
+    target = project.target
+    return rtl.is_of(project.graph().digest, target.part, target.clock_period_ns)

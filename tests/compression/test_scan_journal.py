@@ -77,6 +77,12 @@ def test_the_stage_keeps_trials_over_an_interruption_and_tidies_up(measured, tmp
     measured.stop_at = None
     found = Scan().make(context, tmp_path / "gone")
     assert found.trials == scan_bit_widths(student, dataset, SETTINGS).trials
+    before = measured.number
+    Scan().make(
+        context, tmp_path / "gone"
+    )  # killed before its folder was in place: nothing is measured again
+    assert measured.number == before
+    Scan().settled(context)
     assert not (tmp_path / SCAN_JOURNAL).exists()
 
 
@@ -105,6 +111,16 @@ def test_what_stands_before_a_damaged_line_counts(tmp_path, damage):
         "b": reached(0.2),
         "d": reached(0.3),
     }
+
+
+def test_a_line_that_was_edited_is_measured_again(tmp_path):
+    path = tmp_path / "trials.jsonl"
+    journal = Journal(path, "digest")
+    journal.add("a", reached(0.1))
+    journal.add("b", reached(0.125))
+    path.write_text(path.read_text().replace("0.125", "0.999"))
+    assert dict(Journal(path, "digest").known) == {"a": reached(0.1)}
+    assert "0.999" not in path.read_text()
 
 
 def test_a_journal_of_something_else_is_begun_anew(tmp_path):

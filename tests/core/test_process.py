@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_design import environment
 
 from codesign.core.process import LAST_LINES, _LineSplitter, capture, run_process
 from codesign.errors import ToolError, ToolFailedError, ToolNotFoundError
@@ -188,3 +190,24 @@ def test_an_exception_from_the_callback_ends_the_program(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"^\d+$") as caught:
         run_process(python(code), cwd=tmp_path, on_line=refuse, timeout_s=30)
     assert not is_alive(int(str(caught.value)))
+
+
+MAIN = """
+import sys
+from codesign.core.process import run_process
+run_process([sys.executable, "-c", sys.argv[1]], cwd=sys.argv[2], on_line=lambda line: print(line, flush=True))
+"""
+
+
+def test_a_main_process_that_is_killed_leaves_nothing_running(tmp_path: Path) -> None:
+    words = [*python(MAIN), FAMILY.format(then="time.sleep(60)").replace("signal.SIG_IGN", "signal.SIG_DFL")]
+    main = subprocess.Popen([*words, str(tmp_path)], stdout=subprocess.PIPE, text=True, env=environment())
+    assert main.stdout is not None
+    assert main.stdout.readline() == "ready\n"
+    main.kill()
+    main.communicate()
+    child = int((tmp_path / "child.pid").read_text())
+    until = time.monotonic() + 20
+    while is_alive(child) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not is_alive(child)

@@ -12,11 +12,11 @@ import pytest
 from codesign.cli import main
 from codesign.comparison.sources import read_entry
 from codesign.comparison.summary import summarise
+from codesign.core.build_marker import BuildMarker
 from codesign.core.files import tree_digests
 from codesign.errors import SettingsError, StaleProjectError, ToolFailedError
 from codesign.hls.plan import plan_build
 from codesign.hls.runner import run_plan
-from codesign.hls.runner_marker import read_marker
 from codesign.hls.runner_remote import collect_results, write_plan
 from codesign.reports import read_build
 from codesign.rtl import synthesise, write_rtl
@@ -215,7 +215,7 @@ def test_part_and_clock_change_without_touching_the_project(
         f"steps: vsynth works on what csynth left, which was for {part} at 2.5 ns, not for xcvu9p-flga2104-2L-e at 5 ns; "
         "add csynth, or ask for that part and clock"
     )
-    assert read_marker(project).status == "finished"
+    assert BuildMarker.read(project).status == "finished"
 
 
 @pytest.mark.parametrize(
@@ -235,4 +235,4 @@ def test_the_command_builds_open_rtl(fake_tools, rtl: Path, printed) -> None:
     code, out = printed("build", rtl, "--steps", "vsynth,impl", "--clock-period", "3.125")
     assert code == 0, out
     assert "post-route" in out
-    assert read_marker(rtl).step("impl").clock_period_ns == 3.125
+    assert BuildMarker.read(rtl).step("impl").clock_period_ns == 3.125

@@ -11,6 +11,7 @@ import pytest
 from small_chain import SmallChain
 from small_networks import inputs, prepared, random_precision
 
+from codesign.core.locks import make_scratch
 from codesign.core.target import Target
 from codesign.errors import DataError, ReportFormatError, ToolFailedError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, convert_graph
@@ -89,9 +90,26 @@ def test_it_compiles_once(small_chain: SmallChain) -> None:
     again = run_csim(open_project(project.folder), x)
     assert again.compile_seconds < 1
     assert program.stat().st_mtime_ns == before
-    # another digest is another program
-    assert compile_csim.__doc__ is not None
-    assert not (program.parent / "csim-of-another").exists()
+
+
+def test_a_program_that_was_cut_is_compiled_again_and_leftovers_of_the_dead_go(
+    small_chain: SmallChain, tmp_path: Path
+) -> None:
+    project = fresh(small_chain.converted.project, tmp_path / "project")
+    (project.folder / f"{project.top}_test.cpp").write_text("int main() { return 0; }\n")
+    (project.folder / "firmware" / f"{project.top}.cpp").write_text("")
+    program = compile_csim(project)
+    whole = program.read_bytes()
+    program.write_bytes(whole[: len(whole) // 2])
+    mine = make_scratch(program.parent, "compile")
+    parts = mine.name.split("-")
+    parts[-2] = str(int(parts[-2]) - 1)  # as if of a process that is gone
+    dead = mine.rename(mine.with_name("-".join(parts)))
+    assert compile_csim(project) == program
+    assert program.read_bytes() == whole
+    assert not dead.exists()
+    program.with_name(f"{program.name}.sha256").unlink()
+    assert compile_csim(project).read_bytes() == whole
 
 
 def test_samples_are_independent_of_how_they_are_shared_out(small_chain: SmallChain) -> None:
@@ -100,7 +118,7 @@ def test_samples_are_independent_of_how_they_are_shared_out(small_chain: SmallCh
     one, three = (run_csim(project, x, processes=processes).outputs for processes in (1, 3))
     np.testing.assert_array_equal(one, three)
     np.testing.assert_array_equal(run_csim(project, x[7:8]).outputs[0], one[7])
-    assert not [path.name for path in (project.folder / BUILD).iterdir() if path.name.startswith(".run-")]
+    assert not [path.name for path in (project.folder / BUILD).iterdir() if path.name.startswith(".")]
 
 
 def test_flat_inputs_are_taken_as_well(small_chain: SmallChain) -> None:

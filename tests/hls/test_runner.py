@@ -13,26 +13,19 @@ from pathlib import Path
 
 import pytest
 
+from codesign.core.build_marker import MARKER, BuildMarker
 from codesign.core.files import file_digest, read_json, write_json, write_text
 from codesign.core.process import capture
 from codesign.errors import (
     OutputFolderError,
+    ReportFormatError,
     ReportMissingError,
-    StaleProjectError,
     ToolFailedError,
     ToolNotFoundError,
 )
+from codesign.hls.build_products import STALE, hold_build, is_running, judge, move_stale_reports
 from codesign.hls.plan import STEPS, expected_reports, plan_build, read_project_script
-from codesign.hls.runner import missing_reports, run_plan
-from codesign.hls.runner_marker import (
-    MARKER,
-    STALE,
-    BuildResult,
-    hold_lock,
-    is_running,
-    move_stale_reports,
-    read_marker,
-)
+from codesign.hls.runner import run_plan
 from codesign.hls.toolchain import Toolchain
 from codesign.reports import read_build
 
@@ -52,7 +45,7 @@ def is_alive(pid: int) -> bool:
     return state != "Z"
 
 
-def statuses(result: BuildResult | None) -> dict[str, str]:
+def statuses(result: BuildMarker | None) -> dict[str, str]:
     assert result is not None
     return {step.name: step.status for step in result.steps}
 
@@ -77,7 +70,7 @@ def test_all_steps_run_and_leave_every_report(
         assert before <= step.started
         assert (project / step.log).read_text().startswith("******")
         assert Path(step.command[0]).name == (program if step.name not in ("vsynth", "impl") else "vivado")
-    assert read_marker(project) == result
+    assert BuildMarker.read(project) == result
     assert result.report("csynth_xml") == project / XML
     assert result.report("utilization") == project / "vivado_impl_routed.rpt"
     assert result.report("utilization", "vsynth") == project / "vivado_synth_opted.rpt"
@@ -151,7 +144,7 @@ def test_a_failed_step_ends_the_build_with_its_reason(
     assert error.exit_code == exit_code
     assert error.log_path == project / "codesign_build/logs/csynth.log"
     assert error.log_path.exists()
-    result = read_marker(project)
+    result = BuildMarker.read(project)
     assert result is not None
     assert result.status == "failed"
     assert statuses(result) == {"csim": "finished", "csynth": "failed", "cosim": "waiting"}
@@ -175,10 +168,9 @@ def test_odd_bytes_do_no_harm(fake_tools, make_project: Callable[..., Path]) -> 
     project = make_project()
     fake_tools.behave(csynth="odd_bytes")
     assert run_plan(plan_build(project, ["csynth"])).status == "finished"
-    assert (
-        "caf\N{REPLACEMENT CHARACTER} 10%\n20%\n100%\n"
-        in (project / "codesign_build/logs/csynth.log").read_text()
-    )
+    assert "caf\N{REPLACEMENT CHARACTER} 10%\n20%\n100%\n" in (
+        project / "codesign_build/logs/csynth.log"
+    ).read_text(errors="replace")
 
 
 def test_a_hanging_tool_is_ended_with_all_its_children(fake_tools, make_project: Callable[..., Path]) -> None:
@@ -188,7 +180,7 @@ def test_a_hanging_tool_is_ended_with_all_its_children(fake_tools, make_project:
         run_plan(plan_build(project, ["csynth"]), timeout_s=3.0)
     assert caught.value.exit_code is None
     assert not any(is_alive(pid) for pid in fake_tools.pids)
-    result = read_marker(project)
+    result = BuildMarker.read(project)
     assert (result and result.status, statuses(result)) == ("failed", {"csynth": "failed"})
 
 
@@ -209,7 +201,7 @@ def test_ctrl_c_ends_the_tool_and_is_written_down(
         run_plan(plan_build(project, ["csim", "csynth", "cosim"]), timeout_s=60)
     thread.join()
     assert not any(is_alive(pid) for pid in fake_tools.pids)
-    result = read_marker(project)
+    result = BuildMarker.read(project)
     assert result is not None
     assert result.status == "interrupted"
     assert statuses(result) == {"csim": "finished", "csynth": "interrupted", "cosim": "waiting"}
@@ -229,7 +221,7 @@ def test_nothing_old_is_left_where_results_are_read(fake_tools, make_project: Ca
             assert not (project / path).exists(), path
             assert (stale / path).exists(), path
     assert (stale / "codesign_build/logs/impl.log").exists()
-    assert statuses(read_marker(project)) == {"csynth": "failed"}
+    assert statuses(BuildMarker.read(project)) == {"csynth": "failed"}
     fake_tools.behave()
     with pytest.raises(Exception, match="cosim works on what csynth leaves, which is not there"):
         plan_build(project, ["cosim"])
@@ -267,9 +259,9 @@ def test_a_report_older_than_the_run_does_not_count(make_project: Callable[..., 
     for report in step.reports:
         write_text(project / report.path, "text")
     (project / step.product).mkdir()
-    assert missing_reports(project, step, time.time()) is None
+    assert judge(project, step, 0, started=time.time()) is None
     os.utime(project / XML, (1_700_000_000, 1_700_000_000))
-    failure = missing_reports(project, step, time.time())
+    failure = judge(project, step, 0, started=time.time())
     assert failure is not None
     assert failure.meaning == f"the tool reported no error, but {XML} is older than the run"
 
@@ -289,7 +281,7 @@ def test_a_second_build_in_the_same_project_is_refused(fake_tools, make_project:
     project = make_project()
     plan = plan_build(project, ["csynth"])
     assert not is_running(project)
-    with hold_lock(project):
+    with hold_build(project):
         assert is_running(project)
         message = f"{project}: another build is running there; wait for it or stop it"
         with pytest.raises(OutputFolderError, match=f"^{re.escape(message)}$"):
@@ -312,7 +304,8 @@ def test_a_folder_that_cannot_be_written_is_named(
         OutputFolderError, match=rf"^{project} cannot be written \(No space left on device\)$"
     ):
         run_plan(plan)
-    assert statuses(read_marker(project)) == {"csynth": "failed"}
+    marker = BuildMarker.read(project)
+    assert (marker and marker.status, statuses(marker)) == ("failed", {"csynth": "waiting"})
 
 
 def test_a_killed_build_leaves_no_result(fake_tools, make_project: Callable[..., Path]) -> None:
@@ -323,7 +316,7 @@ def test_a_killed_build_leaves_no_result(fake_tools, make_project: Callable[...,
     value["status"] = "running"
     value["steps"][0] |= {"status": "running", "exit_code": None, "reports": []}
     write_json(project / MARKER, value)
-    marker = read_marker(project)
+    marker = BuildMarker.read(project)
     assert marker is not None
     assert (marker.status, is_running(project)) == ("running", False)
     with pytest.raises(ReportMissingError):
@@ -332,14 +325,53 @@ def test_a_killed_build_leaves_no_result(fake_tools, make_project: Callable[...,
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"format": 2, "steps": []}', '{"format": 1, "steps": [], "odd": 1}']
+    "text",
+    [
+        *("", "{", "[]", "null", "[" * 200_000, '{"format": 2, "steps": []}', '{"format": 1, "steps": []}'),
+        '{"status": "done", "started": 1}',
+        '{"status": "failed", "started": "now"}',
+        '{"status": "failed", "started": 1, "steps": 3}',
+        '{"status": "failed", "started": 1, "steps": [3]}',
+        '{"status": "failed", "started": 1, "steps": [{"name": "route"}]}',
+        '{"status": "failed", "started": 1, "steps": [{"name": "impl", "status": "odd"}]}',
+        '{"status": "failed", "started": 1, "steps": [{"name": "impl", "exit_code": "0"}]}',
+        '{"status": "failed", "started": 1, "steps": [{"name": "impl", "reports": [{"path": 3}]}]}',
+    ],
 )
 def test_a_damaged_marker_is_refused(make_project: Callable[..., Path], text: str) -> None:
     project = make_project()
-    assert read_marker(project) is None
+    assert BuildMarker.read(project) is None
     (project / MARKER).write_text(text)
-    with pytest.raises(StaleProjectError, match=r"codesign_build\.json: damaged \(.*\); build again$"):
-        read_marker(project)
+    with pytest.raises(
+        ReportFormatError, match=r"codesign_build\.json: marker: is damaged \(.*\); build again$"
+    ):
+        BuildMarker.read(project)
+
+
+def test_building_again_mends_a_damaged_marker(fake_tools, make_project: Callable[..., Path]) -> None:
+    project = make_project()
+    (project / MARKER).write_text("{")
+    assert run_plan(plan_build(project, ["csynth"])).status == "finished"
+    assert statuses(BuildMarker.read(project)) == {"csynth": "finished"}
+
+
+def test_a_full_disk_that_cuts_the_log_is_told(
+    fake_tools, make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tee = tmp_path / "full" / "tee"
+    tee.parent.mkdir()
+    tee.write_text('#!/bin/sh\ncat >/dev/null\necho "tee: $1: No space left on device"\n')
+    tee.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tee.parent}:{os.environ['PATH']}")
+    fake_tools.behave(csynth="exit0_silent")
+    with pytest.raises(ToolFailedError, match=re.escape(f"it did not write {XML}")):
+        run_plan(plan_build(make_project(), ["csynth"]))
+    tee.write_text(
+        "#!/bin/sh\ncat >/dev/null\nrm -f codesign_build/exit_code\nmkdir codesign_build/exit_code\n"
+        'echo "tee: $1: No space left on device"\n'
+    )
+    with pytest.raises(ToolFailedError, match="the disk is full"):
+        run_plan(plan_build(make_project(folder=tmp_path / "again"), ["csynth"]))
 
 
 def test_every_report_of_a_run_is_read_and_none_is_doubted(

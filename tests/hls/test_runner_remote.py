@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from codesign.core.build_marker import BuildMarker
 from codesign.core.files import tree_digests
 from codesign.core.sealed import BUILD_PLAN
 from codesign.errors import OutputFolderError, SettingsError, StaleProjectError, ToolFailedError
+from codesign.hls.build_products import STALE
 from codesign.hls.plan import STEPS, expected_reports, plan_build, read_project_script
 from codesign.hls.runner import run_plan
-from codesign.hls.runner_marker import STALE, read_marker
 from codesign.hls.runner_remote import collect_results, write_plan
 
 XML = "myproject_prj/solution1/syn/report/myproject_csynth.xml"
@@ -56,7 +57,7 @@ def test_a_plan_run_elsewhere_gives_what_it_gives_here(
     ]
     assert result.versions == local.versions == {program: "2023.2", "vivado": "2023.2"}
     assert result.report("csynth_xml") == moved / "project" / XML
-    assert read_marker(moved / "project") == result
+    assert BuildMarker.read(moved / "project") == result
     for step, twin in zip(result.steps, local.steps, strict=True):
         assert step.command[1:] == twin.command[1:]
         assert (moved / "project" / step.log).read_text() == (here / twin.log).read_text()
@@ -85,7 +86,7 @@ def test_results_are_taken_over_by_the_project(fake_tools, written: tuple[Path, 
     assert run_there(plan).returncode == 0
     result = collect_results(plan, into=project)
     assert result.directory == project
-    assert read_marker(project) == result
+    assert BuildMarker.read(project) == result
     for step in STEPS:
         for report in expected_reports(step, read_project_script(project)):
             there, here = plan / "project" / report.path, project / report.path
@@ -119,7 +120,7 @@ def test_the_folder_holds_the_sources_alone(
     ("behaviour", "reason", "waiting"),
     [
         ("licence", "no licence for the tool or the device", 4),
-        ("exit0_silent", f"the tool reported no error, but it did not write {XML[:-4]}.rpt", 4),
+        ("exit0_silent", f"the tool reported no error, but it did not write {XML}", 4),
         ("half", "a process of the run was killed, most probably because memory ran out", 4),
     ],
 )
@@ -135,7 +136,7 @@ def test_a_step_that_failed_there_fails_here_with_its_reason(
         collect_results(plan, into=project)
     assert caught.value.log_path == project / "codesign_build/logs/csynth.log"
     assert caught.value.last_lines
-    marker = read_marker(project)
+    marker = BuildMarker.read(project)
     assert marker is not None
     assert marker.status == "failed"
     assert [step.status for step in marker.steps] == ["finished", "failed", *["waiting"] * waiting]

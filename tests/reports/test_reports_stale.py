@@ -183,13 +183,19 @@ def test_what_is_older_than_the_run_is_stale(tmp_path):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"started": 1.0, "sta', "JSON: is damaged"),
+        ('{"started": 1.0, "sta', "marker: is damaged (Unterminated"),
         (
             '{"started": 1.0, "status": "done"}',
-            "status: is none of finished, running, failed, interrupted; build again",
+            "marker: is damaged (status is 'done', none of running, finished, failed, interrupted); build again",
         ),
-        ('{"started": "now", "status": "finished"}', "started: is 'now', no Unix time; build again"),
-        ('{"started": 1, "status": "finished", "steps": 3}', "steps: is no list; build again"),
+        (
+            '{"started": "now", "status": "finished"}',
+            "marker: is damaged (started is 'now', no float); build again",
+        ),
+        (
+            '{"started": 1, "status": "finished", "steps": 3}',
+            "marker: is damaged (steps is 3, no list); build again",
+        ),
     ],
 )
 def test_a_damaged_marker_is_refused(tmp_path, text, sentence):

@@ -250,7 +250,11 @@ def test_open_rtl_is_written_counted_and_shown(copy, tmp_path, command):
     assert f"{rtl.latency_cycles} cycles, {rtl.latency_cycles * 2.5:g} ns at 2.5 ns a cycle" in out
     assert "Open RTL for xcvu9p-flga2104-2L-e (alkaid, Yosys " in out
     assert f"The Verilog is in {tmp_path / 'rtl'}" in out
-    code, _, err = command("rtl", copy)
+    # what stands for the same network, part and clock is taken: so a command that was killed is finished by the same one
+    before = (copy / OWN_RTL / "codesign_rtl.json").stat().st_mtime_ns
+    assert command("rtl", copy)[0] == 0
+    assert (copy / OWN_RTL / "codesign_rtl.json").stat().st_mtime_ns == before
+    code, _, err = command("rtl", copy, "--clock-period", "2.5")
     assert code == 1
     assert f"{copy / OWN_RTL} already holds an RTL project" in err
 
@@ -265,6 +269,24 @@ def test_without_yosys_the_verilog_is_written_and_the_exit_code_is_3(copy, comma
         "set CODESIGN_YOSYS to its path; pip install pyosys\n"
     )
     assert command("rtl", copy, "--overwrite", "--no-count")[0] == 0
+
+
+def test_a_yosys_that_fails_is_told_as_a_missing_one_and_the_same_command_finishes(
+    copy, command, monkeypatch, tmp_path
+):
+    program = tmp_path / "yosys"
+    program.write_text("#!/bin/sh\n[ $1 = --version ] && echo Yosys 0.70 && exit\nkill -9 $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("CODESIGN_YOSYS", str(program))
+    code, out, err = command("rtl", copy, "--overwrite")
+    assert code == 3
+    assert "(alkaid, not counted)" in out
+    assert err.startswith("error: not run, though asked for:\n  - Yosys: ")
+    assert "ended with exit code -9" in err
+    monkeypatch.delenv("CODESIGN_YOSYS")
+    code, out, _ = command("rtl", copy)
+    assert code == 0
+    assert "(alkaid, Yosys " in out
 
 
 def test_the_script_refuses_vectors_without_a_traceback(right, tmp_path):

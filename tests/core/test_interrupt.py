@@ -1,0 +1,73 @@
+"""A signal whose exception is lost in a destructor still ends the work, in Python's own loops and in running tools."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_design import environment
+
+LOST = """
+import os, signal, sys, time
+from codesign.core.interrupt import listen, stop_if_asked
+
+class Swallows:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        time.sleep(0.05)
+
+listen()
+value = Swallows()
+del value
+print("lost", flush=True)
+try:
+    {work}
+except KeyboardInterrupt:
+    print("ended", flush=True)
+"""
+
+WORK = {
+    "a look": "stop_if_asked()",
+    "a tool": "from codesign.core.process import run_process; run_process(['sleep', '60'], cwd='.')",
+    "progress": "from codesign.terminal import TerminalProgress; TerminalProgress().step('scan', 1, 2)",
+}
+
+
+@pytest.mark.parametrize("work", WORK.values(), ids=WORK)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_a_destructor_swallows_ends_the_next_step(
+    work: str, number: signal.Signals, tmp_path: Path
+) -> None:
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(work=work), str(int(number))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        env=environment(),
+        check=False,
+    )
+    assert "Exception ignored in" in done.stderr  # as it is: the exception itself is lost
+    assert done.stdout == "lost\nended\n"
+    assert time.monotonic() - started < 30
+
+
+IGNORED = """
+import os, signal
+from codesign.core.interrupt import listen, stop_if_asked
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+listen()
+os.kill(os.getpid(), signal.SIGINT)
+stop_if_asked()
+print("went on")
+"""
+
+
+def test_what_a_process_was_told_to_ignore_stays_ignored() -> None:
+    words = [sys.executable, "-c", IGNORED]
+    assert subprocess.check_output(words, text=True, env=environment(), timeout=60) == "went on\n"
