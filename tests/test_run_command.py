@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -13,13 +14,13 @@ from pathlib import Path
 import fake_chain
 import numpy as np
 import pytest
-from tiny_design import codesign, write_design
+from tiny_design import codesign, environment, write_design
 
 import codesign as package
 from codesign import flow
 from codesign.cli import main
 from codesign.errors import OutputFolderError, ToolFailedError, ToolNotFoundError
-from codesign.hls.csim import _c_string, check_compiler
+from codesign.hls.csim import c_string, check_compiler
 from codesign.stages import STAGES
 
 Command = Callable[..., tuple[int, str, str]]
@@ -206,5 +207,22 @@ def test_a_path_in_cpp_is_the_path(text: str, tmp_path: Path) -> None:
 
     source = tmp_path / "say.cpp"
     source.write_text("#include <cstdio>\nint main() { std::fputs(TEXT, stdout); }\n")
-    run_process(["g++", f"-DTEXT={_c_string(text)}", str(source), "-o", str(tmp_path / "say")], cwd=tmp_path)
+    run_process(["g++", f"-DTEXT={c_string(text)}", str(source), "-o", str(tmp_path / "say")], cwd=tmp_path)
     assert capture([tmp_path / "say"]) == text
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [("doctor",), ("--version",), ("--help",)])
+def test_an_output_without_room_is_one_sentence(words: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "codesign", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            timeout=300,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: what is printed cannot be written (No space left on device)\n"

@@ -111,3 +111,24 @@ def test_more_rounds_than_epochs_of_quantization(design):
     assert refusal(design, SettingsError, pruning=pruning, quantization={"epochs": 4}) == (
         "quantization.epochs: 4 epochs cannot be shared by the 9 rounds of pruning; raise them or lower pruning.rounds"
     )
+
+
+def test_a_reuse_factor_that_pruned_units_make_illegal_is_told_with_the_pruning(design):
+    """8 x 10 products may share 16; the 5 x 10 that dead units leave may not."""
+    from types import SimpleNamespace
+
+    from codesign.networks.describe import describe
+    from codesign.stages.pruning import _refuse_illegal_reuse
+
+    hardware = {"strategy": "resource", "layers": {"out": {"reuse_factor": 16}}}
+    settings = make_design({"name": "d", "data": {"source": "digits"}, "hardware": hardware})
+    text = NETWORKS.replace("Dense(3,", "Dense(8,")
+    (design / "networks.py").write_text(text)
+    context = Context(design, settings, design / "run", {})
+    whole = SimpleNamespace(network=context.untrained_network)
+    _refuse_illegal_reuse(whole, context, design / "run")  # nothing went: it was checked before
+    (design / "networks.py").write_text(NETWORKS.replace("Dense(3,", "Dense(5,"))
+    smaller = Context(design, settings, design / "run", {}).build("student")
+    pruned = SimpleNamespace(network=describe(smaller))
+    with pytest.raises(SettingsError, match=r"hardware\.layers\.out\.reuse_factor: "):
+        _refuse_illegal_reuse(pruned, context, design / "run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -20,7 +21,8 @@ from codesign.cli.searching import search
 from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
 from codesign.core.interrupt import listen
-from codesign.errors import CodesignError, NotVerifiedError
+from codesign.core.sealed import REFUSALS
+from codesign.errors import CodesignError, NotVerifiedError, OutputFolderError
 
 NOT_RUN = 3
 """The exit code when something that was asked for by name could not be run."""
@@ -75,8 +77,18 @@ def main() -> NoReturn:
     try:
         # typer returns the code of an Exit when it does not exit itself
         code = app(standalone_mode=False)
+        sys.stdout.flush()
     except CodesignError as error:
         _fail(error)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        if error.filename is None:  # what was printed: the rest of it has no place either
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        what = (
+            "what is printed cannot be" if error.filename is None else f"{error.filename} cannot be read or"
+        )
+        _fail(OutputFolderError(f"{what} written ({error.strerror or error})"))
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except Exception as error:

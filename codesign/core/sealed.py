@@ -296,7 +296,7 @@ def writable(folder: str | Path, advice: str = "choose another folder, or make r
         ) from error
 
 
-_REFUSALS = frozenset(
+REFUSALS = frozenset(
     getattr(errno, name)
     for name in (
         *(
@@ -326,13 +326,15 @@ _REFUSALS = frozenset(
     )
 )
 
+"""What the system says where it does not let one read or write: no defect of the program."""
+
 
 def is_refusal(error: OSError, folder: str | Path) -> bool:
     """Whether the system refuses to write below a folder, or its place was removed; anything else is a defect."""
     if error.errno == errno.ENOENT:
         where = Path(error.filename) if isinstance(error.filename, str) else Path(folder)
         return not where.parent.exists()
-    return error.errno in _REFUSALS or any(f"errno = {number}," in str(error) for number in _REFUSALS)
+    return error.errno in REFUSALS or any(f"errno = {number}," in str(error) for number in REFUSALS)
 
 
 HLS_PROJECT = Seal(

@@ -117,7 +117,7 @@ def check_compiler(*, timeout_s: float = 120.0) -> None:
         run_process([program], cwd=folder, timeout_s=timeout_s)
 
 
-def c_string(path: Path) -> str:
+def c_string(path: str | Path) -> str:
     """A path as C++ spells it."""
     escaped = "".join(
         f"\\{ord(char):03o}" if char in '"\\?' or ord(char) < 32 else char for char in str(path)

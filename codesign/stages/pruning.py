@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from codesign.core.files import json_digest
 from codesign.core.record import Record
 from codesign.stages.context import Context, Stage, load_history, save_student
@@ -36,7 +38,7 @@ class Pruning(Stage):
         from codesign.compression.prune import prune_student
 
         settings = context.settings
-        return prune_student(
+        pruned = prune_student(
             context.value("student"),
             context.value("teacher"),
             context.dataset,
@@ -46,6 +48,8 @@ class Pruning(Stage):
             seed=settings.seed,
             progress=context.progress,
         )
+        _refuse_illegal_reuse(pruned, context, folder)
+        return pruned
 
     def save(self, value: Any, folder: Path) -> None:
         """Keep the network, a Keras model of it and the history."""
@@ -57,3 +61,21 @@ class Pruning(Stage):
         from codesign.networks.description import Network
 
         return PrunedStudent(Network.load(folder / "network.npz"), load_history(folder), record)
+
+
+def _refuse_illegal_reuse(pruned: Any, context: Context, folder: Path) -> None:
+    """Units that went take their columns along: a reuse factor that no longer divides what is left is told now.
+
+    Raises
+    ------
+    SettingsError
+        With the factors that are legal.
+    """
+    from codesign.stages.project import check_convertible
+
+    if _shapes(pruned.network) != _shapes(context.untrained_network):
+        check_convertible(pruned.network, context.settings.hardware, folder / "hls")
+
+
+def _shapes(network: Any) -> dict[str, tuple[int, ...]]:
+    return {layer.name: np.shape(layer.weights.get("kernel")) for layer in network.weight_layers}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,6 +48,9 @@ class Partial:
 
 Compute = Callable[[HlsProject, np.ndarray], np.ndarray | Partial]
 """`(project, x) -> outputs`, float64 of shape `(n_samples, n_outputs)`."""
+
+SAMPLES_AT_ONCE = 50_000
+"""How many samples a rung is given at once."""
 
 SKIPPED_FOR = (ToolNotFoundError, ReportMissingError, ConversionError)
 """Why a rung is skipped: its tool is missing, what it reads was not built, the network cannot take its form."""
@@ -215,9 +219,12 @@ def compare(
     if x.shape[1:] != project.input_shape:
         raise DataError(f"inputs have shape {x.shape[1:]}, but the project takes {project.input_shape}")
     graph = project.graph()
-    for port, values in zip(graph.input_ports, apart(graph.input_ports, x), strict=True):
+    for index, port in enumerate(graph.input_ports):
         grid = graph[port.name].result
-        off = ~grid.is_representable(values).reshape(len(x), -1).all(axis=1)
+        shares = (apart(graph.input_ports, x[part])[index] for part in _shares(len(x)))
+        off = np.concatenate(
+            [~grid.is_representable(values).reshape(len(values), -1).all(axis=1) for values in shares]
+        )
         if off.any():
             name = "" if len(graph.inputs) == 1 else f" of {port.name!r}"
             raise DataError(
@@ -237,6 +244,26 @@ def compare(
 
 
 def _compared(
+    name: str,
+    compute: Compute,
+    project: HlsProject,
+    x: np.ndarray,
+    reference: np.ndarray,
+    ports: Sequence[Port],
+    steps: Sequence[float],
+) -> Rung:
+    rungs: list[Rung] = []
+    for part in _shares(len(x)):
+        rung = _share(name, compute, project, x[part], reference[part], ports, steps)
+        if rung.skipped is not None:
+            return rung
+        rungs.append(rung)
+        if rung.samples < part.stop - part.start:  # it has computed no more
+            break
+    return _joined(name, rungs)
+
+
+def _share(
     name: str,
     compute: Compute,
     project: HlsProject,
@@ -279,3 +306,29 @@ def _compared(
             if len(ports) > 1
         },
     )
+
+
+def _joined(name: str, rungs: Sequence[Rung]) -> Rung:
+    """One rung of those of its shares."""
+    samples = list(accumulate((rung.samples for rung in rungs), initial=0))
+    first = [
+        start + rung.first_index
+        for start, rung in zip(samples, rungs, strict=False)
+        if rung.first_index is not None
+    ]
+    return Rung(
+        name=name,
+        samples=samples[-1],
+        mismatches=sum(rung.mismatches for rung in rungs),
+        first_index=min(first, default=None),
+        largest_lsb=max(rung.largest_lsb for rung in rungs),
+        argmax_flips=sum(rung.argmax_flips or 0 for rung in rungs),
+        seconds=sum(rung.seconds for rung in rungs),
+        outputs={port: sum(rung.outputs[port] for rung in rungs) for port in rungs[0].outputs},
+    )
+
+
+def _shares(n_samples: int) -> list[slice]:
+    """Shares of the samples, so that a rung needs no more memory for a million vectors than for some thousand."""
+    starts = range(0, n_samples, SAMPLES_AT_ONCE)
+    return [slice(start, min(start + SAMPLES_AT_ONCE, n_samples)) for start in starts]

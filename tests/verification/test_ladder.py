@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,27 @@ def test_one_output_changes_class_with_its_sign() -> None:
 
 def missing(project: object, x: object) -> np.ndarray:
     raise ToolNotFoundError("g++", ["g++ on PATH"], variable="CODESIGN_GXX")
+
+
+def test_many_samples_are_compared_share_by_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the share, the counts are those of the whole, and no rung sees more at once."""
+    outputs = REFERENCE.astype(np.float64)
+    outputs[1, 0] += 0.0625
+    outputs[3, 2] = -9.0
+    whole = table(csim=outputs).rungs[0]
+    for share in (1, 2, 3):
+        monkeypatch.setattr("codesign.verification.ladder.SAMPLES_AT_ONCE", share)
+        seen: list[int] = []
+
+        def compute(project: Any, x: np.ndarray, seen: list[int] = seen) -> np.ndarray:
+            start = sum(seen)
+            seen.append(len(x))
+            return outputs[start : start + len(x)]
+
+        rung = table(csim=compute).rungs[0]
+        assert max(seen) <= share
+        assert replace(rung, seconds=0.0) == replace(whole, seconds=0.0)
+    assert (whole.mismatches, whole.first_index, whole.argmax_flips) == (2, 1, 1)
 
 
 def test_a_missing_tool_is_skipped_with_its_reason() -> None:
