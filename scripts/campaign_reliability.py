@@ -35,7 +35,7 @@ SMALL = (
     "hardware.open_rtl=false",
 )
 SIGNALS = (signal.SIGTERM, signal.SIGKILL, signal.SIGINT)
-TIMES = ("stage.json",)
+TIMES = ("stage.json", "verification.json")
 """The files of a stage that hold how long it took."""
 
 
@@ -140,7 +140,9 @@ class Campaign:
         """A run has the bytes of the undisturbed one, beside the times it took."""
         for stage in STAGES:
             one, other = (tree_digests(self.folder / run / stage.name) for run in ("whole", name))
-            named = {path for path in {**one, **other} if not path.endswith(TIMES) and "build_" not in path}
+            named = {
+                path for path in {**one, **other} if not path.endswith(TIMES) and "/build_gcc/" not in path
+            }
             differ = [path for path in sorted(named) if one.get(path) != other.get(path)]
             if differ:
                 self.lost.append(f"{what}: {stage.name}/{differ[0]} and {len(differ) - 1} more differ")
@@ -175,6 +177,8 @@ def kills(campaign: Campaign, count: int) -> None:
         # the later ones mostly resume: their moments are spread over what is left of the stages
         campaign.kill(campaign.run_words(name), whole, f"kill {attack + 1}")
         campaign.require_kept(name, before, f"kill {attack + 1}")
+        if (campaign.folder / name / "summary.json").is_file():
+            campaign.done["kills that came after the end"] += 1
         if attack % 3 == 1:
             (campaign.folder / name / LOCK).unlink(missing_ok=True)
             campaign.done["locks removed"] += 1
@@ -221,7 +225,7 @@ def other_commands(campaign: Campaign, count: int) -> None:
     """`rtl`, `verify` and `scan`, killed and finished by the same command."""
     project = campaign.folder / "whole" / "project" / "hls"
     copy = campaign.folder / "project"
-    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("build_*"))
+    shutil.copytree(project, copy, ignore=shutil.ignore_patterns("build_gcc"))
     whole = campaign.folder / "whole"
     for name, words in {
         "rtl": campaign.command("rtl", copy, "--output", campaign.folder / "verilog"),

@@ -89,6 +89,12 @@ def test_a_stage_that_fails_leaves_the_old_one_and_nothing_half(folder: RunFolde
     assert sorted(path.name for path in folder.path.iterdir()) == [LOCK, "teacher"]
 
 
+def test_a_stage_that_was_left_out_has_no_files_and_is_whole(folder: RunFolder) -> None:
+    with folder.writing("rtl") as temporary:
+        folder.commit("rtl", temporary, evidence())
+    assert folder.evidence("rtl") == evidence()
+
+
 def test_a_removed_stage_is_gone(folder: RunFolder) -> None:
     make_stage(folder)
     folder.remove("teacher")

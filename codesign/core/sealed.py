@@ -39,6 +39,8 @@ class Seal:
         What to do when it is damaged: ``convert the student again``.
     version
         The form of the manifest, its `format`; ``None`` where it has none.
+    may_be_empty
+        Whether there are whole ones without any file, as a stage that was left out.
     """
 
     manifest: str
@@ -46,6 +48,7 @@ class Seal:
     make: str
     again: str
     version: int | None = 1
+    may_be_empty: bool = False
 
     def write(
         self, folder: str | Path, fill: Callable[[Path], Mapping[str, Any]], *, overwrite: bool = False
@@ -133,7 +136,12 @@ class Seal:
         if self.version is not None and found != self.version:
             raise StaleProjectError(f"{path} has format {found!r}, not {self.version}; {self.again}")
         manifest = Manifest(path, values, {}, self.again)
-        return Manifest(path, values, manifest.of(_files), self.again)
+        files = manifest.of(_files)
+        if not files and not self.may_be_empty:
+            raise StaleProjectError(
+                f"{path} is damaged (it names no files, so nothing can be checked); {self.again}"
+            )
+        return Manifest(path, values, files, self.again)
 
 
 @dataclass(frozen=True)
@@ -211,8 +219,6 @@ def _short(value: Any) -> str:
 
 def _files(values: Mapping[str, Any]) -> Mapping[str, str]:
     files = field(values, "files", dict)
-    if not files:
-        raise ValueError("it names no files, so nothing can be checked")
     for name, digest in files.items():
         place = PurePosixPath(name)
         if not isinstance(digest, str) or place.is_absolute() or ".." in place.parts:
@@ -350,4 +356,6 @@ EMULATOR = Seal(
     "codesign_emulator.json", "emulator library", "codesign emulator writes one", "write it again"
 )
 BUILD_PLAN = Seal("codesign_plan.json", "build plan", "write one first", "write the plan anew")
-STAGE = Seal("stage.json", "finished stage", "run the design further", "run it again", version=None)
+STAGE = Seal(
+    "stage.json", "finished stage", "run the design further", "run it again", version=None, may_be_empty=True
+)

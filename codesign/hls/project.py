@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import io
-import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from codesign.core.files import arrays_digest, json_digest
+from codesign.core.files import arrays_digest, forget_moment, json_digest
 from codesign.core.ports import n_values, row_shape
 from codesign.core.sealed import HLS_PROJECT, field
 from codesign.core.shown import Shown
@@ -204,15 +202,4 @@ def _strip_paths_and_times(folder: Path, stamp: str, digest: str) -> None:
             if changed != text:
                 path.write_text(changed, encoding="utf-8")
         elif path.suffix == ".keras":
-            _forget_time(path)
-
-
-def _forget_time(path: Path) -> None:
-    """Write a `.keras` file, a zip archive, again without any time."""
-    with zipfile.ZipFile(path) as archive:
-        entries = {name: archive.read(name) for name in archive.namelist()}
-    about = json.loads(entries["metadata.json"])
-    entries["metadata.json"] = json.dumps({**about, "date_saved": ""}).encode()
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, data in entries.items():
-            archive.writestr(zipfile.ZipInfo(name), data)
+            forget_moment(path)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import file_digest, json_digest, write_json
+from codesign.core.files import file_digest, forget_moment, json_digest, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.data import Dataset, load_design_data
@@ -172,4 +172,5 @@ def save_student(value: Any, folder: Path) -> None:
     value.network.save(folder / "network.npz")
     # a quantized student is kept as QKeras' model, whatever computes its reference
     getattr(value, "qkeras", value.model)().save(folder / "student.keras")
+    forget_moment(folder / "student.keras")
     save_history(value, folder)

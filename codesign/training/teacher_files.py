@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from codesign.core.files import read_json, write_arrays, write_json
+from codesign.core.files import forget_moment, read_json, write_arrays, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.task import Task
@@ -91,6 +91,8 @@ def save_teacher(teacher: Teacher, folder: Path) -> None:
             specialist.model.save(folder / f"specialist_{number}.keras")
         kept = [{"classes": one.classes, "dustbin_shift": one.dustbin_shift} for one in teacher.specialists]
         write_json(folder / _SPECIALISTS, kept)
+    for path in folder.glob("*.keras"):
+        forget_moment(path)
 
 
 def read_teacher(

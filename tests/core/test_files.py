@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from codesign.core.files import (
     arrays_digest,
     file_digest,
+    forget_moment,
     json_digest,
     read_json,
     tree_digests,
@@ -159,3 +161,26 @@ def test_tree_digests_name_every_file_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "a.txt").unlink()
     with pytest.raises(FileNotFoundError):
         tree_digests(tmp_path, found)
+
+
+def test_equal_keras_models_are_equal_bytes_whenever_and_wherever_they_were_saved(tmp_path: Path) -> None:
+    paths = []
+    for number, (date, shared) in enumerate(
+        (("2026-11-27@09:30:02", 140571989676368), ("2026-11-28@10:00:00", 7))
+    ):
+        layer = {"dtype": {"shared_object_id": shared}, "again": {"shared_object_id": shared}}
+        config = {"layers": [layer, {"dtype": {"shared_object_id": shared + 1}}]}
+        path = tmp_path / f"{number}.keras"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("metadata.json", json.dumps({"keras_version": "3", "date_saved": date}))
+            archive.writestr("config.json", json.dumps(config))
+            archive.writestr("model.weights.h5", b"weights")
+        forget_moment(path)
+        paths.append(path)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    with zipfile.ZipFile(paths[0]) as archive:
+        found = json.loads(archive.read("config.json"))["layers"]
+        assert archive.read("model.weights.h5") == b"weights"
+    # what was shared still is, and what was not is not
+    assert found[0]["dtype"] == found[0]["again"] == {"shared_object_id": 1}
+    assert found[1]["dtype"] == {"shared_object_id": 2}
