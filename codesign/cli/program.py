@@ -20,7 +20,7 @@ from codesign.cli.scanning import scan
 from codesign.cli.searching import search
 from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
-from codesign.core.interrupt import listen
+from codesign.core.interrupt import listening
 from codesign.core.sealed import REFUSALS
 from codesign.errors import CodesignError, NotVerifiedError, OutputFolderError
 
@@ -73,7 +73,11 @@ def _options(
 def main() -> NoReturn:
     """Run the command line; errors that the user can mend are one message, never a traceback."""
     # SIGTERM ends as Ctrl-C does, so that running tools are ended with their whole process groups
-    listen()
+    with listening():
+        _run_app()
+
+
+def _run_app() -> NoReturn:
     try:
         # typer returns the code of an Exit when it does not exit itself
         code = app(standalone_mode=False)

@@ -6,19 +6,30 @@ the signal leaves a mark as well, and long work (training, scans, stages, runnin
 
 from __future__ import annotations
 
+import contextlib
 import signal
+from collections.abc import Iterator
 from types import FrameType
 
 _asked = False
 
 
-def listen() -> None:
-    """Take Ctrl-C and SIGTERM; those that this process was told to ignore stay ignored."""
+@contextlib.contextmanager
+def listening() -> Iterator[None]:
+    """Take Ctrl-C and SIGTERM meanwhile; those that this process was told to ignore stay ignored."""
     global _asked
     _asked = False
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler not in (signal.SIG_IGN, None):
             signal.signal(number, _take)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # one that is not of Python
+                signal.signal(number, handler)
+        _asked = False
 
 
 def _take(number: int, frame: FrameType | None) -> None:

@@ -13,14 +13,15 @@ from tiny_design import environment
 
 LOST = """
 import os, signal, sys, time
-from codesign.core.interrupt import listen, stop_if_asked
+from codesign.core.interrupt import listening, stop_if_asked
 
 class Swallows:
     def __del__(self):
         os.kill(os.getpid(), int(sys.argv[1]))
         time.sleep(0.05)
 
-listen()
+listens = listening()
+listens.__enter__()
 value = Swallows()
 del value
 print("lost", flush=True)
@@ -59,11 +60,11 @@ def test_what_a_destructor_swallows_ends_the_next_step(
 
 IGNORED = """
 import os, signal
-from codesign.core.interrupt import listen, stop_if_asked
+from codesign.core.interrupt import listening, stop_if_asked
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-listen()
-os.kill(os.getpid(), signal.SIGINT)
-stop_if_asked()
+with listening():
+    os.kill(os.getpid(), signal.SIGINT)
+    stop_if_asked()
 print("went on")
 """
 
@@ -71,3 +72,23 @@ print("went on")
 def test_what_a_process_was_told_to_ignore_stays_ignored() -> None:
     words = [sys.executable, "-c", IGNORED]
     assert subprocess.check_output(words, text=True, env=environment(), timeout=60) == "went on\n"
+
+
+AFTER = """
+import os, signal
+from codesign.core.interrupt import listening, stop_if_asked
+try:
+    with listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+except KeyboardInterrupt:
+    pass
+stop_if_asked()
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+print("as before")
+"""
+
+
+def test_a_program_that_called_the_command_line_is_as_it_was() -> None:
+    words = [sys.executable, "-c", "import signal; signal.signal(2, signal.default_int_handler)" + AFTER]
+    assert subprocess.check_output(words, text=True, env=environment(), timeout=60) == "as before\n"
