@@ -20,6 +20,9 @@ from codesign.hls.testbench import read_outputs, write_vectors
 from codesign.hls.toolchain import GXX
 
 _CALL = re.compile(r"^\s*nnet::\w+<.*>\((?P<arguments>[^()]*)\);\s*//\s*(?P<name>\w+)\s*$")
+_ALIAS = re.compile(r"^\s*auto& (\w+) = \w+;$")
+"""Another name of values, as for a Flatten."""
+
 _ENABLED = "bool trace_enabled = false;"
 _OUTPUTS = "trace_outputs = NULL;"
 _AFTER = "results << line.str();"
@@ -84,6 +87,7 @@ def _write_sources(project: HlsProject, graph: Graph, folder: Path) -> list[str]
     lines, names, seen = [], [], set(graph.inputs)
     for line in (project.folder / "firmware" / f"{project.top}.cpp").read_text(encoding="utf-8").splitlines():
         lines.append(line)
+        seen.update(_ALIAS.findall(line))
         call = _CALL.match(line)
         if call is None:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 from keras import layers
 
+from codesign.compression.pruning.dead import without_dead_units
+from codesign.compression.pruning.targets import SkipReason
+from codesign.compression.pruning.units import removable_units
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import Port, apart, columns_of, row_shape, side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
+from codesign.cost import luts_by_layer
 from codesign.emulation import Emulator
 from codesign.errors import ConversionError, DataError, SettingsError, VerificationError
 from codesign.hls.convert import HardwareChoices, convert_graph
@@ -27,7 +32,9 @@ from codesign.networks.layer_outputs import trace_layers
 from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.shapes import layer_shapes
 from codesign.verification import compare, diagnose, diagnose_outputs, ladder_rungs, verify_project
+from codesign.verification.csim_trace import trace_csim
 
 
 def randomized(model: keras.Model, seed: int = 0) -> keras.Model:
@@ -342,6 +349,52 @@ def test_the_doctor_finds_the_layer_of_one_output(both: Converted) -> None:
     found = diagnose_outputs(graph, both.x, wrong)
     assert found is not None
     assert (found.evidence["seen_in"], found.mismatches, found.first_index) == ("pt", 1, 3)
+
+
+@pytest.mark.slow
+def test_the_cpp_is_traced_layer_by_layer(both: Converted) -> None:
+    traced = trace_csim(both.project, both.x)
+    emulated = Emulator.of(both.project.graph()).run(both.x, trace=True)
+    assert {"each", "one", "kind", "pt"} <= set(traced)
+    for name, values in traced.items():
+        np.testing.assert_array_equal(values, emulated[name], err_msg=name)
+
+
+def read_inside() -> Network:
+    """An output whose values another layer multiplies with zeros alone."""
+    rng = np.random.default_rng(0)
+
+    def dense(name: str, source: str, kernel: np.ndarray) -> LayerSpec:
+        return LayerSpec(
+            name, "dense", (source,), weights={"kernel": kernel, "bias": np.zeros(kernel.shape[-1])}
+        )
+
+    given = LayerSpec("x", "input", (), {"shape": [4]})
+    first, hidden = dense("first", "x", rng.normal(size=(4, 5))), dense("hidden", "point", np.zeros((5, 6)))
+    layers_ = (
+        given,
+        first,
+        LayerSpec("point", "relu", ("first",)),
+        hidden,
+        LayerSpec("relu", "relu", ("hidden",)),
+    )
+    return Network((*layers_, dense("last", "relu", rng.normal(size=(6, 2)))), ends=("last", "point"))
+
+
+def test_neurons_of_an_output_stay_and_cost_though_nothing_inside_needs_them() -> None:
+    network = read_inside()
+    removable, kept = removable_units(network)
+    assert (set(removable), kept) == ({"hidden"}, {"first": SkipReason.OUTPUT, "last": SkipReason.OUTPUT})
+    smaller, removed = without_dead_units(network)
+    assert removed == {"hidden": 5}
+    x = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
+    np.testing.assert_array_equal(*(predict_logits(build_float(each), x) for each in (smaller, network)))
+    alone = replace(network, ends=())
+    assert set(removable_units(alone)[0]) == {"first", "hidden"}
+    precision = formats_of(network, np.random.default_rng(2))
+    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
+    luts, less = (luts_by_layer(layer_shapes(each), precision, kernels) for each in (network, alone))
+    assert luts["first"] > less["first"] == 0
 
 
 def qkeras_model() -> keras.Model:
