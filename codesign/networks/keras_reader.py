@@ -284,7 +284,11 @@ class Reader:
 
     def _ends(self, call: Call) -> bool:
         """Whether a call makes an output that nothing reads."""
-        return call.outputs[0] in self.graph.outputs and not self.graph.users(call.outputs[0])
+        return (
+            bool(call.outputs)
+            and call.outputs[0] in self.graph.outputs
+            and not self.graph.users(call.outputs[0])
+        )
 
     def network(self, name: str) -> Network:
         """The layers that the outputs need, inputs before users; the output last if there is one.
