@@ -233,7 +233,7 @@ def _workers(parent: int | None, home: Path | None) -> list[int]:
         try:
             words = (entry / "cmdline").read_bytes()
             above = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if b"spawn_main" not in words:
+            if b"spawn_main" not in words and not words.startswith(b"dask worker"):
                 continue
             own = (entry / "environ").read_bytes()
         except (OSError, ValueError, IndexError):

@@ -84,12 +84,13 @@ def test_what_a_process_of_its_own_refuses_is_said_as_it_is_here(monkeypatch):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_within_a_second_and_leaves_nothing(tmp_path, number):
     code = (
-        "import sys; sys.path.insert(0, 'tests/rtl'); import signal\n"
-        "from codesign.cli.program import _interrupt; signal.signal(signal.SIGTERM, _interrupt)\n"
+        "import sys; sys.path.insert(0, 'tests/rtl')\n"
+        "from codesign.core.interrupt import listening\n"
         "from small_graphs import quantized_network; from codesign.rtl import write_rtl\n"
         "class Told:\n"
         "    def step(self, what, done, total, note=''): print(note, flush=True)\n"
-        f"write_rtl(quantized_network(0.0, (400, 400)), {str(tmp_path / 'rtl')!r}, limit_minutes=None, progress=Told())"
+        "with listening():\n"
+        f"    write_rtl(quantized_network(0.0, (400, 400)), {str(tmp_path / 'rtl')!r}, limit_minutes=None, progress=Told())"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     root = Path(__file__).parents[2]

@@ -46,7 +46,8 @@ def children() -> list[int]:
                 parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
             except (OSError, ValueError, IndexError):
                 continue
-            if parent == os.getpid() and b"spawn_main" in words:
+            # Dask gives its workers a title where setproctitle is installed
+            if parent == os.getpid() and (b"spawn_main" in words or words.startswith(b"dask worker")):
                 found.append(int(entry.name))
     return found
 
