@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import re
+import signal
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -143,6 +147,23 @@ def job_arguments(settings: ClusterSettings) -> dict[str, Any]:
     return {name: value for name, value in arguments.items() if value is not None}
 
 
+def load_jobqueue() -> ModuleType:
+    """The module `dask_jobqueue`, or a `ToolError` where it is not installed.
+
+    Its import makes Ctrl-C end the process at once; whoever took Ctrl-C before keeps it.
+    """
+    if importlib.util.find_spec("dask_jobqueue") is None:
+        raise ToolError(
+            "--cluster needs dask-jobqueue, which is not installed; pip install 'codesign[cluster]'"
+        )
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        return importlib.import_module("dask_jobqueue")
+    finally:
+        if handler is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+
 @contextlib.contextmanager
 def open_cluster(settings: ClusterSettings) -> Iterator[Any]:
     """A `dask_jobqueue` cluster with its jobs in the queue; they are taken out again at the end.
@@ -158,15 +179,10 @@ def open_cluster(settings: ClusterSettings) -> Iterator[Any]:
 
     import dask
 
-    if importlib.util.find_spec("dask_jobqueue") is None:
-        raise ToolError(
-            "--cluster needs dask-jobqueue, which is not installed; pip install 'codesign[cluster]'"
-        )
-    from dask_jobqueue import HTCondorCluster, SLURMCluster
-
+    queues = load_jobqueue()
     kinds: Mapping[str, tuple[Any, str]] = {
-        "slurm": (SLURMCluster, "sbatch"),
-        "htcondor": (HTCondorCluster, "condor_submit"),
+        "slurm": (queues.SLURMCluster, "sbatch"),
+        "htcondor": (queues.HTCondorCluster, "condor_submit"),
     }
     kind, command = kinds[settings.system]
     if shutil.which(command) is None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import yaml
 
-from codesign.errors import SettingsError, ToolNotFoundError
-from codesign.search.cluster import job_arguments, open_cluster, read_cluster
+from codesign.errors import SettingsError, ToolError, ToolNotFoundError
+from codesign.search.cluster import job_arguments, load_jobqueue, open_cluster, read_cluster
 
-pytest.importorskip("dask_jobqueue")
+try:
+    load_jobqueue()
+except ToolError as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 SLURM = {
     "system": "slurm",
@@ -150,3 +155,11 @@ def test_jobs_are_submitted_and_taken_out_of_the_queue_again(
         assert all(address in job.read_text() for job in jobs)
         numbers = {job.stem.removeprefix("job-") for job in jobs}
     assert set((tmp_path / "cancelled").read_text().split()) >= numbers
+
+
+def test_ctrl_c_stays_with_whom_it_was() -> None:
+    code = (
+        "import signal; from codesign.search.cluster import load_jobqueue; before = signal.getsignal(signal.SIGINT); "
+        "load_jobqueue(); assert signal.getsignal(signal.SIGINT) is before"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
