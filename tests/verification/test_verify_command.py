@@ -113,6 +113,17 @@ def test_a_cosimulation_of_the_first_vectors_is_compared_with_those(cosimulated,
     )
 
 
+def test_a_wrong_bit_of_the_cosimulation_is_told_however_vectors_are_shared(cosimulated, monkeypatch):
+    wrong = read_vectors(cosimulated, 4)[1]
+    wrong[13, 2] += 3 * open_project(cosimulated).graph()["logits"].result.step
+    lines = [" ".join(map(repr, row)) + "\n" for row in wrong.tolist()]
+    (cosimulated / "tb_data" / "csim_results.log").write_text("".join(lines))
+    run_plan(plan_build(cosimulated, ["cosim"]))
+    monkeypatch.setattr("codesign.verification.ladder.SAMPLES_AT_ONCE", 20)
+    found = cosim_rung(cosimulated)
+    assert (found.samples, found.mismatches, found.first_index) == (60, 1, 13)
+
+
 def test_cosimulation_outputs_that_were_changed_are_not_taken(cosimulated):
     results = cosimulated / "tb_data" / "rtl_cosim_results.log"
     results.write_text(results.read_text() + "0 0 0 0\n")
