@@ -217,15 +217,8 @@ class _Measured:
 
 def _measured(network: Network, precision: PrecisionMap, dataset: Dataset) -> _Measured:
     logits = predict_logits(build_quantized(network, precision), dataset.x_validation)
-    luts = estimate_luts(layer_shapes(network), precision, *_parts(network))
+    luts = estimate_luts(layer_shapes(network), precision, network.kernels, network.biases)
     return _Measured(dataset.task.quality(dataset.y_validation, logits), luts)
-
-
-def _parts(network: Network) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Kernels and biases by layer."""
-    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
-    biases = {layer.name: layer.weights["bias"] for layer in network.weight_layers if "bias" in layer.weights}
-    return kernels, biases
 
 
 def _cut(codes: Any, digits: Any, most: int) -> Any:
@@ -307,7 +300,7 @@ class _Polisher:
     def drop(self, part: float) -> bool:
         """Drop the digits that matter least until about a part of the LUTs is saved; false if there are none."""
         network, precision = self.form()
-        luts = luts_by_layer(layer_shapes(network), precision, *_parts(network))
+        luts = luts_by_layer(layer_shapes(network), precision, network.kernels, network.biases)
         curvature = self.scores.diagonal()
         cut, lost, saved = {}, [], []
         for name, kernel in self._kernels().items():

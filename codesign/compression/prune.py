@@ -21,7 +21,7 @@ from codesign.compression.pruning.targets import (
     weight_outcomes,
 )
 from codesign.compression.pruning.units import removable_units
-from codesign.compression.scan_source import as_student
+from codesign.compression.scan_source import AnyStudent, as_student
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.shown import Shown, metric_facts
@@ -109,13 +109,13 @@ def prune_student(
     TrainingError
         If the loss is not finite.
     """
-    teacher, source = as_teacher(teacher, dataset), as_student(student, dataset)
-    network = source.network
+    teacher, student = as_teacher(teacher, dataset), as_student(student, dataset)
+    network = student.network
     targets = check_pruning(network, settings)
-    rewind_to = rewound(getattr(source, "early", {}), settings)
+    rewind_to = rewound(getattr(student, "early", {}), settings)
     model = build_float(network, side_by_side=True)
     check_same_outputs(teacher, model.output_shape[-1])
-    distillation = settled(distillation, source.record)
+    distillation = settled(distillation, student.record)
     history: History | None = None
     dead: dict[str, int] = {}
     if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):
@@ -128,10 +128,9 @@ def prune_student(
     else:
         make_reproducible(seed)
         lesson = make_lesson(model, teacher, dataset, distillation)
-        kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
         selector = _selector(student, lesson, dataset, settings, targets, hardware or HardwareSettings())
         history = train_masked(
-            lesson, selector, settings, settings, kernels, rewind_to=rewind_to, progress=progress
+            lesson, selector, settings, settings, network.kernels, rewind_to=rewind_to, progress=progress
         )
         network = read_weights(network, model)
         if isinstance(selector, HardwareSelector):
@@ -184,7 +183,7 @@ def rewound(early: Mapping[str, Network], settings: PruningSettings) -> Network 
 
 
 def _selector(
-    student: Student,
+    student: AnyStudent,
     lesson: Lesson,
     dataset: Dataset,
     settings: PruningSettings,

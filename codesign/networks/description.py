@@ -31,6 +31,13 @@ ACTIVATION_KINDS = kinds("point")
 KINDS = tuple(BY_KIND)
 
 
+def free_name(name: str, taken: set[str]) -> str:
+    """The name, with underscores behind it until no layer of the user has it."""
+    while name in taken:
+        name += "_"
+    return name
+
+
 @dataclass(frozen=True, repr=False)
 class LayerSpec(Shown):
     """One layer.
@@ -172,6 +179,16 @@ class Network(Shown):
     def weight_layers(self) -> tuple[LayerSpec, ...]:
         """The layers that multiply by constants."""
         return tuple(layer for layer in self.layers if layer.kind in WEIGHT_KINDS)
+
+    @property
+    def kernels(self) -> dict[str, np.ndarray]:
+        """The kernels by layer, in Keras' layout."""
+        return {layer.name: layer.weights["kernel"] for layer in self.weight_layers}
+
+    @property
+    def biases(self) -> dict[str, np.ndarray]:
+        """The biases of the layers that have one, by layer, shape `(n_outputs,)`."""
+        return {layer.name: layer.weights["bias"] for layer in self.weight_layers if "bias" in layer.weights}
 
     @property
     def activations(self) -> tuple[LayerSpec, ...]:

@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from codesign.core.ports import Port, apart, n_values, row_shape, side_by_side
+from codesign.networks.description import free_name
 from codesign.networks.keras_graph import JoinOutputs, TakeInput, called_on, functional
 
 
@@ -96,7 +97,7 @@ def begin_joined(ports: Sequence[Port], taken: set[str]) -> tuple[Any, list[Any]
     if len(ports) == 1:
         source = keras.Input(ports[0].shape, name=ports[0].name)
         return source, [source]
-    source = keras.Input(row_shape(ports), name=_free("all_inputs", taken))
+    source = keras.Input(row_shape(ports), name=free_name("all_inputs", taken))
     tensors, start = [], 0
     for port in ports:
         tensors.append(TakeInput(start, port.shape, name=port.name)(source))
@@ -106,7 +107,9 @@ def begin_joined(ports: Sequence[Port], taken: set[str]) -> tuple[Any, list[Any]
 
 def end_joined(tensors: Sequence[Any], taken: set[str]) -> Any:
     """The symbolic output of a joined model."""
-    return tensors[0] if len(tensors) == 1 else JoinOutputs(name=_free("all_outputs", taken))(list(tensors))
+    return (
+        tensors[0] if len(tensors) == 1 else JoinOutputs(name=free_name("all_outputs", taken))(list(tensors))
+    )
 
 
 def copied(model: keras.Model) -> keras.Model:
@@ -127,9 +130,3 @@ def every_layer(model: keras.Model) -> list[Any]:
 
 def _layer_of(tensor: Any) -> Any:
     return tensor._keras_history.operation
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name

@@ -11,7 +11,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks.build import accumulator_of, exact_formats, value_formats
-from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network
+from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network, free_name
 
 
 def prepare_for_quantization(network: Network) -> Network:
@@ -121,7 +121,7 @@ def add_quantization_points(network: Network) -> Network:
     """
     taken = {layer.name for layer in network.layers}
     points = {
-        layer.name: _free(f"{layer.name}_out", taken)
+        layer.name: free_name(f"{layer.name}_out", taken)
         for layer in network.layers
         if layer.row.needs_point
         and any(
@@ -135,13 +135,6 @@ def add_quantization_points(network: Network) -> Network:
         if layer.name in points:
             layers.append(LayerSpec(points[layer.name], "linear", (layer.name,)))
     return replace(network, layers=tuple(layers))
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """The name, with underscores behind it until no layer of the user has it."""
-    while name in taken:
-        name += "_"
-    return name
 
 
 def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:
@@ -188,7 +181,7 @@ def _with_inputs_of_one_type(
     taken = {layer.name for layer in layers}
     for layer in layers:
         if layer.kind == "lstm" and moved[layer.inputs[0]] != formats[layer.name].result:
-            name = _free(f"{layer.name}_in", taken)
+            name = free_name(f"{layer.name}_in", taken)
             made.append(LayerSpec(name, "linear", layer.inputs))
             formats[name] = LayerPrecision(result=formats[layer.name].result)
             layer = replace(layer, inputs=(name,))
@@ -241,7 +234,7 @@ def _with_explicit_padding(network: Network, precision: PrecisionMap) -> Network
             ]
             if layer.config["padding"] == "same" and any(pads):
                 pairs = [[total // 2, total - total // 2] for total in pads]
-                name = _free(f"{layer.name}_pad", taken)
+                name = free_name(f"{layer.name}_pad", taken)
                 config = {"padding": pairs if len(pairs) > 1 else pairs[0]}
                 layers.append(LayerSpec(name, f"zero_padding{len(pairs)}d", layer.inputs, config))
                 layer = replace(layer, inputs=(name,), config={**layer.config, "padding": "valid"})

@@ -118,10 +118,8 @@ def _luts(context: Any) -> float:
     from codesign.networks.shapes import layer_shapes
 
     network, precision = context.value("quantization").hardware()
-    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
-    biases = {layer.name: layer.weights["bias"] for layer in network.weight_layers if "bias" in layer.weights}
     io_type = context.settings.hardware.io_type
-    return estimate_luts(layer_shapes(network), precision, kernels, biases, io_type=io_type)
+    return estimate_luts(layer_shapes(network), precision, network.kernels, network.biases, io_type=io_type)
 
 
 def _of_graph(context: Any, names: Collection[str]) -> dict[str, float]:

@@ -178,3 +178,15 @@ def test_l1_shrinks_the_weights(student, teacher, data):
         )
         sizes.append(sum(np.abs(layer.weights["kernel"]).sum() for layer in result.network.weight_layers))
     assert sizes[1] < 0.95 * sizes[0]
+
+
+@pytest.mark.parametrize("options", [{"sparsity": 0.5}, {"method": "structured", "sparsity": 0.3}])
+def test_a_keras_model_is_pruned_as_the_student_of_it(student, teacher, data, options):
+    settings = PruningSettings(epochs=2, rounds=2, learning_rate=SLOWLY, **options)
+    results = [
+        prune_student(each, teacher, data, settings, DistillationSettings())
+        for each in (student.model(), student)
+    ]
+    assert zeros(results[0].network) == zeros(results[1].network)
+    removed, same = (result.record.metrics["weights_removed"] for result in results)
+    assert removed == same

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from codesign.compression.learned.values import LearnableNetwork
+from codesign.compression.learned.values import LEAST_FRACTION, LearnableNetwork
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.networks.description import Network
@@ -92,8 +92,8 @@ def _on_grid(name: str, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
 
 def _sum_fraction(kernel: np.ndarray, fraction: np.ndarray, inputs: np.ndarray) -> np.ndarray:
     """As `values.sum_fraction`."""
-    bits = np.where(kernel != 0, fraction + inputs, -8.0)
-    return np.maximum(bits, -8.0).max(axis=tuple(range(kernel.ndim - 1)))
+    bits = np.where(kernel != 0, fraction + inputs, LEAST_FRACTION)
+    return np.maximum(bits, LEAST_FRACTION).max(axis=tuple(range(kernel.ndim - 1)))
 
 
 def _point_behind(network: Network, name: str) -> str:

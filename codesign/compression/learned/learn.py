@@ -165,13 +165,7 @@ def student_at(
 
 def luts_of(network: Network, precision: PrecisionMap) -> float:
     """The LUTs of a network as alkaid estimates them."""
-    return estimate_luts(layer_shapes(network), precision, *_parts(network))
-
-
-def _parts(network: Network) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    kernels = {layer.name: layer.weights["kernel"] for layer in network.weight_layers}
-    biases = {layer.name: layer.weights["bias"] for layer in network.weight_layers if "bias" in layer.weights}
-    return kernels, biases
+    return estimate_luts(layer_shapes(network), precision, network.kernels, network.biases)
 
 
 def _measured(
@@ -279,7 +273,7 @@ class _Training:
         if found is None or about > _DEAREST_CALIBRATION:
             return
         network, precision = found
-        luts = luts_by_layer(layer_shapes(network), precision, *_parts(network))
+        luts = luts_by_layer(layer_shapes(network), precision, network.kernels, network.biases)
         for name, price in epochs.prices.items():
             if price[-1] > 0 and luts[name] > 0:
                 now = min(max(luts[name] / float(price[-1]), 0.2), 2.0)

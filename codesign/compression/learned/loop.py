@@ -104,7 +104,8 @@ class Loop:
         count = len(lesson.train[0])
         self.batch = min(settings.batch_size, count)
         self.steps = max(count // self.batch, 1)
-        params, _ = network.begin()
+        self._started = network.begin()
+        params, _ = self._started
         size = sum(int(np.prod(value.shape)) for value in params.values())
         size += len(lesson.validation[0]) * int(lesson.student.output_shape[-1])
         whole = max(round(settings.steps / self.steps), 1)
@@ -121,7 +122,7 @@ class Loop:
 
     def begin(self) -> State:
         """Where the training begins."""
-        params, moving = self.network.begin()
+        params, moving = self._started
         zeros = {key: tf.zeros_like(value) for key, value in params.items()}
         limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
         return State(params, moving, limits, zeros, dict(zeros), tf.constant(0.0))

@@ -33,7 +33,7 @@ _LN2 = float(np.log(2.0))
 _SHARPNESS = 10.0
 _FIRST_FRACTION = 3.0
 _MOMENTUM = 0.99
-_LEAST_FRACTION, _MOST_FRACTION = -8.0, 10.0
+LEAST_FRACTION, _MOST_FRACTION = -8.0, 10.0
 _A_ROUNDING = 2.0
 """LUTs of rectifying, rounding and limiting one bit of a result, about."""
 
@@ -334,7 +334,7 @@ def check_learnable(network: Network) -> None:
 def clip_fractions(params: Tensors) -> Tensors:
     """Keep the fractional bits where float32 computes exactly."""
     return {
-        key: tf.clip_by_value(value, _LEAST_FRACTION, _MOST_FRACTION) if key.endswith("/fraction") else value
+        key: tf.clip_by_value(value, LEAST_FRACTION, _MOST_FRACTION) if key.endswith("/fraction") else value
         for key, value in params.items()
     }
 
@@ -347,8 +347,8 @@ def fused(kernel: Any, bias: Any, gain: Any, mean: Any, variance: Any) -> tuple[
 
 def sum_fraction(values: Any, fraction: Any, inputs: Any) -> Any:
     """The fractional bits of each output's sum of products, shape `(n_outputs,)`; those of live weights count."""
-    bits = tf.where(tf.stop_gradient(values) != 0, tf.stop_gradient(fraction + inputs), _LEAST_FRACTION)
-    return tf.reduce_max(tf.maximum(bits, _LEAST_FRACTION), list(range(len(values.shape) - 1)))
+    bits = tf.where(tf.stop_gradient(values) != 0, tf.stop_gradient(fraction + inputs), LEAST_FRACTION)
+    return tf.reduce_max(tf.maximum(bits, LEAST_FRACTION), list(range(len(values.shape) - 1)))
 
 
 def _multiplied(layer: LayerSpec, x: Any, kernel: Any) -> Any:
