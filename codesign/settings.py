@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
-    BaseModel,
     Field,
     ValidationError,
     ValidationInfo,
@@ -379,15 +378,33 @@ class DesignSettings(Section):
 
     def section(self, name: str) -> Any:
         """A section as JSON-able values, for records and digests."""
-        value = getattr(self, name)
-        if name == "student":
-            return {choice: list(of) if isinstance(of, tuple) else of for choice, of in value.items()}
-        return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        return self.model_dump(mode="json", include={name})[name]
 
     @property
     def digest(self) -> str:
         """SHA-256 over every setting."""
         return json_digest(self.model_dump(mode="json"))
+
+
+def read_settings_file(path: str | Path, name: str, cure: str) -> tuple[dict[str, Any], Path]:
+    """The plain values of a YAML file of settings and the file: a path, or the file of a name in a folder.
+
+    Raises
+    ------
+    SettingsError
+        If it cannot be read (`cure` says what to give), or is no mapping.
+    """
+    path = Path(path)
+    path = path / name if path.is_dir() else path
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise SettingsError(f"{path} cannot be read ({reason}); {cure}") from error
+    values = read_yaml(text, path)
+    if not isinstance(values, dict):
+        raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
+    return values, path
 
 
 def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) -> DesignSettings:
@@ -405,20 +422,11 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     SettingsError
         With every fault of the file: unknown keys (with a suggestion), wrong types, impossible values.
     """
-    path = Path(path)
-    path = path / "design.yaml" if path.is_dir() else path
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise SettingsError(
-            f"{path} cannot be read ({reason}); give a design folder with a design.yaml; codesign new my_design makes one"
-        ) from error
-    values = read_yaml(text, path)
-    if not isinstance(values, dict):
-        raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
+    values, path = read_settings_file(
+        path, "design.yaml", "give a design folder with a design.yaml; codesign new my_design makes one"
+    )
     for dotted, value in (overrides or {}).items():
-        _set(values, dotted, value)
+        set_value(values, dotted, value)
     return make_design(values, source=path, overrides=tuple(overrides or ()))
 
 
@@ -475,7 +483,8 @@ def _is_of(location: tuple[Any, ...], overrides: Sequence[str]) -> bool:
     return False
 
 
-def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+def set_value(values: dict[str, Any], dotted: str, value: Any) -> None:
+    """Put a value at its dotted path into plain settings; a `SettingsError` where the path leads through no section."""
     *parents, last = dotted.split(".")
     for parent in parents:
         values = values.setdefault(parent, {})

@@ -251,6 +251,8 @@ try:
 except SystemExit:
     pass
 {LOADED}"""
+    if words == ["--help"]:
+        code += "assert 'numpy' not in sys.modules\n"
     assert run_python(code).endswith("light\n")
 
 

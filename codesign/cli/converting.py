@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.sources import DataOption, LabelColumnOption, ScalingOption, TaskOption, given_about_data
+
 
 def convert(
     source: Annotated[
@@ -16,24 +18,10 @@ def convert(
         typer.Argument(help="A QKeras model (.keras, .h5), a float one with --precision, or a run's folder."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The project's folder.")],
-    data: Annotated[
-        str | None,
-        typer.Option(help="For a model: digits, openml:<id>, or an .npz, .csv or .parquet file."),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="The column or array of the labels or targets.")
-    ] = None,
-    scaling: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the features, as in the model's training: none, standard, minmax or a number to divide by. Left "
-            "out, the quality decides between none and the usual one."
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="classification, binary, multi_label, regression, reconstruction or score."),
-    ] = None,
+    data: DataOption = None,
+    label_column: LabelColumnOption = None,
+    scaling: ScalingOption = None,
+    task: TaskOption = None,
     precision: Annotated[
         Path | None,
         typer.Option(help="Of a float model: the formats that codesign scan wrote, precision_map.json."),
@@ -60,8 +48,7 @@ def convert(
     from codesign.networks.backend import import_backend
     from codesign.terminal import TerminalProgress, say
 
-    about = {"source": data, "label_column": label_column, "scaling": scaling, "task": task}
-    given = {name: value for name, value in about.items() if value is not None}
+    given = given_about_data(data, label_column, scaling, task)
     hardware = {
         name.removeprefix("hardware."): value
         for name, value in read_assignments(setting or [], "--set").items()

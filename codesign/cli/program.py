@@ -21,7 +21,6 @@ from codesign.cli.searching import search
 from codesign.cli.starting import new, settings
 from codesign.cli.verifying import verify
 from codesign.core.interrupt import listening
-from codesign.core.sealed import REFUSALS
 from codesign.errors import CodesignError, NotVerifiedError, OutputFolderError
 
 NOT_RUN = 3
@@ -85,6 +84,8 @@ def _run_app() -> NoReturn:
     except CodesignError as error:
         _fail(error)
     except OSError as error:
+        from codesign.core.sealed import REFUSALS
+
         if error.errno not in REFUSALS:
             raise
         if error.filename is None:  # what was printed: the rest of it has no place either

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from codesign.cli.designs import INTERRUPTED
+from codesign.cli.sources import DataOption, LabelColumnOption, ScalingOption, TaskOption, given_about_data
 
 
 def scan(
@@ -19,24 +20,10 @@ def scan(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The folder for map, trials, proofs and picture.")
     ],
-    data: Annotated[
-        str | None,
-        typer.Option(help="For a model: digits, openml:<id>, or an .npz, .csv or .parquet file."),
-    ] = None,
-    label_column: Annotated[
-        str | None, typer.Option(help="The column or array of the labels or targets.")
-    ] = None,
-    scaling: Annotated[
-        str | None,
-        typer.Option(
-            help="Of the features, as in the model's training: none, standard, minmax or a number to divide by. Left "
-            "out, the quality decides between none and the usual one."
-        ),
-    ] = None,
-    task: Annotated[
-        str | None,
-        typer.Option(help="classification, binary, multi_label, regression, reconstruction or score."),
-    ] = None,
+    data: DataOption = None,
+    label_column: LabelColumnOption = None,
+    scaling: ScalingOption = None,
+    task: TaskOption = None,
     tolerance: Annotated[
         float | None, typer.Option(help="The accepted loss of validation quality; 0.01 is a point.")
     ] = None,
@@ -76,10 +63,7 @@ def scan(
 
     asked = {name: value for name, value in given.items() if value is not None}
     try:
-        about = {"source": data, "label_column": label_column, "scaling": scaling, "task": task}
-        result = _scan(
-            source, {name: value for name, value in about.items() if value is not None}, asked, output
-        )
+        result = _scan(source, given_about_data(data, label_column, scaling, task), asked, output)
     except KeyboardInterrupt:
         say("\nInterrupted; the trials are kept, the same command resumes.", err=True)
         raise typer.Exit(INTERRUPTED) from None

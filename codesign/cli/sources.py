@@ -4,7 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
+
+DataOption = Annotated[
+    str | None, typer.Option(help="For a model: digits, openml:<id>, or an .npz, .csv or .parquet file.")
+]
+LabelColumnOption = Annotated[str | None, typer.Option(help="The column or array of the labels or targets.")]
+ScalingOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Of the features, as in the model's training: none, standard, minmax or a number to divide by. Left out, "
+        "the quality decides between none and the usual one."
+    ),
+]
+TaskOption = Annotated[
+    str | None, typer.Option(help="classification, binary, multi_label, regression, reconstruction or score.")
+]
+
+
+def given_about_data(
+    data: str | None, label_column: str | None, scaling: str | None, task: str | None
+) -> dict[str, str]:
+    """The options of the data that were typed, by the names of their settings."""
+    about = {"source": data, "label_column": label_column, "scaling": scaling, "task": task}
+    return {name: value for name, value in about.items() if value is not None}
 
 
 def is_run_folder(source: Path) -> bool:

@@ -72,6 +72,13 @@ def apart(ports: Sequence[Port], rows: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+def arrays_of(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Inputs as one array a port, from a sequence of them, the only one, or rows that hold several side by side."""
+    if not isinstance(x, np.ndarray):
+        return [np.asarray(part) for part in x]
+    return apart(ports, x) if len(ports) > 1 and x.shape[1:] == row_shape(ports) else [x]
+
+
 def side_by_side(arrays: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
     """Arrays `(n_samples, ...)` as flat rows `(n_samples, n_values)`, one array after another."""
     arrays = [arrays] if isinstance(arrays, np.ndarray) else [np.asarray(array) for array in arrays]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.ports import apart, row_shape, side_by_side
+from codesign.core.ports import arrays_of, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
@@ -197,12 +197,7 @@ class Emulator:
     def check_inputs(self, x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
         """Return the inputs as one array for each input node; shapes that hold as many values are accepted."""
         names = self.graph.inputs
-        if isinstance(x, np.ndarray):
-            ports = self.graph.input_ports
-            together = len(ports) > 1 and x.shape[1:] == row_shape(ports)
-            arrays = apart(ports, x) if together else [x]
-        else:
-            arrays = [np.asarray(part) for part in x]
+        arrays = arrays_of(self.graph.input_ports, x)
         if len(arrays) != len(names):
             raise DataError(f"the network has {len(names)} inputs ({', '.join(names)}), not {len(arrays)}")
         checked = []

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from codesign.core.files import write_text
-from codesign.core.ports import apart
 from codesign.core.target import Interface
 from codesign.emulation import Emulator
 from codesign.errors import DataError
@@ -114,7 +113,7 @@ def write_bench(
         values = flat_inputs(inputs, [np.asarray(array)[:MOST_VECTORS] for array in given])
     if not len(values):
         raise DataError("a test bench needs at least one vector")
-    golden = Emulator.of(graph).outputs(apart(inputs, values))
+    golden = Emulator.of(graph).outputs(values)
     home = folder / BENCH
     write_text(home / "inputs.hex", _hex(values, inputs))
     write_text(home / "outputs.hex", _hex(golden, outputs))

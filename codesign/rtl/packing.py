@@ -197,12 +197,7 @@ def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> 
     DataError
         Another number of inputs, another shape, or values that the input type cannot take (NaN).
     """
-    if not isinstance(x, np.ndarray):
-        arrays = [np.asarray(part) for part in x]
-    elif len(ports) > 1 and x.shape[1:] == border.row_shape(ports):
-        arrays = border.apart(ports, x)
-    else:
-        arrays = [x]
+    arrays = border.arrays_of(ports, x)
     names = ", ".join(port.name for port in ports)
     if len(arrays) != len(ports):
         raise DataError(f"the design has {len(ports)} inputs ({names}), not {len(arrays)}")

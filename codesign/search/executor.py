@@ -252,17 +252,9 @@ def local_executor(work: Work, workers: int | None = None) -> Iterator[Executor]
         try:
             keep_up()
             with Client(cluster) as client:
-                try:
-                    client.wait_for_workers(1, timeout=_WORKERS_S)
-                except TimeoutError:
-                    raise ToolError(
-                        f"no worker came up on this machine within {_WORKERS_S:g} s; try again with fewer --workers"
-                    ) from None
-                executor = Executor(client, work, keep_up, kill)
-                try:
+                missing = f"no worker came up on this machine within {_WORKERS_S:g} s; try again with fewer --workers"
+                with _serving(Executor(client, work, keep_up, kill), _WORKERS_S, missing) as executor:
                     yield executor
-                finally:
-                    executor.forget()
         finally:
             processes = [nanny.pid for nanny in cluster.workers.values() if nanny.pid]
             with contextlib.suppress(Exception):
@@ -270,6 +262,19 @@ def local_executor(work: Work, workers: int | None = None) -> Iterator[Executor]
             # one that is stopped hears no end, and this process would wait for it for ever
             for process in processes:
                 _kill_process(process)
+
+
+@contextlib.contextmanager
+def _serving(executor: Executor, wait_s: float, missing: str) -> Iterator[Executor]:
+    """An executor that has a worker in time; a `ToolError` that says what is missing otherwise."""
+    try:
+        executor.client.wait_for_workers(1, timeout=wait_s)
+    except TimeoutError:
+        raise ToolError(missing) from None
+    try:
+        yield executor
+    finally:
+        executor.forget()
 
 
 @contextlib.contextmanager
@@ -291,17 +296,9 @@ def remote_executor(work: Work, address: str, wait_s: float = _WORKERS_S) -> Ite
             "start one with `dask scheduler`, or leave the option out for workers on this machine"
         ) from None
     with client:
-        try:
-            client.wait_for_workers(1, timeout=wait_s)
-        except TimeoutError:
-            raise ToolError(
-                f"--scheduler {address}: it has no worker after {wait_s:g} s; start some with `dask worker {address}`"
-            ) from None
-        executor = Executor(client, work)
-        try:
+        missing = f"--scheduler {address}: it has no worker after {wait_s:g} s; start some with `dask worker {address}`"
+        with _serving(Executor(client, work), wait_s, missing) as executor:
             yield executor
-        finally:
-            executor.forget()
 
 
 @contextlib.contextmanager
@@ -313,18 +310,12 @@ def cluster_executor(work: Work, file: str | Path) -> Iterator[Executor]:
 
     settings = read_cluster(file)
     with open_cluster(settings) as cluster, Client(cluster) as client:
-        try:
-            client.wait_for_workers(1, timeout=60 * settings.wait_minutes)
-        except TimeoutError:
-            raise ToolError(
-                f"--cluster {file}: no job started a worker within {settings.wait_minutes:g} minutes; look at the queue, or "
-                "raise wait_minutes"
-            ) from None
-        executor = Executor(client, work)
-        try:
+        missing = (
+            f"--cluster {file}: no job started a worker within {settings.wait_minutes:g} minutes; look at the queue, or "
+            "raise wait_minutes"
+        )
+        with _serving(Executor(client, work), 60 * settings.wait_minutes, missing) as executor:
             yield executor
-        finally:
-            executor.forget()
 
 
 def open_executor(

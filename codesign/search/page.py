@@ -38,6 +38,9 @@ from codesign.search.results import (
 )
 
 PAGE, TABLE = "result.html", "result.csv"
+
+_Charts = tuple[list[Chart], list[Chart], list[Chart]]
+"""Fronts, choices, and what matters: an importance grows a forest, so they are made once for page and pictures."""
 _PICTURES = (".png", ".svg", ".pdf")
 
 _MOST_HINTS = 400
@@ -73,11 +76,12 @@ class PageTable:
 
 def write_results(found: Found) -> Path:
     """Write page, table and pictures into the search's folder; the path of the page."""
-    for title, chart in _named_charts(found):
+    charts = _charts(found)
+    for title, chart in _named_charts(charts):
         for suffix in (".png", ".svg"):
             _write_picture([chart], found.folder / "plots" / f"{title}{suffix}")
     write_text(found.folder / TABLE, trials_csv(found))
-    return write_text(found.folder / PAGE, render_result(found))
+    return write_text(found.folder / PAGE, _rendered(found, charts))
 
 
 def write_result(found: Found, path: str | Path) -> Path:
@@ -98,7 +102,7 @@ def write_result(found: Found, path: str | Path) -> Path:
         if suffix == ".csv":
             return write_text(path, trials_csv(found))
         if suffix in _PICTURES:
-            charts = [chart for _, chart in _named_charts(found)]
+            charts = [chart for _, chart in _named_charts(_charts(found))]
             if not charts:
                 raise SettingsError(f"--output {path}: there is nothing to draw yet")
             return _write_picture(charts, path)
@@ -111,7 +115,11 @@ def write_result(found: Found, path: str | Path) -> Path:
 
 def render_result(found: Found, made: datetime | None = None) -> str:
     """The page, as text; it needs no other file, and links to the runs below the search's folder."""
-    fronts, others, weights = _charts(found)
+    return _rendered(found, _charts(found), made)
+
+
+def _rendered(found: Found, charts: _Charts, made: datetime | None = None) -> str:
+    fronts, others, weights = charts
     lines = found.ledger.trials.values()
     states = [
         f"{sum(line.state == state for line in lines)} {state}" for state in ("complete", "pruned", "failed")
@@ -162,7 +170,7 @@ def _notes(found: Found) -> list[str]:
     return notes
 
 
-def _charts(found: Found) -> tuple[list[Chart], list[Chart], list[Chart]]:
+def _charts(found: Found) -> _Charts:
     complete = [line for line in found.ledger.trials.values() if line.state == "complete"]
     if not complete:
         return [], [], []
@@ -176,8 +184,8 @@ def _charts(found: Found) -> tuple[list[Chart], list[Chart], list[Chart]]:
     return fronts, [_parallel_chart(found, complete)], weights
 
 
-def _named_charts(found: Found) -> Iterator[tuple[str, Chart]]:
-    fronts, others, weights = _charts(found)
+def _named_charts(charts: _Charts) -> Iterator[tuple[str, Chart]]:
+    fronts, others, weights = charts
     for index, chart in enumerate(fronts):
         yield f"front-{index}", chart
     for chart in others:

@@ -22,7 +22,7 @@ from codesign.search.front import result_front
 from codesign.search.ledger import Ledger, ProofLine, TrialLine, read_about, read_progress
 from codesign.search.objectives import OBJECTIVES
 from codesign.search.settings import SearchSettings
-from codesign.settings import make_settings
+from codesign.settings import make_settings, set_value
 
 PROVED, ESTIMATE = "proved", "estimate"
 
@@ -143,7 +143,7 @@ def nearest_to_limits(found: Found) -> str | None:
 
 def front_table(found: Found) -> TextTable:
     """The front, each point proved or marked as an estimate."""
-    names = [*dict.fromkeys([*found.settings.objectives, *found.settings.limits])]
+    names = objective_columns(found)
     header = (
         "trial",
         *found.settings.space,
@@ -191,7 +191,7 @@ def number_text(line: TrialLine, name: str) -> str:
 
 def trials_csv(found: Found) -> str:
     """Every trial as a line of CSV."""
-    names = [*dict.fromkeys([*found.settings.objectives, *found.settings.limits])]
+    names = objective_columns(found)
     proved = ("lut", "ff", "latency_cycles", "latency_ns", "validation_quality")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -201,16 +201,14 @@ def trials_csv(found: Found) -> str:
         + [f"proved_{name}" for name in proved]
         + ["seconds", "reason"]
     )
-    front = {line.number for line in found.front}
-    for number, line in sorted(found.ledger.trials.items()):
-        proof = found.ledger.proofs.get(number)
+    for line, proof, on_front in trial_rows(found):
         values = {} if proof is None else proof.values
         writer.writerow(
-            [number, line.state]
+            [line.number, line.state]
             + [line.params.get(name, "") for name in found.settings.space]
             + [line.values.get(name, "") for name in names]
             + [line.spread.get(name, "") for name in names]
-            + [int(number in front), ESTIMATE if proof is None else proof.state]
+            + [int(on_front), ESTIMATE if proof is None else proof.state]
             + [values.get(name, "") for name in proved]
             + [line.seconds, line.reason]
         )
@@ -303,11 +301,7 @@ def write_best(found: Found, line: TrialLine, folder: str | Path) -> Path:
     # those of the trial's first run, which is the one that is proved
     overrides = {**found.about["overrides"], **line.params, "seed": found.about["seeds"][0]}
     for dotted, value in overrides.items():
-        *parents, last = dotted.split(".")
-        section = values
-        for parent in parents:
-            section = section.setdefault(parent, {})
-        section[last] = value
+        set_value(values, dotted, value)
     _place_files(values, design, folder)
     if re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", folder.name):
         values["name"] = folder.name

@@ -9,10 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from codesign.core.yaml_text import read_yaml
-from codesign.errors import SettingsError
 from codesign.search.objectives import OBJECTIVES, objective_fault
-from codesign.settings import make_settings
+from codesign.settings import make_settings, read_settings_file
 from codesign.settings_base import Count, Positive, Section, Seed
 
 Plain = bool | int | float | str | None
@@ -176,16 +174,5 @@ def read_search(path: str | Path) -> tuple[SearchSettings, Path]:
     SettingsError
         With every fault of the file.
     """
-    path = Path(path)
-    path = path / "search.yaml" if path.is_dir() else path
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise SettingsError(
-            f"{path} cannot be read ({reason}); give a search.yaml or its folder: docs/search.md"
-        ) from error
-    values = read_yaml(text, path)
-    if not isinstance(values, dict):
-        raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
+    values, path = read_settings_file(path, "search.yaml", "give a search.yaml or its folder: docs/search.md")
     return make_settings(SearchSettings, values, path), path
