@@ -20,10 +20,12 @@ test: lint
 slow: $(VENV)/.ready-dev
 	$(RUN)/python -m pytest -m slow
 
-## Change the code of a room line by line and say which changes its tests do not see: make mutants ROOM=cost
+## Change the code of a room line by line and say which changes its tests do not see: make mutants ROOM=cost,
+## or of a sample of the changes: make mutants ROOM=core SAMPLE=100 SEED=0
 ROOM := cost
+SEED := 0
 mutants: $(VENV)/.ready-dev
-	$(RUN)/python scripts/mutate.py $(ROOM)
+	$(RUN)/python scripts/mutate.py $(ROOM) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(SEED))
 
 lint: $(VENV)/.ready-dev
 	$(RUN)/ruff check .

@@ -33,8 +33,8 @@ def main() -> int:
     from codesign.compression.learned.loop import Loop
     from codesign.compression.learned.values import LearnableNetwork
     from codesign.core.task import Classification
-    from codesign.networks.describe import describe
     from codesign.networks.prepare import prepare_for_quantization
+    from codesign.networks.read_keras import read_keras
     from codesign.settings import LearnedSettings
     from codesign.training.lesson import Lesson
     from codesign.training.losses import DistillationLoss, pack_targets
@@ -51,7 +51,7 @@ def main() -> int:
     task = Classification(tuple(map(str, range(10))))
     lesson = Lesson(model, model, DistillationLoss(0.1, 1.0), (x, targets), validation, task)
 
-    learnable = LearnableNetwork(prepare_for_quantization(describe(model)), x)
+    learnable = LearnableNetwork(prepare_for_quantization(read_keras(model)), x)
     loop = Loop(learnable, lesson, LearnedSettings(steps=100_000), seed=0)
     factors = {layer.name: 1.0 for layer in learnable.network.weight_layers}
     started = time.perf_counter()

@@ -78,8 +78,8 @@ def make(samples: int, seed: int):
     import keras
 
     from codesign.data import dataset_from_arrays
-    from codesign.networks.describe import describe
     from codesign.networks.logits import predict_logits
+    from codesign.networks.read_keras import read_keras
 
     keras.utils.set_random_seed(seed)
     layers = [keras.layers.Dense(n, activation="relu", name=f"fc{i}") for i, n in enumerate((64, 32, 32), 1)]
@@ -88,7 +88,7 @@ def make(samples: int, seed: int):
     )
     x = np.random.default_rng(seed).normal(size=(round(samples / 0.92), 16)).astype(np.float32)
     y = predict_logits(model, x).argmax(axis=1)
-    return describe(model), dataset_from_arrays(x, y, scaling="none", fractions=(0.04, 0.92, 0.04))
+    return read_keras(model), dataset_from_arrays(x, y, scaling="none", fractions=(0.04, 0.92, 0.04))
 
 
 def candidates(precision, count: int):

@@ -60,7 +60,7 @@ def trained() -> tuple[Any, Dataset]:
 
     from codesign.compression.scan_source import FloatStudent
     from codesign.core.record import Record
-    from codesign.networks.describe import describe
+    from codesign.networks.read_keras import read_keras
 
     dataset = load_dataset("digits")
     keras.utils.set_random_seed(0)
@@ -70,7 +70,7 @@ def trained() -> tuple[Any, Dataset]:
     )
     model.compile(keras.optimizers.Adam(3e-3), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     model.fit(dataset.x_train, dataset.y_train, epochs=40, batch_size=32, verbose=0)
-    network = describe(model)
+    network = read_keras(model)
     return FloatStudent(network, Record.of(network.digest, {})), dataset
 
 

@@ -2,17 +2,21 @@
 
     python scripts/mutate.py cost
     python scripts/mutate.py core --only 'codesign/core/rounding.py' --children 2
+    python scripts/mutate.py reports --sample 120 --seed 0
 
 mutmut changes one operator, constant or argument at a time in a copy of the repository and runs the tests that reach
 the changed function. A mutant that survives shows something that no test looks at, or something that makes no
 difference. The second kind is listed with its reason in `tests/mutants/ROOM.yaml`; any other survivor is printed,
-and the exit code is 1.
+and the exit code is 1. A large room is tried by a sample of its mutants, drawn with a seed.
 """
 
 from __future__ import annotations
 
 import argparse
+import fnmatch
+import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -38,6 +42,9 @@ pytest_add_cli_args = ["-m", "not slow and not vendor", "-p", "no:xdist", "-x"]
 pytest_add_cli_args_test_selection = {tests}
 process_isolation = "forkserver"
 """
+
+_NONE = "no-mutant-has-this-name"
+_NOTHING = "nothing matches"
 
 
 @dataclass(frozen=True)
@@ -101,9 +108,9 @@ def read_reasons(room: str) -> list[Reason]:
 
 
 def run_mutmut(
-    room: str, only: list[str], tests: list[str], children: int, names: list[str]
+    only: list[str], tests: list[str], children: int, names: list[str], sample: int | None, seed: int
 ) -> list[Survivor]:
-    """Run mutmut in a copy of the repository.
+    """Run mutmut in a copy of the repository; with `sample` only so many mutants, drawn with `seed`.
 
     Raises
     ------
@@ -123,20 +130,30 @@ def run_mutmut(
             file.write(CONFIGURATION.format(only=only, copied=list(COPIED), tests=tests).replace("'", '"'))
         environment = {**os.environ, "PYTHONPATH": "", "COLUMNS": "100"}
         mutmut = [str(Path(sys.executable).with_name("mutmut"))]
-        log = Path(folder) / "log"
-        with log.open("w", encoding="utf-8") as file:
+
+        def run(asked: list[str]) -> tuple[int, str]:
+            """mutmut's exit code and what it printed."""
             ended = subprocess.run(
-                [*mutmut, "run", "--max-children", str(children), *names],
+                [*mutmut, "run", "--max-children", str(children), *asked],
                 cwd=copy,
                 env=environment,
-                stdout=file,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 check=False,
             )
-        text = log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n")
-        if ended.returncode or "mutations/second" not in text:
+            return ended.returncode, ended.stdout.decode("utf-8", "replace").replace("\r", "\n")
+
+        if sample is not None:
+            _, text = run([_NONE])  # makes the mutants and finds the tests of each, then has none to try
+            if _NOTHING not in text:
+                sys.exit(f"mutmut ended early:\n{text[-3000:]}")
+            every = _mutants(copy / "mutants", names)
+            names = sorted(random.Random(seed).sample(every, min(sample, len(every))))
+            print(f"{len(names)} of {len(every)} mutants, seed {seed}")
+        code, text = run(names)
+        if code or "mutations/second" not in text:
             sys.exit(f"mutmut ended early:\n{text[-3000:]}")
-        print(text.strip().splitlines()[-2])
+        print(next(line for line in reversed(text.splitlines()) if "mutations/second" in line))
         listed = _output([*mutmut, "results"], copy, environment)
         survivors = []
         for line in listed.splitlines():
@@ -144,6 +161,18 @@ def run_mutmut(
             if status in ("survived", "no tests"):
                 survivors.append(_survivor(name, _output([*mutmut, "show", name], copy, environment)))
         return survivors
+
+
+def _mutants(folder: Path, patterns: list[str]) -> list[str]:
+    """The names of all mutants that mutmut has made and a pattern fits; all without a pattern."""
+    made = [
+        name
+        for path in sorted(folder.rglob("*.meta"))
+        for name in json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
+    ]
+    return sorted(
+        name for name in made if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    )
 
 
 def _output(command: list[str], cwd: Path, environment: dict[str, str]) -> str:
@@ -176,14 +205,17 @@ def main() -> None:
         "--tests", action="append", help="tests to run; those of the room without it", default=[]
     )
     parser.add_argument("--children", type=int, default=1, help="mutants tried side by side")
+    parser.add_argument("--sample", type=int, help="try only so many mutants, drawn at random")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("names", nargs="*", help="patterns of mutants; all without them")
     arguments = parser.parse_args()
     survivors = run_mutmut(
-        arguments.room,
         arguments.only or [f"codesign/{arguments.room}/*"],
         arguments.tests or [f"tests/{arguments.room}"],
         arguments.children,
         arguments.names,
+        arguments.sample,
+        arguments.seed,
     )
     reasons = read_reasons(arguments.room)
     unexplained = [one for one in survivors if not any(reason.explains(one) for reason in reasons)]

@@ -44,12 +44,12 @@ from codesign.hls.graph import read_graph  # noqa: E402
 from codesign.hls.project import HlsProject, write_project  # noqa: E402
 from codesign.hls.reuse import legal_reuse_factors, shape_of  # noqa: E402
 from codesign.networks.build import build_float, build_quantized  # noqa: E402
-from codesign.networks.describe import describe  # noqa: E402
 from codesign.networks.description import Network  # noqa: E402
 from codesign.networks.exact import build_exact, exceeds_float32  # noqa: E402
 from codesign.networks.layer_outputs import trace_layers  # noqa: E402
 from codesign.networks.logits import predict_logits  # noqa: E402
 from codesign.networks.prepare import hardware_form, prepare_for_quantization  # noqa: E402
+from codesign.networks.read_keras import read_keras  # noqa: E402
 from codesign.settings import DistillationSettings, QuantizationSettings  # noqa: E402
 from codesign.training.teacher import Teacher  # noqa: E402
 from codesign.verification import Verification, compare, diagnose_project, ladder_rungs  # noqa: E402
@@ -107,7 +107,7 @@ def random_formats(network: Network, rng: np.random.Generator, weights: Weights 
 def random_network(subject: Subject, rng: np.random.Generator) -> Network:
     """The subject's network with random weights, its normalisations folded."""
     keras.utils.set_random_seed(int(rng.integers(1 << 30)))
-    network = prepare_for_quantization(describe(subject.make()))
+    network = prepare_for_quantization(read_keras(subject.make()))
 
     def fill(layer):
         if "alpha" in layer.weights:

@@ -8,9 +8,9 @@ from keras import layers
 
 from codesign.compression.formats import Widths, measure_ranges, precision_of
 from codesign.core.precision_map import PrecisionMap
-from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 
 
 def dense_model() -> keras.Model:
@@ -88,7 +88,7 @@ def randomized(model: keras.Model, seed: int, zeros: float = 0.0) -> keras.Model
 
 def prepared(name: str, seed: int = 1, zeros: float = 0.0) -> Network:
     """One of `MODELS` with random weights, folded, with explicit quantization points."""
-    return prepare_for_quantization(describe(randomized(MODELS[name](), seed, zeros)))
+    return prepare_for_quantization(read_keras(randomized(MODELS[name](), seed, zeros)))
 
 
 def inputs(network: Network, n: int, seed: int = 0) -> np.ndarray:

@@ -117,7 +117,7 @@ def test_a_reuse_factor_that_pruned_units_make_illegal_is_told_with_the_pruning(
     """8 x 10 products may share 16; the 5 x 10 that dead units leave may not."""
     from types import SimpleNamespace
 
-    from codesign.networks.describe import describe
+    from codesign.networks.read_keras import read_keras
     from codesign.stages.pruning import _refuse_illegal_reuse
 
     hardware = {"strategy": "resource", "layers": {"out": {"reuse_factor": 16}}}
@@ -129,6 +129,6 @@ def test_a_reuse_factor_that_pruned_units_make_illegal_is_told_with_the_pruning(
     _refuse_illegal_reuse(whole, context, design / "run")  # nothing went: it was checked before
     (design / "networks.py").write_text(NETWORKS.replace("Dense(3,", "Dense(5,"))
     smaller = Context(design, settings, design / "run", {}).build("student")
-    pruned = SimpleNamespace(network=describe(smaller))
+    pruned = SimpleNamespace(network=read_keras(smaller))
     with pytest.raises(SettingsError, match=r"hardware\.layers\.out\.reuse_factor: "):
         _refuse_illegal_reuse(pruned, context, design / "run")

@@ -19,7 +19,7 @@ from codesign.data import Dataset, dataset_from_arrays, load_dataset
 from codesign.errors import DataError, SettingsError
 from codesign.flow import run_design
 from codesign.settings import make_design
-from codesign.training.distill import distill_student, settled
+from codesign.training.distill import distill_student, with_learnt_temperature
 from codesign.training.fit import read_history
 from codesign.training.given_teacher import suspicion
 from codesign.training.specialists import require_classes
@@ -60,7 +60,7 @@ def chain(dataset: Dataset, asked: Any) -> dict[str, Any]:
     student = distill_student(dense(dataset, 10), teacher, dataset, asked.distillation)
     pruned = prune_student(student, teacher, dataset, asked.pruning, asked.distillation)
     scan = scan_bit_widths(pruned, dataset, asked.scan)
-    learnt = settled(asked.distillation, student.record)
+    learnt = with_learnt_temperature(asked.distillation, student.record)
     quantized = quantize_student(pruned.network, scan.precision, teacher, dataset, asked.quantization, learnt)
     return {"teacher": teacher, "student": student, "pruning": pruned, "scan": scan, "quantized": quantized}
 

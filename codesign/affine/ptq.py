@@ -26,9 +26,9 @@ from codesign.affine.quantizer import AffineQuantizer
 from codesign.core.quality import predicted_classes
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.prepare import fold_batch_norm
+from codesign.networks.read_keras import read_keras
 
 _LINEAR = ("dense", "conv1d", "conv2d")
 _SUPPORTED = "Dense, Conv1D, Conv2D, BatchNormalization (folded), ReLU, MaxPooling, AveragePooling, Flatten and Reshape"
@@ -198,7 +198,7 @@ def affine_form(model: keras.Model | Network) -> Network:
     ConversionError
         For a network that is no chain, or a layer that has no integer form here; every fault is named.
     """
-    network = fold_batch_norm(model if isinstance(model, Network) else describe(model))
+    network = fold_batch_norm(model if isinstance(model, Network) else read_keras(model))
     faults = []
     if len(network.inputs) > 1 or network.ends:
         raise ConversionError(

@@ -80,11 +80,11 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
         raise ReportMissingError(
             f"{folder} holds no finished run (it has no {SUMMARY}); run the design to its end first"
         )
-    summary: dict[str, Any] = _read(path)
+    summary: dict[str, Any] = _json_object(path)
     return summary
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _json_object(path: Path) -> dict[str, Any]:
     """A JSON file that holds a mapping."""
     try:
         value = read_json(path)
@@ -111,7 +111,7 @@ def read_run(folder: Path, name: str) -> Entry:
         Its summary or its settings are damaged.
     """
     path = folder / SUMMARY
-    run = _read(folder / RUN) if (folder / RUN).is_file() else {}
+    run = _json_object(folder / RUN) if (folder / RUN).is_file() else {}
     stages, damaged = read_stages(folder)
     is_finished = path.is_file()
     summary = read_summary(folder) if is_finished else None

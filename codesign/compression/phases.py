@@ -19,7 +19,7 @@ from codesign.errors import SettingsError
 from codesign.networks.description import Network
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.fit import History
-from codesign.training.lesson import Lesson, chosen, make_lesson
+from codesign.training.lesson import Lesson, make_lesson, require_chosen
 from codesign.training.masks import hold_zeros
 from codesign.training.teacher import Teacher
 
@@ -72,7 +72,7 @@ class Phases:
         if self.settings.co_study_epochs:
             self._hold_zeros()
             training = self._for(self.settings.co_study_epochs)
-            numbers = chosen(self.distillation)
+            numbers = require_chosen(self.distillation)
             self.teacher, history = co_study(
                 self.model, self.teacher, self.dataset, training, *numbers, progress=self.progress
             )

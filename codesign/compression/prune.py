@@ -32,7 +32,7 @@ from codesign.networks.build import build_float, read_weights
 from codesign.networks.description import Network
 from codesign.networks.prepare import fold_batch_norm
 from codesign.settings import DistillationSettings, HardwareSettings, PruningSettings
-from codesign.training.distill import Student, check_same_outputs, settled, student_record
+from codesign.training.distill import Student, check_same_outputs, student_record, with_learnt_temperature
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import Lesson, make_lesson
 from codesign.training.teacher import Teacher, as_teacher
@@ -115,7 +115,7 @@ def prune_student(
     rewind_to = rewound(getattr(student, "early", {}), settings)
     model = build_float(network, side_by_side=True)
     check_same_outputs(teacher, model.output_shape[-1])
-    distillation = settled(distillation, student.record)
+    distillation = with_learnt_temperature(distillation, student.record)
     history: History | None = None
     dead: dict[str, int] = {}
     if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):

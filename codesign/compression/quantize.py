@@ -28,12 +28,12 @@ from codesign.core.text_table import TextTable
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
-from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.description import Network
 from codesign.networks.exact import build_exact, exceeds_float32
 from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.distill import check_same_outputs, student_record
 from codesign.training.fit import History, make_reproducible
@@ -126,7 +126,7 @@ def quantized_student_of(
     Parameters
     ----------
     model
-        Of supported layers with fixed-point quantizers; see `codesign.networks.describe.describe_quantized`.
+        Of supported layers with fixed-point quantizers; see `codesign.networks.read_keras.read_qkeras`.
     x
         Inputs `(n_samples, *input_shape)` on which the student is compared with the model, to the last bit, on its input
         grid; random ones without.
@@ -139,7 +139,7 @@ def quantized_student_of(
         For a layer or a quantizer that cannot become hardware, every fault named; or if the student computes other numbers
         than the model.
     """
-    read = describe_quantized(model, x, input_format=input_format)
+    read = read_qkeras(model, x, input_format=input_format)
     on_grid, _ = hardware_form(read.network, read.precision)
     metrics: dict[str, Any] = {"parameters": on_grid.n_parameters, "sparsity": on_grid.sparsity}
     if read.changes:
@@ -163,7 +163,7 @@ def float_student_with(
     Parameters
     ----------
     model
-        As for `codesign.networks.describe.describe`.
+        As for `codesign.networks.read_keras.read_keras`.
     precision
         The formats that `scan_bit_widths` chose for this very model.
     x
@@ -176,7 +176,7 @@ def float_student_with(
     SettingsError
         If the map's layers or tensors are not those of the model.
     """
-    prepared = prepare_for_quantization(describe(model, x))
+    prepared = prepare_for_quantization(read_keras(model, x))
     needed = {
         (layer, tensor) for layer, tensor, _ in nominal_precision(prepared).items() if tensor != "accum"
     }

@@ -13,10 +13,10 @@ from codesign.core.record import Record
 from codesign.core.shown import Shown, metric_facts
 from codesign.core.text_table import TextTable
 from codesign.data import Dataset
-from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
 from codesign.networks.loading import load_model
+from codesign.networks.read_keras import read_keras
 
 
 class AnyStudent(Protocol):
@@ -85,7 +85,7 @@ def float_student_of(model: keras.Model, dataset: Dataset, what: str | None = No
     """
     what = f"the student {model.name!r}" if what is None else what
     check_fits(model, what, dataset.sample_shape, dataset.task)
-    network = describe(model, dataset.x_validation)
+    network = read_keras(model, dataset.x_validation)
     metrics = {"parameters": network.n_parameters, "sparsity": network.sparsity}
     return FloatStudent(network, Record.of(network.digest, metrics))
 

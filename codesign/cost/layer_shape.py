@@ -13,7 +13,7 @@ from codesign.core.layers import BY_KIND, kinds
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import DataError, SettingsError
 
-KINDS = kinds("product")
+_KINDS = kinds("product")
 """The kinds of layers that multiply by constants."""
 
 INPUT = "<input>"
@@ -68,8 +68,8 @@ class LayerShape:
     in_order: bool = True
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SettingsError(f"{self.name}.kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.kind not in _KINDS:
+            raise SettingsError(f"{self.name}.kind must be one of {', '.join(_KINDS)}, not {self.kind!r}")
         for size in ("n_inputs", "n_outputs", "kernel_size", "output_positions", "groups"):
             value = getattr(self, size)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:

@@ -125,7 +125,7 @@ def load_dataset(
         target_scaling,
         target_loss,
     )
-    raw = _read(source, choice, cache_dir, seed, tuple(inputs))
+    raw = _raw_data(source, choice, cache_dir, seed, tuple(inputs))
     if isinstance(scaling, str) and scaling == "auto":
         scaling = DIGITS_DIVISOR if str(source) == "digits" else "standard"
     return _build(raw, choice, seed, scaling, fractions, max_samples, input_shape, class_weights, fold)
@@ -399,7 +399,7 @@ def _weights(
     return {f"weights_{part}": weights[getattr(split, part)] / mean for part in ("train", "validation")}
 
 
-def _read(
+def _raw_data(
     source: Source,
     choice: TargetChoice,
     cache_dir: str | Path | None,
@@ -458,7 +458,7 @@ def _read_parts(
             f"{where or 'source'}: {unknown[0] if unknown else 'nothing'!r} is no part; give files for train, "
             "validation and test, or .npy files for x_train, y_train, ..."
         )
-    pieces = {part: _read(path, choice, None, seed, inputs) for part, path in source.items()}
+    pieces = {part: _raw_data(path, choice, None, seed, inputs) for part, path in source.items()}
     return joined(pieces, Path(source["train"]).stem if "train" in source else "parts", where)
 
 

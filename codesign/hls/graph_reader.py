@@ -112,7 +112,7 @@ def read(hls_model: ModelGraph) -> Graph:
     backend = str(hls_model.config.get_config_value("Backend"))
     if backend not in ("Vitis", "Vivado"):
         raise ConversionError(f"the graph was converted for {backend}; only Vitis and Vivado are supported")
-    reader = _Reader(layers)
+    reader = _NodeReader(layers)
     nodes = tuple(_built_as(reader.node(layer), strategies.get(layer.name)) for layer in layers)
     return Graph(
         nodes=nodes,
@@ -258,7 +258,7 @@ def _stream_pooling_faults(layer: Layer) -> Iterable[str]:
         yield "with io_stream pooling cannot pad; choose padding='valid' or a size that the pool divides"
 
 
-class _Reader:
+class _NodeReader:
     """Names of tensors and types that nodes refer to."""
 
     def __init__(self, layers: Iterable[Layer]) -> None:

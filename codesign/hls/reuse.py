@@ -20,7 +20,7 @@ from typing import Any, Literal
 from codesign.core.target import IoType, Strategy
 from codesign.errors import SettingsError
 
-LayerKind = Literal["dense", "conv"]
+MatrixKind = Literal["dense", "conv"]
 
 STRATEGY_OF: Mapping[str, Strategy] = {
     "latency": "latency",
@@ -55,7 +55,7 @@ class MatrixShape:
     """
 
     name: str
-    kind: LayerKind
+    kind: MatrixKind
     n_in: int
     n_out: int
     in_positions: int = 1

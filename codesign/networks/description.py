@@ -28,8 +28,6 @@ WEIGHT_KINDS = kinds("product")
 ACTIVATION_KINDS = kinds("point")
 """Kinds whose output is quantized in hardware: the points where a `result` format is chosen."""
 
-KINDS = tuple(BY_KIND)
-
 
 def free_name(name: str, taken: set[str]) -> str:
     """The name, with underscores behind it until no layer of the user has it."""

@@ -124,12 +124,12 @@ class Reader:
         """Read one call; a fault is noted, and reading goes on behind it."""
         inputs = tuple(self.of[number] for number in call.inputs)
         try:
-            self.of[call.outputs[0]] = self._read(call, inputs)
+            self.of[call.outputs[0]] = self._read_call(call, inputs)
         except ConversionError as fault:
             self.faults.append(str(fault))
             self.of[call.outputs[0]] = inputs[0] if inputs else "?"
 
-    def _read(self, call: Call, inputs: tuple[str, ...]) -> str:
+    def _read_call(self, call: Call, inputs: tuple[str, ...]) -> str:
         layer, what = call.layer, type(call.layer).__name__
         if len(call.outputs) != 1:
             raise ConversionError(

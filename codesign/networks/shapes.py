@@ -16,7 +16,7 @@ def layer_shapes(network: Network) -> tuple[LayerShape, ...]:
     Parameters
     ----------
     network
-        Of a Keras or QKeras model: `codesign.networks.describe`. A batch normalisation counts as folded.
+        Of a Keras or QKeras model: `codesign.networks.read_keras`. A batch normalisation counts as folded.
 
     Returns
     -------

@@ -132,12 +132,12 @@ class Executor:
             while True:
                 found.append(self._ended.get_nowait())
         return [
-            self._read(key, future)
+            self._outcome_of(key, future)
             for key, future in found
             if key in self.running and self.running[key][1] is future
         ]
 
-    def _read(self, key: str, future: Any) -> Ended:
+    def _outcome_of(self, key: str, future: Any) -> Ended:
         from distributed.scheduler import KilledWorker
 
         unit, _, _ = self.running.pop(key)

@@ -92,7 +92,7 @@ def parse_expression(text: str, known: Collection[str]) -> Expression:
         raise SettingsError(f"{text[:40]!r}... is longer than {_LONGEST} letters")
     try:
         tree = ast.parse(text.strip(), mode="eval")
-        reader = _Reader(text, known)
+        reader = _Parser(text, known)
         compute = reader.part(tree.body)
     except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
         raise SettingsError(
@@ -103,7 +103,7 @@ def parse_expression(text: str, known: Collection[str]) -> Expression:
     return Expression(text, frozenset(reader.names), compute)
 
 
-class _Reader:
+class _Parser:
     """Turns a syntax tree into closures; every kind of node that is not named here is refused."""
 
     def __init__(self, text: str, known: Collection[str]) -> None:

@@ -59,9 +59,9 @@ class Context:
     @cached_property
     def untrained_network(self) -> Any:
         """The student's architecture as a `Network`, for the checks before work."""
-        from codesign.networks.describe import describe
+        from codesign.networks.read_keras import read_keras
 
-        return describe(self.untrained_student)
+        return read_keras(self.untrained_student)
 
     def value(self, stage: str) -> Any:
         """What a stage made, from memory or from its folder; `ReportMissingError` if it is not finished."""

@@ -47,7 +47,7 @@ class Quantization(Stage):
         if context.settings.quantization.method == "learned":
             return _learned(context, folder)
         from codesign.compression.quantize import quantize_student
-        from codesign.training.distill import settled
+        from codesign.training.distill import with_learnt_temperature
 
         settings = context.settings
         student = context.value("student")
@@ -57,7 +57,7 @@ class Quantization(Stage):
             context.value("teacher"),
             context.dataset,
             settings.quantization,
-            settled(settings.distillation, student.record),
+            with_learnt_temperature(settings.distillation, student.record),
             pruning=settings.pruning,
             early=student.early,
             seed=settings.seed,
@@ -102,11 +102,11 @@ def _learned(context: Context, folder: Path) -> Any:
     """Learn widths, or take the front that this stage left before, and build the point that the settings choose."""
     from codesign.compression.learned.front import Front
     from codesign.compression.learned.learn import learn_widths, student_at, training_key
-    from codesign.training.distill import settled
+    from codesign.training.distill import with_learnt_temperature
 
     settings = context.settings.quantization.learned
     network, teacher, dataset = context.value("pruning").network, context.value("teacher"), context.dataset
-    distillation = settled(context.settings.distillation, context.value("student").record)
+    distillation = with_learnt_temperature(context.settings.distillation, context.value("student").record)
     seed = context.settings.seed
     key = training_key(network, teacher, dataset, settings, distillation, seed)
     front: Front | None = None

@@ -38,10 +38,10 @@ class OutputCache:
             Makes them.
         """
         path = self.path(key)
-        found = _read(path, key)
+        found = _kept_arrays(path, key)
         if found is None:
             found = dict(compute())
-            text = np.array(_describe(key))
+            text = np.array(_key_text(key))
             write_arrays(path, {**found, _DIGEST: np.array(arrays_digest(found)), _KEY: text})
         return found
 
@@ -57,11 +57,11 @@ def cached_arrays(
     return dict(compute()) if cache is None else cache.arrays(key, compute)
 
 
-def _describe(key: Mapping[str, str]) -> str:
+def _key_text(key: Mapping[str, str]) -> str:
     return "; ".join(f"{name}={value}" for name, value in sorted(key.items()))
 
 
-def _read(path: Path, key: Mapping[str, str]) -> Arrays | None:
+def _kept_arrays(path: Path, key: Mapping[str, str]) -> Arrays | None:
     """What was kept, or ``None`` if nothing was, or it is damaged."""
     try:
         # opened here: NumPy leaves a damaged archive open
@@ -70,4 +70,4 @@ def _read(path: Path, key: Mapping[str, str]) -> Arrays | None:
         digest, kept_for = str(arrays.pop(_DIGEST)), str(arrays.pop(_KEY))
     except Exception:  # a damaged archive can raise anything
         return None
-    return arrays if digest == arrays_digest(arrays) and kept_for == _describe(key) else None
+    return arrays if digest == arrays_digest(arrays) and kept_for == _key_text(key) else None

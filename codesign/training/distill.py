@@ -17,11 +17,11 @@ from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
 from codesign.networks.joined import n_outputs
 from codesign.networks.logits import ending_in_logits, predict_logits, untrained_copy
+from codesign.networks.read_keras import read_keras
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
 from codesign.training.fit import History, make_reproducible
@@ -115,7 +115,7 @@ def distill_student(
     TrainingError
         If the loss is not finite.
     """
-    describe(model, dataset.x_train)
+    read_keras(model, dataset.x_train)
     teacher = as_teacher(teacher, dataset)
     check_fits(model, f"the student {model.name!r}", dataset.sample_shape, dataset.task)
     check_same_outputs(teacher, n_outputs(model))
@@ -137,7 +137,7 @@ def distill_student(
     mine = [snapshots, *callbacks, *([watched] if metrics else [])]
     history = lesson.fit(chosen, callbacks=mine, progress=progress, what="student")
     history = replace(history, measured=watched.measured)
-    described = describe(network, dataset.x_validation)
+    described = read_keras(network, dataset.x_validation)
     learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
     if trials:
         learnt["search"] = [asdict(trial) for trial in trials]
@@ -145,7 +145,7 @@ def distill_student(
     return Student(described, history, record, snapshots.networks)
 
 
-def settled(settings: DistillationSettings, student: Record) -> DistillationSettings:
+def with_learnt_temperature(settings: DistillationSettings, student: Record) -> DistillationSettings:
     """The settings with the temperature and alpha that a student learnt with, where they were to be chosen."""
     if settings.temperature is not None and settings.alpha is not None:
         return settings
@@ -158,11 +158,11 @@ class _Snapshots(keras.callbacks.Callback):
     def __init__(self, network: keras.Model, epoch: int) -> None:
         super().__init__()
         self.network, self.epoch = network, epoch
-        self.networks = {"initial": describe(network, check=False)}
+        self.networks = {"initial": read_keras(network, check=False)}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         if epoch + 1 == self.epoch:
-            self.networks["early"] = describe(self.network, check=False)
+            self.networks["early"] = read_keras(self.network, check=False)
 
 
 def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:

@@ -121,7 +121,7 @@ def make_lesson(
     DataError
         If a layer does not exist (the layers are listed) or cannot be compared, or the teacher has no layers.
     """
-    temperature, _ = chosen(settings)
+    temperature, _ = require_chosen(settings)
     teacher = teacher.tempered(temperature)
     on_layers = [term for term in settings.terms if term.teacher_layer is not None]
     terms = [Term(term.form, term.weight) for term in settings.terms if term.teacher_layer is None]
@@ -151,7 +151,7 @@ def make_lesson(
     return Lesson(model, extended, loss, train, validation, dataset.task)
 
 
-def chosen(settings: DistillationSettings) -> tuple[float, float]:
+def require_chosen(settings: DistillationSettings) -> tuple[float, float]:
     """Temperature and alpha; `SettingsError` if they are still to be chosen."""
     if settings.temperature is None or settings.alpha is None:
         name = "temperature" if settings.temperature is None else "alpha"

@@ -72,10 +72,10 @@ def trace_csim(
         run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=build / "trace_compile.log")
         write_vectors(folder, x)
         run_process([program.resolve()], cwd=folder, timeout_s=timeout_s, log_path=build / "trace.log")
-        return {name: _read(folder, graph, name) for name in names}
+        return {name: _trace_of(folder, graph, name) for name in names}
 
 
-def _read(folder: Path, graph: Graph, name: str) -> np.ndarray:
+def _trace_of(folder: Path, graph: Graph, name: str) -> np.ndarray:
     shape = graph[name].output_shape
     values = read_outputs(folder / "tb_data" / f"{name}.trace", math.prod(shape))
     return values.reshape(-1, *shape)

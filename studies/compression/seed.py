@@ -99,13 +99,17 @@ class SeedStudy:
 
     def distillation(self, kind: str) -> Any:
         """The loss of a kind of teacher."""
-        from codesign.training.distill import settled
+        from codesign.training.distill import with_learnt_temperature
 
         settings = self.settings.distillation
         if kind == "scratch":
             alone = {"alpha": 1.0, "temperature": 1.0, "form": "soft", "terms": (), "hint_epochs": 0}
             return settings.model_copy(update=alone)
-        return settled(settings, self._students[kind].record) if kind in self._students else settings
+        return (
+            with_learnt_temperature(settings, self._students[kind].record)
+            if kind in self._students
+            else settings
+        )
 
     def student(self, kind: str) -> Any:
         """The float student; temperature and alpha are chosen on the validation part where the design leaves them open."""

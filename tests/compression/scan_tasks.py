@@ -9,7 +9,7 @@ import keras
 from learning_tasks import clouds, dense
 
 from codesign.data import Dataset
-from codesign.networks.describe import describe
+from codesign.networks.read_keras import read_keras
 
 
 @cache
@@ -30,5 +30,5 @@ def task(outputs: int | None = None) -> tuple[SimpleNamespace, Dataset]:
 
 def student_of(model: keras.Model) -> SimpleNamespace:
     """What the scan takes."""
-    network = describe(model)
+    network = read_keras(model)
     return SimpleNamespace(network=network, record=SimpleNamespace(digest=network.digest))

@@ -17,9 +17,9 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.cost import bops_of, estimate_luts, weight_bits_of
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe
 from codesign.networks.description import Network
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.networks.shapes import layer_shapes
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -49,7 +49,7 @@ def network() -> Network:
     )
     model.compile("adam", LOSS)
     model.fit(*data(), epochs=30, batch_size=32, verbose=0)
-    return prepare_for_quantization(describe(model))
+    return prepare_for_quantization(read_keras(model))
 
 
 def start(width: int) -> PrecisionMap:

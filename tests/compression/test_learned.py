@@ -23,9 +23,9 @@ from codesign.errors import QualityError, SettingsError, StaleProjectError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings, make_design
 from codesign.training.teacher import train_teacher
 
@@ -38,7 +38,7 @@ def learned():
     dataset = clouds(n=480)
     keras.utils.set_random_seed(0)
     teacher = train_teacher(dense(dataset, 16), dataset, TeacherSettings(epochs=20, learning_rate=0.01))
-    network = describe(dense(dataset, 10, 6, norm=True))
+    network = read_keras(dense(dataset, 10, 6, norm=True))
     return dataset, teacher, network, learn_widths(network, teacher, dataset, SETTINGS, DISTILLATION)
 
 
@@ -74,7 +74,7 @@ def compare_with_hardware(student, dataset, folder):
 def test_convolutions_and_pools_learn_too(tmp_path):
     dataset = images(n=200)
     keras.utils.set_random_seed(0)
-    network = describe(convolutional(dataset, 3))
+    network = read_keras(convolutional(dataset, 3))
     prepared = prepare_for_quantization(network)
     learnable = LearnableNetwork(prepared, dataset.x_train)
     params, moving = learnable.begin()
@@ -99,7 +99,7 @@ def test_convolutions_and_pools_learn_too(tmp_path):
 
 def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
     dataset = clouds()
-    network = prepare_for_quantization(describe(dense(dataset)))
+    network = prepare_for_quantization(read_keras(dense(dataset)))
     learnable = LearnableNetwork(network, dataset.x_train)
     params, _ = learnable.begin()
     kernel = np.zeros(params["logits/kernel"].shape, np.float32)
@@ -201,7 +201,7 @@ def test_layers_whose_widths_cannot_be_learned_are_named(learned):
         ]
     )
     with pytest.raises(SettingsError, match=r"takes chains of .*\(tanh\).*; use the method scan"):
-        learn_widths(describe(model), teacher, dataset, SETTINGS, DISTILLATION)
+        learn_widths(read_keras(model), teacher, dataset, SETTINGS, DISTILLATION)
 
 
 @pytest.mark.parametrize(

@@ -24,10 +24,10 @@ from codesign.errors import SettingsError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import (
     DistillationSettings,
@@ -45,7 +45,7 @@ POLISH = PolishSettings(tolerance=0.05, rounds=3, step=0.2, epochs=4, learning_r
 def taught(dataset, student: keras.Model, **settings):
     """A teacher, and a student of 6 bits that learnt from it."""
     teacher = train_teacher(dense(dataset, 16), dataset, TeacherSettings(epochs=20, learning_rate=0.01))
-    network = describe(student)
+    network = read_keras(student)
     prepared = prepare_for_quantization(network)
     precision = precision_of(prepared, measure_ranges(prepared, dataset.x_train), uniform_widths(prepared, 6))
     training = QuantizationSettings(epochs=20, learning_rate=0.01, **settings)
@@ -214,12 +214,12 @@ def test_convolutions_depthwise_ones_too():
         dataset,
         TeacherSettings(epochs=3),
     )
-    prepared = prepare_for_quantization(describe(student))
+    prepared = prepare_for_quantization(read_keras(student))
     precision = precision_of(prepared, measure_ranges(prepared, dataset.x_train), uniform_widths(prepared, 6))
     training = QuantizationSettings(
         epochs=3, learning_rate=0.01, polish=POLISH.model_copy(update={"tolerance": 0.3, "rounds": 2})
     )
-    after = quantize_student(describe(student), precision, teacher, dataset, training, DISTILLATION)
+    after = quantize_student(read_keras(student), precision, teacher, dataset, training, DISTILLATION)
     figures = after.record.metrics["polish"]
     assert figures["luts_after"] < figures["luts_before"]
     assert after.record.digest == after.hardware()[0].digest

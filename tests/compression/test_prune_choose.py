@@ -15,8 +15,8 @@ from codesign.compression.pruning.targets import SkipReason, scheduled, sparsity
 from codesign.compression.pruning.units import Units, removable_units, remove_units, units_of
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
+from codesign.networks.read_keras import read_keras
 from codesign.settings import PruningSettings
 from codesign.training.fit import History
 from codesign.training.losses import DistillationLoss, pack_targets
@@ -71,7 +71,7 @@ def test_no_layer_is_emptied_by_one_budget():
 
 
 def test_a_sparsity_that_empties_a_layer_is_refused_with_its_name():
-    network = describe(dense(clouds(n=60), 4))
+    network = read_keras(dense(clouds(n=60), 4))
     settings = PruningSettings(sparsity=0.5, layers={"logits": 0.96, "fc9": 0.1})
     with pytest.raises(SettingsError) as caught:
         sparsity_targets(network, settings)
@@ -83,7 +83,7 @@ def test_a_sparsity_that_empties_a_layer_is_refused_with_its_name():
 
 
 def test_one_budget_is_refused_only_where_layers_would_be_left_without_a_weight():
-    network = describe(dense(clouds(n=60), 4))  # 32 weights in two layers
+    network = read_keras(dense(clouds(n=60), 4))  # 32 weights in two layers
     assert sparsity_targets(network, PruningSettings(sparsity=0.94, scope="global")) == {
         "fc1": 0.94,
         "logits": 0.94,
@@ -188,7 +188,7 @@ class TestSaliency:
 class TestUnits:
     def without(self, model, data, name, indices):
         """The network with units removed, and the same values with the units' results set to zero by hand."""
-        network = describe(model)
+        network = read_keras(model)
         smaller = remove_units(network, {name: np.array(indices)})
         kernels = {layer.name: layer.weights["kernel"].copy() for layer in network.weight_layers}
         units = units_of(network, name)
@@ -229,7 +229,7 @@ class TestUnits:
                 layers.Dense(3, name="logits"),
             ]
         )
-        assert units_of(describe(model), "conv") == Units("conv", 4, ("depth",), ("logits",))
+        assert units_of(read_keras(model), "conv") == Units("conv", 4, ("depth",), ("logits",))
         smaller = self.without(model, data, "conv", [3])
         assert smaller["depth"].weights["kernel"].shape == (2, 2, 3, 1)
         assert smaller["depth"].weights["bias"].shape == (3,)
@@ -243,7 +243,7 @@ class TestUnits:
         depth = layers.DepthwiseConv2D(2, name="depth")(shaped)
         flat = layers.Flatten(name="flat")(depth)
         model = keras.Model(inputs, layers.Dense(2, name="logits")(layers.Dense(5, name="four")(flat)))
-        removable, kept = removable_units(describe(model))
+        removable, kept = removable_units(read_keras(model))
         assert list(removable) == ["four"]
         assert kept == {
             "one": SkipReason.SHARED,

@@ -15,9 +15,9 @@ from codesign.compression.quantize import quantize_student
 from codesign.core.record import Record
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import fold_batch_norm, hardware_form, prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.distill import Student
 from codesign.training.fit import History
@@ -48,7 +48,7 @@ class TestDense:
     @pytest.fixture
     def network(self, data):
         """fc1: unit 0 has no reader, 1 is zero, 2 a constant, 3 is read by a unit of fc2 that has no reader."""
-        network = describe(dense(data, 6, 4))
+        network = read_keras(dense(data, 6, 4))
         first, second, last = (layer.weights["kernel"].copy() for layer in network.weight_layers)
         first[:, [1, 2]] = 0
         second[0] = 0
@@ -72,7 +72,7 @@ class TestDense:
         assert smaller.weights_removed(network) == pytest.approx(1 - (2 * 5 + 3 * 3 + 3 * 3) / 66)
 
     def test_nothing_dead_is_nothing_done(self, data):
-        network = describe(dense(data, 6, 4))
+        network = read_keras(dense(data, 6, 4))
         assert without_dead_units(network) == (network, {})
 
     def test_a_layer_keeps_one_unit_though_all_are_dead(self, network):
@@ -80,7 +80,7 @@ class TestDense:
         assert widths(without_dead_units(unread)[0])["fc1"] == 1
 
     def test_a_weight_that_rounds_to_zero_reads_nothing(self, data):
-        network = prepare_for_quantization(describe(dense(data, 6, 4)))
+        network = prepare_for_quantization(read_keras(dense(data, 6, 4)))
         kernel = network["fc2"].weights["kernel"].copy()
         kernel[4] = 1e-4
         network = changed(network, fc2_kernel=kernel)
@@ -121,7 +121,7 @@ class TestDense:
 
 def test_filters_go_through_a_pool_and_a_flatten():
     data = images(n=60)
-    network = describe(convolutional(data, 3, 4))
+    network = read_keras(convolutional(data, 3, 4))
     second, last = (network[name].weights["kernel"].copy() for name in ("conv2", "logits"))
     last.reshape(-1, 4, 3)[:, 2] = 0  # a view: at every position
     network = changed(network, conv2_kernel=second, logits_kernel=last)
@@ -136,7 +136,7 @@ def test_filters_go_through_a_pool_and_a_flatten():
 
 def test_a_unit_without_inputs_is_in_use_where_no_bias_can_replace_it():
     data = clouds(n=60)
-    network = describe(dense(data, 4, 3))
+    network = read_keras(dense(data, 4, 3))
     kept = {layer.name: np.ones_like(layer.weights["kernel"]) for layer in network.weight_layers}
     kept["fc1"][:, 2] = 0
     assert UselessWeights(network)(kept)["fc2"][2].all()
@@ -150,7 +150,7 @@ def test_a_unit_without_inputs_is_in_use_where_no_bias_can_replace_it():
 
 def test_what_one_choice_leaves_without_use_goes_in_the_same_choice():
     keras.utils.set_random_seed(1)
-    network = describe(dense(clouds(n=60, n_features=16), 64, 32, 32))
+    network = read_keras(dense(clouds(n=60, n_features=16), 64, 32, 32))
     scores = {layer.name: np.abs(layer.weights["kernel"]) for layer in network.weight_layers}
     held = {name: np.ones_like(score) for name, score in scores.items()}
     total = sum(mask.size for mask in held.values())
@@ -165,7 +165,7 @@ def test_what_one_choice_leaves_without_use_goes_in_the_same_choice():
 
 
 def test_masks_that_leave_no_path_are_refused_with_the_layer():
-    network = describe(dense(clouds(n=60), 16, 8))
+    network = read_keras(dense(clouds(n=60), 16, 8))
     held = {layer.name: np.ones_like(layer.weights["kernel"]) for layer in network.weight_layers}
     # each layer keeps weights, but those of fc2 read units of fc1 that have no input
     scores = {name: RNG.random(mask.shape) for name, mask in held.items()}
@@ -185,7 +185,7 @@ def test_masks_that_leave_no_path_are_refused_with_the_layer():
 
 
 def test_a_normalisation_that_lets_nothing_through_counts():
-    network = describe(convolutional(images(n=60), 3))
+    network = read_keras(convolutional(images(n=60), 3))
     kernel = network["conv1"].weights["kernel"].copy()
     kernel[..., 1] = 0
     norm = {**network["norm1"].weights, "beta": np.array([0.1, -0.5, 0.2], np.float32)}
@@ -211,7 +211,7 @@ class TestStages:
         return Teacher(None, *one_hot, None, Record("teacher", {}, 0, {}, "0", {}, 0.0))
 
     def test_a_pruned_students_layers_shrink(self, data, teacher):
-        network = describe(dense(data, 24, 12))
+        network = read_keras(dense(data, 24, 12))
         record = Record("student", {}, 0, {}, network.digest, {}, 0.0)
         student = Student(network, History((), (), (), (), 0), record, {})
         settings = PruningSettings(epochs=3, sparsity=0.9, scope="global")
@@ -230,7 +230,7 @@ class TestStages:
         assert metrics["sparsity"] == result.network.sparsity
 
     def test_quantization_leaves_nothing_dead_on_the_grid(self, data, teacher):
-        network = describe(dense(data, 24, 12))
+        network = read_keras(dense(data, 24, 12))
         prepared = prepare_for_quantization(network)
         precision = precision_of(
             prepared, measure_ranges(prepared, data.x_train), uniform_widths(prepared, 4)

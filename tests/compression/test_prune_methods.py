@@ -8,7 +8,7 @@ from learning_tasks import clouds, dense
 from codesign.compression.prune import prune_student
 from codesign.core.record import Record
 from codesign.errors import SettingsError
-from codesign.networks.describe import describe
+from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, HardwareSettings, PruningSettings
 from codesign.training.distill import Student
 from codesign.training.fit import History
@@ -37,7 +37,7 @@ def student(data):
     keras.utils.set_random_seed(
         0
     )  # no neuron dies on the way: the weights of one would go before smaller ones
-    network, initial = describe(dense(data, 8, 6, norm=True)), describe(dense(data, 8, 6, norm=True))
+    network, initial = read_keras(dense(data, 8, 6, norm=True)), read_keras(dense(data, 8, 6, norm=True))
     record = Record("student", {}, 0, {}, network.digest, {}, 0.0)
     return Student(network, History((), (), (), (), 0), record, {"initial": initial})
 

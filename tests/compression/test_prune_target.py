@@ -18,7 +18,7 @@ from codesign.compression.pruning.budget import (
     target_costs,
 )
 from codesign.compression.pruning.targets import SkipReason
-from codesign.networks.describe import describe
+from codesign.networks.read_keras import read_keras
 from codesign.settings import HardwareSettings, PruningSettings
 
 
@@ -59,7 +59,7 @@ def data():
 
 @pytest.fixture(scope="module")
 def network(data):
-    return describe(dense(data, 8, 6))
+    return read_keras(dense(data, 8, 6))
 
 
 def test_layers_are_costed_by_their_strategy(data, network):
@@ -176,7 +176,7 @@ class TestSelector:
                 layers.Dense(3, name="logits"),
             ]
         )
-        network = describe(model)
+        network = read_keras(model)
         selector = self.selector(pictures, network, HardwareSettings(strategy="resource"), sparsity=0.5)
         masks = selector(self.held(network), 1.0)
         assert masks["depth"].all()

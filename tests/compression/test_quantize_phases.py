@@ -11,8 +11,8 @@ from codesign.compression.qkd import CoStudyLoss, co_study
 from codesign.compression.quantize import quantize_student
 from codesign.core.record import Record
 from codesign.errors import DataError, SettingsError
-from codesign.networks.describe import describe
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.settings import (
     DistillationSettings,
     PruningSettings,
@@ -42,7 +42,7 @@ def teacher(data):
 
 @pytest.fixture(scope="module")
 def network(data):
-    return describe(dense(data, 6, norm=True))
+    return read_keras(dense(data, 6, norm=True))
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_pruning_rounds_inside_quantization(data, teacher, network, precision):
 
 @pytest.mark.usefixtures("masks_alone")
 def test_a_lottery_ticket_inside_quantization(data, teacher, network, precision):
-    first = describe(dense(data, 6, norm=True))
+    first = read_keras(dense(data, 6, norm=True))
     pruning = PruningSettings(
         inside="quantization", method="magnitude", schedule="one_shot", sparsity=0.5, rewind="initial"
     )
@@ -204,7 +204,7 @@ def test_what_later_phases_need_is_looked_for_before_the_first(
 
 def test_early_weights_of_another_shape_are_refused(data, teacher, network, precision):
     pruning = PruningSettings(inside="quantization", schedule="one_shot", rewind="initial")
-    first = describe(dense(data, 7, norm=True))
+    first = read_keras(dense(data, 7, norm=True))
     with pytest.raises(SettingsError, match=r"^pruning\.rewind: the early weights are of another network"):
         quantized(network, precision, teacher, data, pruning=pruning, early={"initial": first}, epochs=1)
 

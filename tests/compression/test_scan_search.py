@@ -21,8 +21,8 @@ from codesign.errors import ConversionError, ScanError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.read_keras import read_keras
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import ScanSettings
 
@@ -301,7 +301,7 @@ def test_a_softmax_is_left_out_at_the_end_and_refused_in_the_middle():
     with pytest.raises(
         ConversionError, match="layer 'gate' has the activation 'softmax' in the middle of the network"
     ):
-        describe(middle)
+        read_keras(middle)
 
 
 def _clones(model):

@@ -9,13 +9,13 @@ import pytest
 from small_networks import MODELS, dense_model, prepared, randomized
 
 from codesign.errors import DataError
-from codesign.networks.describe import describe
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.read_keras import read_keras
 
 
 @pytest.fixture
 def network() -> Network:
-    return describe(randomized(dense_model(), 2, zeros=0.5))
+    return read_keras(randomized(dense_model(), 2, zeros=0.5))
 
 
 @pytest.mark.parametrize("name", MODELS)

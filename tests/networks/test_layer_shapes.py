@@ -10,9 +10,9 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.cost import INPUT, LayerShape
 from codesign.networks.build import build_quantized
-from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network
 from codesign.networks.prepare import prepare_for_quantization
+from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.networks.shapes import layer_shapes
 
 L = keras.layers
@@ -56,7 +56,7 @@ def quantized(network: Network) -> keras.Model:
 
 
 def test_a_dense_chain():
-    assert layer_shapes(describe(dense_model())) == (
+    assert layer_shapes(read_keras(dense_model())) == (
         LayerShape("a", "dense", 16, 8, activations=("a_relu",)),
         LayerShape("b", "dense", 8, 4, sources=("a_relu",), activations=("r",)),
         LayerShape("c", "dense", 4, 3, sources=("r",), shared=True),
@@ -64,7 +64,7 @@ def test_a_dense_chain():
 
 
 def test_convolutions_and_branches():
-    shapes = layer_shapes(prepare_for_quantization(describe(branching_model())))
+    shapes = layer_shapes(prepare_for_quantization(read_keras(branching_model())))
     assert shapes == (
         LayerShape("c1", "conv2d", 3, 4, 9, 16, activations=("r",)),
         LayerShape(
@@ -87,7 +87,7 @@ def test_convolutions_and_branches():
 @pytest.mark.parametrize("make", [dense_model, branching_model])
 def test_sizes_agree_with_keras(make):
     model = make()
-    network = prepare_for_quantization(describe(model))
+    network = prepare_for_quantization(read_keras(model))
     for name, shape in network.shapes().items():
         if name in (layer.name for layer in model.layers):
             assert shape == model.get_layer(name).output.shape[1:]
@@ -99,8 +99,8 @@ def test_sizes_agree_with_keras(make):
 
 
 def test_qkeras_gives_the_same_as_the_description():
-    network = prepare_for_quantization(describe(dense_model()))
-    assert layer_shapes(describe_quantized(quantized(network)).network) == layer_shapes(network)
+    network = prepare_for_quantization(read_keras(dense_model()))
+    assert layer_shapes(read_qkeras(quantized(network)).network) == layer_shapes(network)
     assert layer_shapes(network)[0].sources == (INPUT,)
 
 
@@ -121,5 +121,5 @@ def test_an_addition_shares_what_it_reads():
     x = keras.Input((4,))
     first = L.ReLU(name="ra")(L.Dense(4, name="a")(x))
     second = L.Dense(4, name="b")(first)
-    shapes = layer_shapes(describe(keras.Model(x, L.Add(name="sum")([first, second]))))
+    shapes = layer_shapes(read_keras(keras.Model(x, L.Add(name="sum")([first, second]))))
     assert [(shape.name, shape.shared) for shape in shapes] == [("a", True), ("b", True)]

@@ -12,7 +12,6 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import (
     add_quantization_points,
@@ -20,6 +19,7 @@ from codesign.networks.prepare import (
     hardware_form,
     prepare_for_quantization,
 )
+from codesign.networks.read_keras import read_keras
 
 FORMAT = FixedPoint(6, 2, True, "RND_CONV", "SAT")
 
@@ -27,7 +27,7 @@ FORMAT = FixedPoint(6, 2, True, "RND_CONV", "SAT")
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("seed", range(3))
 def test_folding_keeps_the_function(name: str, seed: int) -> None:
-    network = describe(randomized(MODELS[name](), seed))
+    network = read_keras(randomized(MODELS[name](), seed))
     x = inputs(network, 64)
     before, after = (predict_logits(build_float(n), x) for n in (network, prepare_for_quantization(network)))
     # only the float32 rounding of the folded weights differs
@@ -41,14 +41,14 @@ def test_folding_by_hand() -> None:
     model.get_layer("fc").set_weights([np.array([[2.0], [-4.0]]), np.array([3.0])])
     # gamma, beta, mean, variance: the scale is 6 / sqrt(0.25 + 0.75) = 6
     model.get_layer("norm").set_weights([np.array([6.0]), np.array([1.0]), np.array([5.0]), np.array([0.25])])
-    (folded,) = fold_batch_norm(describe(model)).weight_layers
+    (folded,) = fold_batch_norm(read_keras(model)).weight_layers
     assert folded.weights["kernel"].tolist() == [[12.0], [-24.0]]
     assert folded.weights["bias"].tolist() == [(3 - 5) * 6 + 1]
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_zeros_stay_zero_and_only_they(name: str) -> None:
-    network = describe(randomized(MODELS[name](), 1, zeros=0.4))
+    network = read_keras(randomized(MODELS[name](), 1, zeros=0.4))
     folded = prepare_for_quantization(network)
     for layer in network.weight_layers:
         kernel = folded[layer.name].weights["kernel"]
@@ -93,7 +93,7 @@ def test_a_point_never_takes_the_name_of_a_layer() -> None:
             layers.Dense(2, name="out"),
         ]
     )
-    names = [layer.name for layer in prepare_for_quantization(describe(model)).layers]
+    names = [layer.name for layer in prepare_for_quantization(read_keras(model)).layers]
     assert names == ["features", "fc", "fc_out_", "fc_out", "fc_out_out", "out"]
 
 
@@ -169,7 +169,7 @@ KEPT = (norm_at_the_end, norm_before_padding, norm_beside_another_user)
 
 @pytest.mark.parametrize("make", [*FOLDED, *KEPT])
 def test_a_normalisation_goes_into_what_is_behind_it_or_stays_as_a_scale(make: object) -> None:
-    network = describe(randomized(make(), 3))  # type: ignore[operator]
+    network = read_keras(randomized(make(), 3))  # type: ignore[operator]
     folded = fold_batch_norm(network)
     assert [layer.kind for layer in folded.layers].count("scale") == (make in KEPT)
     assert not any(layer.kind == "batch_norm" for layer in folded.layers)

@@ -25,13 +25,13 @@ from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.joined import input_ports, n_outputs, output_ports
 from codesign.networks.layer_outputs import trace_layers
 from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.networks.shapes import layer_shapes
 from codesign.verification import compare, diagnose, diagnose_outputs, ladder_rungs, verify_project
 from codesign.verification.csim_trace import trace_csim
@@ -75,7 +75,7 @@ def test_several_ports_stand_side_by_side() -> None:
 
 
 def test_names_and_shapes_are_read_in_the_order_of_the_model() -> None:
-    network = describe(class_and_momentum())
+    network = read_keras(class_and_momentum())
     # a mapping's order is that of its sorted keys
     assert network.inputs == (Port("event", (5,)), Port("particles", (6, 3)))
     assert network.outputs == (Port("kind", (3,)), Port("pt", (1,)))
@@ -83,20 +83,20 @@ def test_names_and_shapes_are_read_in_the_order_of_the_model() -> None:
 
 
 def test_the_network_survives_its_file(tmp_path: Path) -> None:
-    network = describe(class_and_momentum())
+    network = read_keras(class_and_momentum())
     found = Network.load(network.save(tmp_path / "network.npz"))
     assert (found.digest, found.inputs, found.outputs) == (network.digest, network.inputs, network.outputs)
 
 
 def test_the_joined_form_computes_and_is_read_as_the_model(tmp_path: Path) -> None:
     model = class_and_momentum()
-    network, joined = describe(model), ending_in_logits(model)
+    network, joined = read_keras(model), ending_in_logits(model)
     assert (len(joined.inputs), joined.output_shape) == (1, (None, 4))
     joined.save(tmp_path / "joined.keras")
     for form in (joined, load_model(tmp_path / "joined.keras")):
         assert (input_ports(form), n_outputs(form)) == (network.inputs, 4)
         assert [port.name for port in output_ports(form)] == ["kind", "pt"]
-        assert describe(form).digest == network.digest
+        assert read_keras(form).digest == network.digest
     x = np.random.default_rng(1).normal(size=(40, 23)).astype(np.float32)
     event, particles = apart(network.inputs, x)
     given = model({"particles": particles, "event": event})
@@ -114,7 +114,7 @@ def test_a_normalisation_before_an_output_that_is_read_inside_stays() -> None:
     first = layers.Dense(3, name="first")(given)
     norm = layers.BatchNormalization(name="norm")(first)
     model = randomized(keras.Model(given, [first, norm, layers.Dense(2, name="last")(norm)]))
-    network = describe(model)
+    network = read_keras(model)
     prepared = prepare_for_quantization(network)
     assert prepared.output_names == ("first", "norm", "last")
     assert prepared["norm"].kind == "scale"
@@ -127,7 +127,7 @@ def test_a_normalisation_at_an_output_is_folded_and_the_output_follows() -> None
     given = keras.Input((4,))
     first = layers.BatchNormalization(name="norm")(layers.Dense(3, name="first")(given))
     model = randomized(keras.Model(given, [first, layers.Dense(2, name="last")(given)]))
-    prepared = prepare_for_quantization(describe(model))
+    prepared = prepare_for_quantization(read_keras(model))
     assert prepared.output_names == ("first", "last")
     x = np.random.default_rng(1).normal(size=(40, 4)).astype(np.float32)
     given_outputs = side_by_side([np.asarray(part) for part in model(x)])
@@ -170,7 +170,7 @@ def probabilities_inside() -> keras.Model:
 )
 def test_ends_that_no_hardware_has_are_refused(make: Callable[[], keras.Model], message: str) -> None:
     with pytest.raises(ConversionError) as caught:
-        describe(make())
+        read_keras(make())
     assert str(caught.value) == message
 
 
@@ -178,7 +178,7 @@ def test_probabilities_that_are_read_inside_are_no_end() -> None:
     with pytest.raises(
         ConversionError, match="'kind' has the activation 'softmax' in the middle of the network"
     ):
-        describe(probabilities_inside())
+        read_keras(probabilities_inside())
 
 
 def fixed(rng: np.random.Generator, signed: bool = True) -> FixedPoint:
@@ -283,7 +283,7 @@ class Converted:
 
     def __init__(self, folder: Path) -> None:
         rng = np.random.default_rng(4)
-        self.network = prepare_for_quantization(describe(class_and_momentum()))
+        self.network = prepare_for_quantization(read_keras(class_and_momentum()))
         self.precision = formats_of(self.network, rng)
         graph, target = converted(self.network, self.precision, folder)
         self.x = on_grid(self.network, self.precision, 60, rng)
@@ -416,7 +416,7 @@ def qkeras_model() -> keras.Model:
 
 
 def test_a_qkeras_model_has_a_format_for_each_input() -> None:
-    read = describe_quantized(qkeras_model())
+    read = read_qkeras(qkeras_model())
     network, precision = read.network, read.precision
     assert [str(precision.of_input(name)) for name in "ab"] == [
         "fixed<7,3,RND_CONV,SAT,0>",
@@ -426,7 +426,7 @@ def test_a_qkeras_model_has_a_format_for_each_input() -> None:
 
 
 def test_a_map_of_several_inputs_survives_its_file_and_names_what_is_missing(tmp_path: Path) -> None:
-    read = describe_quantized(qkeras_model())
+    read = read_qkeras(qkeras_model())
     assert read.precision.input is None
     assert PrecisionMap.load(read.precision.save(tmp_path / "map.json")) == read.precision
     without = PrecisionMap(None, {name: own for name, own in read.precision.layers.items() if name != "b"})
@@ -442,9 +442,9 @@ def test_an_input_without_a_quantizer_is_named() -> None:
     both = layers.Concatenate()([QActivation(quantized_bits(5, 1, alpha=1))(a), b])
     model = keras.Model([a, b], QDense(2, use_bias=False, kernel_quantizer=kernel)(both), name="mine")
     with pytest.raises(ConversionError, match=r"^the input 'b' of 'mine' is not quantized; put QActivation"):
-        describe_quantized(model)
+        read_qkeras(model)
     given = FixedPoint.parse("fixed<6,3,RND_CONV,SAT>")
     with pytest.raises(
         ConversionError, match=r"^the input 'a' of 'mine' is quantized to .* by the model itself"
     ):
-        describe_quantized(model, input_format=given)
+        read_qkeras(model, input_format=given)

@@ -13,8 +13,8 @@ from small_chain import SmallChain, student_model
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
 from codesign.errors import ConversionError, DataError
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
+from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings
 from codesign.training.distill import distill_student
 from codesign.training.teacher import Teacher
@@ -133,4 +133,4 @@ def test_a_student_can_be_made_again_from_what_is_kept(small_chain: SmallChain) 
     copy = replace(student)
     x = small_chain.dataset.x_test
     np.testing.assert_array_equal(predict_logits(copy.model(), x), predict_logits(student.model(), x))
-    assert describe(student.model()).digest == student.network.digest
+    assert read_keras(student.model()).digest == student.network.digest

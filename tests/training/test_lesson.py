@@ -8,8 +8,8 @@ from learning_tasks import clouds, convolutional, dense, images
 from codesign.data.split import PARTS
 from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.logits import predict_logits
+from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, TermSettings, TrainingSettings
 from codesign.training.cache import OutputCache
 from codesign.training.distill import distill_student
@@ -88,7 +88,7 @@ def test_hints_alone_leave_the_logits_out(data, teacher):
 def test_layers_keep_their_names_when_the_network_is_built_from_its_description(data, teacher):
     """Keras' `fc1` ends with its ReLU; the network has that as a layer of its own."""
     student = dense(data, 4)
-    built = build_float(describe(student))
+    built = build_float(read_keras(student))
     settings = with_terms({"form": "distance", "teacher_layer": "fc1", "student_layer": "fc1"})
     for model in (student, built):
         outputs = predict_logits(make_lesson(model, teacher, data, settings).model, data.x_train)

@@ -5,7 +5,7 @@ from learning_tasks import clouds, dense
 
 from codesign.settings import DistillationSettings
 from codesign.settings_learning import SearchSettings
-from codesign.training.distill import distill_student, settled
+from codesign.training.distill import distill_student, with_learnt_temperature
 from codesign.training.search import choose_distillation
 from codesign.training.teacher import Teacher
 
@@ -41,6 +41,6 @@ def test_the_student_learns_with_the_best_pair_and_keeps_the_table(data, teacher
     best = max(table, key=lambda row: (row["validation_quality"], -row["validation_loss"]))
     chosen = {"temperature": best["temperature"], "alpha": 0.2}
     assert student.record.metrics["distillation"] == chosen
-    resolved = settled(settings, student.record)
+    resolved = with_learnt_temperature(settings, student.record)
     assert (resolved.temperature, resolved.alpha) == (best["temperature"], 0.2)
-    assert settled(DistillationSettings(temperature=7.0), student.record).temperature == 7.0
+    assert with_learnt_temperature(DistillationSettings(temperature=7.0), student.record).temperature == 7.0

@@ -123,9 +123,9 @@ def test_the_whole_proof_finds_no_mismatch(script, capsys):
 
 def test_every_kind_of_layer_is_proved_after_training(script):
     from codesign.core.layers import LAYERS
-    from codesign.networks.describe import describe
     from codesign.networks.prepare import prepare_for_quantization
+    from codesign.networks.read_keras import read_keras
 
-    read = [describe(subject.make(), check=False) for subject in script.SUBJECTS if subject.trained]
+    read = [read_keras(subject.make(), check=False) for subject in script.SUBJECTS if subject.trained]
     networks = [*read, *(prepare_for_quantization(network) for network in read)]
     assert {layer.kind for network in networks for layer in network.layers} == {row.kind for row in LAYERS}

@@ -59,7 +59,7 @@ def learn_widths(
     Parameters
     ----------
     network
-        A student's network: a chain of dense layers, convolutions, ReLUs and the like (see `values.KINDS`).
+        A student's network: a chain of dense layers, convolutions, ReLUs and the like (see `values.LEARNABLE`).
     teacher, distillation
         It learns from the teacher's logits all the way, with this temperature, alpha and form.
     dataset

@@ -26,7 +26,7 @@ Tensors = dict[str, Any]
 EPSILON = 1e-3
 """Added to a variance before its root, as Keras' normalisation does."""
 
-KINDS = ("input", "dense", "conv1d", "conv2d", "relu", "linear", "flatten", "max_pool1d", "max_pool2d")
+LEARNABLE = ("input", "dense", "conv1d", "conv2d", "relu", "linear", "flatten", "max_pool1d", "max_pool2d")
 """What widths can be learned for."""
 
 _LN2 = float(np.log(2.0))
@@ -82,7 +82,7 @@ class LearnableNetwork:
     Parameters
     ----------
     network
-        Of `KINDS`, one after another.
+        Of `LEARNABLE`, one after another.
     x
         Train inputs, `(n_samples, *input_shape)`: their greatest magnitude gives the inputs' integer bits, and some of them
         the normalisations that the training begins with.
@@ -311,7 +311,7 @@ class LearnableNetwork:
 
 def check_learnable(network: Network) -> None:
     """Raise `SettingsError` for layers whose widths cannot be learned, all of them named."""
-    wrong = [f"{layer.name} ({layer.kind})" for layer in network.layers if layer.kind not in KINDS]
+    wrong = [f"{layer.name} ({layer.kind})" for layer in network.layers if layer.kind not in LEARNABLE]
     if len(network.inputs) > 1 or len(network.outputs) > 1:
         wrong.append(f"{len(network.inputs)} inputs and {len(network.outputs)} outputs")
     wrong += [
@@ -326,7 +326,7 @@ def check_learnable(network: Network) -> None:
     ]
     if wrong:
         raise SettingsError(
-            f"quantization.method: learned takes chains of {', '.join(KINDS[1:])}, and the student has "
+            f"quantization.method: learned takes chains of {', '.join(LEARNABLE[1:])}, and the student has "
             f"{', '.join(wrong)}; use the method scan"
         )
 

@@ -23,8 +23,8 @@ from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe, describe_quantized
 from codesign.networks.loading import load_model
+from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.verification import compare, ladder_rungs
 
 L = keras.layers
@@ -230,7 +230,7 @@ def test_a_scale_that_qkeras_finds_by_itself_is_taken_where_a_format_holds_it() 
     codes = np.random.default_rng(0).integers(-7, 8, first.kernel.shape)
     codes[0] = 7
     first.kernel.assign(codes * 0.25)
-    read = describe_quantized(model)
+    read = read_qkeras(model)
     assert read.precision[first.name].weight == FixedPoint(4, 2, True, "RND_CONV", "SAT")
     np.testing.assert_array_equal(read.network[first.name].weights["kernel"], np.asarray(first.kernel))
 
@@ -281,18 +281,18 @@ def test_the_cpp_and_the_rtl_compute_it_too(name: str, tmp_path: Path) -> None:
 def test_what_cannot_be_read_is_named(name: str) -> None:
     make, message = REFUSED[name]
     with pytest.raises(ConversionError) as caught:
-        describe_quantized(randomized(make(), 1))
+        read_qkeras(randomized(make(), 1))
     assert message in str(caught.value)
 
 
 def test_the_format_of_inputs_that_a_model_does_not_quantize_is_given() -> None:
     model = randomized(sequential(dense(6), QActivation(quantized_relu(5, 1)), dense(3), grid=False), 2)
-    precision = describe_quantized(model, input_format=GRID).precision
+    precision = read_qkeras(model, input_format=GRID).precision
     assert precision.input == GRID
     with pytest.raises(
         ConversionError, match=r"^the input of 'mine' is quantized to fixed<8,3,RND_CONV,SAT,0> by the model"
     ):
-        describe_quantized(
+        read_qkeras(
             randomized(sequential(dense(3)), 2), input_format=FixedPoint(6, 2, True, "RND_CONV", "SAT")
         )
 
@@ -301,7 +301,7 @@ def test_a_qkeras_model_is_no_float_model() -> None:
     with pytest.raises(
         ConversionError, match=r"^the model 'mine' has QKeras quantizers \(.*give the float model"
     ):
-        describe(randomized(sequential(dense(3)), 2))
+        read_keras(randomized(sequential(dense(3)), 2))
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])

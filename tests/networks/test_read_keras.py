@@ -17,8 +17,8 @@ from small_networks import MODELS, inputs, randomized
 from codesign.errors import ConversionError
 from codesign.networks import keras_arguments, keras_reader
 from codesign.networks.build import build_float
-from codesign.networks.describe import describe
 from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.read_keras import read_keras
 
 
 def sequential(*built: Any, shape: tuple[int, ...] = (4,)) -> keras.Model:
@@ -28,15 +28,15 @@ def sequential(*built: Any, shape: tuple[int, ...] = (4,)) -> keras.Model:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_described_model_computes_the_same_numbers(name: str) -> None:
     model = randomized(MODELS[name](), 3)
-    network = describe(model)
+    network = read_keras(model)
     x = inputs(network, 50)
     rebuilt = predict_logits(build_float(network), x)
     np.testing.assert_array_equal(rebuilt, predict_logits(ending_in_logits(model), x))
-    assert describe(build_float(network)).digest == network.digest
+    assert read_keras(build_float(network)).digest == network.digest
 
 
 def test_what_describes_a_dense_model() -> None:
-    network = describe(MODELS["dense"]())
+    network = read_keras(MODELS["dense"]())
     assert [(layer.name, layer.kind, layer.inputs) for layer in network.layers] == [
         ("features", "input", ()),
         ("fc1", "dense", ("features",)),
@@ -62,7 +62,7 @@ def test_a_softmax_or_sigmoid_at_the_end_is_left_out_in_every_form() -> None:
         lambda: [layers.Dense(3, name="fc"), layers.Dropout(0.5)],
     ]
     for ending in endings:
-        network = describe(sequential(*ending()))
+        network = read_keras(sequential(*ending()))
         assert [layer.kind for layer in network.layers] == ["input", "dense"]
 
 
@@ -95,17 +95,17 @@ EQUIVALENT: dict[str, tuple[Callable[[], Any], tuple[int, ...], list[str]]] = {
 def test_what_hls4ml_does_not_compute_is_read_as_what_it_does(name: str) -> None:
     make, shape, kinds = EQUIVALENT[name]
     model = keras.Sequential([keras.Input(shape), make(), layers.Flatten(), layers.Dense(3)])
-    network = describe(randomized(model, 4))  # compares
+    network = read_keras(randomized(model, 4))  # compares
     assert sorted(layer.kind for layer in network.layers[1:-2]) == sorted(kinds)
 
 
 def test_names_become_identifiers_of_cpp() -> None:
-    network = describe(sequential(layers.Dense(3, name="1st-layer"), layers.Dense(2, name="out put")))
+    network = read_keras(sequential(layers.Dense(3, name="1st-layer"), layers.Dense(2, name="out put")))
     assert [layer.name for layer in network.layers] == ["features", "layer_1st_layer", "out_put"]
 
 
 def test_constants_of_a_batch_normalisation_that_are_left_out_are_one_and_zero() -> None:
-    network = describe(
+    network = read_keras(
         randomized(sequential(layers.BatchNormalization(scale=False, center=False, name="norm")), 1)
     )
     weights = network["norm"].weights
@@ -198,7 +198,7 @@ def not_finite() -> keras.Model:
         (lambda: sequential(layers.TimeDistributed(layers.Conv1D(2, 2), name="td"), shape=(3, 5, 2)), "layer 'td' is a TimeDistributed Conv1D; only TimeDistributed(Dense) is supported"),
         (lambda: sequential(layers.Masking(name="mask"), layers.Flatten(), layers.Dense(2), shape=(5, 2)), "layer 'mask' is a Masking, which is not supported; hardware has a fixed length"),
         (lambda: sequential(layers.RandomCrop(4, 4, name="crop"), layers.Flatten(), layers.Dense(2), shape=IMAGE), "layer 'crop' is a RandomCrop, which is not supported"),
-        (lambda: sequential(Doubling(3, name="fc")), "layer 'fc' is a Doubling of test_describe, made from Dense: what it computes cannot be known; use Dense itself"),
+        (lambda: sequential(Doubling(3, name="fc")), "layer 'fc' is a Doubling of test_read_keras, made from Dense: what it computes cannot be known; use Dense itself"),
         (lambda: sequential(Dense(name="fc"), layers.Dense(2)), "layer 'fc' is a Dense, which is not supported"),
         (lambda: sequential(layers.Dense(3, dtype="bfloat16", name="fc")), "layer 'fc' has dtype='bfloat16'; only dtype='float32' is supported"),
         (quantized_by_keras, "layer 'fc' has dtype='int8_from_float32'; only dtype='float32' is supported"),
@@ -212,7 +212,7 @@ def not_finite() -> keras.Model:
 )  # fmt: skip
 def test_what_has_no_hardware_form_is_named(model: Callable[[], keras.Model], fault: str) -> None:
     with pytest.raises(ConversionError) as caught:
-        describe(model())
+        read_keras(model())
     message = str(caught.value)
     assert message.startswith("the model 'mine' cannot become hardware\n  - ")
     assert fault in message
@@ -223,7 +223,7 @@ def test_all_faults_of_a_model_come_together() -> None:
         layers.Dense(3, activation="gelu", name="a"), layers.LayerNormalization(name="b"), layers.Dense(2)
     )
     with pytest.raises(ConversionError) as caught:
-        describe(model)
+        read_keras(model)
     assert str(caught.value).count("\n  - layer ") == 2
 
 
@@ -251,7 +251,7 @@ def test_all_faults_of_a_model_come_together() -> None:
 )
 def test_what_is_no_chain_is_refused(model: Callable[[], Any], message: str) -> None:
     with pytest.raises(ConversionError) as caught:
-        describe(model())
+        read_keras(model())
     assert str(caught.value) == message
 
 
@@ -259,7 +259,7 @@ def test_a_branch_that_reaches_no_output_is_left_out() -> None:
     given = keras.Input((4,))
     kept = layers.Dense(2, name="kept")(given)
     layers.Dense(3, name="lost")(given)
-    assert [layer.name for layer in describe(keras.Model(given, kept)).layers] == ["features", "kept"]
+    assert [layer.name for layer in read_keras(keras.Model(given, kept)).layers] == ["features", "kept"]
 
 
 def nested() -> keras.Model:
@@ -362,7 +362,7 @@ def test_what_is_read_computes_what_the_model_computes(name: str) -> None:
     model = READ[name]()
     if name not in ("adapted normalisation",):
         model = randomized(model, 5)
-    network = describe(model)
+    network = read_keras(model)
     x = np.random.default_rng(2).normal(size=(40, *network.input_shape)).astype(np.float32)
     expected = predict_logits(ending_in_logits(model), x)
     np.testing.assert_allclose(
@@ -373,7 +373,7 @@ def test_what_is_read_computes_what_the_model_computes(name: str) -> None:
 def test_names_that_clash_or_that_hls4ml_takes_for_its_own_are_changed() -> None:
     names = ["a-b", "a.b", "FC", "fc", "p", "input", "features", "größe", "in put", "fc_relu", "t"]
     model = sequential(*(layers.Dense(3, name=name) for name in names))
-    read = [layer.name for layer in describe(model).layers[1:]]
+    read = [layer.name for layer in read_keras(model).layers[1:]]
     assert len({name.lower() for name in read}) == len(names)
     assert all(re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII) and name not in "input" for name in read)
     assert read[:4] == ["a_b", "a_b_2", "FC", "fc_2"]
@@ -386,7 +386,7 @@ def test_somebody_has_said_what_becomes_of_every_argument(layer_class: type) -> 
 
 def test_a_model_of_a_gru_alone_is_refused() -> None:
     with pytest.raises(ConversionError) as caught:
-        describe(sequential(layers.GRU(3, name="memory"), shape=(5, 2)))
+        read_keras(sequential(layers.GRU(3, name="memory"), shape=(5, 2)))
     assert str(caught.value) == (
         "the model 'mine' has weights in gru alone; end it with a Dense layer, whose formats and costs are counted"
     )
@@ -404,7 +404,7 @@ def test_a_misreading_is_refused_with_the_layer(monkeypatch: pytest.MonkeyPatch)
         1,
     )
     with pytest.raises(ConversionError) as caught:
-        describe(model)
+        read_keras(model)
     assert re.fullmatch(
         r"the network that was read of 'mine' computes other numbers than the model itself for 32 of 32 samples, first at "
         r"index 0; the first layer that differs is 'fc' \(Dense, read as 'fc'\), by up to [\d.]+; replace it by a supported "

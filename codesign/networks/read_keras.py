@@ -26,7 +26,7 @@ from codesign.networks.keras_reader import Reader
 _log = logging.getLogger(__name__)
 
 
-def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -> Network:
+def read_keras(model: Model, x: np.ndarray | None = None, *, check: bool = True) -> Network:
     """Describe a trained or untrained float Keras model.
 
     Dropout and whatever else does nothing at inference is left out, an activation inside a layer becomes a layer of its own,
@@ -49,7 +49,7 @@ def describe(model: Model, x: np.ndarray | None = None, *, check: bool = True) -
         For a layer or an option that has no hardware form here, every fault of the model named; or if the network computes
         other numbers than the model.
     """
-    reader = _read(model)
+    reader = _reader_of(model)
     network = reader.network(model.name)
     if reader.formats:
         raise ConversionError(
@@ -78,7 +78,7 @@ class QuantizedReading:
     changes: tuple[str, ...] = ()
 
 
-def describe_quantized(
+def read_qkeras(
     model: Model, x: np.ndarray | None = None, *, input_format: FixedPoint | None = None
 ) -> QuantizedReading:
     """Describe a QKeras model: its float weights, and the formats of its quantizers.
@@ -86,7 +86,7 @@ def describe_quantized(
     Parameters
     ----------
     model
-        As for `describe`, with QKeras layers; see `codesign.networks.qkeras_classes` for the quantizers.
+        As for `read_keras`, with QKeras layers; see `codesign.networks.qkeras_classes` for the quantizers.
     x
         Inputs on which the network is compared with the model, put on the input grid first; random ones without.
     input_format
@@ -95,9 +95,9 @@ def describe_quantized(
     Raises
     ------
     ConversionError
-        As `describe`, and for a layer or an input without a quantizer, or one that is no fixed-point format.
+        As `read_keras`, and for a layer or an input without a quantizer, or one that is no fixed-point format.
     """
-    reader = _read(model, input_format)
+    reader = _reader_of(model, input_format)
     network = reader.network(model.name)
     network, grids = _without_input_grids(network, reader.formats, input_format)
     _require_formats(network, reader.formats)
@@ -111,7 +111,7 @@ def describe_quantized(
     return QuantizedReading(network, precision, changes)
 
 
-def _read(model: Model, input_format: FixedPoint | None = None) -> Reader:
+def _reader_of(model: Model, input_format: FixedPoint | None = None) -> Reader:
     graph = graph_of(model)
     reader = Reader(graph, input_format)
     for call in graph.calls:
