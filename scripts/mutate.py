@@ -132,7 +132,7 @@ def run_mutmut(
         mutmut = [str(Path(sys.executable).with_name("mutmut"))]
 
         def run(asked: list[str]) -> tuple[int, str]:
-            """mutmut's exit code and what it printed."""
+            """Run mutmut; its exit code and what it printed."""
             ended = subprocess.run(
                 [*mutmut, "run", "--max-children", str(children), *asked],
                 cwd=copy,

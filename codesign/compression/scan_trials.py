@@ -205,7 +205,7 @@ class CheckedQuality:
 
     @property
     def key(self) -> str:
-        """Tells one quality from another between runs: the name, and a function's source where it can be read."""
+        """What tells one quality from another between runs: the name, and a function's source where it can be read."""
         if self.function in QUALITIES.values():
             return self.name
         try:
@@ -289,7 +289,7 @@ class Journal:
 
 
 def _check(digest: str, key: str, value: Reached) -> str:
-    """Tells a line that was written here from one that was edited since, or is of another scan."""
+    """What tells a line that was written here from one that was edited since, or is of another scan."""
     return json_digest([digest, key, value])[:16]
 
 

@@ -168,7 +168,7 @@ def check_part(name: str, *, setting: str = "target.part") -> Part:
 
 
 def find_device(part: str) -> Device | None:
-    """Return what a part holds, by its device; ``None`` when the figures are not known here."""
+    """What a part holds, by its device; ``None`` when the figures are not known here."""
     for family in _FAMILIES:
         if match := family.match(part):
             return _DEVICES.get(match["device"].lower())
@@ -176,7 +176,7 @@ def find_device(part: str) -> Device | None:
 
 
 def suggest_part(name: str) -> str | None:
-    """Return the known part that a wrong name most probably meant, if any is near."""
+    """The known part that a wrong name most probably meant, if any is near."""
     wanted = name.lower().strip()
     for part in KNOWN_PARTS:
         device = part.lower().split("-")[0]

@@ -13,7 +13,7 @@ from codesign.errors import DataError
 
 
 def read_only(array: Any, dtype: Any = None) -> np.ndarray:
-    """Return a read-only view of `array` that nobody else can write through; copy only if needed.
+    """A read-only view of `array` that nobody else can write through; copy only if needed.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def require_finite(x: np.ndarray, feature_names: Sequence[str], where: str, advi
 
 
 def require_shape(shape: Sequence[int], n_features: int, where: str) -> tuple[int, ...]:
-    """Return `shape` as a tuple if it holds exactly `n_features` values.
+    """`shape` as a tuple if it holds exactly `n_features` values.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def require_shape(shape: Sequence[int], n_features: int, where: str) -> tuple[in
 
 
 def require_seed(seed: Any) -> int:
-    """Return `seed` as an int from 0 to 2**32 - 1.
+    """`seed` as an int from 0 to 2**32 - 1.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def require_seed(seed: Any) -> int:
 
 
 def require_count(count: Any, name: str) -> int:
-    """Return `count` as an int of at least 1.
+    """`count` as an int of at least 1.
 
     Raises
     ------

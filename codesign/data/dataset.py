@@ -183,7 +183,7 @@ class Dataset(Shown):
         return self.task.n_outputs
 
     def part(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the features and labels of `train`, `validation` or `test`.
+        """The features and labels of `train`, `validation` or `test`.
 
         Raises
         ------
@@ -409,7 +409,7 @@ class Dataset(Shown):
         }
 
     def part_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name: `x_train`, ..., `y_test`, and the weights if there are any."""
+        """The arrays by name: `x_train`, ..., `y_test`, and the weights if there are any."""
         arrays = {f"{axis}_{name}": getattr(self, f"{axis}_{name}") for axis in "xy" for name in PARTS}
         weights = {f"weights_{name}": getattr(self, f"weights_{name}") for name in ("train", "validation")}
         return arrays | {name: array for name, array in weights.items() if array is not None}

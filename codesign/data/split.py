@@ -62,7 +62,7 @@ class Split:
 
 
 def require_fractions(fractions: Sequence[float]) -> Fractions:
-    """Return the shares of train, validation and test as floats.
+    """The shares of train, validation and test as floats.
 
     Raises
     ------

@@ -56,7 +56,7 @@ def run_in_batches(
 
 
 def _processors() -> int:
-    """Return how many processors this process may use, at most `_MOST_THREADS`."""
+    """How many processors this process may use, at most `_MOST_THREADS`."""
     allowed = getattr(os, "sched_getaffinity", None)  # not every system has it
     return min(_MOST_THREADS, len(allowed(0)) if allowed else os.cpu_count() or 1)
 
@@ -79,7 +79,7 @@ class Buffers:
         self._arrays: dict[tuple[str, str], Array] = {}
 
     def array(self, layer: str, role: str, shape: tuple[int, ...], dtype: str | np.dtype) -> Array:
-        """Return an uninitialised array `shape` whose first axis may vary between calls."""
+        """An uninitialised array `shape` whose first axis may vary between calls."""
         known = self._arrays.get((layer, role))
         if known is None or known.shape[1:] != shape[1:] or known.dtype != dtype or len(known) < shape[0]:
             known = np.empty(shape, dtype)
@@ -90,5 +90,5 @@ class Buffers:
 def buffer_of(
     buffers: Buffers | None, layer: str, role: str, shape: tuple[int, ...], dtype: str
 ) -> Array | None:
-    """Return a buffer, or ``None`` to let NumPy make an array: without a place, or for Python integers."""
+    """A buffer, or ``None`` to let NumPy make an array: without a place, or for Python integers."""
     return None if buffers is None or dtype == "object" else buffers.array(layer, role, shape, dtype)

@@ -39,7 +39,7 @@ def arithmetic_for(bound: float, at_least: Arithmetic = "float32") -> Arithmetic
 
 
 def widest(*arithmetics: Arithmetic) -> Arithmetic:
-    """Return the widest of some number types."""
+    """The widest of some number types."""
     kinds = list(EXACT_BELOW)
     return max(arithmetics, key=kinds.index)
 
@@ -59,7 +59,7 @@ def convert(codes: Array, arithmetic: Arithmetic) -> Array:
 
 
 def constant_codes(codes: Array, shift: int, arithmetic: Arithmetic) -> Array:
-    """Return integer codes times `2**shift`, `shift >= 0`, in a number type that holds them."""
+    """Integer codes times `2**shift`, `shift >= 0`, in a number type that holds them."""
     if is_float(arithmetic):
         return convert(codes, arithmetic) * np.dtype(arithmetic).type(2.0**shift)
     return convert(codes, arithmetic) << shift
@@ -73,7 +73,7 @@ def scaled(codes: Array, shift: int, out: Array | None = None) -> Array:
 
 
 def kept_codes(precision: FixedPoint, fraction: int) -> tuple[float, float]:
-    """Return the least and the greatest code at `fraction` that overflow handling leaves alone.
+    """The least and the greatest code at `fraction` that overflow handling leaves alone.
 
     Exact Python integers in the type's own unit; in a coarser unit they need not be whole.
     """
@@ -85,7 +85,7 @@ def kept_codes(precision: FixedPoint, fraction: int) -> tuple[float, float]:
 
 
 def outside(codes: Array, precision: FixedPoint, fraction: int) -> Array:
-    """Return where codes at `fraction` are out of the type's range."""
+    """Where codes at `fraction` are out of the type's range."""
     least, most = kept_codes(precision, fraction)
     return (codes < like(codes, least)) | (codes > like(codes, most))
 
@@ -140,7 +140,7 @@ class Signal:
 
 
 def magnitude(low: Array, high: Array) -> float:
-    """Return the greatest magnitude between bounds; rounded up where float64 may have rounded it down."""
+    """The greatest magnitude between bounds; rounded up where float64 may have rounded it down."""
     if low.size == 0:
         return 0.0
     bound = max(abs(float(low.min())), abs(float(high.max())))
@@ -148,6 +148,6 @@ def magnitude(low: Array, high: Array) -> float:
 
 
 def type_bounds(precision: FixedPoint, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Return bounds that say no more than the type does, in codes of its own fraction."""
+    """Bounds that say no more than the type does, in codes of its own fraction."""
     least, most = precision.code_limits
     return np.full(shape, float(least)), np.full(shape, float(most))

@@ -85,7 +85,7 @@ class OverflowReport:
         return sum(tensor.lost for tensor in self.tensors)
 
     def of(self, layer: str, tensor: Tensor) -> TensorOverflow:
-        """Return one count; `KeyError` names those there are."""
+        """One count; `KeyError` names those there are."""
         for row in self.tensors:
             if (row.layer, row.tensor) == (layer, tensor):
                 return row

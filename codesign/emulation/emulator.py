@@ -195,7 +195,7 @@ class Emulator:
         return side_by_side(self.run(x))
 
     def check_inputs(self, x: np.ndarray | Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Return the inputs as one array for each input node; shapes that hold as many values are accepted."""
+        """The inputs as one array for each input node; shapes that hold as many values are accepted."""
         names = self.graph.inputs
         arrays = arrays_of(self.graph.input_ports, x)
         if len(arrays) != len(names):

@@ -83,7 +83,7 @@ def _scaled(node: Node, x: FixedPoint) -> FixedPoint:
 
 
 def _added(integer: int, fraction: int, signed: bool, other: FixedPoint) -> FixedPoint:
-    """Return the type of the sum of a number with these bits and one of type `other`."""
+    """The type of the sum of a number with these bits and one of type `other`."""
     bits = (
         max(integer + (other.signed and not signed), other.integer_bits + (signed and not other.signed)) + 1
     )
@@ -118,7 +118,7 @@ def _joined(node: Node, a: FixedPoint, b: FixedPoint) -> FixedPoint:
 
 
 def _union(a: FixedPoint, b: FixedPoint) -> FixedPoint:
-    """Return the smallest type that holds the values of both."""
+    """The smallest type that holds the values of both."""
     signed = a.signed or b.signed
     integer = max(kind.integer_bits + (signed and not kind.signed) for kind in (a, b))
     return FixedPoint(integer + max(a.fractional_bits, b.fractional_bits), integer, signed)

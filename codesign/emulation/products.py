@@ -268,7 +268,7 @@ def _plan_stepwise(
 
 
 def _limits(precision: FixedPoint) -> tuple[float, float]:
-    """Return the extreme values that overflow handling leaves alone."""
+    """The extreme values that overflow handling leaves alone."""
     least, most = precision.kept_codes
     return least * precision.step, most * precision.step
 
@@ -327,7 +327,7 @@ def sum_of_channels(terms: Array, kernel: Array) -> Array:
 
 
 def whole_codes(values: Array, precision: FixedPoint) -> tuple[Array, int]:
-    """Return values of a type as whole numbers of the coarsest unit `2**-fraction` that holds them all."""
+    """Values of a type as whole numbers of the coarsest unit `2**-fraction` that holds them all."""
     codes = precision.to_integers(values)
     if precision.width > 62:
         codes = codes.astype(object)

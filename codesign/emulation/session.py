@@ -120,7 +120,7 @@ class Session:
 
 
 def _keys(emulator: Emulator) -> dict[str, str]:
-    """Return for each layer a digest of all that its result depends on, besides the data."""
+    """For each layer a digest of all that its result depends on, besides the data."""
     keys: dict[str, str] = {}
     for node in emulator.graph:
         parts = [emulator.graph.io_type, node.digest, *(keys[name] for name in node.inputs)]
@@ -133,7 +133,7 @@ def _keys(emulator: Emulator) -> dict[str, str]:
 def _to_run(
     emulator: Emulator, keys: Mapping[str, str], kept: Mapping[str, Array]
 ) -> tuple[list[Step], dict[str, Array]]:
-    """Return the layers to compute, in order, and what is kept of the layers that they start from."""
+    """The layers to compute, in order, and what is kept of the layers that they start from."""
     needed, loaded = set(emulator.graph.outputs), {}
     steps: list[Step] = []
     for step in reversed(emulator.steps):
@@ -149,7 +149,7 @@ def _to_run(
 
 
 def _compact(signal: Signal) -> np.dtype[Any]:
-    """Return the type of fewest bytes that holds a layer's codes."""
+    """The type of fewest bytes that holds a layer's codes."""
     low, high = float(signal.low.min()), float(signal.high.max())
     for kind in _COMPACT:
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:

@@ -20,7 +20,7 @@ from codesign.emulation.codes import Array
 
 @cache
 def _float_function(name: str) -> Callable[[float], float]:
-    """Return `expf` or `tanhf` of the C library; without one, the double function rounded to float."""
+    """`expf` or `tanhf` of the C library; without one, the double function rounded to float."""
     try:
         function = getattr(ctypes.CDLL(ctypes.util.find_library("m")), name + "f")
     except (OSError, AttributeError):
@@ -71,7 +71,7 @@ def legacy_inverses(size: int) -> Array:
 
 
 def addressed_values(precision: FixedPoint, size: int) -> Array:
-    """Return the value that stands for each index made of a type's top bits, float32 `(size,)`."""
+    """The value that stands for each index made of a type's top bits, float32 `(size,)`."""
     bits = size.bit_length() - 1
     codes = np.arange(size, dtype=np.int64)
     if precision.signed:

@@ -162,7 +162,7 @@ class Graph:
     backend: str
 
     def __getitem__(self, name: str) -> Node:
-        """Return the node of this name; `KeyError` lists the names."""
+        """The node of this name; `KeyError` lists the names."""
         for node in self.nodes:
             if node.name == name:
                 return node
@@ -185,7 +185,7 @@ class Graph:
         return tuple(Port(name, self[name].output_shape) for name in self.outputs)
 
     def input_nodes(self, node: Node) -> tuple[Node, ...]:
-        """Return the nodes whose results a node takes."""
+        """The nodes whose results a node takes."""
         return tuple(self[name] for name in node.inputs)
 
     @property

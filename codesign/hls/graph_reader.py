@@ -367,7 +367,7 @@ def _softmax_configuration(layer: Layer) -> tuple[dict[str, Any], dict[str, str]
 
 
 def _kernel(layer: Layer, name: str) -> np.ndarray:
-    """Return a weight as hls4ml prints it, in Keras' layout."""
+    """A weight as hls4ml prints it, in Keras' layout."""
     values = np.asarray(layer.weights[name].data, dtype=np.float64)
     if name in ("weight", "recurrent_weight") and layer.get_attr("_weights_transposed", False):
         # the resource strategy stores (F, ...) for its matrix product

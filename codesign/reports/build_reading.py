@@ -153,7 +153,7 @@ _FORMS = ("site", "kernel", "slr", "hierarchical")
 
 
 class Reading:
-    """Reads the candidates of one build and remembers what was found out.
+    """The reading of the candidates of one build, which remembers what was found out.
 
     Parameters
     ----------

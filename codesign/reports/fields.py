@@ -77,7 +77,7 @@ Columns = Mapping[str, Column]
 
 
 class FieldReader:
-    """Reads the fields of one report and raises errors that name its file and the field.
+    """The reading of the fields of one report; its errors name the file and the field.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def fits(wire: FVariable, precision: FixedPoint) -> bool:
 
 
 def limits(precision: FixedPoint) -> tuple[float, float]:
-    """Return the least and the greatest value that overflow handling leaves alone."""
+    """The least and the greatest value that overflow handling leaves alone."""
     least, most = precision.kept_codes
     return least * precision.step, most * precision.step
 

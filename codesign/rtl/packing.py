@@ -75,12 +75,12 @@ class Port(border.Port):
 
 
 def bits_of(fields: Sequence[Field]) -> int:
-    """Return the bits of a port."""
+    """The bits of a port."""
     return sum(field.width for field in fields)
 
 
 def words_of(fields: Sequence[Field]) -> int:
-    """Return the 32-bit words that hold a port."""
+    """The 32-bit words that hold a port."""
     return -(-bits_of(fields) // _WORD)
 
 

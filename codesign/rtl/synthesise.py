@@ -164,7 +164,7 @@ def synthesise(project: RtlProject, *, timeout_s: float | None = 3600.0) -> RtlU
 
 
 def yosys_family(part: str) -> str:
-    """Return Yosys' name of a part's family.
+    """Yosys' name of a part's family.
 
     Raises
     ------
@@ -259,7 +259,7 @@ def _forget_folders(log: Path) -> None:
 
 
 def _kept(path: Path, key: str) -> RtlUtilization | None:
-    """Return the result of an earlier run with the same key, if there is one."""
+    """The result of an earlier run with the same key, if there is one."""
     try:
         found = read_json(path)
         return RtlUtilization.from_dict(found["utilization"]) if found["key"] == key else None

@@ -146,7 +146,7 @@ def _wheel_folder(package: str) -> Path | None:
 
 
 def _installation(path: Path) -> tuple[Path, Path] | None:
-    """Return program and root of an installation, given its root, its `bin`, or the program itself."""
+    """Program and root of an installation, given its root, its `bin`, or the program itself."""
     for root in (path, path.parent, path.parent.parent, path / "share" / "verilator"):
         header = root / "include" / "verilated.h"
         for program in (

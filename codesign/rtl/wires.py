@@ -74,12 +74,12 @@ def each(function: Callable[..., FVariable], *arrays: Any) -> Wires:
 
 
 def width(wire: FVariable) -> int:
-    """Return the bits of a wire."""
+    """The bits of a wire."""
     return 0 if is_constant(wire) and wire.low == 0 else int(sum(wire.kif))
 
 
 def significant_bits(value: float) -> int:
-    """Return the bits between the highest and the lowest one of a value's magnitude."""
+    """The bits between the highest and the lowest one of a value's magnitude."""
     numerator = abs(float(value).as_integer_ratio()[0])
     return (numerator // (numerator & -numerator)).bit_length() if numerator else 0
 
@@ -103,7 +103,7 @@ def as_variable(wire: FVariable) -> FVariable:
 
 
 def add(a: FVariable, b: FVariable) -> FVariable:
-    """Return `a + b`."""
+    """`a + b`."""
     if is_constant(b):
         return add_constant(a, b.low)
     if is_constant(a):
@@ -112,7 +112,7 @@ def add(a: FVariable, b: FVariable) -> FVariable:
 
 
 def add_constant(wire: FVariable, value: float) -> FVariable:
-    """Return `wire + value`, in several steps for a value of many bits."""
+    """`wire + value`, in several steps for a value of many bits."""
     value = float(value)
     if is_constant(wire):
         return constant(wire.low + value)
@@ -141,12 +141,12 @@ def _keeps_all_bits(wire: FVariable) -> bool:
 
 
 def negated(wire: FVariable) -> FVariable:
-    """Return `-wire`."""
+    """`-wire`."""
     return constant(-wire.low) if is_constant(wire) else -wire
 
 
 def scaled(wire: FVariable, factor: float) -> FVariable:
-    """Return `wire * factor` for a constant factor."""
+    """`wire * factor` for a constant factor."""
     factor = float(factor)
     if is_constant(wire) or factor == 0:
         return constant(wire.low * factor)
@@ -155,33 +155,33 @@ def scaled(wire: FVariable, factor: float) -> FVariable:
 
 
 def multiplied(a: FVariable, b: FVariable) -> FVariable:
-    """Return `a * b`."""
+    """`a * b`."""
     if is_constant(b):
         return scaled(a, b.low)
     return scaled(b, a.low) if is_constant(a) else a * b
 
 
 def is_negative(wire: FVariable) -> FVariable:
-    """Return 1 where a wire is negative, else 0."""
+    """1 where a wire is negative, else 0."""
     if is_constant(wire):
         return constant(float(wire.low < 0))
     return wire.is_negative()
 
 
 def is_greater(wire: FVariable, limit: float) -> FVariable:
-    """Return 1 where a wire is greater than a constant, else 0."""
+    """1 where a wire is greater than a constant, else 0."""
     return is_negative(add_constant(negated(wire), limit))
 
 
 def choose(condition: FVariable, then: FVariable, otherwise: FVariable) -> FVariable:
-    """Return `then` where a condition of one bit is 1, else `otherwise`."""
+    """`then` where a condition of one bit is 1, else `otherwise`."""
     if is_constant(condition):
         return then if condition.low else otherwise
     return condition.msb_mux(then, otherwise)
 
 
 def larger(a: FVariable, b: FVariable) -> FVariable:
-    """Return the larger of two wires."""
+    """The larger of two wires."""
     if is_constant(a) and is_constant(b):
         return a if a.low >= b.low else b
     if is_constant(a):
@@ -192,7 +192,7 @@ def larger(a: FVariable, b: FVariable) -> FVariable:
 
 
 def limited(wire: FVariable, least: float, most: float) -> FVariable:
-    """Return a wire kept between two constants, each of at most 24 significant bits."""
+    """A wire kept between two constants, each of at most 24 significant bits."""
     if is_constant(wire):
         return constant(min(max(wire.low, least), most))
     if wire.low < least:
@@ -267,12 +267,12 @@ def looked_up(wire: FVariable, function: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def grid_of(wire: FVariable) -> np.ndarray:
-    """Return all values that a wire can hold, ascending, float64."""
+    """All values that a wire can hold, ascending, float64."""
     return wire.low + wire.step * np.arange(values_of(wire))
 
 
 def values_of(wire: FVariable) -> int:
-    """Return how many values a wire can hold."""
+    """How many values a wire can hold."""
     return 1 if is_constant(wire) else round((wire.high - wire.low) / wire.step) + 1
 
 

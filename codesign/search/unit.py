@@ -22,7 +22,7 @@ from codesign.core.record import versions
 from codesign.errors import CodesignError, OutputFolderError, ToolError
 
 MARK = "search-mark.json"
-"""Tells a worker whether it sees the search's own folder."""
+"""By it a worker knows whether it sees the search's own folder."""
 
 Kind = Literal["rung", "run", "proof"]
 

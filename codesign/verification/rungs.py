@@ -23,7 +23,7 @@ OWN_RTL = "build_rtl"
 """The folder below a project; not part of its manifest."""
 
 RtlOf = Callable[[HlsProject], RtlProject]
-"""Gives the open RTL of a project, or raises why there is none."""
+"""The open RTL of a project, or the reason why there is none, raised."""
 
 RUNG_NAMES: Mapping[str, str] = {
     "emulation": "emulation",

@@ -20,7 +20,7 @@ from codesign.training.objectives import objective_of
 
 
 class Selector(Protocol):
-    """Says what is masked at a point of the schedule."""
+    """What is masked at a point of the schedule."""
 
     def __call__(self, held: Masks, progress: float) -> Masks:
         """The masks at `progress` (0 to 1), from the masks so far and the model as it is now."""

@@ -272,7 +272,7 @@ class TableIndex:
     arithmetic: Arithmetic
 
     def of(self, codes: Array) -> Array:
-        """Return indices (intp) for codes."""
+        """Indices (intp) for codes."""
         codes = convert(codes, self.arithmetic)
         if is_float(self.arithmetic):
             factor = codes.dtype.type(self.sign * self.size * 2.0**-self.shift)

@@ -198,7 +198,7 @@ def _terms(x: Array, windows: Windows | None, by_channel: bool, out: Array | Non
 
 
 def _kernel(node: Node) -> tuple[Array, int]:
-    """Return the kernel's codes and fraction, with what the C++ makes of binary and ternary weights."""
+    """The kernel's codes and fraction, with what the C++ makes of binary and ternary weights."""
     kernel, fraction = whole_codes(node.weights["weight"], node.types["weight"])
     product = node.attributes["product"]
     if product == "mult":
@@ -211,7 +211,7 @@ def _kernel(node: Node) -> tuple[Array, int]:
 
 
 def order_of_terms(strategy: str, reuse: int, kernel: Array, *, by_channel: bool = False) -> Array | None:
-    """Return the order in which the C++ adds the products, if it is not that of the kernel.
+    """The order in which the C++ adds the products, if it is not that of the kernel.
 
     The resource strategies go through the flat weights with a stride of the reuse factor.
     """

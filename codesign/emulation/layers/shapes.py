@@ -251,12 +251,12 @@ class _Operand:
         return cls(signal.fraction, signal.low.ravel()[spread], signal.high.ravel()[spread], indices)
 
     def ends(self, unit: int) -> tuple[Array, Array]:
-        """Return the bounds in a finer unit."""
+        """The bounds in a finer unit."""
         factor = 2.0 ** (unit - self.fraction)
         return self.low * factor, self.high * factor
 
     def codes(self, x: Array, unit: int, arithmetic: Arithmetic) -> Array:
-        """Return the operand's codes in a finer unit, flat."""
+        """The operand's codes in a finer unit, flat."""
         return in_unit(self.spread(x), self.fraction, unit, arithmetic)
 
     def spread(self, x: Array) -> Array:

@@ -69,7 +69,7 @@ class TopBits:
     size: int
 
     def of(self, codes: Array) -> Array:
-        """Return indices (intp)."""
+        """Indices (intp)."""
         whole = codes.astype(np.int64)
         return ((whole >> self.shift if self.shift >= 0 else whole << -self.shift) & (self.size - 1)).astype(
             np.intp
@@ -215,7 +215,7 @@ def _exponential_entries(node: Node, address: FixedPoint, size: int, stable: boo
 
 
 def _ends(codes: Array) -> tuple[Array, Array]:
-    """Return the least and the greatest code as bounds."""
+    """The least and the greatest code as bounds."""
     return np.array([float(codes.min())]), np.array([float(codes.max())])
 
 

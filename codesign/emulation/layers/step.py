@@ -47,5 +47,5 @@ def result_signal(node: Node, cast: Cast) -> Signal:
 
 
 def tally_of(tallies: Tallies | None, tensor: Tensor) -> Tally | None:
-    """Return the running count of a tensor, begun if need be."""
+    """The running count of a tensor, begun if need be."""
     return None if tallies is None else tallies.setdefault(tensor, Tally())

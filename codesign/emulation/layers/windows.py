@@ -62,7 +62,7 @@ class Windows:
         return result.reshape(len(x), rows * columns, tall * wide, x.shape[-1])
 
     def shape(self, x: Array) -> tuple[int, ...]:
-        """Return the shape of the gathered windows, with both axes of places and of pixels."""
+        """The shape of the gathered windows, with both axes of places and of pixels."""
         return (len(x), *self.places, *self.size, x.shape[-1])
 
     def overlaps(self, shape: tuple[int, ...]) -> Array:
@@ -89,7 +89,7 @@ def windows_of(node: Node, shape: tuple[int, ...], prefix: Literal["filt", "pool
 
 
 def nearest_places(size: int, new_size: int, *, stream: bool) -> Array:
-    """Return which pixel each one of a resized axis repeats, intp `(new_size,)`.
+    """Which pixel each one of a resized axis repeats, intp `(new_size,)`.
 
     Parallel code computes a ratio in fixed point, streams repeat each pixel the same number of times.
     """

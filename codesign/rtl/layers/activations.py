@@ -181,7 +181,7 @@ def _index(wire: FVariable, factor: float, least: int, most: int) -> FVariable:
 
 
 def _table_values(node: Node, name: str, size: int) -> np.ndarray:
-    """Return the table as its type holds it, float64."""
+    """The table as its type holds it, float64."""
     precision = node.types["table"]
     return np.asarray(assigned(activation_table(name, size), precision) * precision.step)
 

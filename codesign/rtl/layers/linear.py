@@ -75,7 +75,7 @@ def trace_batch_normalization(node: Node, inputs: Sequence[Wires], graph: Graph)
 
 
 def _kernel(node: Node) -> np.ndarray:
-    """Return the kernel with what the C++ makes of binary and ternary weights."""
+    """The kernel with what the C++ makes of binary and ternary weights."""
     kernel = node.weights["weight"]
     product = node.attributes.get("product", "mult")
     if product == "weight_binary":  # 0 stands for -1
@@ -113,7 +113,7 @@ def _sums(node: Node, terms: Wires, kernel: np.ndarray, first: int = 0, channels
 
 
 def _order(node: Node, places: np.ndarray, size: int) -> np.ndarray:
-    """Return the order in which the C++ adds the terms at these places of the flat weights.
+    """The order in which the C++ adds the terms at these places of the flat weights.
 
     The resource strategies go through the weights with a stride of the reuse factor.
     """
