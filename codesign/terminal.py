@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -10,21 +11,30 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, TextIO
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, Task, TextColumn
+from rich.progress import Progress as Bars
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from codesign.core.interrupt import stop_if_asked
-from codesign.core.progress import NO_VALUES
+from codesign.core.progress import Progress
 from codesign.core.text_table import TextTable, printable
 from codesign.environment import Check
 
 _EVERY_S = 20.0
 """How often plain lines say how far a work is."""
+
+_FLOW = "flow"
+"""The work whose steps are stages, of which none says how long the next one takes."""
+
+_BAR, _TIMES = 20, len("00:00, 00:00 left")
+"""How wide a bar and the times of a work are."""
+
+_BARS_FROM = 100
+"""A narrower terminal has no place for bars beside times and notes."""
 
 PIPED_WIDTH = 140
 """How wide tables may be where no terminal says it."""
@@ -45,19 +55,18 @@ _BREAK = re.compile(r"(?<=/)(?=[^/])|(?<=,)(?=[^\W\d])")
 _NUMBER = re.compile(r"[-+<±]?\s?[\d.]*\d")
 
 
-class TerminalProgress:
+class TerminalProgress(Progress):
     """Shows which stage runs, how far it is and how long it still takes; plain lines where there is no terminal."""
 
     def __init__(self) -> None:
         self._said: dict[str, float] = {}
         self._console = Console(stderr=True)
-        self._live = Progress(
+        bar = [BarColumn(_BAR)] if self._console.width >= _BARS_FROM else []
+        self._live = Bars(
             TextColumn("{task.description:<14}", markup=False),
-            BarColumn(),
+            *bar,
             TextColumn("{task.completed:.0f}/{task.total:.0f}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
+            _Times(),
             TextColumn("{task.fields[note]}", markup=False),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -72,23 +81,31 @@ class TerminalProgress:
     def __exit__(self, *error: object) -> None:
         self._live.stop()
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
-        """Show that `done` of `total` steps of `what` are finished."""
-        stop_if_asked()
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
+        """Move a bar, or print a line now and then."""
         note = printable(note)
         if not self._console.is_terminal:
             self._line(what, done, total, note)
             return
         if what not in self._tasks:
             self._tasks[what] = self._live.add_task(what, total=total, note=note)
-        self._live.update(self._tasks[what], completed=done, total=total, note=note)
+        self._live.update(self._tasks[what], completed=done, total=total)
+        # rich would cut every column alike, numbers too
+        room = self._console.width - _TIMES - len("   ") - sum(self._wide())
+        self._live.update(
+            self._tasks[what], note=note if cell_len(note) <= room else set_cell_size(note, room - 1) + "…"
+        )
+
+    def _wide(self) -> Iterator[int]:
+        """The columns before the times: names, bars, counts."""
+        yield max(14, *(cell_len(task.description) for task in self._live.tasks))
+        yield _BAR + 1 if self._console.width >= _BARS_FROM else 0
+        yield max(len(f"{task.completed:.0f}/{task.total:.0f}") for task in self._live.tasks)
 
     def _line(self, what: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()
         started = self._started.setdefault(what, now)
-        if what == "flow":
+        if what == _FLOW:
             line = f"stage {done + 1} of {total}: {note}" if done < total else "all stages done"
         elif done == total:
             line = f"  {what}: {total} done in {now - started:.1f} s {note}".rstrip()
@@ -98,17 +115,30 @@ class TerminalProgress:
         else:
             return
         self._said[what] = now
-        print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is the terminal
+        say(line, err=True)
 
 
-class JsonLines:
+class _Times(ProgressColumn):
+    """How long a work has taken and, where its steps are alike, how long it still takes."""
+
+    def render(self, task: Task) -> Text:
+        """``0:04`` or ``0:04, 0:10 left``."""
+        taken = _clock(task.finished_time if task.finished else task.elapsed)
+        left = task.time_remaining
+        known = left is not None and not task.finished and task.description != _FLOW
+        return Text(f"{taken}, {_clock(left)} left" if known else taken)
+
+
+def _clock(seconds: float | None) -> str:
+    minutes, rest = divmod(round(seconds or 0), 60)
+    return f"{minutes}:{rest:02d}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class JsonLines(Progress):
     """Progress as JSON, an object a line, for programs: `what`, `done`, `total`, `note`, `values`, `seconds`.
 
     Values that are not finite are null.
     """
-
-    def __init__(self) -> None:
-        self._started = time.monotonic()
 
     def __enter__(self) -> JsonLines:
         return self
@@ -116,24 +146,13 @@ class JsonLines:
     def __exit__(self, *error: object) -> None:
         """Nothing is left to do."""
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Print a line on stdout."""
-        self.say(
-            what=what,
-            done=done,
-            total=total,
-            note=note,
-            values={name: value if math.isfinite(value) else None for name, value in values.items()},
-        )
-
-    def say(self, **fields: Any) -> None:
-        """Print an object with these fields and the seconds since the beginning."""
-        say(json.dumps({**fields, "seconds": round(time.monotonic() - self._started, 3)}))
+        finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+        tell(what=what, done=done, total=total, note=note, values=finite)
 
 
-class Quiet:
+class Quiet(Progress):
     """Shows no progress at all."""
 
     def __enter__(self) -> Quiet:
@@ -142,10 +161,39 @@ class Quiet:
     def __exit__(self, *error: object) -> None:
         """Nothing is left to do."""
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Do nothing."""
+
+
+Form = Literal["terminal", "json", "quiet"]
+_form: Form = "terminal"
+_began = time.monotonic()
+
+
+@contextlib.contextmanager
+def speaking(form: Form) -> Iterator[None]:
+    """Say everything in this form meanwhile: for people, as JSON lines for programs, or not at all.
+
+    What is said on stderr, errors among them, is said in every form.
+    """
+    global _form, _began
+    before, _form, _began = (_form, _began), form, time.monotonic()
+    try:
+        yield
+    finally:
+        _form, _began = before
+
+
+def progress() -> TerminalProgress | JsonLines | Quiet:
+    """Progress in the form that is asked for; a context."""
+    return Quiet() if _form == "quiet" else JsonLines() if _form == "json" else TerminalProgress()
+
+
+def tell(**fields: Any) -> None:
+    """Say something to programs alone: an object with these fields and the seconds since the beginning."""
+    if _form == "json":
+        line = {**fields, "seconds": round(time.monotonic() - _began, 3)}
+        _out(json.dumps(line), sys.stdout)
 
 
 def _duration(seconds: float) -> str:
@@ -154,9 +202,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _out(text: str, stream: TextIO) -> None:
+    print(printable(text), file=stream, flush=True)
+
+
 def say(text: str, *, err: bool = False) -> None:
     """Print a text that may hold foreign words, on stdout or stderr: none of them steers the terminal."""
-    print(printable(text), file=sys.stderr if err else sys.stdout, flush=True)
+    if err or _form == "terminal":
+        _out(text, sys.stderr if err else sys.stdout)
+    else:
+        tell(text=text.strip())
 
 
 def show_tables(
@@ -173,6 +228,12 @@ def show_tables(
     styles
         The rich style of a cell by its whole text.
     """
+    if _form != "terminal":
+        for table in tables:
+            tell(table=table.title, columns=list(table.header), rows=[list(row) for row in table.rows])
+        for note in notes:
+            tell(text=note)
+        return
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPED_WIDTH

@@ -297,11 +297,60 @@ def test_plain_progress_says_how_long_it_takes_in_files_that_are_watched(monkeyp
 
 
 def test_json_lines_have_no_numbers_that_json_has_not(capsys):
-    with terminal.JsonLines() as lines:
+    with terminal.speaking("json"), terminal.progress() as lines:
         lines.step("student", 1, 2, "note \u001b[2J", {"loss": float("nan"), "accuracy": 0.5})
     found = json.loads(capsys.readouterr().out)
     assert found["values"] == {"loss": None, "accuracy": 0.5}
     assert (found["what"], found["done"], found["total"]) == ("student", 1, 2)
+
+
+def test_what_is_said_to_programs_is_json_and_to_nobody_is_nothing(capsys):
+    table = TextTable("Number formats", ("layer", "format"), (("fc", "fixed<8,3>"),))
+    with terminal.speaking("json"):
+        terminal.say("\nIt is in 'out'")
+        terminal.show_tables([table], ["one note"])
+        terminal.tell(result="out")
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert all(line.pop("seconds") >= 0 for line in lines)
+    assert lines == [
+        {"text": "It is in 'out'"},
+        {"table": "Number formats", "columns": ["layer", "format"], "rows": [["fc", "fixed<8,3>"]]},
+        {"text": "one note"},
+        {"result": "out"},
+    ]
+    with terminal.speaking("quiet"), terminal.progress() as shown:
+        shown.step("scan", 1, 2)
+        terminal.say("this")
+        terminal.show_tables([table], ["one note"])
+        terminal.tell(result="out")
+        terminal.say("what went wrong", err=True)
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "what went wrong\n")
+    terminal.say("as before")
+    assert capsys.readouterr().out == "as before\n"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_live_progress_cuts_no_number_on_a_narrow_terminal(width, monkeypatch):
+    """Times and counts are whole, what a stage measures is cut last."""
+    out = io.StringIO()
+    real = terminal.Console
+    monkeypatch.setattr(
+        terminal, "Console", lambda **_: real(file=out, force_terminal=True, width=width, color_system=None)
+    )
+    with terminal.TerminalProgress() as progress:
+        progress.step("flow", 4, 9, "quantization")
+        progress.step("teacher", 60, 60, "loss 0.006617, validation 0.9944")
+        progress.step("learned widths", 9, 40, "about 14,181 LUTs, validation 0.9889")
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).replace("\r", "\n").splitlines()
+    lines = [line.rstrip() for line in lines if line.strip()]
+    assert max(map(len, lines)) <= width
+    flow, teacher, widths = lines[-3:]
+    assert re.search(r"^flow .* 4/9 +0:00 +quantization$", flow)
+    assert re.search(r"^teacher .* 60/60 +0:00 +loss 0\.006617", teacher)
+    assert re.search(r"^learned widths .*9/40 +0:00", widths)
+    assert ("validation 0.9944" in teacher) == (width > 60)
+    assert teacher.endswith("…") == (width == 60)
 
 
 def test_work_without_a_display_is_logged(caplog):

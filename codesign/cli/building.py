@@ -41,7 +41,7 @@ def build(
 ) -> None:
     """Run the vendor's tools on an HLS project or on open RTL, here or by a plan on another machine, and show the reports."""
     from codesign.comparison.summary import summarise
-    from codesign.terminal import TerminalProgress, show_tables
+    from codesign.terminal import progress, show_tables
 
     asked = None if steps is None else [step.strip() for step in steps.split(",") if step.strip()]
     target = {"clock_period_ns": clock_period, "part": part}
@@ -54,8 +54,8 @@ def build(
         folder = collect_results(collect, None if project is None else _project_in(project)).directory
     else:
         folder = _needed_project(project, collect)
-        with TerminalProgress() as progress:
-            _build_here(folder, asked, target, timeout, verbose, progress)
+        with progress() as shown:
+            _build_here(folder, asked, target, timeout, verbose, shown)
     description = summarise(folder)
     show_tables(description.tables, description.notes)
     refuse_doubtful([] if description.is_trustworthy else [folder])

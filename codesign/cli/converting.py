@@ -46,7 +46,7 @@ def convert(
     """
     from codesign.core.yaml_text import read_assignments
     from codesign.networks.backend import import_backend
-    from codesign.terminal import TerminalProgress, say
+    from codesign.terminal import progress, say
 
     given = given_about_data(data, label_column, scaling, task)
     hardware = {
@@ -59,8 +59,8 @@ def convert(
     )
     from codesign.stages.project import convert as make_project
 
-    with TerminalProgress() as progress:
-        converted = make_project(student, dataset, settings, output, overwrite=overwrite, progress=progress)
+    with progress() as shown:
+        converted = make_project(student, dataset, settings, output, overwrite=overwrite, progress=shown)
     for note in converted.record.metrics["notes"]:
         say(f"- {note}")
     project, folder = converted.project, shlex.quote(str(converted.project.folder))

@@ -51,15 +51,6 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run nothing: say which stages would be made, and why.")
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors alone.")
-    ] = False,
-    json_lines: Annotated[
-        bool,
-        typer.Option(
-            "--json-lines", help="Print JSON for programs, an object a line: steps, then the result."
-        ),
-    ] = False,
     tensorboard: Annotated[
         Path | None, typer.Option(help="A folder for TensorBoard logs of every training.")
     ] = None,
@@ -68,7 +59,7 @@ def run(
     from codesign.core.yaml_text import read_assignments
     from codesign.errors import NotVerifiedError
     from codesign.flow import run_design
-    from codesign.terminal import say
+    from codesign.terminal import progress, say, tell
 
     overrides = _from_here(read_assignments(setting or [], "--set"), design)
     if seed is not None:
@@ -78,7 +69,7 @@ def run(
         _show_plan(design, output, name, overrides, start_from, until)
         return
     try:
-        with _progress(quiet, json_lines) as shown:
+        with progress() as shown:
             result = run_design(
                 design,
                 output=output,
@@ -89,33 +80,21 @@ def run(
                 overwrite=overwrite,
                 progress=_logged(shown, tensorboard),
             )
-            if json_lines:
-                shown.say(
-                    result=str(result.folder),
-                    redone=list(result.redone),
-                    not_run=dict(result.not_run),
-                    summary=result.summary,
-                )
     except KeyboardInterrupt:
         say("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    if not quiet and not json_lines:
-        _show_end(result)
+    _show_end(result)
+    tell(
+        result=str(result.folder),
+        redone=list(result.redone),
+        not_run=dict(result.not_run),
+        summary=result.summary,
+    )
     if result.not_run:
         reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
         raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
     if fail_below is not None and result.summary is not None:
         _require_quality(result.summary, fail_below)
-
-
-def _progress(quiet: bool, json_lines: bool) -> Any:
-    """How progress is shown."""
-    from codesign.errors import SettingsError
-    from codesign.terminal import JsonLines, Quiet, TerminalProgress
-
-    if quiet and json_lines:
-        raise SettingsError("--quiet prints nothing and --json-lines prints JSON: give one of them")
-    return Quiet() if quiet else JsonLines() if json_lines else TerminalProgress()
 
 
 def _logged(shown: Any, tensorboard: Path | None) -> Any:

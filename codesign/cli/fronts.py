@@ -19,7 +19,7 @@ def front(
     """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
     from codesign.compression.learned.front import Front
     from codesign.stages import open_run
-    from codesign.terminal import TerminalProgress, say, show_tables
+    from codesign.terminal import progress, say, show_tables
 
     found = Front.load(run / "quantization")
     if pick is None:
@@ -34,13 +34,13 @@ def front(
     _copied(run, folder)
     from codesign.flow import run_design
 
-    with TerminalProgress() as progress:
+    with progress() as shown:
         result = run_design(
             context.design,
             output=folder,
             overrides=_picked(context.settings, pick),
             overwrite=True,
-            progress=progress,
+            progress=shown,
         )
     from codesign.comparison.summary import tables
 

@@ -51,7 +51,7 @@ def rtl(
     from codesign.errors import NotVerifiedError, StaleProjectError, ToolError
     from codesign.rtl import RtlProject, open_rtl, synthesise
     from codesign.rtl.estimate import LIMIT_MINUTES
-    from codesign.terminal import TerminalProgress, say, show_tables
+    from codesign.terminal import progress, say, show_tables
     from codesign.verification.rungs import OWN_RTL, write_project_rtl
 
     interface = Interface.of(ports, control, reset)
@@ -69,7 +69,7 @@ def rtl(
         or not written.is_of(project.graph().digest, chosen_part, period)
         or (written.top, written.interface) != (chosen_top, interface)
     ):
-        with TerminalProgress() as progress:
+        with progress() as shown:
             written = write_project_rtl(
                 project,
                 place,
@@ -79,7 +79,7 @@ def rtl(
                 interface=interface,
                 overwrite=overwrite,
                 limit_minutes=None if force else LIMIT_MINUTES if limit is None else limit,
-                progress=progress,
+                progress=shown,
             )
     metrics = written.figures()
     not_counted: ToolError | None = None

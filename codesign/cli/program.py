@@ -14,6 +14,7 @@ from codesign.cli.converting import convert
 from codesign.cli.designs import INTERRUPTED, doctor, run
 from codesign.cli.emulating import emulator
 from codesign.cli.fronts import front
+from codesign.cli.long_work import long_work
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan
@@ -33,16 +34,16 @@ app = typer.Typer(
 for _command in (
     new,
     settings,
-    run,
-    front,
-    scan,
-    convert,
-    verify,
+    long_work(run),
+    long_work(front),
+    long_work(scan),
+    long_work(convert),
+    long_work(verify),
     report,
     compare,
-    build,
-    rtl,
-    emulator,
+    long_work(build),
+    long_work(rtl),
+    long_work(emulator),
     advise,
     doctor,
 ):

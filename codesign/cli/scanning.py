@@ -83,13 +83,13 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
         import_backend()
         from codesign.compression.scan import scan_bit_widths
         from codesign.stages.scan import SCAN_JOURNAL
-        from codesign.terminal import TerminalProgress
+        from codesign.terminal import progress
 
         student, dataset, settings = _subject(source, about, asked)
         started = time.monotonic()
-        with TerminalProgress() as progress:
+        with progress() as shown:
             result = scan_bit_widths(
-                student, dataset, settings, journal=output / SCAN_JOURNAL, progress=progress
+                student, dataset, settings, journal=output / SCAN_JOURNAL, progress=shown
             )
         with folder.writing("scan") as made:
             _keep(result, made, student, dataset, settings, time.monotonic() - started)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codesign.cli.designs import INTERRUPTED
+from codesign.cli.long_work import long_work
 
 search = typer.Typer(
     no_args_is_help=True,
@@ -18,6 +19,7 @@ _FOLDER = typer.Argument(help="A search.yaml, its folder, or the folder of a sea
 
 
 @search.command("run")
+@long_work
 def run(
     path: Annotated[Path, typer.Argument(help="A search.yaml, or its folder.")],
     output: Annotated[
@@ -38,13 +40,13 @@ def run(
     from codesign.search.page import write_results
     from codesign.search.results import read_found
     from codesign.search.run import run_search, search_folder
-    from codesign.terminal import TerminalProgress, say
+    from codesign.terminal import progress, say
 
     folder = search_folder(path, output)
     try:
-        with TerminalProgress() as progress:
+        with progress() as shown:
             run_search(
-                path, output=output, scheduler=scheduler, cluster=cluster, workers=workers, progress=progress
+                path, output=output, scheduler=scheduler, cluster=cluster, workers=workers, progress=shown
             )
     except KeyboardInterrupt:
         say("\nInterrupted; what has ended is kept, the same command goes on.", err=True)

@@ -33,14 +33,14 @@ def verify(
     """
     from codesign.comparison.summary import ladder_table
     from codesign.errors import DataError
-    from codesign.terminal import TerminalProgress, say, show_tables
+    from codesign.terminal import progress, say, show_tables
     from codesign.verification import RUNG_NAMES, ladder_rungs
 
     asked = None if rungs is None else _words(rungs, RUNG_NAMES)
     ladder_rungs(asked)  # a wrong word is refused before anything is opened
     given = _Given(folder, vectors)
-    with TerminalProgress() as progress:
-        table = given.verification(asked, progress)
+    with progress() as shown:
+        table = given.verification(asked, shown)
     show_tables([ladder_table(table.to_dict())], [])
     if diagnose or not table.agrees:
         found = given.diagnosis()

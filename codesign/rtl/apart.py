@@ -15,7 +15,7 @@ from pathlib import Path
 
 from codesign.core.files import read_json, write_json
 from codesign.core.process import run_process
-from codesign.core.progress import NO_VALUES, SILENT, Progress
+from codesign.core.progress import SILENT, Progress
 from codesign.errors import ConversionError, ToolFailedError
 from codesign.hls.graph import Graph
 from codesign.rtl.estimate import estimate_rtl
@@ -26,12 +26,10 @@ _REFUSED = 3
 _WHAT = "rtl"
 
 
-class _Lines:
+class _Lines(Progress):
     """Progress as lines for the process that waits."""
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Say which layer is being traced."""
         sys.stdout.write(f"step {done} {total} {note}\n")
         sys.stdout.flush()

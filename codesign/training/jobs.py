@@ -23,7 +23,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from codesign.core.progress import NO_VALUES, SILENT, Progress
+from codesign.core.progress import SILENT, Progress
 from codesign.core.task import Task, task_from_json
 from codesign.errors import TrainingError
 from codesign.networks.logits import ending_in_logits, untrained_copy
@@ -234,15 +234,13 @@ def arrived(job: _Travelling) -> FitJob:
     )
 
 
-class _Counted:
+class _Counted(Progress):
     """Progress as a byte an epoch in a file."""
 
     def __init__(self, path: str) -> None:
         self.path = path
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Note an epoch."""
         with open(self.path, "ab") as file:
             file.write(b".")

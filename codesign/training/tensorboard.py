@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from codesign.core.progress import NO_VALUES
+from codesign.core.progress import Progress
 from codesign.errors import OutputFolderError
 
 
-class TensorBoardLogs:
+class TensorBoardLogs(Progress):
     """A `Progress` that writes what trainings measure, a run of TensorBoard for each training.
 
     Parameters
@@ -36,9 +36,7 @@ class TensorBoardLogs:
             ) from error
         self._writers: dict[str, Any] = {}
 
-    def step(
-        self, what: str, done: int, total: int, note: str = "", values: Mapping[str, float] = NO_VALUES
-    ) -> None:
+    def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Write the values of an epoch."""
         if not values:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import signal
 import subprocess
 import sys
@@ -34,7 +35,11 @@ except KeyboardInterrupt:
 WORK = {
     "a look": "stop_if_asked()",
     "a tool": "from codesign.core.process import run_process; run_process(['sleep', '60'], cwd='.')",
-    "progress": "from codesign.terminal import TerminalProgress; TerminalProgress().step('scan', 1, 2)",
+    **{
+        f"{shown} progress": f"from codesign.terminal import {shown}; {shown}().step('scan', 1, 2)"
+        for shown in ("TerminalProgress", "JsonLines", "Quiet")
+    },
+    "no progress": "from codesign.core.progress import SILENT; SILENT.step('scan', 1, 2)",
 }
 
 
@@ -56,6 +61,21 @@ def test_what_a_destructor_swallows_ends_the_next_step(
     assert "Exception ignored in" in done.stderr  # as it is: the exception itself is lost
     assert done.stdout == "lost\nended\n"
     assert time.monotonic() - started < 30
+
+
+def test_nothing_that_receives_progress_goes_round_the_look_for_signals() -> None:
+    """`Progress.step` looks, `show` is what a receiver writes."""
+    home = Path(__file__).resolve().parents[2] / "codesign"
+    receivers = []
+    for path in sorted(home.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ClassDef):
+                continue
+            names = {part.name: part for part in node.body if isinstance(part, ast.FunctionDef)}
+            step = [argument.arg for argument in names["step"].args.args[:4]] if "step" in names else []
+            if step == ["self", "what", "done", "total"]:
+                receivers.append(node.name)
+    assert receivers == ["Progress"]
 
 
 IGNORED = """

@@ -1,0 +1,41 @@
+"""What every command that takes long has: `--quiet` and `--json-lines`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+_QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors alone.")]
+_JSON_LINES = Annotated[
+    bool,
+    typer.Option(
+        "--json-lines",
+        help="Print JSON for programs, an object a line: each step, then each table and remark of the result.",
+    ),
+]
+
+
+def long_work(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with both options: what it says and shows by `codesign.terminal` comes in that form."""
+
+    @functools.wraps(command)
+    def run(*, quiet: bool, json_lines: bool, **options: Any) -> None:
+        from codesign.errors import SettingsError
+        from codesign.terminal import speaking
+
+        if quiet and json_lines:
+            raise SettingsError("--quiet prints nothing and --json-lines prints JSON: give one of them")
+        with speaking("quiet" if quiet else "json" if json_lines else "terminal"):
+            command(**options)
+
+    signature = inspect.signature(command, eval_str=True)
+    more = {"quiet": _QUIET, "json_lines": _JSON_LINES}
+    kind = inspect.Parameter.KEYWORD_ONLY
+    added = [inspect.Parameter(name, kind, default=False, annotation=what) for name, what in more.items()]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, **more}
+    return run
