@@ -6,9 +6,23 @@ cause derives from `CodesignError`; any other exception is a defect of the progr
 
 from __future__ import annotations
 
+import difflib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a wrong one most probably meant, if any is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return near[0] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of a sentence on a wrong name: the nearest one, or `otherwise` and all of them."""
+    known = list(known)
+    meant = nearest(name, known)
+    return f"did you mean {meant}?" if meant else f"{otherwise} {', '.join(known) or 'none'}"
 
 
 class CodesignError(Exception):
@@ -58,8 +72,16 @@ class SearchError(CodesignError):
     """A search of designs that has nothing that was asked of it; says the nearest."""
 
 
+class WorkerRefusedError(CodesignError):
+    """A worker of a search that would compute other numbers, or sees other files, than the search was begun with."""
+
+
 class OutputFolderError(CodesignError):
     """An output folder that cannot be written, is in use, or holds a finished run."""
+
+
+class FolderInUseError(OutputFolderError):
+    """A folder in which another process works."""
 
 
 class ToolError(CodesignError):

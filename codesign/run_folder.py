@@ -44,16 +44,20 @@ class StageEvidence:
 
 
 class RunFolder:
-    """A run's folder.
+    """A run's folder, or that of a search.
 
     Parameters
     ----------
     path
         Made when it is locked, if it is missing; reading needs no lock.
+    what
+        What works there: ``run`` or ``search``.
+    mark
+        The file that says so, also in a copy without the hidden lock.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, what: str = "run", mark: str = RUN) -> None:
+        self.path, self.what, self.mark = Path(path), what, mark
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -61,13 +65,15 @@ class RunFolder:
 
         Raises
         ------
+        FolderInUseError
+            Another process holds it.
         OutputFolderError
-            If the folder cannot be written, holds something that is no run, its disk has less than 200 MB left or
-            becomes full, or another process holds it.
+            If the folder cannot be written, holds something else, its disk has less than 200 MB left or becomes full.
         """
         self._prepare()
         taken = (
-            f"another run works in {self.path}; wait for it or choose another folder with --output or --name"
+            f"another {self.what} works in {self.path}; wait for it or choose another folder with --output"
+            + (" or --name" if self.what == "run" else "")
         )
         with hold(self.path / LOCK, taken):
             self._clear_leftovers()
@@ -78,7 +84,7 @@ class RunFolder:
                     raise
                 if not self.path.is_dir():
                     raise OutputFolderError(
-                        f"{self.path} was removed while the run worked there; run it again"
+                        f"{self.path} was removed while the {self.what} worked there; run it again"
                     ) from error
                 raise OutputFolderError(
                     f"{error.filename or self.path} cannot be written any more ({error.strerror or error}); the finished "
@@ -95,21 +101,21 @@ class RunFolder:
             raise OutputFolderError(
                 f"the output folder {self.path} cannot be written ({error.strerror}); choose another with --output"
             ) from error
-        if not self._holds_run() and any(self.path.glob("[!.]*")):
+        if not self._holds_one() and any(self.path.glob("[!.]*")):
             raise OutputFolderError(
-                f"{self.path} is not empty and holds no run; choose another folder with --output"
+                f"{self.path} is not empty and holds no {self.what}; choose another folder with --output"
             )
         free = shutil.disk_usage(self.path).free
         if free < _LEAST_FREE_BYTES:
             raise OutputFolderError(
-                f"the disk of {self.path} has {free / 2**20:.0f} MB left, and a run needs 200 MB; free some or choose "
+                f"the disk of {self.path} has {free / 2**20:.0f} MB left, and a {self.what} needs 200 MB; free some or choose "
                 "another folder with --output"
             )
 
-    def _holds_run(self) -> bool:
-        """Whether a run works or worked here; a copy may lack the hidden lock."""
-        evidence = any(self.path.glob(f"*/{STAGE.manifest}"))
-        return (self.path / LOCK).exists() or (self.path / RUN).is_file() or evidence
+    def _holds_one(self) -> bool:
+        """Whether a run or search works or worked here; a copy may lack the hidden lock."""
+        evidence = self.mark == RUN and any(self.path.glob(f"*/{STAGE.manifest}"))
+        return (self.path / LOCK).exists() or (self.path / self.mark).is_file() or evidence
 
     def _clear_leftovers(self) -> None:
         """Remove what a killed run was writing: stages, and files of `codesign.core.files`."""
@@ -148,6 +154,12 @@ class RunFolder:
         values = {"key": evidence.key, "depends": evidence.depends, "record": evidence.record.to_dict()}
         STAGE.close(temporary, values)
         replace_folder(temporary, self.path / stage)
+
+    def take(self, stage: str, other: RunFolder) -> None:
+        """Copy a stage of another run, whole or not at all."""
+        with self.writing(stage) as temporary:
+            shutil.copytree(other.path / stage, temporary, dirs_exist_ok=True)
+            replace_folder(temporary, self.path / stage)
 
     def remove(self, stage: str) -> None:
         """Forget a stage."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,7 +31,7 @@ from codesign.core.target import (
     check_top,
 )
 from codesign.core.yaml_text import read_yaml
-from codesign.errors import SettingsError
+from codesign.errors import SettingsError, did_you_mean
 from codesign.settings_base import ClockPeriod, Count, CountOrNone, Positive, Section, Seed
 from codesign.settings_learning import (
     DistillationSettings,
@@ -141,8 +140,7 @@ class DataSettings(Section):
     @classmethod
     def _task(cls, value: Any, check: Callable[[Any], Any]) -> Any:
         if isinstance(value, str) and value not in TASK_NAMES:
-            near = difflib.get_close_matches(value, TASK_NAMES, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the tasks are {', '.join(TASK_NAMES)}"
+            hint = did_you_mean(value, TASK_NAMES, "the tasks are")
             raise ValueError(f"there is no task {value!r}; {hint}")
         if isinstance(value, dict) and not value:
             raise ValueError("must name at least one head")
@@ -497,10 +495,7 @@ def _sentence(kind: type[Section], fault: Any) -> str:
     path = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = _known(kind, fault["loc"][:-1])
-        close = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1, cutoff=0.5)
-        return f"{path}: unknown setting; " + (
-            f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
-        )
+        return f"{path}: unknown setting; {did_you_mean(str(fault['loc'][-1]), known, 'known are')}"
     if fault["type"] == "missing":
         return f"{path}: missing"
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input ")

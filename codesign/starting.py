@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from codesign.core.files import write_text
-from codesign.errors import OutputFolderError, SettingsError
+from codesign.core.sealed import whole_folder
+from codesign.errors import OutputFolderError, SettingsError, did_you_mean
 
 _PACKAGE = Path(__file__).parent
 _NEEDED = ("design.yaml", "networks.py")
@@ -44,8 +43,7 @@ def new_design(folder: str | Path, start: str = "digits") -> Path:
     folder = Path(folder)
     known = designs()
     if start not in known:
-        near = difflib.get_close_matches(start, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the designs are {', '.join(known)}"
+        hint = did_you_mean(start, known, "the designs are")
         raise SettingsError(f"--from: there is no design {start!r}; {hint}")
     name = folder.resolve().name
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
@@ -55,10 +53,7 @@ def new_design(folder: str | Path, start: str = "digits") -> Path:
     if folder.exists():
         raise OutputFolderError(f"{folder} is there already; choose another name, or remove it")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder.parent) as temporary:
-            made = Path(temporary) / name
-            made.mkdir()
+        with whole_folder(folder) as made:
             for file in sorted((_home() / start).iterdir()):
                 if file.suffix in (".yaml", ".py"):
                     shutil.copyfile(file, made / file.name)
@@ -67,7 +62,6 @@ def new_design(folder: str | Path, start: str = "digits") -> Path:
                 made / "design.yaml",
                 re.sub(r"^name:.*$", f"name: {name}", text, count=1, flags=re.MULTILINE),
             )
-            made.rename(folder)
     except OSError as error:
         raise OutputFolderError(
             f"{folder} cannot be written ({error.strerror}); choose another folder"

@@ -20,7 +20,7 @@ from tiny_design import environment
 
 from codesign.core.record import Record
 from codesign.core.sealed import STAGE
-from codesign.errors import OutputFolderError
+from codesign.errors import FolderInUseError, OutputFolderError
 from codesign.run_folder import LOCK, RunFolder, StageEvidence
 
 
@@ -322,3 +322,40 @@ def test_sentences_name_the_folder_as_it_was_given(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "note").write_text("")
     assert refusal(Path("note/run")).startswith("the output folder note/run cannot be written (")
+
+
+def test_a_stage_is_taken_of_another_run_whole_or_not_at_all(
+    folder: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = RunFolder(tmp_path / "other")
+    with other.locked():
+        make_stage(other)
+    with folder.locked():
+        folder.take("teacher", other)
+    assert folder.evidence("teacher") == other.evidence("teacher") == evidence()
+    make_stage(other, text="later", digest="e")
+
+    def full(source: Path, target: Path, **_: object) -> None:
+        (target / "model.keras").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space"):
+        folder.take("teacher", other)
+    assert folder.evidence("teacher") == evidence()
+    assert sorted(path.name for path in folder.path.iterdir()) == [LOCK, "teacher"]
+
+
+def test_a_search_copied_without_its_hidden_files_goes_on_and_is_called_a_search(tmp_path: Path) -> None:
+    (tmp_path / "search.json").write_text("{}")
+    copy = RunFolder(tmp_path, "search", "search.json")
+    with (
+        copy.locked(),
+        pytest.raises(FolderInUseError, match=rf"^another search works in {tmp_path}; "),
+        copy.locked(),
+    ):
+        pass
+    (tmp_path / LOCK).unlink()
+    (tmp_path / "search.json").rename(tmp_path / "run.json")
+    with pytest.raises(OutputFolderError, match="is not empty and holds no search; "), copy.locked():
+        pass

@@ -68,19 +68,13 @@ def _picked(settings: Any, luts: float) -> dict[str, Any]:
 
 def _copied(run: Path, folder: Path) -> None:
     """The stages that stand before the hardware, in a folder of their own."""
-    import shutil
+    from codesign.flow import stage_names
+    from codesign.run_folder import RunFolder
 
-    from codesign.errors import OutputFolderError
-    from codesign.run_folder import LOCK
-
-    if folder.exists() and not (folder / LOCK).exists() and any(folder.iterdir()):
-        raise OutputFolderError(
-            f"{folder} is not empty and holds no run; choose another folder with --output"
-        )
-    if (folder / "quantization").is_dir():
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in ("teacher", "student", "pruning", "scan", "quantization"):
-        if (run / name).is_dir():
-            shutil.copytree(run / name, folder / name)
-    (folder / LOCK).touch()
+    there, home = RunFolder(run), RunFolder(folder)
+    with home.locked():
+        if home.evidence("quantization") is not None:
+            return
+        for name in stage_names()[: stage_names().index("quantization") + 1]:
+            if there.evidence(name) is not None:
+                home.take(name, there)

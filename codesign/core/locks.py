@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-from codesign.errors import OutputFolderError
+from codesign.errors import FolderInUseError, OutputFolderError
 
 HELD = ".held"
 """What is added to a lock's name for the file that stands for it where there is no `flock`."""
@@ -113,8 +113,10 @@ def hold(path: str | Path, taken: str) -> Iterator[None]:
 
     Raises
     ------
+    FolderInUseError
+        Another process holds it.
     OutputFolderError
-        Another process holds it, or no lock can be made there.
+        No lock can be made there.
     """
     path = Path(path)
     with contextlib.ExitStack() as held:
@@ -130,7 +132,7 @@ def hold(path: str | Path, taken: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _TAKEN:
-                raise OutputFolderError(taken) from None
+                raise FolderInUseError(taken) from None
             if error.errno not in _NO_FLOCK:
                 raise OutputFolderError(f"{path} cannot be locked ({error.strerror})") from error
             held.enter_context(_hold_file(path.with_name(path.name + HELD), taken))
@@ -145,7 +147,7 @@ def is_held(path: str | Path) -> bool:
     try:
         with hold(path, ""):
             return False
-    except OutputFolderError:
+    except FolderInUseError:
         return True
 
 
@@ -184,9 +186,9 @@ def _refuse_living(path: Path, taken: str) -> None:
         return
     fate = owner.fate() if owner is not None else "gone" if age > _HALF_MADE_S else "alive"
     if fate == "alive":
-        raise OutputFolderError(taken)
+        raise FolderInUseError(taken)
     if owner is not None and fate == "unknown":
-        raise OutputFolderError(
+        raise FolderInUseError(
             f"{taken}; it is process {owner.pid} on {owner.host}, and this file system has no locks that end with their "
             f"process: if that one has ended, remove {path}"
         )

@@ -7,13 +7,12 @@ circumstance (the clock that was asked for), not a merit.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from codesign.errors import DataError
+from codesign.errors import DataError, did_you_mean
 
 Direction = Literal["higher", "lower"]
 Group = Literal["quality", "network", "resource", "speed", "power"]
@@ -126,6 +125,4 @@ def find_metric(name: str) -> Metric:
     """
     if name in METRICS:
         return METRICS[name]
-    near = difflib.get_close_matches(name, METRICS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"the metrics are {', '.join(METRICS)}"
-    raise DataError(f"there is no metric {name!r}; {hint}")
+    raise DataError(f"there is no metric {name!r}; {did_you_mean(name, METRICS, 'the metrics are')}")

@@ -7,12 +7,11 @@ DS891 and DS950), so a name is checked before any work.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
 from codesign.core.target import VU9P, Device
-from codesign.errors import SettingsError
+from codesign.errors import SettingsError, nearest
 
 DEFAULT_PART = "xcvu9p-flga2104-2L-e"
 
@@ -184,8 +183,8 @@ def suggest_part(name: str) -> str | None:
         if wanted.split("-")[0] in (device, device.removeprefix("xc")):
             return part
     lowered = {part.lower(): part for part in KNOWN_PARTS}
-    near = difflib.get_close_matches(wanted, lowered, n=1, cutoff=0.6)
-    return lowered[near[0]] if near else None
+    near = nearest(wanted, lowered)
+    return None if near is None else lowered[near]
 
 
 def _complaint(name: str) -> str:

@@ -72,10 +72,8 @@ class Seal:
         folder = Path(folder)
         with writable(folder):
             self.check_free(folder, overwrite=overwrite)
-            with scratch(folder.parent, folder.name) as temporary:
-                self.close(temporary, fill(temporary))
-                temporary.chmod(0o755)
-                replace_folder(temporary, folder)
+            with whole_folder(folder) as made:
+                self.close(made, fill(made))
 
     def check_free(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Refuse a place that holds something else, or one of this kind that is not to be replaced."""
@@ -243,6 +241,15 @@ def differences(folder: Path, files: Mapping[str, str]) -> tuple[list[str], list
         except (OSError, ValueError):  # it cannot be read; its name cannot be one
             changed.append(name)
     return missing, changed
+
+
+@contextlib.contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A folder beside its place, moved there at the end: whole, or not at all if an exception ends it."""
+    with scratch(folder.parent, folder.name) as made:
+        yield made
+        made.chmod(0o755)
+        replace_folder(made, folder)
 
 
 def replace_folder(temporary: Path, folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
+
+from codesign.errors import did_you_mean
 
 
 def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str, Any]) -> list[str]:
@@ -29,8 +30,7 @@ def choice_faults(signature: inspect.Signature, what: str, choices: Mapping[str,
     for name in choices:
         if name in names or (takes_all and name not in [argument.name for argument in arguments[:2]]):
             continue
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(names) or 'none'}"
+        hint = did_you_mean(name, names, "it takes")
         faults.append(f"student.{name}: {what} takes no such choice; {hint}")
     faults += [
         f"student.{argument.name}: {what} needs this choice; give it, or give the argument a default"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from codesign.errors import SettingsError
+from codesign.errors import SettingsError, did_you_mean
 
 _LONGEST = 1000
 _OPERATORS: Mapping[type, Callable[[Any, Any], Any]] = MappingProxyType(
@@ -162,8 +161,7 @@ class _Parser:
             word = _WORDS[name]
             return lambda _: word
         if name not in self.known:
-            near = difflib.get_close_matches(name, self.known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"the space has {', '.join(sorted(self.known))}"
+            hint = did_you_mean(name, sorted(self.known), "the space has")
             raise SettingsError(f"{self.text!r}: {name} is not in the space; {hint}")
         self.names.add(name)
         return lambda values: values[name]

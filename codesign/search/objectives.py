@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
+
+from codesign.errors import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,7 @@ OBJECTIVES: Mapping[str, Objective] = MappingProxyType({objective.name: objectiv
 def objective_fault(name: str, direction: str | None = None) -> str | None:
     """What is wrong with an objective or a limit, in words; ``None`` if nothing is."""
     if name not in OBJECTIVES:
-        near = difflib.get_close_matches(name, OBJECTIVES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OBJECTIVES)}"
-        return f"{name} is no objective; {hint}"
+        return f"{name} is no objective; {did_you_mean(name, OBJECTIVES, 'there are')}"
     if direction not in (None, OBJECTIVES[name].direction):
         return f"{name} is to {OBJECTIVES[name].direction}, not to {direction}"
     return None

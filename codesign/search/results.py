@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from codesign.core.files import write_text
+from codesign.core.sealed import whole_folder
 from codesign.core.text_table import TextTable
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import NotVerifiedError, OutputFolderError, SearchError, SettingsError
@@ -312,14 +313,10 @@ def write_best(found: Found, line: TrialLine, folder: str | Path) -> Path:
     ]
     if proof is not None:
         head.append("# proved: " + ", ".join(f"{name} {value:,.6g}" for name, value in proof.values.items()))
-    folder.mkdir(parents=True)
-    try:
-        shutil.copyfile(design / "networks.py", folder / "networks.py")
+    with whole_folder(folder) as made:
+        shutil.copyfile(design / "networks.py", made / "networks.py")
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
-        write_text(folder / "design.yaml", "\n".join(head) + "\n" + text)
-    except OSError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        write_text(made / "design.yaml", "\n".join(head) + "\n" + text)
     return folder
 
 

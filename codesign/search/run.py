@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import DataError, OutputFolderError, SettingsError
-from codesign.run_folder import LOCK, RunFolder
+from codesign.run_folder import RunFolder
 from codesign.search.ledger import ABOUT, Ledger, mend
 from codesign.search.settings import SearchSettings, read_search
 from codesign.search.space import Space
@@ -98,9 +98,7 @@ def run_search(
     settings, file = read_search(path)
     space = Space(settings)
     folder = search_folder(path, output).resolve()
-    home = RunFolder(folder)
-    _refuse_other_content(folder)
-    with home.locked():
+    with RunFolder(folder, "search", ABOUT).locked():
         plan = make_plan(settings, space, file, folder)
         mend(folder / "ledger.jsonl")
         proposer = Proposer(folder, space, settings)
@@ -264,16 +262,6 @@ def _packed(design: Path) -> bytes | None:
     """The design's folder for workers without this disk; ``None`` if it is too large to send."""
     size = sum(path.stat().st_size for path in design.rglob("*") if path.is_file())
     return pack(design) if size <= _MOST_PACKED else None
-
-
-def _refuse_other_content(folder: Path) -> None:
-    if (
-        folder.is_dir()
-        and any(folder.glob("[!.]*"))
-        and not (folder / ABOUT).is_file()
-        and not (folder / LOCK).exists()
-    ):
-        raise OutputFolderError(f"{folder} is not empty and holds no search; choose another with --output")
 
 
 def _refuse_other_search(folder: Path, digests: Mapping[str, str]) -> None:

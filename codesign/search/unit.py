@@ -6,7 +6,6 @@ import functools
 import io
 import os
 import platform
-import shutil
 import socket
 import sys
 import tarfile
@@ -19,7 +18,8 @@ from typing import Any, Literal
 
 from codesign.core.files import json_digest, read_json, tree_digests, write_json
 from codesign.core.record import versions
-from codesign.errors import CodesignError, OutputFolderError, ToolError
+from codesign.core.sealed import whole_folder
+from codesign.errors import CodesignError, FolderInUseError, OutputFolderError, ToolError, WorkerRefusedError
 
 MARK = "search-mark.json"
 """By it a worker knows whether it sees the search's own folder."""
@@ -28,12 +28,6 @@ Kind = Literal["rung", "run", "proof"]
 
 _WAIT_S = 600.0
 """How long a worker waits for another process, thought dead, that still works in a run's folder."""
-
-_IN_USE = "another run works in"
-
-
-class WorkerRefusedError(CodesignError):
-    """A worker whose code, Python, packages or data are not those of the search."""
 
 
 @dataclass(frozen=True)
@@ -171,19 +165,17 @@ def execute(unit: Unit) -> Outcome:
     """
     started = time.monotonic()
     refuse_other_identity(unit.identity)
-    with tempfile.TemporaryDirectory(prefix="codesign-trial-") as scratch:
-        sees = _sees_home(unit)
-        home = Path(unit.home) if sees else _scratch_home(unit)
-        design = Path(unit.design) if sees else _unpacked_design(unit, Path(scratch))
-        folder = home / unit.folder
-        _check_data(unit, design)
-        _run(unit, design, folder, home)
-        values, notes = _measured(unit, folder)
-        # modules that were loaded late would be those of an edited package
-        refuse_other_identity(unit.identity, now=True)
-        seconds = time.monotonic() - started
-        packed = None if sees else pack(folder)
-        return Outcome(values, seconds, worker_name(), notes, packed)
+    sees = _sees_home(unit)
+    home = Path(unit.home) if sees else _scratch_home(unit)
+    design = Path(unit.design) if sees else _unpacked_design(unit)
+    folder = home / unit.folder
+    _check_data(unit, design)
+    _run(unit, design, folder, home)
+    values, notes = _measured(unit, folder)
+    # modules that were loaded late would be those of an edited package
+    refuse_other_identity(unit.identity, now=True)
+    seconds = time.monotonic() - started
+    return Outcome(values, seconds, worker_name(), notes, None if sees else pack(folder))
 
 
 def _run(unit: Unit, design: Path, folder: Path, home: Path) -> None:
@@ -196,9 +188,9 @@ def _run(unit: Unit, design: Path, folder: Path, home: Path) -> None:
         try:
             run_design(design, output=folder, overrides=unit.overrides, until=unit.until, cache=cache)
             return
-        except OutputFolderError as error:
+        except FolderInUseError:
             # a worker that was given up may still be at it; its result is this one
-            if _IN_USE not in str(error) or time.monotonic() > deadline:
+            if time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
 
@@ -261,7 +253,7 @@ def _scratch_home(unit: Unit) -> Path:
     return home
 
 
-def _unpacked_design(unit: Unit, scratch: Path) -> Path:
+def _unpacked_design(unit: Unit) -> Path:
     if unit.packed is None:
         raise WorkerRefusedError(
             f"{worker_name()} does not see {unit.home}, and the design was not sent along; give the workers that disk"
@@ -269,12 +261,11 @@ def _unpacked_design(unit: Unit, scratch: Path) -> Path:
     # always the same folder: a run belongs to its design's
     folder = _scratch_home(unit) / "design"
     if not folder.is_dir():
-        unpack(unit.packed, scratch / "design")
         try:
-            (scratch / "design").rename(folder)
+            unpack(unit.packed, folder)
         except OSError:
-            if not folder.is_dir():
-                shutil.copytree(scratch / "design", folder, dirs_exist_ok=True)
+            if not folder.is_dir():  # nor did another worker put it there meanwhile
+                raise
     return folder
 
 
@@ -288,16 +279,8 @@ def pack(folder: str | Path) -> bytes:
 
 def unpack(data: bytes, folder: Path) -> None:
     """Put a packed folder in its place, whole or not at all."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-writing-"))
-    try:
-        with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-            archive.extractall(temporary, filter="data")
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(folder) as made, tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
+        archive.extractall(made, filter="data")
 
 
 def worker_name() -> str:

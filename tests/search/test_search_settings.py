@@ -113,7 +113,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "thesis.txt").write_text("mine")
     with pytest.raises(
-        OutputFolderError, match=r"search is not empty and holds no search; choose another with --output$"
+        OutputFolderError,
+        match=r"search is not empty and holds no search; choose another folder with --output$",
     ):
         run_search(file)
     assert [path.name for path in (tmp_path / "search").iterdir()] == ["thesis.txt"]

@@ -6,14 +6,16 @@ import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from search_cases import coordinate, write_search
 from sleeping_trials import FINISHED, sleep
 
-from codesign.errors import ToolError
+from codesign.errors import FolderInUseError, ToolError, WorkerRefusedError
+from codesign.search import unit as unit_module
 from codesign.search.executor import Executor, local_executor, open_executor, workers_that_pay
-from codesign.search.unit import Unit, WorkerRefusedError, attempt, refuse_other_identity, worker_identity
+from codesign.search.unit import Unit, attempt, pack, refuse_other_identity, unpack, worker_identity
 
 
 def listening() -> dict[str, set[str]]:
@@ -147,3 +149,42 @@ def test_what_a_unit_raises_comes_back_as_words() -> None:
 
 def test_as_many_workers_as_cores_at_most() -> None:
     assert 1 <= workers_that_pay() <= len(os.sched_getaffinity(0))
+
+
+def test_a_packed_folder_comes_whole_or_the_old_one_stays(tmp_path: Path) -> None:
+    for name, text in (("one", "1"), ("two", "2")):
+        (tmp_path / name / "sub").mkdir(parents=True)
+        (tmp_path / name / "sub" / "file").write_text(text)
+    one, two = pack(tmp_path / "one"), pack(tmp_path / "two")
+    folder = tmp_path / "runs" / "trial"
+    unpack(one, folder)
+    (folder / "stray").write_text("of the old one")
+    unpack(two, folder)
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == {"sub", "sub/file"}
+    with pytest.raises((OSError, EOFError)):
+        unpack(one[: len(one) // 2], folder)
+    assert (folder / "sub" / "file").read_text() == "2"
+    assert [path.name for path in folder.parent.iterdir()] == ["trial"]
+    assert folder.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_worker_waits_for_another_process_in_a_run_s_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = []
+
+    def run_design(*_: object, **__: object) -> None:
+        tries.append(1)
+        if len(tries) < 3:
+            raise FolderInUseError("in use")
+
+    monkeypatch.setattr("codesign.flow.run_design", run_design)
+    monkeypatch.setattr(unit_module.time, "sleep", lambda seconds: None)
+    unit = SimpleNamespace(cache_bytes=1.0, overrides={}, until=None)
+    unit_module._run(unit, tmp_path, tmp_path / "run", tmp_path)  # type: ignore[arg-type]
+    assert len(tries) == 3
+    monkeypatch.setattr(unit_module, "_WAIT_S", -1.0)
+    tries.clear()
+    with pytest.raises(FolderInUseError):
+        unit_module._run(unit, tmp_path, tmp_path / "run", tmp_path)  # type: ignore[arg-type]
+    assert len(tries) == 1
