@@ -399,9 +399,7 @@ def failed_build(folder: Path) -> str | None:
     marker = BuildMarker.read(folder)
     if marker is None or marker.status == "finished":
         return None
-    told = [step for step in marker.steps if step.status == marker.status and step.reason]
-    why = f": {told[0].name}: {told[0].reason}" if told else ""
-    return f"the last build left no report; its status is {marker.status}{why}"
+    return f"the last build left no report; its status is {marker.told}"
 
 
 def _doubted(entry: Entry, failure: str) -> Entry:
@@ -505,6 +503,21 @@ def read_rtl(folder: Path, name: str, build: BuildReport | None) -> Entry:
     ReportFormatError
         Its manifest or its counts are damaged.
     """
+    entry = read_own_rtl(folder, name)
+    if build is None:
+        failure = failed_build(folder)
+        return entry if failure is None else _doubted(entry, failure)
+    return _with_build(entry, build)
+
+
+def read_own_rtl(folder: Path, name: str) -> Entry:
+    """A folder of open RTL without what the vendor's tools left in it: the estimate and Yosys' counts.
+
+    Raises
+    ------
+    ReportFormatError
+        Its manifest or its counts are damaged.
+    """
     try:
         manifest = RTL_PROJECT.read(folder)
         figures, missing = rtl_figures(folder, manifest)
@@ -519,7 +532,7 @@ def read_rtl(folder: Path, name: str, build: BuildReport | None) -> Entry:
             step, {key: value for key, value in figures.items() if key in METRICS}, part=part, source=source
         ),
     ]
-    entry = Entry(
+    return Entry(
         name=name,
         kind="rtl",
         source=source,
@@ -529,10 +542,6 @@ def read_rtl(folder: Path, name: str, build: BuildReport | None) -> Entry:
         notes=(*((f"{told}; {RTL_PROJECT.again}",) if told else ()), *((missing,) if missing else ())),
         is_trustworthy=not told,
     )
-    if build is None:
-        failure = failed_build(folder)
-        return entry if failure is None else _doubted(entry, failure)
-    return _with_build(entry, build)
 
 
 def _with_build(entry: Entry, build: BuildReport) -> Entry:

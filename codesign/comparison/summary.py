@@ -19,6 +19,7 @@ from codesign.comparison.sources import (
     is_run,
     other_architecture,
     project_faults,
+    read_own_rtl,
     read_project,
     read_rtl,
     read_run,
@@ -414,7 +415,7 @@ _SIGNAL = ("name", "direction", "width", "meaning")
 def _of_rtl(folder: Path, top: str | None) -> Description:
     """A folder of open RTL: latency and counts, its signals, and what the vendor's tools said of it."""
     build = find_build(folder, top)
-    entry = read_rtl(folder, folder.name, None)
+    entry = read_rtl(folder, folder.name, None) if build is None else read_own_rtl(folder, folder.name)
     figures, _ = rtl_figures(folder, RTL_PROJECT.read(folder))
     try:
         sheet = read_object(folder / "datasheet.json")

@@ -146,6 +146,12 @@ class BuildMarker:
         value = {"format": _FORMAT, "status": self.status, "started": self.started, "finished": self.finished}
         write_json(self.path, {**value, "steps": steps, "versions": dict(self.versions)})
 
+    @property
+    def told(self) -> str:
+        """The status, and the step and reason that ended the build, where it says one."""
+        ended = [step for step in self.steps if step.status == self.status and step.reason]
+        return f"{self.status}: {ended[0].name}: {ended[0].reason}" if ended else self.status
+
     def step(self, name: StepName) -> StepResult | None:
         """Give the entry of a step, if it has one."""
         return next((step for step in self.steps if step.name == name), None)

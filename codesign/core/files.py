@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from codesign.errors import OutputFolderError
+
 RTL_COUNTS = "build_yosys/utilization.json"
 """Where Yosys' counts of open RTL lie in its folder, with the digest of what was counted."""
 
@@ -114,18 +116,40 @@ _DIGEST = ".sha256"
 
 
 def keep(temporary: Path, program: Path) -> None:
-    """Move a compiled program into its place, its digest beside it: one that was cut or changed is compiled again."""
+    """Move a compiled program into its place in a `programs_folder`, of whose files the newest 32 stay.
+
+    Its digest lies beside it: a program that was cut or changed is compiled again.
+    """
     write_text(program.with_name(program.name + _DIGEST), file_digest(temporary))
+    temporary.touch()
     temporary.replace(program)
+    files = {
+        path: _age(path) for path in program.parent.iterdir() if path.suffix != _DIGEST and path != program
+    }
+    newest = sorted((path for path in files if path.is_file()), key=files.__getitem__)
+    for path in newest[_MOST_PROGRAMS - 1 :]:
+        path.unlink(missing_ok=True)
+        path.with_name(path.name + _DIGEST).unlink(missing_ok=True)
 
 
 def is_kept(program: Path) -> bool:
-    """Whether a program is there and is what `keep` put there."""
+    """Whether a program is there and is what `keep` put there; it counts as new from now on."""
     try:
         kept = program.with_name(program.name + _DIGEST).read_text(encoding="utf-8")
-        return file_digest(program) == kept
+        if file_digest(program) != kept:
+            return False
+        program.touch()
     except (OSError, ValueError):
         return False
+    return True
+
+
+def _age(path: Path) -> float:
+    """Seconds since the last use; one that another process has just thrown away is the oldest."""
+    try:
+        return -path.stat().st_mtime
+    except OSError:
+        return float("inf")
 
 
 def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
@@ -153,18 +177,26 @@ def tree_digests(folder: str | Path, names: Iterable[str] | None = None) -> dict
 
 
 CACHE_VARIABLE = "CODESIGN_CACHE"
+CACHE_ADVICE = f"compiled programs lie and run there: name another folder in {CACHE_VARIABLE}"
+"""What to do about a folder of programs that cannot be written."""
+
 _MOST_PROGRAMS = 32
 
 
 def programs_folder(kind: str) -> Path:
     """The folder for compiled programs, which belong to this machine and to no project.
 
-    It is below the folder in CODESIGN_CACHE, or ``codesign`` in the user's cache. Of its files the newest 31 are kept.
+    It is below the folder in CODESIGN_CACHE, or ``codesign`` in the user's cache.
 
     Parameters
     ----------
     kind
         What made them; the name of the folder.
+
+    Raises
+    ------
+    OutputFolderError
+        It cannot be made.
     """
     home = os.environ.get(CACHE_VARIABLE)
     if home:
@@ -172,14 +204,10 @@ def programs_folder(kind: str) -> Path:
     else:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "codesign"
     folder = root / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    files = sorted(
-        (path for path in folder.iterdir() if path.is_file() and path.suffix != _DIGEST),
-        key=lambda path: path.stat().st_mtime,
-    )
-    for path in files[: max(0, len(files) - _MOST_PROGRAMS + 1)]:
-        path.unlink(missing_ok=True)
-        path.with_name(path.name + _DIGEST).unlink(missing_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputFolderError(f"{folder} cannot be made ({error.strerror}); {CACHE_ADVICE}") from error
     return folder
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import is_kept, json_digest, keep, write_text
+from codesign.core.files import CACHE_ADVICE, is_kept, json_digest, keep, programs_folder, write_text
 from codesign.core.locks import scratch
 from codesign.core.process import run_process
 from codesign.core.sealed import writable
@@ -23,10 +23,13 @@ from codesign.hls.testbench import read_outputs, write_vectors
 from codesign.hls.toolchain import GXX
 
 BUILD = "build_gcc"
-"""The folder below a project for g++ products; not part of the manifest."""
+"""The folder below a project for the log of a simulation; not part of the manifest."""
 
-ELSEWHERE = "it is compiled and run there: copy the project to where there is room to write"
+ELSEWHERE = "the simulation's log is written there: copy the project to where there is room to write"
 """What to do about a project that cannot be written."""
+
+PROGRAMS = "csim"
+"""The folder of compiled C++ in the user's cache (`codesign.core.files.programs_folder`)."""
 
 _SAMPLES_A_PROCESS = 250
 _SUMMARY = re.compile(r"^codesign: (\d+) samples, (\d+) compared, (\d+) differ, first (-?\d+)$", re.MULTILINE)
@@ -58,26 +61,28 @@ def compile_csim(project: HlsProject, *, timeout_s: float | None = 1800.0) -> Pa
     Returns
     -------
     Path
-        The program.
+        The program, in the user's cache: it holds paths of this machine and does not travel with the project.
 
     Raises
     ------
     ToolNotFoundError, ToolFailedError
         If there is no g++, or it fails.
     """
-    build = project.folder / BUILD
+    folder = programs_folder(PROGRAMS)
     weights = (project.folder / "firmware" / "weights").resolve()
     # the program reads the weights from where they were: a project that was moved is compiled anew
-    program = build / f"csim-{json_digest([project.digest, str(weights)])[:16]}"
+    program = folder / f"csim-{json_digest([project.digest, str(weights)])[:32]}"
     if is_kept(program):
         return program
-    with writable(build, ELSEWHERE), scratch(build, "compile") as temporary:
-        _compile(project, weights, temporary / "csim", timeout_s)
+    log = folder / f"{program.name}.log"
+    with writable(folder, CACHE_ADVICE), scratch(folder, "compile") as temporary:
+        _compile(project, weights, temporary / "csim", log, timeout_s)
         keep(temporary / "csim", program)
+        log.unlink(missing_ok=True)
     return program
 
 
-def _compile(project: HlsProject, weights: Path, program: Path, timeout_s: float | None) -> None:
+def _compile(project: HlsProject, weights: Path, program: Path, log: Path, timeout_s: float | None) -> None:
     command: list[str | Path] = [
         GXX.find().path,
         "-std=c++14",
@@ -92,7 +97,6 @@ def _compile(project: HlsProject, weights: Path, program: Path, timeout_s: float
         "-o",
         str(program.resolve()),
     ]
-    log = project.folder / BUILD / "compile.log"
     run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=log)
 
 

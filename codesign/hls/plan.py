@@ -50,6 +50,9 @@ NEEDS: dict[StepName, StepName] = {
 }
 """The step whose products a step works on."""
 
+PACKAGE = "vivado.tcl"
+"""The script of open RTL that packages an IP."""
+
 RTL_STEPS: tuple[StepName, ...] = ("export", "vsynth", "impl")
 """The steps of a folder of open RTL: packaging an IP, synthesis, placing and routing."""
 
@@ -278,11 +281,16 @@ def plan_build(
         open_project(directory)
     texts = {
         name: (directory / name).read_text(encoding="utf-8")
-        for name in ("build_prj.tcl", "project.tcl", f"src/{project.name}.xdc")
+        for name in ("build_prj.tcl", "project.tcl", f"src/{project.name}.xdc", PACKAGE)
         if (directory / name).is_file()
     }
     if project != own:
         texts = {name: _retargeted(text, project) for name, text in texts.items()}
+        if "export" in asked and PACKAGE in texts and "\nset clock_period " not in texts[PACKAGE]:
+            raise StaleProjectError(
+                f"{directory / PACKAGE} has no place for another part or clock (an older version wrote it); write the RTL again "
+                "with codesign rtl --overwrite"
+            )
     planned = [_plan_step(name, project, asked, texts) for name in STEPS if name in asked]
     for step in planned:
         needed = project.needs(step.name)
@@ -365,7 +373,7 @@ def _plan_step(
     name: StepName, project: ProjectScript, asked: set[StepName], texts: Mapping[str, str]
 ) -> PlanStep:
     if project.kind == "rtl" and name == "export":
-        files = packaging_files()
+        files = packaging_files(texts[PACKAGE])
     elif project.kind == "rtl" and name == "vsynth":
         files = rtl_synthesis_files(project.name, project.part, texts[f"src/{project.name}.xdc"])
     elif name == "vsynth":

@@ -12,12 +12,13 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from codesign.core.build_marker import BuildMarker, Status, StepName, StepResult
 from codesign.core.files import write_text
 from codesign.core.process import run_process
 from codesign.core.progress import SILENT, Progress
-from codesign.errors import OutputFolderError, ToolFailedError, ToolNotFoundError
+from codesign.errors import OutputFolderError, StaleProjectError, ToolFailedError, ToolNotFoundError
 from codesign.hls.build_products import begin_marker, collect_reports, hold_build, judge, move_stale_reports
 from codesign.hls.plan import BuildPlan, PlanStep, step_command
 from codesign.hls.runner_remote import read_steps, tail
@@ -110,6 +111,14 @@ def _require_tool(step: PlanStep, toolchain: Toolchain) -> FoundTool:
     return tool
 
 
+def _exit_code(directory: Path, step: PlanStep, script: int) -> int:
+    """The tool's exit code by the row that the script wrote, or the script's own where it wrote none (a full disk)."""
+    with contextlib.suppress(StaleProjectError):  # no table, or half a row
+        if row := read_steps(directory).get(step.name):
+            return int(row[1])
+    return script
+
+
 class _Build:
     """The record of a build under way; each change is written to the marker at once."""
 
@@ -142,8 +151,7 @@ class _Build:
             run = run_process(
                 ["/bin/sh", SCRIPT, step.name], cwd=directory, timeout_s=timeout_s, on_line=watch, check=False
             )
-            row = read_steps(directory).get(step.name)
-            exit_code, printed = run.exit_code if row is None else int(row[1]), run.last_lines
+            exit_code, printed = _exit_code(directory, step, run.exit_code), run.last_lines
         except ToolFailedError:  # the time ran out
             exit_code, printed = None, ()
         failure = judge(directory, step, exit_code, started=started, printed=printed)

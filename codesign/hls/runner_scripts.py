@@ -8,6 +8,7 @@ and exit code 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from codesign.core.target import Backend
@@ -105,9 +106,10 @@ def rtl_synthesis_files(top: str, part: str, constraints: str) -> dict[str, str]
     return _out_of_context(top, part, "read_verilog [glob src/*.v]", constraints)
 
 
-def packaging_files() -> dict[str, str]:
-    """Write the file that packages open RTL as an IP by its own script."""
-    return {"codesign_build/export/run.tcl": guarded("export", "source vivado.tcl")}
+def packaging_files(script: str) -> dict[str, str]:
+    """Write the file that packages open RTL as an IP by its own script, which looks for its folder where it lies."""
+    body = re.sub(r"^set here .*$", "set here [pwd]", script, flags=re.MULTILINE)
+    return {"codesign_build/export/run.tcl": guarded("export", body)}
 
 
 def _out_of_context(top: str, part: str, sources: str, constraints: str) -> dict[str, str]:

@@ -114,7 +114,7 @@ class Evidence:
         marker = self.marker
         if marker.status != "finished":
             yield _finding(
-                "unfinished", marker.path, f": the run is not finished but {marker.status}; build again"
+                "unfinished", marker.path, f": the run is not finished but {marker.told}; build again"
             )
         for step, report in marker.reports():
             path = self.home / report.path

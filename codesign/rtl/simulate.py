@@ -81,7 +81,6 @@ def build_simulation(
     folder = programs_folder(PROGRAMS)
     program = folder / f"simulation-{key[:32]}"
     if is_kept(program):
-        program.touch()  # the oldest are thrown away
         return Simulation(program, 0.0, verilator.version)
     with writable(folder, ELSEWHERE), scratch(folder, "building") as temporary:
         _translate(project, verilator, temporary, folder / f"{program.name}.log", timeout_s)

@@ -63,7 +63,7 @@ def _package(top: str, part: str, clock_period_ns: float, interface: Interface) 
     bus = [
         "ipx::infer_bus_interface clk xilinx.com:signal:clock_rtl:1.0 $core",
         'ipx::add_bus_parameter FREQ_HZ [ipx::get_bus_interfaces clk -of_objects $core]',
-        f"set_property value {round(1e9 / clock_period_ns)} [ipx::get_bus_parameters FREQ_HZ -of_objects "
+        "set_property value [expr {round(1e9 / $clock_period)}] [ipx::get_bus_parameters FREQ_HZ -of_objects "
         "[ipx::get_bus_interfaces clk -of_objects $core]]",
     ]  # fmt: skip
     if reset := interface.reset_signal:
@@ -77,7 +77,9 @@ def _package(top: str, part: str, clock_period_ns: float, interface: Interface) 
         [
             f"# Packages {top} as an IP: vivado -mode batch -source vivado.tcl",
             "set here [file dirname [file normalize [info script]]]",
-            f"create_project -in_memory -part {part}",
+            f'set part "{part}"',
+            f"set clock_period {clock_period_ns}",
+            "create_project -in_memory -part $part",
             "read_verilog [glob $here/src/*.v]",
             f"set_property top {top} [current_fileset]",
             "ipx::package_project -root_dir $here/ip -vendor codesign -library networks -taxonomy /UserIP -import_files "

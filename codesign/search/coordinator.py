@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import statistics
 import time
 from collections import deque
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from codesign.core.locks import Owner
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import OutputFolderError, ToolError
 from codesign.search.executor import Ended, Executor
@@ -444,7 +444,7 @@ class Coordinator:
         ]
         left = self._left_s()
         about = {
-            "process": os.getpid(),
+            "owner": asdict(Owner.here()),
             "began": self.began,
             "said": _now(),
             "ended": force,

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from codesign.core.files import write_text
+from codesign.core.locks import Owner
 from codesign.core.sealed import whole_folder
 from codesign.core.text_table import TextTable
 from codesign.core.yaml_text import read_yaml
@@ -355,16 +356,10 @@ def objective_columns(found: Found) -> Sequence[str]:
 
 def _is_alive(said: Mapping[str, Any]) -> bool:
     """Whether the search's process is there; one on another machine is believed."""
-    process = said.get("process")
-    if said.get("host") not in (None, os.uname().nodename) or not isinstance(process, int):
-        return True
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
+        return Owner(**said["owner"]).fate() != "gone"
+    except (KeyError, TypeError):
         return False
-    except PermissionError:
-        pass
-    return True
 
 
 def _budget_text(budget: Any) -> str:

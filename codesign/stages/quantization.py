@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,10 @@ class Quantization(Stage):
             progress=context.progress,
         )
 
+    def settled(self, context: Context) -> None:
+        """The front is in the result now."""
+        shutil.rmtree(context.folder / FRONT, ignore_errors=True)
+
     def save(self, value: Any, folder: Path) -> None:
         """Keep the network behind the quantizers, the formats, the QKeras model and the history."""
         save_student(value, folder)
@@ -84,6 +89,9 @@ class Quantization(Stage):
 
 LEARNING = ".learned-widths.npz"
 """What an interrupted training of widths goes on from, in the folder of the run."""
+
+FRONT = ".learned-front"
+"""A whole front of which no point was built yet, in the folder of the run: a budget that none meets costs no training."""
 
 
 def _check_learned(context: Context) -> None:
@@ -109,10 +117,14 @@ def _learned(context: Context, folder: Path) -> Any:
     distillation = with_learnt_temperature(context.settings.distillation, context.value("student").record)
     seed = context.settings.seed
     key = training_key(network, teacher, dataset, settings, distillation, seed)
+    beside = context.folder / FRONT
     front: Front | None = None
-    with contextlib.suppress(StaleProjectError):
-        front = Front.load(context.folder / Quantization.name)
-    if front is None or front.key != key:
+    for kept in (context.folder / Quantization.name, beside):
+        with contextlib.suppress(StaleProjectError):
+            front = Front.load(kept)
+        if front is not None and front.key == key:
+            break
+    else:
         front = learn_widths(
             network,
             teacher,
@@ -123,6 +135,8 @@ def _learned(context: Context, folder: Path) -> Any:
             seed=seed,
             progress=context.progress,
         )
+        shutil.rmtree(beside, ignore_errors=True)  # one of another training
+        front.save(beside)
     front.save(folder)
     point = front.choose(settings.budget_luts, settings.quality_loss)
     return student_at(network, front, point, dataset, settings)

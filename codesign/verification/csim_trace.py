@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from codesign.core.files import write_text
+from codesign.core.files import CACHE_ADVICE, json_digest, programs_folder, write_text
 from codesign.core.locks import scratch
 from codesign.core.process import run_process
 from codesign.core.sealed import writable
 from codesign.errors import StaleProjectError
-from codesign.hls.csim import BUILD, ELSEWHERE, c_string
+from codesign.hls.csim import PROGRAMS, c_string
 from codesign.hls.graph import Graph
 from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, write_vectors
@@ -60,8 +60,10 @@ def trace_csim(
         If the sources are not those that `write_project` makes.
     """
     graph = project.graph()
-    build = project.folder / BUILD
-    with writable(build, ELSEWHERE), scratch(build, "trace") as folder:
+    programs = programs_folder(PROGRAMS)
+    # as many logs as projects, and none after a run that went well
+    log = programs / f"trace-{json_digest([project.digest, str(project.folder.resolve())])[:32]}.log"
+    with writable(programs, CACHE_ADVICE), scratch(programs, "trace") as folder:
         names = _write_sources(project, graph, folder)
         program = folder / "trace"
         weights = (project.folder / "firmware" / "weights").resolve()
@@ -69,9 +71,10 @@ def trace_csim(
         command += ["-I.", "-Ifirmware", "-Ifirmware/ap_types", f"-DWEIGHTS_DIR={c_string(weights)}"]
         command += [str((folder / name).resolve()) for name in ("top.cpp", "bench.cpp")]
         command += ["-o", str(program.resolve())]
-        run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=build / "trace_compile.log")
+        run_process(command, cwd=project.folder, timeout_s=timeout_s, log_path=log)
         write_vectors(folder, x)
-        run_process([program.resolve()], cwd=folder, timeout_s=timeout_s, log_path=build / "trace.log")
+        run_process([program.resolve()], cwd=folder, timeout_s=timeout_s, log_path=log)
+        log.unlink(missing_ok=True)
         return {name: _trace_of(folder, graph, name) for name in names}
 
 

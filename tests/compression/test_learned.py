@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -13,9 +15,10 @@ from learning_tasks import clouds, convolutional, dense, images
 from codesign.compression.learned import learn
 from codesign.compression.learned.formats import network_of
 from codesign.compression.learned.front import Front, Point, best
-from codesign.compression.learned.learn import learn_widths, student_at
+from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.values import LearnableNetwork, _quantized
 from codesign.compression.quantize import QuantizedStudent
+from codesign.core.progress import SILENT
 from codesign.core.record import Record
 from codesign.core.target import Target
 from codesign.emulation import Emulator
@@ -27,6 +30,7 @@ from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings, make_design
+from codesign.stages.quantization import Quantization
 from codesign.training.teacher import train_teacher
 
 DISTILLATION = DistillationSettings(epochs=1)
@@ -189,6 +193,47 @@ def test_a_point_is_chosen_by_budget_or_by_loss():
         front.choose(budget_luts=10)
     with pytest.raises(QualityError, match=r"no point of the front with at most 120 LUTs keeps .* 0.9400"):
         front.choose(budget_luts=120, quality_loss=1)
+
+
+def test_a_budget_that_no_point_meets_costs_no_training(learned, tmp_path, monkeypatch):
+    dataset, teacher, network, front = learned
+    trainings = []
+
+    def learn_once(*arguments, **_):
+        trainings.append(arguments)
+        return replace(front, key=training_key(*arguments[:5], 1))
+
+    monkeypatch.setattr(learn, "learn_widths", learn_once)
+    stage = Quantization()
+
+    def context(**learned_settings):
+        design = make_design(
+            {
+                "name": "x",
+                "data": {"source": "digits"},
+                "seed": 1,
+                "quantization": {"method": "learned", "learned": learned_settings},
+            }
+        )
+        made = {"pruning": QuantizedStudent(network, None, None, Record.of("0", {})), "teacher": teacher}
+        made["student"] = made["pruning"]
+        return SimpleNamespace(
+            settings=design, dataset=dataset, folder=tmp_path, progress=SILENT, value=made.__getitem__
+        )
+
+    with pytest.raises(QualityError, match="no point of the front has at most 1 LUTs"):
+        stage.make(context(budget_luts=1.0), tmp_path / "temporary")
+    luts = front.points[1].luts
+    student = stage.make(context(budget_luts=luts), tmp_path / "temporary")
+    assert student.record.metrics["estimated_luts"] <= luts
+    assert len(trainings) == 1
+    # it is of that training alone
+    stage.make(context(budget_luts=luts, steps=7), tmp_path / "temporary")
+    assert len(trainings) == 2
+    stage.make(context(budget_luts=luts), tmp_path / "temporary")
+    assert len(trainings) == 3
+    stage.settled(context())
+    assert not (tmp_path / ".learned-front").exists()
 
 
 def test_layers_whose_widths_cannot_be_learned_are_named(learned):

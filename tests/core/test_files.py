@@ -18,7 +18,10 @@ from codesign.core.files import (
     arrays_digest,
     file_digest,
     forget_moment,
+    is_kept,
     json_digest,
+    keep,
+    programs_folder,
     read_json,
     tree_digests,
     write_arrays,
@@ -27,6 +30,7 @@ from codesign.core.files import (
     write_text,
     write_with,
 )
+from codesign.errors import OutputFolderError
 
 PLAIN = st.recursive(
     st.none()
@@ -184,3 +188,35 @@ def test_equal_keras_models_are_equal_bytes_whenever_and_wherever_they_were_save
     # what was shared still is, and what was not is not
     assert found[0]["dtype"] == found[0]["again"] == {"shared_object_id": 1}
     assert found[1]["dtype"] == {"shared_object_id": 2}
+
+
+def test_the_program_in_use_is_never_thrown_away(tmp_path, monkeypatch):
+    monkeypatch.setenv("CODESIGN_CACHE", str(tmp_path))
+
+    def compiled(name):
+        (tmp_path / "new").write_text(name)
+        program = programs_folder("kind") / name
+        keep(tmp_path / "new", program)
+        os.utime(program, (len(name), len(name)))  # older by name, all older than now
+        return program
+
+    names = ["p" * n for n in range(1, 33)]
+    programs = [compiled(name) for name in names]
+    oldest, second = programs[:2]
+    assert is_kept(programs_folder("kind") / oldest.name)
+    compiled("next")
+    assert is_kept(oldest)  # its use made it the newest
+    assert not second.exists()
+    assert not second.with_name(f"{second.name}.sha256").exists()
+    assert len([path for path in (tmp_path / "kind").iterdir() if path.suffix != ".sha256"]) == 32
+    programs[5].write_text("changed")
+    assert not is_kept(programs[5])
+
+
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setenv("CODESIGN_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(
+        OutputFolderError, match=r"kind cannot be made \(.*\); .* name another folder in CODESIGN_CACHE"
+    ):
+        programs_folder("kind")

@@ -77,6 +77,73 @@ def test_open_rtl_is_synthesised_placed_packaged_and_read_back(fake_tools, rtl: 
     assert "set clock_period 4.0" in (rtl / "codesign_build/vsynth/clock.xdc").read_text()
 
 
+def test_a_failure_after_reports_is_not_said_to_have_left_none(fake_tools, rtl: Path) -> None:
+    fake_tools.behave(impl="licence")
+    with pytest.raises(ToolFailedError):
+        run_plan(plan_build(rtl, ["vsynth", "impl"]))
+    description = summarise(rtl)
+    assert not description.is_trustworthy
+    assert any("not finished but failed: impl: no licence" in note for note in description.notes)
+    assert not any("left no report" in note for note in description.notes)
+    assert not any("left no report" in note for note in read_entry(rtl).notes)
+
+
+def test_a_failure_without_reports_is_said(fake_tools, rtl: Path) -> None:
+    fake_tools.behave(vsynth="licence")
+    with pytest.raises(ToolFailedError):
+        run_plan(plan_build(rtl, ["vsynth"]))
+    assert [note for note in summarise(rtl).notes if "left no report; its status is failed: vsynth" in note]
+
+
+def test_an_ip_is_packaged_for_the_part_and_clock_that_are_asked_for(fake_tools, rtl: Path) -> None:
+    tkinter = pytest.importorskip("tkinter", reason="the script is tried with tkinter's Tcl")
+    part = "xcku115-flvb2104-2-i"
+    before = tree_digests(rtl)
+    result = run_plan(plan_build(rtl, ["export"], clock_period_ns=2.5, part=part))
+    assert (result.step("export").part, result.step("export").clock_period_ns) == (part, 2.5)
+    assert before.items() <= tree_digests(rtl).items()
+
+    def traced(script: Path) -> list[str]:
+        tcl = tkinter.Tcl()
+        tcl.eval(
+            f"set trace {{}}; cd {{{script.parent}}}; namespace eval ipx {{}}; proc exit code {{return -code error done}}"
+        )
+        for name in ("create_project", "read_verilog", "set_property", "current_fileset", *IPX):
+            tcl.eval(f"proc {name} args {{lappend ::trace [concat {name} $args]; return core}}")
+        tcl.eval(f"set status [catch {{source {{{script}}}}} message]")
+        return [str(line) for line in tcl.splitlist(tcl.eval("set trace"))]
+
+    IPX = [
+        f"ipx::{name}"
+        for name in (
+            "package_project", "current_core", "infer_bus_interface", "add_bus_parameter", "get_bus_interfaces",
+            "get_bus_parameters", "create_xgui_files", "update_checksums", "check_integrity", "save_core",
+        )
+    ]  # fmt: skip
+    asked, own = traced(rtl / "codesign_build/export/run.tcl"), traced(rtl / "vivado.tcl")
+    assert f"create_project -in_memory -part {part}" in asked
+    assert "set_property value 400000000 core" in asked
+    assert any(line.startswith(f"ipx::package_project -root_dir {rtl}/ip ") for line in asked)
+    # the same but for what was asked for: every source, and to the end
+    other = [line for line in asked if line not in own]
+    assert len(asked) == len(own)
+    assert len(other) == 2
+    assert asked[-1] == "ipx::save_core core"
+
+
+def test_a_script_without_a_place_for_part_and_clock_is_refused(rtl: Path, monkeypatch) -> None:
+    from codesign.hls import plan
+
+    older = (rtl / "vivado.tcl").read_text().replace("set clock_period", "set period")
+    read = Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **o: older if path.name == plan.PACKAGE else read(path, **o)
+    )
+    plan_build(rtl, ["export"])
+    with pytest.raises(StaleProjectError, match="has no place for another part or clock"):
+        plan_build(rtl, ["export"], clock_period_ns=2.5)
+
+
 def test_the_stage_stands_in_the_names_and_in_the_marker(fake_tools, rtl: Path) -> None:
     run_plan(plan_build(rtl, ["vsynth", "impl"]))
     marker = json.loads((rtl / "codesign_build.json").read_text())

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +14,18 @@ import pytest
 from small_chain import SmallChain
 from small_networks import inputs, prepared, random_precision
 
+from codesign.core.files import is_kept, programs_folder
 from codesign.core.locks import make_scratch
 from codesign.core.target import Target
 from codesign.errors import DataError, ReportFormatError, ToolFailedError, ToolNotFoundError
 from codesign.hls.convert import HardwareChoices, convert_graph
-from codesign.hls.csim import BUILD, compile_csim, run_csim
+from codesign.hls.csim import BUILD, PROGRAMS, compile_csim, run_csim
 from codesign.hls.project import HlsProject, open_project, write_project
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form
 from codesign.reports import read_csim_log
+from codesign.verification.csim_trace import trace_csim
 
 CASES = {
     "conv1d": (Target(), "latency"),
@@ -86,10 +91,10 @@ def test_it_compiles_once(small_chain: SmallChain) -> None:
     x = np.zeros((3, *project.input_shape))
     run_csim(project, x)
     program = compile_csim(project)
-    before = program.stat().st_mtime_ns
+    before = program.stat().st_ino
     again = run_csim(open_project(project.folder), x)
     assert again.compile_seconds < 1
-    assert program.stat().st_mtime_ns == before
+    assert program.stat().st_ino == before
 
 
 def test_a_program_that_was_cut_is_compiled_again_and_leftovers_of_the_dead_go(
@@ -207,7 +212,28 @@ def test_sources_that_do_not_compile_leave_no_program(small_chain: SmallChain, t
         compile_csim(project)
     assert caught.value.exit_code == 1
     assert any("nothing" in line for line in caught.value.last_lines)
-    assert [path.name for path in (project.folder / BUILD).iterdir()] == ["compile.log"]
+    log = caught.value.log_path
+    assert (log.parent, log.suffix) == (programs_folder(PROGRAMS), ".log")
+    assert not is_kept(log.with_suffix(""))
+    assert not (project.folder / BUILD).exists()
+
+
+def test_programs_and_paths_of_this_machine_do_not_travel(small_chain: SmallChain, tmp_path: Path) -> None:
+    made = small_chain.converted.project
+    project = open_project(
+        shutil.copytree(made.folder, tmp_path / "somebodys home", ignore=shutil.ignore_patterns(BUILD))
+    )
+    x = np.zeros((3, project.n_inputs))
+    run_csim(project, x)
+    trace_csim(project, x)
+    assert (project.folder / BUILD / "csim.log").is_file()
+    places = [os.fsencode(path) for path in (tmp_path, Path.home(), programs_folder(PROGRAMS), sys.prefix)]
+    walked = [path for path in project.folder.rglob("*") if path.is_file()]
+    assert len(walked) > 20
+    for path in walked:
+        data = path.read_bytes()
+        assert not data.startswith((b"\x7fELF", b"!<arch>")), path
+        assert not [place for place in places if place in data], path
 
 
 @pytest.mark.parametrize(

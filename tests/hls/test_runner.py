@@ -23,9 +23,11 @@ from codesign.errors import (
     ToolFailedError,
     ToolNotFoundError,
 )
+from codesign.hls import runner
 from codesign.hls.build_products import STALE, hold_build, is_running, judge, move_stale_reports
 from codesign.hls.plan import STEPS, expected_reports, plan_build, read_project_script
 from codesign.hls.runner import run_plan
+from codesign.hls.runner_shell import STEPS_TABLE, shell_script
 from codesign.hls.toolchain import Toolchain
 from codesign.reports import read_build
 
@@ -162,6 +164,24 @@ def test_simulations_that_disagree_fail_the_cosimulation(
     fake_tools.behave(cosim="mismatch")
     with pytest.raises(ToolFailedError, match="the RTL does not give the outputs of the C simulation"):
         run_plan(plan_build(make_project(), ["csim", "csynth", "cosim"]))
+
+
+@pytest.mark.parametrize("target", ["/dev/full", "codesign_build/other.tsv"])
+def test_a_row_that_could_not_be_written_is_no_other_machines_fault(
+    fake_tools, make_project: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(
+        runner,
+        "shell_script",
+        lambda *arguments: shell_script(*arguments).replace(f">> {STEPS_TABLE}", f">> {target}"),
+    )
+    project = make_project()
+    assert statuses(run_plan(plan_build(project, ["csynth"]))) == {"csynth": "finished"}
+    fake_tools.behave(csynth="licence")
+    with pytest.raises(ToolFailedError, match="no licence") as caught:
+        run_plan(plan_build(project, ["csynth"]))
+    assert caught.value.exit_code == 1
+    assert statuses(BuildMarker.read(project)) == {"csynth": "failed"}
 
 
 def test_odd_bytes_do_no_harm(fake_tools, make_project: Callable[..., Path]) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from search_cases import FakeExecutor, coordinate, failing, write_search
 
+from codesign.core.locks import Owner
 from codesign.errors import OutputFolderError, SearchError, SettingsError
 from codesign.search.executor import Ended
 from codesign.search.front import non_dominated_ranks
 from codesign.search.importance import importances
+from codesign.search.ledger import read_progress, write_progress
 from codesign.search.page import render_result, write_result, write_results
 from codesign.search.results import Found, choose_best, read_found, status_tables, trials_csv, write_best
 from codesign.search.unit import Unit
@@ -162,3 +166,21 @@ def test_files_of_the_design_are_found_from_the_new_folder(tmp_path: Path) -> No
     source = read_design(folder).data.source
     assert isinstance(source, str)
     assert (folder / source).resolve() == design / "mine.npz"
+
+
+@pytest.mark.parametrize(
+    ("changed", "running"),
+    [({}, "1"), ({"start": 1}, "0"), ({"place": "elsewhere"}, "1"), ({"pid": "x"}, "0"), (None, "0")],
+)
+def test_a_search_runs_while_its_own_process_does(
+    found: Found, tmp_path: Path, changed, running: str
+) -> None:
+    folder = shutil.copytree(found.folder, tmp_path / "search")
+    said = read_progress(folder)
+    assert said["owner"] == asdict(Owner.here())
+    owner = {} if changed is None else {"owner": {**said["owner"], **changed}}
+    del said["owner"]
+    row = {"trial": 7, "unit": "7-0", "worker": "w", "for_s": 3.0}
+    write_progress(folder, {**said, **owner, "ended": False, "running": [row]})
+    tables, _ = status_tables(read_found(folder))
+    assert dict(tables[0].rows)["running"] == running
