@@ -26,6 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sleeping_trials import FINISHED
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SEARCH = """
 design: {design}
@@ -171,7 +173,7 @@ def _judge(home: Path, wanted: dict[int, Any], chaos: Chaos, options: argparse.N
         chaos.faults.append(f"{len(found)} results of {options.trials}")
     if double:
         chaos.faults.append(f"{double} runs have two results")
-    finished = Counter((home / "search" / "finished.log").read_text().split())
+    finished = Counter(line.split()[0] for line in (home / "search" / FINISHED).read_text().splitlines())
     chaos.again = sum(count - 1 for count in finished.values())
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from codesign.search.unit import Outcome, Unit, worker_name
 
 FINISHED = "finished.log"
-"""A line for each run that slept to its end, in the search's folder: a key that stands twice was done twice."""
+"""A line for each run that slept to its end, in the search's folder: its key, and when it began and ended (monotonic, s). A
+key that stands twice was done twice."""
 
 SECONDS = "CODESIGN_SLEEP_S"
 """The variable that says how long a trial sleeps in the mean."""
@@ -30,9 +31,10 @@ def sleep(unit: Unit) -> Outcome:
     values = {name: 1.0 for name in unit.wanted}
     values["quality"] = 1 - 1 / (2 + width) - 0.02 * share
     values["luts"] = 40.0 * width * (1 + 0.1 * share)
+    values["parameters"] = 10.0 * width
     if unit.kind == "proof":
         values = {"lut": values["luts"], "latency_cycles": 5.0, "validation_quality": values["quality"]}
-    _note(unit)
+    _note(unit, started)
     return Outcome(values, time.monotonic() - started, worker_name())
 
 
@@ -47,9 +49,9 @@ def _log(value: float) -> float:
     return math.log(max(value, 1e-9))
 
 
-def _note(unit: Unit) -> None:
+def _note(unit: Unit, started: float) -> None:
     handle = os.open(Path(unit.home) / FINISHED, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     try:
-        os.write(handle, f"{unit.key}\n".encode())
+        os.write(handle, f"{unit.key} {started:.6f} {time.monotonic():.6f}\n".encode())
     finally:
         os.close(handle)

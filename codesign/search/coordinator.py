@@ -40,6 +40,9 @@ _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _SAY_S = 2.0
+_TOGETHER = 16
+"""Units that are written down together before they run."""
+
 _DEATHS = 10
 """Workers that may die under one run before it is given up: they die of themselves more often than of the run."""
 
@@ -191,7 +194,17 @@ class Coordinator:
             raise ToolError(
                 f"no worker is left that the search accepts: {next(iter(self.executor.banned.values()))}"
             )
-        while len(self.executor.running) < slots:
+        while chosen := self._chosen(slots):
+            # what a run is of stands on the disk before it runs, all of these at once
+            self._sync()
+            for unit in chosen:
+                self.executor.submit(unit)
+        self._sync()
+
+    def _chosen(self, slots: int) -> list[Unit]:
+        """Units for free workers, few enough that the first of them need not wait for the last to be proposed."""
+        chosen: list[Unit] = []
+        while len(chosen) < _TOGETHER and len(self.executor.running) + len(chosen) < slots:
             while not self.ready and self._may_propose():
                 asked = self.proposer.ask()
                 if asked is None:
@@ -199,8 +212,14 @@ class Coordinator:
                     break
                 self._begin(*asked)
             if not self.ready:
-                return
-            self.executor.submit(self.ready.popleft())
+                break
+            chosen.append(self.ready.popleft())
+        return chosen
+
+    def _sync(self) -> None:
+        """Put results, then trials, on the disk: what was told of a trial that has no result is no loss."""
+        self.ledger.sync()
+        self.proposer.sync()
 
     # one trial ------------------------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ _CONNECT_S = 20.0
 _WORKERS_S = 300.0
 _RESULT_S = 60.0
 _KEEP_UP_S = 15.0
+_LOOK_S = 0.5
 _MEMORY_A_WORKER = 1.5e9
 """Bytes that a worker with TensorFlow and a small training takes, rounded up."""
 
@@ -76,6 +77,8 @@ class Executor:
     ) -> None:
         self.client, self.work, self._keep_up, self._kill = client, work, keep_up, kill
         self._kept = time.monotonic()
+        self._looked = -_LOOK_S
+        self._known: dict[str, int] = {}
         self.running: dict[str, tuple[Unit, Any, float]] = {}
         """Unit, future and the time of its submission (monotonic, s), by key."""
         self.banned: dict[str, str] = {}
@@ -109,8 +112,13 @@ class Executor:
         return sum(count for address, count in threads.items() if address not in self.banned)
 
     def _threads(self) -> Mapping[str, int]:
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
-        return {address: int(worker["nthreads"]) for address, worker in workers.items()}
+        """The threads of each worker; the scheduler tells some kilobytes a worker, so it is not asked at every turn."""
+        now = time.monotonic()
+        if now - self._looked > _LOOK_S:
+            workers = self.client.scheduler_info(n_workers=-1)["workers"]
+            self._known = {address: int(worker["nthreads"]) for address, worker in workers.items()}
+            self._looked = now
+        return self._known
 
     def submit(self, unit: Unit) -> None:
         """Begin a unit."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ def non_dominated_ranks(points: Sequence[Sequence[float]]) -> list[int]:
         all and better in one.
     """
     values = np.asarray(points, np.float64).reshape(len(points), -1)
+    if values.shape[1] == 2:
+        return _ranks_of_two(values)
     ranks = np.full(len(values), -1)
     left = np.arange(len(values))
     rank = 0
@@ -28,6 +31,21 @@ def non_dominated_ranks(points: Sequence[Sequence[float]]) -> list[int]:
         left = left[ranks[left] < 0]
         rank += 1
     return [int(found) for found in ranks]
+
+
+def _ranks_of_two(values: np.ndarray) -> list[int]:
+    """The same of two objectives, in one pass through the sorted points: what is asked after every short training."""
+    ranks = [0] * len(values)
+    least: list[float] = []  # of each front the smallest second value so far, which rises from front to front
+    before, rank = None, 0
+    for index in np.lexsort(values.T[::-1]).tolist():
+        point = (values[index, 0], values[index, 1])
+        if point != before:  # equal points do not dominate each other
+            rank = bisect.bisect_right(least, point[1])
+            least[rank : rank + 1] = [point[1]]
+        before = point
+        ranks[index] = rank
+    return ranks
 
 
 def _dominated(values: np.ndarray) -> np.ndarray:

@@ -108,11 +108,12 @@ class Ledger:
         """The failures of each unit, by its key."""
         self.seconds: dict[int, float] = {}
         """What the runs of each trial took together, by its number."""
+        self._unsynced = False
         for line in _lines(self.path):
             self._take(line)
 
     def add(self, kind: Literal["trial", "proof", "unit", "attempt"], line: Mapping[str, Any]) -> None:
-        """Put a line on the disk, then in memory.
+        """Add a line to the file and to what is known; `sync` puts it on the disk.
 
         Raises
         ------
@@ -120,17 +121,23 @@ class Ledger:
             If it cannot be written.
         """
         whole = {"kind": kind, **line}
-        try:
-            with self.path.open("ab") as file:
-                file.write((json.dumps(whole, ensure_ascii=False, allow_nan=False) + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputFolderError(
-                f"{self.path} cannot be written any more ({error.strerror}); what has ended is kept: mend that, and the same "
-                "command goes on"
-            ) from error
+        append(
+            self.path, (json.dumps(whole, ensure_ascii=False, allow_nan=False) + "\n").encode(), durable=False
+        )
+        self._unsynced = True
         self._take(whole)
+
+    def sync(self) -> None:
+        """Put what was added on the disk, once for many lines.
+
+        Raises
+        ------
+        OutputFolderError
+            If it cannot be written.
+        """
+        if self._unsynced:
+            append(self.path, b"")
+            self._unsynced = False
 
     def _take(self, line: dict[str, Any]) -> None:
         kind = line.pop("kind")
@@ -146,6 +153,29 @@ class Ledger:
                 self.seconds[number] = self.seconds.get(number, 0.0) + line["seconds"]
         elif kind == "attempt":
             self.attempts.setdefault(line["key"], []).append(line)
+
+
+def append(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Add to a file; with `durable` wait until all of it, what was added before too, is on the disk.
+
+    A process that is killed loses nothing that was added; a machine that loses its power, what was not waited for.
+
+    Raises
+    ------
+    OutputFolderError
+        If it cannot be written.
+    """
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+    except OSError as error:
+        raise OutputFolderError(
+            f"{path} cannot be written any more ({error.strerror}); what has ended is kept: mend that, and the same command "
+            "goes on"
+        ) from error
 
 
 def mend(path: Path) -> None:

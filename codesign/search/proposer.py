@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from codesign.errors import SettingsError
-from codesign.search.ledger import JOURNAL, State, TrialLine, mend
+from codesign.search.ledger import JOURNAL, State, TrialLine, append, mend
 from codesign.search.objectives import OBJECTIVES
 from codesign.search.settings import SearchSettings
 from codesign.search.space import Dimension, Params, Space, is_varied, params_key
@@ -34,11 +35,12 @@ class Proposer:
 
     def __init__(self, folder: Path, space: Space, settings: SearchSettings) -> None:
         import optuna
-        from optuna.storages.journal import JournalFileBackend, JournalStorage
+        from optuna.storages.journal import JournalStorage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         mend(folder / JOURNAL)
-        storage = JournalStorage(JournalFileBackend(str(folder / JOURNAL), lock_obj=_Held()))  # type: ignore[arg-type]
+        self._journal = _journal(folder / JOURNAL)
+        storage = JournalStorage(self._journal)
         directions = [OBJECTIVES[name].direction for name in settings.objectives]
         self.study = optuna.create_study(
             storage=storage, study_name="search", directions=directions, load_if_exists=True
@@ -51,6 +53,7 @@ class Proposer:
         self._keys: set[str] = set()
         self._last_index = -1
         self._points = space.points() if settings.sampler.kind in ("grid", "random", "qmc") else None
+        self._common = optuna.search_space.IntersectionSearchSpace()
         self.proposed: dict[int, Params] = {}
         """Every trial's point, by its number."""
         for trial in self.study.get_trials(deepcopy=False):
@@ -76,6 +79,16 @@ class Proposer:
             If no point meets the constraints.
         """
         return self._ask_optuna() if self._points is None else self._ask_points()
+
+    def sync(self) -> None:
+        """Put what was asked and told on the disk, once for many trials.
+
+        Raises
+        ------
+        OutputFolderError
+            If it cannot be written.
+        """
+        self._journal.sync()
 
     def tell(self, line: TrialLine) -> None:
         """Tell what came of a trial; one that was told before stays as it is."""
@@ -152,7 +165,7 @@ class Proposer:
         chosen = self.settings.sampler
         seed = (chosen.seed * 1_000_003 + number) % 2**32
         if chosen.kind == "nsga2":
-            return optuna.samplers.NSGAIISampler(population_size=chosen.population, seed=seed)
+            return _nsga2(self._common, population_size=chosen.population, seed=seed)
         return optuna.samplers.TPESampler(n_startup_trials=chosen.startup_trials, seed=seed)
 
     def _suggest(self, trial: Any, dimension: Dimension) -> Any:
@@ -173,14 +186,49 @@ class Proposer:
         }
 
 
-class _Held:
-    """The lock of the journal, which the folder's own stands for: one left by a killed process would stop the next."""
+def _journal(path: Path) -> Any:
+    """Optuna's journal in a file, which `sync` puts on the disk.
 
-    def acquire(self) -> bool:
-        return True
+    Optuna's own waits for the disk after each of a trial's dozen lines and takes a lock that a killed process leaves to
+    the next. Here the folder's lock stands for it, and a file that a crash cut off is mended when it is opened.
+    """
+    from optuna.storages.journal import JournalFileBackend
 
-    def release(self) -> None:
-        pass
+    class Held:
+        def acquire(self) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    class Journal(JournalFileBackend):
+        def __init__(self) -> None:
+            super().__init__(str(path), lock_obj=Held())  # type: ignore[arg-type]
+            self.unsynced = False
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+            append(path, text.encode(), durable=False)
+            self.unsynced = True
+
+        def sync(self) -> None:
+            if self.unsynced:
+                append(path, b"")
+                self.unsynced = False
+
+    return Journal()
+
+
+def _nsga2(common: Any, **settings: Any) -> Any:
+    """NSGA-II that is told which choices all trials have in common, and does not look through all of them again."""
+    import optuna
+
+    class Nsga2(optuna.samplers.NSGAIISampler):
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
+            found = common.calculate(study)
+            return {name: choice for name, choice in found.items() if not choice.single()}
+
+    return Nsga2(**settings)
 
 
 def _given(params: Params) -> Any:

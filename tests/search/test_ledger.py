@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from codesign.errors import StaleProjectError
-from codesign.search.ledger import Ledger, mend
+from codesign.errors import OutputFolderError, StaleProjectError
+from codesign.search.ledger import Ledger, append, mend
 
 UNIT = {
     "key": "00001-run-seed0",
@@ -33,6 +33,14 @@ def test_what_is_added_is_read_again(tmp_path: Path) -> None:
     assert again.attempts == ledger.attempts
     assert again.seconds == {1: 2.0}
     assert again.trials[1].params == {"a": [1, "ä"]}
+
+
+def test_a_full_disk_is_said_in_one_sentence(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this machine has no /dev/full")
+    (tmp_path / "ledger.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OutputFolderError, match=r"ledger\.jsonl cannot be written any more \(No space left"):
+        append(tmp_path / "ledger.jsonl", b"{}\n")
 
 
 def test_the_first_result_is_the_result(tmp_path: Path) -> None:

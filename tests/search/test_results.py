@@ -28,8 +28,11 @@ from codesign.settings import read_design
 POINTS = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=25)
 
 
-@given(POINTS)
-def test_ranks_are_those_of_the_definition(points: list[tuple[int, int, int]]) -> None:
+PAIRS = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=40)
+
+
+@given(st.one_of(POINTS, PAIRS))
+def test_ranks_are_those_of_the_definition(points: list[tuple[int, ...]]) -> None:
     def dominates(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
         return all(a <= b for a, b in zip(one, other, strict=True)) and one != other
 
