@@ -28,7 +28,7 @@ _HOMES = {
     "load_ensemble": "codesign.training.ensemble",
     "train_specialists": "codesign.training.specialists",
     "load_logits": "codesign.training.logits_teacher",
-    "choose_distillation": "codesign.training.search",
+    "choose_distillation": "codesign.training.distill",
     "distill_student": "codesign.training.distill",
     "prune_student": "codesign.compression.prune",
     "scan_bit_widths": "codesign.compression.scan",

@@ -115,7 +115,7 @@ def cached(x, targets, batch_size):
     """As `codesign.training.fit` trains: the teacher's logits lie beside the labels."""
     import keras
 
-    from codesign.training.epochs import Epochs
+    from codesign.training.fit import Epochs
     from codesign.training.losses import DistillationLoss, packed_accuracy
 
     model = student()

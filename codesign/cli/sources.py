@@ -84,7 +84,7 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     from codesign.networks.loading import load_model
     from codesign.networks.logits import ending_in_logits
     from codesign.terminal import say
-    from codesign.training.inputs import (
+    from codesign.training.given_teacher import (
         input_qualities,
         is_near_chance,
         require_scaled_inputs,

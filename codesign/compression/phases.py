@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from codesign.compression.pruning.masked import n_rounds, scorer, train_masked
+from codesign.compression.pruning.masked import hold_zeros, n_rounds, scorer, train_masked
 from codesign.compression.pruning.scores import kernels_of
 from codesign.compression.pruning.sparsity import SparsitySelector
 from codesign.compression.pruning.targets import sparsity_targets
@@ -20,7 +20,6 @@ from codesign.networks.description import Network
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson, make_lesson, require_chosen
-from codesign.training.masks import hold_zeros
 from codesign.training.teacher import Teacher
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from codesign.errors import DataError
 from codesign.networks.logits import predict_logits
 from codesign.settings import TermSettings
+from codesign.training.losses import attention_map
 from codesign.training.losses_combined import Term
-from codesign.training.losses_features import attention_map
 
 
 def layer_output(model: keras.Model, name: str, what: str, renamed: Mapping[str, str] | None = None) -> Any:

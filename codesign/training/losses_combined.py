@@ -13,8 +13,14 @@ from keras import ops
 from codesign.core.task import Task
 from codesign.errors import SettingsError
 from codesign.settings import DistillationSettings
-from codesign.training.losses import DistillationLoss, packed_accuracy
-from codesign.training.losses_features import angle_loss, attention_loss, distance_loss, hint_loss
+from codesign.training.losses import (
+    DistillationLoss,
+    angle_loss,
+    attention_loss,
+    distance_loss,
+    hint_loss,
+    packed_accuracy,
+)
 from codesign.training.objectives import Following, Objective, objective_from_json, objective_of
 
 LogitsForm = Literal["soft", "decoupled", "logits", "bounded"]

@@ -15,12 +15,13 @@ from keras import ops
 
 from codesign.core.task import Heads, MultiLabel, Reconstruction, Regression, Score, Task
 from codesign.errors import SettingsError
-from codesign.training.losses import hard_loss, soft_loss
-from codesign.training.losses_logits import (
+from codesign.training.losses import (
     decoupled_loss,
     hard_labels_loss,
+    hard_loss,
     logits_loss,
     soft_labels_loss,
+    soft_loss,
 )
 
 

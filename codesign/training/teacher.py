@@ -25,8 +25,13 @@ from codesign.networks.logits import are_probabilities, ending_in_logits, predic
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History, fit, make_reproducible
-from codesign.training.given_teacher import fitted_to, is_rescaled, require_knowledge, suspicion
-from codesign.training.inputs import require_scaled_inputs
+from codesign.training.given_teacher import (
+    fitted_to,
+    is_rescaled,
+    require_knowledge,
+    require_scaled_inputs,
+    suspicion,
+)
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
 from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithOwnLoss

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from learning_tasks import clouds, dense
 
-from codesign.training import epochs
-from codesign.training.epochs import Epochs
-from codesign.training.fit import make_reproducible
+from codesign.training import fit as epochs
+from codesign.training.fit import Epochs, make_reproducible
 from codesign.training.losses import DistillationLoss, pack_targets, packed_accuracy
 
 DATA = clouds()

@@ -13,7 +13,7 @@ from codesign.data import Dataset, dataset_from_arrays
 from codesign.errors import DataError
 from codesign.settings import DistillationSettings, ScanSettings, TeacherSettings
 from codesign.training.distill import distill_student
-from codesign.training.inputs import input_qualities, is_near_chance
+from codesign.training.given_teacher import input_qualities, is_near_chance
 from codesign.training.teacher import load_teacher, train_teacher
 
 RANDOM = np.random.default_rng(0)

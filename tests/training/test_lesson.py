@@ -15,8 +15,7 @@ from codesign.training.cache import OutputCache
 from codesign.training.distill import distill_student
 from codesign.training.features import features_of, least_squares
 from codesign.training.lesson import make_lesson
-from codesign.training.losses import DistillationLoss
-from codesign.training.losses_features import attention_map, hint_loss
+from codesign.training.losses import DistillationLoss, attention_map, hint_loss
 from codesign.training.teacher import Teacher, teacher_of
 
 

@@ -8,22 +8,22 @@ import pytest
 import tensorflow as tf
 
 from codesign.errors import SettingsError
-from codesign.training.losses import DistillationLoss, pack_targets, soft_loss
-from codesign.training.losses_combined import CombinedLoss, Term, pack_combined
-from codesign.training.losses_features import (
+from codesign.training.losses import (
     ANGLE_SAMPLES,
+    DistillationLoss,
     angle_loss,
     attention_loss,
     attention_map,
-    distance_loss,
-    hint_loss,
-)
-from codesign.training.losses_logits import (
     decoupled_loss,
+    distance_loss,
     hard_labels_loss,
+    hint_loss,
     logits_loss,
+    pack_targets,
     soft_labels_loss,
+    soft_loss,
 )
+from codesign.training.losses_combined import CombinedLoss, Term, pack_combined
 from codesign.training.objectives import Labels
 
 RNG = np.random.default_rng(5)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from small_networks import MODELS, inputs, prepared, random_precision
 
+from codesign.compression.pruning.masked import hold_zeros
 from codesign.networks.build import build_float, build_quantized, read_weights
-from codesign.training.masks import hold_zeros
 
 
 def random_masks(network: Any, seed: int = 0) -> dict[str, np.ndarray]:

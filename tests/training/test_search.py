@@ -5,8 +5,7 @@ from learning_tasks import clouds, dense
 
 from codesign.settings import DistillationSettings
 from codesign.settings_learning import SearchSettings
-from codesign.training.distill import distill_student, with_learnt_temperature
-from codesign.training.search import choose_distillation
+from codesign.training.distill import choose_distillation, distill_student, with_learnt_temperature
 from codesign.training.teacher import Teacher
 
 

@@ -12,8 +12,7 @@ from codesign.errors import DataError, SettingsError
 from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.clusters import confusable_clusters, named_clusters
-from codesign.training.combine import combine_specialists
-from codesign.training.specialists import Specialist, specialist_job, train_specialists
+from codesign.training.specialists import Specialist, combine_specialists, specialist_job, train_specialists
 from codesign.training.teacher import teacher_of
 
 RNG = np.random.default_rng(3)

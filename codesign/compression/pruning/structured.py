@@ -9,6 +9,7 @@ import numpy as np
 
 from codesign.compression.pruning.masked import (
     concatenate_histories,
+    hold_zeros,
     n_rounds,
     shared_epochs,
     shrink_magnitudes,
@@ -24,7 +25,6 @@ from codesign.networks.prepare import fold_batch_norm
 from codesign.settings import DistillationSettings, PruningSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson, make_lesson
-from codesign.training.masks import hold_zeros
 from codesign.training.objectives import objective_of
 from codesign.training.teacher import Teacher
 
