@@ -1,4 +1,4 @@
-"""What there is to know of a teacher that was trained elsewhere: its task, the scaling it was trained on, its units, the test part."""
+"""What there is to know of a teacher that was trained elsewhere: its scaling, its units, whether it saw the test part."""
 
 from __future__ import annotations
 
