@@ -13,6 +13,7 @@ What follows takes whole numbers of any kind, floating-point ones among them: `o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -94,6 +95,19 @@ def shift_right(codes: Codes, count: int, rounding: Rounding, out: Codes = None)
     total = np.add(codes, added, out=out)
     quotient = np.multiply(total, total.dtype.type(2.0**-count), out=total)
     return np.floor(quotient, out=quotient)
+
+
+def constant_for_nearest(constant: float, whole: float, step: float) -> float | None:
+    """The constant with which rounding a sum *down* to `step` is rounding it to nearest even, if there is one.
+
+    A sum of whole steps `whole` (a power of two, as `step` is) and a constant that is no whole number of half steps away
+    from one lies nowhere half-way between two values of the type. Then rounding to nearest even is rounding to nearest, which is
+    half a step in the constant, and what the constant has below the finer of the two steps can be left out.
+    """
+    grid = min(whole, step)
+    if (constant - step / 2) % grid == 0:
+        return None
+    return math.floor((constant + step / 2) / grid) * grid
 
 
 def round_floats(x: Codes, rounding: Rounding, out: Codes = None, ops: Any = np) -> Codes:

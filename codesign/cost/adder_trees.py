@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.rounding import constant_for_nearest
 
 _OVERFLOW = {"WRAP": "WRAP", "WRAP_SM": "WRAP", "SAT_SYM": "SAT_SYM"}
 _ROUNDING = {"TRN": "TRN", "RND_CONV": "RND_CONV"}
@@ -62,15 +63,15 @@ def matrix_luts(
 def _rounded(product: Any, total: Any, constant: float, result: FixedPoint) -> tuple[Any, str]:
     """A sum before its overflow is handled, and how it is still to be rounded.
 
-    Where no sum lies half-way between two values of the format, rounding to nearest even is half a step in the constant
-    and dropping bits, as `codesign.rtl.cast` builds it.
+    Where no sum lies half-way between two values of the format (`constant_for_nearest`), rounding to nearest even is another
+    constant and dropping bits, as `codesign.rtl.cast` builds it.
     """
     mode = _ROUNDING.get(result.rounding, "RND")
     step, whole = result.step, float(product.step)
-    grid = min(whole, step)
-    if mode == "TRN" or step <= total.step or (product.low + constant - step / 2) % grid == 0:
+    instead = constant_for_nearest(float(constant), whole, step)
+    if mode == "TRN" or step <= total.step or instead is None:
         return total, mode
-    moved = product + float(np.floor((constant + step / 2) / grid) * grid)
+    moved = product + instead
     if whole >= step:
         return moved, mode
     signed, integers, _ = map(int, moved.kif)

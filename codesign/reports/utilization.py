@@ -244,7 +244,6 @@ _SITE_NAMES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 _OPTIONAL = frozenset({"uram", "carry8"})
 _REGIONS = "SLR CLB Logic and Dedicated Block Utilization"
-_STARS = re.compile(r"(\s*)(.*?)(\**)")
 
 
 def site_rows(sections: Sequence[VivadoSection], fields: FieldReader) -> tuple[SiteRow, ...]:
@@ -262,8 +261,8 @@ def _pairs(table: ReportTable) -> list[tuple[tuple[str, ...], dict[str, str]]]:
 
 
 def _row(section: str, cells: tuple[str, ...], row: dict[str, str], fields: FieldReader) -> SiteRow:
-    found = _STARS.fullmatch(cells[0])
-    indent, name, stars = found.groups() if found else ("", cells[0], "")
+    bare = cells[0].rstrip("*")
+    name = bare.lstrip()
     field = f"{section}/{name}"
 
     def optional(column: str) -> float | None:
@@ -272,8 +271,8 @@ def _row(section: str, cells: tuple[str, ...], row: dict[str, str], fields: Fiel
     return SiteRow(
         section=section,
         name=name,
-        starred=bool(stars),
-        depth=(len(indent) - 1) // 2,
+        starred=bare != cells[0],
+        depth=(len(bare) - len(name) - 1) // 2,
         used=fields.known_decimal(f"{field}/Used", row["Used"]),
         fixed=optional("Fixed"),
         prohibited=optional("Prohibited"),

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.rounding import OFFSETS
+from codesign.core.rounding import OFFSETS, constant_for_nearest
 from codesign.errors import ConversionError
 from codesign.rtl.wires import (
     CONSTANT_BITS,
@@ -79,9 +79,7 @@ def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
 def rounded_for_free(wire: FVariable, precision: FixedPoint) -> FVariable:
     """Round a sum to nearest by changing the constant in it and dropping bits, if that is exact; else the wire itself.
 
-    A sum of whole steps `g` and a constant that is no whole number of half steps of the type away from one lies nowhere
-    half-way between two values of the type. Then rounding to nearest even is rounding to nearest, which is half a step in
-    the constant, and what the constant has below `g` can be left out. Overflow is not looked at.
+    See `codesign.core.rounding.constant_for_nearest`. Overflow is not looked at.
     """
     if precision.rounding not in ("RND", "RND_CONV") or wire.opr != "cadd":
         return wire
@@ -89,10 +87,10 @@ def rounded_for_free(wire: FVariable, precision: FixedPoint) -> FVariable:
     factor = float(wire._factor / parent._factor)
     offset = wire.low - factor * (parent.low if factor > 0 else parent.high)
     whole, step = abs(factor) * parent.step, precision.step
-    grid = min(whole, step)
-    if step <= wire.step or is_constant(wire) or (offset - step / 2) % grid == 0:
+    instead = constant_for_nearest(offset, whole, step)
+    if step <= wire.step or is_constant(wire) or instead is None:
         return wire
-    total = add_constant(scaled(parent, factor), math.floor((offset + step / 2) / grid) * grid)
+    total = add_constant(scaled(parent, factor), instead)
     return total if whole >= step else _floor(total, precision)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import get_args
 
 import numpy as np
@@ -13,6 +14,7 @@ from codesign.core.rounding import (
     OFFSETS,
     Overflow,
     Rounding,
+    constant_for_nearest,
     overflow_codes,
     round_floats,
     shift_right,
@@ -104,3 +106,17 @@ def test_what_is_given_stays_as_it_is(rounding):
         round_floats(codes, rounding)
         wrap(codes, 3, True)
         np.testing.assert_array_equal(codes, CODES)
+
+
+@pytest.mark.parametrize("whole", [0.25, 1.0, 4.0])
+@pytest.mark.parametrize("constant", [0.0, 0.125, 0.5, -0.375, 1.0, 2.0, -3.5, 0.296875])
+def test_a_constant_for_nearest_rounds_every_sum_to_nearest_even(whole, constant):
+    step = 1.0
+    instead = constant_for_nearest(constant, whole, step)
+    sums = [count * whole + constant for count in range(-40, 41)]
+    half_way = any((total - step / 2) % step == 0 for total in sums)
+    assert (instead is None) == half_way
+    if instead is not None:
+        for total in sums:
+            assert math.floor((total - constant + instead) / step) == round(total / step)
+        assert (instead / min(whole, step)).is_integer()

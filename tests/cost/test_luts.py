@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -56,6 +57,34 @@ def test_near_the_cost_of_a_whole_trace(bits, density):
 def test_near_the_cost_of_a_whole_trace_of_the_jet_network(bits, density):
     chain = make_chain((16, 64, 32, 32, 5), bits, density)
     assert estimate(chain) == pytest.approx(whole_trace_cost(chain), rel=0.04)
+
+
+def test_the_sums_of_a_matrix_are_the_extremes_over_all_its_inputs():
+    codes = np.array([[3, -2], [-1, 0], [2, 5]])
+    limits = np.array([[-2, 1], [0, 3], [4, 4]])  # the last one is a constant
+    bias = np.array([0.5, -7.0])
+    matrix = luts._Matrix(codes, limits, bias)
+    every = [x @ codes + bias for x in itertools.product(*(range(low, high + 1) for low, high in limits))]
+    np.testing.assert_array_equal(
+        matrix.sums, np.stack([np.min(every, axis=0), np.max(every, axis=0)], axis=1)
+    )
+    np.testing.assert_array_equal(matrix.bias, bias + 4 * codes[2])
+
+
+@pytest.mark.parametrize("rounding", ["TRN", "RND"])
+def test_signed_results_are_rounded_and_limited_as_alkaid_does_it(rounding):
+    from alkaid.trace import FVArray, trace
+    from alkaid.trace.ops import quantize
+
+    codes = np.array([[3, -2], [5, 7], [-6, 1]])
+    limits = np.array([[-8, 7]] * 3)
+    result = FixedPoint(5, 7, True, rounding, "SAT")  # steps of four
+    inputs = FVArray.from_lhs(
+        *limits.T.astype(float), np.ones(3), solver_options={"search_all_decompose_dc": False}
+    )
+    sums = inputs @ codes.astype(float)
+    outputs = quantize(sums, 1, 6, -2, "SAT", rounding)
+    assert matrix_luts(codes, limits, np.zeros(2), (result,)) == trace(inputs, outputs).cost
 
 
 def test_powers_of_two_and_zeros_are_wires():

@@ -106,6 +106,7 @@ def test_whole_design_xml_has_modules_and_an_interval_without_end():
 def test_summary_prints_a_dash_for_nothing_used_which_is_not_zero():
     report = read_csynth(FIXTURES / "vitis_hls_2023_summary.rpt")
     assert (report.form, report.top, report.slack_ns) == ("summary", "jet_tagger", -0.16)
+    assert (report.tool, report.version) == ("Vitis HLS", "2023.2")  # of which its title is silent
     assert (report.latency_cycles_max, report.latency_ns_max, report.interval_cycles_max) == (9, 45.0, 1)
     assert report.used == Resources(lut=5120, ff=2111, dsp=12, bram_18k=3, uram=None)
     assert "used.uram" in report.unknown_fields

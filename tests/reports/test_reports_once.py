@@ -83,6 +83,17 @@ def test_every_report_of_a_project_is_opened_once(tmp_path, opened, monkeypatch,
     assert {where.rpartition("/")[2]: 1 for where, _ in PLACES.values()} == opened
 
 
+def test_the_script_that_wrote_a_report_knows_how_far_the_netlist_had_come(tmp_path):
+    place(tmp_path)
+    entries = listed(tmp_path, "power")
+    mark(tmp_path, steps=[{"name": "impl", "status": "finished", "reports": entries}])
+    assert set(read_build(tmp_path).power) == {"post-route"}  # what the report itself says
+    mark(tmp_path, steps=[
+        {"name": "impl", "status": "finished", "reports": [{**entries[0], "stage": "post-place"}]}
+    ])  # fmt: skip
+    assert set(read_build(tmp_path).power) == {"post-place"}
+
+
 def test_a_report_changed_after_its_step_is_told_from_the_bytes_that_were_read(tmp_path, opened):
     place(tmp_path)
     step = {"name": "impl", "status": "finished", "reports": listed(tmp_path, "power")}

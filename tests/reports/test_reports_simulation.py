@@ -120,6 +120,30 @@ def test_csim_failures_are_told(tmp_path, line, errors, failure):
     assert (report.passed, report.errors, report.failure) == (False, errors, failure)
 
 
+@pytest.mark.parametrize(("differ", "failure"), [
+    (0, None), (3, "3 of 8 compared samples differ, first 2"),
+])  # fmt: skip
+def test_the_log_of_a_simulation_by_gxx_says_how_many_samples_differ(tmp_path, differ, failure):
+    path = tmp_path / "csim.log"
+    path.write_text(
+        "codesign: C simulation by g++ 12.2\n"
+        f"codesign: in all 10 samples, 8 compared, {differ} differ, first {2 if differ else -1}\n"
+    )
+    report = read_csim_log(path)
+    assert (report.passed, report.errors, report.failure) == (not differ, differ, failure)
+
+
+def test_a_simulation_that_was_only_compiled_is_a_note(tmp_path):
+    path = tmp_path / "x_csim.log"
+    head, _, rest = (FIXTURES / "hls_csim.log").read_text().partition("Processing input 0")
+    path.write_text(head + "   Generating csim.exe\n" + rest[rest.index("INFO: [SIM 3]") :])
+    report = read_csim_log(path)
+    assert report.passed is None
+    assert [(doubt.reason, doubt.message.removeprefix(f"{path} ")) for doubt in report.doubts()] == [
+        ("note", "compiled the C simulation and did not run it")
+    ]
+
+
 def test_csim_inside_a_log_of_the_whole_tool(tmp_path):
     path = tmp_path / "vitis_hls.log"
     head = (

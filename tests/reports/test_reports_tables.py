@@ -46,6 +46,13 @@ def test_a_table_that_breaks_off_is_refused(data):
         drawn_tables(kept, FieldReader(PATH))
 
 
+def test_a_column_that_is_missing_is_named_with_its_table():
+    (table,) = drawn_tables(draw(("a", "bb"), [("1", "2")]), FieldReader(PATH))
+    table.require(FieldReader(PATH), "bb", "a")
+    with pytest.raises(ReportFormatError, match=r"^x\.rpt: the table at line 1: has no column 'c'$"):
+        table.require(FieldReader(PATH), "a", "c")
+
+
 def test_heads_over_several_columns_are_joined_to_each():
     lines = [
         "    +-----+-----+-----+-----+------+",

@@ -200,6 +200,23 @@ def test_several_clocks_have_no_common_fmax():
     assert report.fmax_mhz is None
 
 
+def test_a_clock_that_cannot_be_read_is_named(tmp_path):
+    path = edited(tmp_path, "vivado_timing.rpt", ("5.000           200.000", "5.x00           200.000"))
+    with pytest.raises(ReportFormatError, match=r"rpt: clocks\.ap_clk\.period_ns: "):
+        read_timing(path)
+
+
+def test_a_timing_report_without_its_paths_says_what_is_missing(tmp_path):
+    text = (FIXTURES / "vivado_timing.rpt").read_text()
+    at = text.index("| Timing Details")
+    path = tmp_path / "vivado_timing.rpt"
+    path.write_text(text[: text.rindex("\n-----", 0, at) + 1])
+    with pytest.raises(
+        ReportFormatError, match=r"rpt: Timing Details: the section is missing; the file is half"
+    ):
+        read_timing(path)
+
+
 def test_without_constraints_there_is_no_slack_and_that_is_said():
     report = read_timing(FIXTURES / "vivado_timing_unconstrained.rpt")
     assert (report.is_met, report.wns_ns, report.setup_failing, report.fmax_mhz) == (None, None, None, None)
