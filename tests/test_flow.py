@@ -222,7 +222,7 @@ def test_a_missing_file_of_the_teacher_is_a_sentence(chain: Chain) -> None:
     assert refusal(chain.run, SettingsError) == message
     path.mkdir()
     assert refusal(chain.run, SettingsError).startswith(
-        f"teacher: {path} is a folder, and a SavedModel holds"
+        f"teacher: {path} is a folder and no SavedModel; give"
     )
     assert chain.made() == []
 

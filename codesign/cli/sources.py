@@ -33,8 +33,10 @@ def given_about_data(
 
 
 def is_run_folder(source: Path) -> bool:
-    """Whether what was typed is the folder of a run and no model; a SavedModel is one, if one that cannot be read."""
-    return source.is_dir() and not (source / "saved_model.pb").is_file()
+    """Whether what was typed is the folder of a run and not the one of a model, a SavedModel."""
+    from codesign.core.files import is_saved_model
+
+    return source.is_dir() and not is_saved_model(source)
 
 
 def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> Any:

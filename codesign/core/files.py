@@ -83,9 +83,18 @@ def write_arrays(path: str | Path, arrays: Mapping[str, np.ndarray]) -> Path:
 
 
 def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """SHA-256 of a file's bytes, or of all files of a folder with their names, in hexadecimal."""
+    if Path(path).is_dir():
+        files = sorted(file for file in Path(path).rglob("*") if file.is_file())
+        held = {str(file.relative_to(path)): file_digest(file) for file in files}
+        return hashlib.sha256(json.dumps(held, sort_keys=True).encode()).hexdigest()
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_saved_model(path: Path) -> bool:
+    """Whether this is the folder of a SavedModel."""
+    return (path / "saved_model.pb").is_file()
 
 
 def forget_moment(path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from codesign.core.files import file_digest
+from codesign.core.files import file_digest, is_saved_model
 from codesign.core.record import Record
 from codesign.errors import DataError, SettingsError
 from codesign.stages.context import Context, Stage, load_history, save_history
@@ -25,12 +25,11 @@ class Teacher(Stage):
         files = {}
         for name in (*teacher.files, *([teacher.file] if teacher.file is not None else [])):
             path = context.design / name
-            if path.is_dir():
+            if path.is_dir() and not is_saved_model(path):
                 raise SettingsError(
-                    f"teacher: {path} is a folder, and a SavedModel holds no layers; save the model with "
-                    "model.save('name.keras') in the Keras that made it"
+                    f"teacher: {path} is a folder and no SavedModel; give the file of a trained teacher, .keras or .h5"
                 )
-            if not path.is_file():
+            if not path.exists():
                 raise SettingsError(
                     f"teacher: the file {path} does not exist; give the path of a trained teacher"
                 )

@@ -132,7 +132,7 @@ def test_a_run_gives_its_student_and_its_hardware_but_what_is_set(
     [
         (["q.keras"], "--data: missing; name the data that q.keras was trained on"),
         (["no.keras", "--data", "data.npz"], "does not exist; give a trained .keras or .h5 file"),
-        (["saved", "--data", "data.npz"], "saved is a SavedModel, which holds no layers; save it with"),
+        (["saved", "--data", "data.npz"], "saved is a SavedModel without layers, which can only compute; save it"),
         (["q.keras", "--data", "digits"], "the input shape is (5,), but the data's samples have shape (64,)"),
         (["q.keras", "--data", "five.npz"], "the output shape is (3,), but the data have 5 classes"),
         (["q.keras", "--data", "no.npz"], "no.npz: no such file"),

