@@ -24,6 +24,7 @@ from codesign.core.target import (
     Control,
     Interface,
     IoType,
+    Outputs,
     PortStyle,
     Reset,
     Strategy,
@@ -295,6 +296,9 @@ class HardwareSettings(Section):
     """Handshake signals of the Verilog."""
     rtl_reset: Reset = "none"
     """The reset of the Verilog."""
+    outputs: Outputs = "logits"
+    """`decisions`: the Verilog ends with the class that the logits decide on, the first of equal ones; the HLS project ends
+    at the logits."""
 
     @field_validator("part")
     @classmethod
@@ -316,7 +320,7 @@ class HardwareSettings(Section):
     @property
     def rtl_interface(self) -> Interface:
         """The border of the open RTL as one value."""
-        return Interface(self.rtl_ports, self.rtl_control, self.rtl_reset)
+        return Interface(self.rtl_ports, self.rtl_control, self.rtl_reset, self.outputs)
 
     @property
     def target(self) -> Target:

@@ -286,7 +286,8 @@ class LearnedSettings(Section):
 
     `steps` of `batch_size` samples with Adam, the learning rate falling in `cycles` cosines. Prices are in loss for each
     LUT. Of the front that comes out the best point within `budget_luts` is built, or the cheapest that loses at most
-    `quality_loss` percent of validation quality against the float student; of neither, the best.
+    `quality_loss` percent of validation quality against the float student; of neither, the best. With `latency_ns` it is the
+    first of these that is as fast.
     """
 
     steps: Count = 60_000
@@ -301,10 +302,15 @@ class LearnedSettings(Section):
     """In loss for each LUT, at the beginning."""
     last_price: Positive = 1e-3
     """At the end."""
+    target_luts: Positive | None = None
+    """Lead the LUTs down to so many and stay there for the last 40 % of the steps, with a price between the first and the
+    last; without it the price rises from the first to the last."""
     budget_luts: Positive | None = None
     """The most LUTs of the point that is built, estimated by alkaid."""
     quality_loss: NotNegative | None = None
     """Percent of validation quality that the point may lose against the float student."""
+    latency_ns: Positive | None = None
+    """The longest latency of the point that is built: the stages of the open RTL at `hardware.clock_period_ns`."""
 
     @model_validator(mode="after")
     def _prices_rise(self) -> LearnedSettings:

@@ -48,6 +48,12 @@ def run(
             help="Learn widths, and build the smallest design that loses at most so many percent.",
         ),
     ] = None,
+    latency_ns: Annotated[
+        float | None,
+        typer.Option(
+            min=0.1, help="Learn widths, and build a design of at most so many ns from input to output."
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Run nothing: say which stages would be made, and why.")
     ] = False,
@@ -64,7 +70,9 @@ def run(
     overrides = _from_here(read_assignments(setting or [], "--set"), design)
     if seed is not None:
         overrides["seed"] = seed
-    overrides |= _chosen_point(budget_luts, quality_loss)
+    overrides |= _chosen_point(
+        {"budget_luts": budget_luts, "quality_loss": quality_loss, "latency_ns": latency_ns}
+    )
     if dry_run:
         _show_plan(design, output, name, overrides, start_from, until)
         return
@@ -129,10 +137,9 @@ def _show_end(result: Any) -> None:
         )
 
 
-def _chosen_point(budget_luts: float | None, quality_loss: float | None) -> dict[str, Any]:
-    """The settings of a point that was asked for by its LUTs or its loss."""
-    asked = {"budget_luts": budget_luts, "quality_loss": quality_loss}
-    if budget_luts is None and quality_loss is None:
+def _chosen_point(asked: dict[str, float | None]) -> dict[str, Any]:
+    """The settings of a point that was asked for by its LUTs, its loss or its latency."""
+    if all(value is None for value in asked.values()):
         return {}
     chosen = {f"quantization.learned.{name}": value for name, value in asked.items()}
     return {"quantization.method": "learned", **chosen}

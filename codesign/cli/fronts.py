@@ -14,15 +14,21 @@ def front(
     pick: Annotated[
         float | None, typer.Option(min=1.0, help="Build the best point of at most so many LUTs.")
     ] = None,
+    latency_ns: Annotated[
+        float | None, typer.Option(min=0.1, help="With --pick: of at most so many ns from input to output.")
+    ] = None,
     output: Annotated[Path | None, typer.Option(help="The new run's folder; by default RUN-PICK.")] = None,
 ) -> None:
     """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
     from codesign.compression.learned.front import Front
+    from codesign.errors import SettingsError
     from codesign.stages import open_run
     from codesign.terminal import progress, say, show_tables
 
     found = Front.load(run / "quantization")
     if pick is None:
+        if latency_ns is not None:
+            raise SettingsError("--latency-ns chooses the point that --pick LUTS builds: give that too")
         show_tables(
             [_table(run, found)], [f"codesign front {shlex.quote(str(run))} --pick LUTS builds another point"]
         )
@@ -38,7 +44,7 @@ def front(
         result = run_design(
             context.design,
             output=folder,
-            overrides=_picked(context.settings, pick),
+            overrides=_picked(context.settings, pick, latency_ns),
             overwrite=True,
             progress=shown,
         )
@@ -59,10 +65,14 @@ def _table(run: Path, found: Any) -> Any:
     return TextTable(f"The front of {run}; float student {found.reference:.4f} on validation", columns, rows)
 
 
-def _picked(settings: Any, luts: float) -> dict[str, Any]:
+def _picked(settings: Any, luts: float, latency_ns: float | None) -> dict[str, Any]:
     """The settings of the run, with another point."""
     sections = settings.model_dump(mode="json")
-    sections["quantization"]["learned"] |= {"budget_luts": luts, "quality_loss": None}
+    sections["quantization"]["learned"] |= {
+        "budget_luts": luts,
+        "quality_loss": None,
+        "latency_ns": latency_ns,
+    }
     return sections
 
 

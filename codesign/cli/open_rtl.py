@@ -32,6 +32,10 @@ def rtl(
         str, typer.Option(help="none, valid (valid bits) or ready (valid and ready, as AXI4-Stream).")
     ] = "none",
     reset: Annotated[str, typer.Option(help="A synchronous reset: none, high or low active.")] = "none",
+    outputs: Annotated[
+        str,
+        typer.Option(help="logits, or decisions: the class that they decide on, the first of equal ones."),
+    ] = "logits",
     count: Annotated[
         bool, typer.Option("--count/--no-count", help="Count cells with Yosys; without it, exit code 3.")
     ] = True,
@@ -54,7 +58,7 @@ def rtl(
     from codesign.terminal import progress, say, show_tables
     from codesign.verification.rungs import OWN_RTL, write_project_rtl
 
-    interface = Interface.of(ports, control, reset)
+    interface = Interface.of(ports, control, reset, outputs)
     project = project_of(folder)
     place = project.folder / OWN_RTL if output is None else output
     period = project.target.clock_period_ns if clock_period is None else clock_period

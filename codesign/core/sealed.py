@@ -357,7 +357,7 @@ HLS_PROJECT = Seal(
     "convert the student again",
 )
 RTL_PROJECT = Seal(
-    "codesign_rtl.json", "RTL project of codesign", "write the RTL again", "write the RTL again", version=2
+    "codesign_rtl.json", "RTL project of codesign", "write the RTL again", "write the RTL again", version=3
 )
 EMULATOR = Seal(
     "codesign_emulator.json", "emulator library", "codesign emulator writes one", "write it again"

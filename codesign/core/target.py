@@ -18,6 +18,7 @@ DEFAULT_TOP = "codesign_top"
 PortStyle = Literal["fixed", "packed"]
 Control = Literal["none", "valid", "ready"]
 Reset = Literal["none", "high", "low"]
+Outputs = Literal["logits", "decisions"]
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _WORDS = frozenset({
@@ -67,14 +68,18 @@ class Interface:
     reset
         ``none``; ``high``: `rst`; ``low``: `rst_n`. It is synchronous and clears the valid bits, and without those every
         register.
+    outputs
+        ``logits``: the network's numbers. ``decisions``: the index of the class that they decide on, the first of equal
+        ones; of a single logit whether it is above zero.
     """
 
     ports: PortStyle = "fixed"
     control: Control = "none"
     reset: Reset = "none"
+    outputs: Outputs = "logits"
 
     @classmethod
-    def of(cls, ports: str, control: str, reset: str) -> Interface:
+    def of(cls, ports: str, control: str, reset: str, outputs: str = "logits") -> Interface:
         """Make one of words as a command line gives them.
 
         Raises
@@ -82,7 +87,12 @@ class Interface:
         SettingsError
             A word that is none of those above, all together.
         """
-        given = {"ports": (ports, PortStyle), "control": (control, Control), "reset": (reset, Reset)}
+        given = {
+            "ports": (ports, PortStyle),
+            "control": (control, Control),
+            "reset": (reset, Reset),
+            "outputs": (outputs, Outputs),
+        }
         faults = [
             f"{name}: {word!r} is none of {', '.join(get_args(words))}"
             for name, (word, words) in given.items()
@@ -90,7 +100,7 @@ class Interface:
         ]
         if faults:
             raise SettingsError(faults)
-        return cls(ports, control, reset)  # type: ignore[arg-type]
+        return cls(ports, control, reset, outputs)  # type: ignore[arg-type]
 
     @property
     def reset_signal(self) -> str | None:

@@ -23,10 +23,13 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import Port
 from codesign.core.precision_map import LayerPrecision
 from codesign.core.target import IoType
-from codesign.errors import StaleProjectError
+from codesign.errors import ConversionError, StaleProjectError
 
 if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
+
+DECISION = "decision"
+"""The kind of node that gives a class instead of logits; only the open RTL has it (`Graph.deciding`)."""
 
 FORMAT = 1
 """The version of the file that `Graph.save` writes."""
@@ -187,6 +190,27 @@ class Graph:
     def input_nodes(self, node: Node) -> tuple[Node, ...]:
         """The nodes whose results a node takes."""
         return tuple(self[name] for name in node.inputs)
+
+    def deciding(self) -> Graph:
+        """The network whose outputs are the classes that its outputs decide on, each a node `NAME_class` behind one.
+
+        Raises
+        ------
+        ConversionError
+            An output that is no vector.
+        """
+        nodes = []
+        for name in self.outputs:
+            shape = self[name].output_shape
+            if len(shape) != 1:
+                raise ConversionError(
+                    f"a decision takes one vector of logits, and the output {name} has the shape {shape}; "
+                    "set hardware.outputs to logits"
+                )
+            bits = max((shape[0] - 1).bit_length(), 1)
+            types = {"result": FixedPoint(bits, bits, signed=False)}
+            nodes.append(Node(f"{name}_class", DECISION, (name,), (1,), {"integer_types": []}, types))
+        return replace(self, nodes=(*self.nodes, *nodes), outputs=tuple(node.name for node in nodes))
 
     @property
     def digest(self) -> str:

@@ -65,6 +65,7 @@ def write_datasheet(
         "ports": interface.ports,
         "control": interface.control,
         "reset": interface.reset,
+        "outputs": interface.outputs,
         "signals": signals,
         "tensors": tensors,
     }

@@ -38,6 +38,9 @@ MANIFEST = RTL_PROJECT.manifest
 SOURCES = "src"
 _LOGIC = "model/logic.json"
 
+CUTOFF = 0.9
+"""The part of a clock period that the logic between two registers may take."""
+
 
 @dataclass(frozen=True, repr=False)
 class RtlProject(Shown):
@@ -70,7 +73,7 @@ class RtlProject(Shown):
     interface
         Its control signals.
     graph_digest
-        The digest of the network that it was made from.
+        The digest of the network that it was made from, which ends at the logits.
     digest
         SHA-256 over all files and figures.
     """
@@ -169,7 +172,7 @@ def write_rtl(
         The name of the top module, with which every module's and file's name begins, so that two networks fit one
         firmware.
     interface
-        Bits of the ports, valid and ready signals, reset; by default the clock alone.
+        Bits of the ports, valid and ready signals, reset, logits or decisions; by default the clock and logits alone.
     vectors
         Inputs of the test bench, as for `codesign.rtl.simulate`; by default some are drawn.
     latency_cutoff_ns
@@ -200,7 +203,7 @@ def write_rtl(
         `folder` holds something else, or a project that is not to be overwritten.
     """
     folder = Path(folder)
-    cutoff = 0.9 * clock_period_ns if latency_cutoff_ns is None else latency_cutoff_ns
+    cutoff = CUTOFF * clock_period_ns if latency_cutoff_ns is None else latency_cutoff_ns
     for name, value in (("clock_period_ns", clock_period_ns), ("latency_cutoff_ns", cutoff)):
         if not value > 0:
             raise SettingsError(f"{name} must be greater than 0, not {value!r}")
@@ -209,6 +212,8 @@ def write_rtl(
     interface = interface or Interface()
     RTL_PROJECT.check_free(folder, overwrite=overwrite)
     estimate_rtl(graph).refuse_above(limit_minutes)
+    digest = graph.digest
+    graph = bordered(graph, interface)
     stages = pipelined(graph, cutoff, ternary_adders=ternary_adders, progress=progress)
 
     def fill(temporary: Path) -> dict[str, Any]:
@@ -235,7 +240,7 @@ def write_rtl(
             "interface": asdict(interface),
             "inputs": [_described(port) for port in inputs],
             "outputs": [_described(port) for port in outputs],
-            "graph_digest": graph.digest,
+            "graph_digest": digest,
             "versions": {"alkaid": importlib.metadata.version("alkaid")},
         }
         write_datasheet(temporary, figures, inputs, outputs, interface)
@@ -243,6 +248,17 @@ def write_rtl(
 
     RTL_PROJECT.write(folder, fill, overwrite=overwrite)
     return open_rtl(folder)
+
+
+def bordered(graph: Graph, interface: Interface) -> Graph:
+    """The network up to what an interface gives out: its logits, or the classes that they decide on."""
+    return graph.deciding() if interface.outputs == "decisions" else graph
+
+
+def latency_ns_of(graph: Graph, clock_period_ns: float, interface: Interface) -> float:
+    """The latency that `write_rtl` would have with its default cut-off, without writing anything."""
+    stages = pipelined(bordered(graph, interface), CUTOFF * clock_period_ns, ternary_adders=False)
+    return stages.latency_cycles * clock_period_ns
 
 
 def open_rtl(folder: str | Path) -> RtlProject:
@@ -258,7 +274,10 @@ def open_rtl(folder: str | Path) -> RtlProject:
     def project(values: Mapping[str, Any]) -> RtlProject:
         figures = field(values, "figures", dict)
         interface = Interface.of(
-            *(field(field(figures, "interface", dict), name, str) for name in ("ports", "control", "reset"))
+            *(
+                field(field(figures, "interface", dict), name, str)
+                for name in ("ports", "control", "reset", "outputs")
+            )
         )
         return RtlProject(
             folder=Path(folder),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import keras
 
     from codesign.compression.quantize import QuantizedStudent
+    from codesign.core.precision_map import PrecisionMap
     from codesign.hls.convert import HardwareChoices
     from codesign.networks.description import Network
 
@@ -115,19 +116,13 @@ def convert(
         If `folder` is taken.
     """
     from codesign.compression.quantize import as_quantized
-    from codesign.emulation.emulator import Emulator, float32_notes, with_proven_accumulators
-    from codesign.hls.convert import convert_graph, unrolling_notes
-    from codesign.hls.graph import read_graph
-    from codesign.networks.build import build_float
+    from codesign.emulation.emulator import Emulator, float32_notes
+    from codesign.hls.convert import unrolling_notes
 
     progress.step("project", 0, 2, "hls4ml")
     student = as_quantized(student, dataset)
     network, precision = student.hardware()
-    model = build_float(network)
-    chosen = hardware_choices(settings)
-    graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
-    precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
-    graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
+    graph, precision = converted_graph(network, precision, settings, folder)
     x = precision.quantize_inputs(network.inputs, dataset.x_test[: settings.testbench_samples])
     progress.step("project", 1, 2, "writing")
     project = write_project(
@@ -146,6 +141,31 @@ def convert(
     notes = [*unrolling_notes(graph, settings.target), *float32_notes(Emulator.of(project.graph()))]
     metrics = {"layers": types, "notes": notes}
     return ConvertedStudent(project, Record.of(project.digest, metrics))
+
+
+def converted_graph(
+    network: Network, precision: PrecisionMap, settings: HardwareSettings, folder: str | Path
+) -> tuple[Any, PrecisionMap]:
+    """hls4ml's graph of a network with formats, accumulators as narrow as is proven, and all its formats.
+
+    Parameters
+    ----------
+    network, precision
+        Of the hardware (`QuantizedStudent.hardware`).
+    settings
+        Target and architecture.
+    folder
+        Where hls4ml would write; nothing is written.
+    """
+    from codesign.emulation.emulator import Emulator, with_proven_accumulators
+    from codesign.hls.convert import convert_graph
+    from codesign.hls.graph import read_graph
+    from codesign.networks.build import build_float
+
+    model, chosen = build_float(network), hardware_choices(settings)
+    graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
+    precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
+    return convert_graph(model, precision, settings.target, chosen, folder, settings.top), precision
 
 
 def check_convertible(network: Network, settings: HardwareSettings, folder: str | Path) -> None:

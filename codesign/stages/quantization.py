@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codesign.core.files import json_digest
 from codesign.core.record import Record
 from codesign.errors import SettingsError, StaleProjectError
 from codesign.stages.context import Context, Stage, load_history, save_student
+
+if TYPE_CHECKING:
+    from codesign.compression.learned.front import Front, Point
 
 
 class Quantization(Stage):
@@ -26,6 +30,10 @@ class Quantization(Stage):
         depends = super().depends(context)
         if context.settings.pruning.inside == "quantization":
             depends["settings pruning"] = json_digest(context.settings.section("pruning"))
+        if (
+            context.settings.quantization.learned.latency_ns is not None
+        ):  # it is counted at the design's clock
+            depends["settings hardware"] = json_digest(context.settings.section("hardware"))
         return depends
 
     def check(self, context: Context) -> None:
@@ -87,7 +95,23 @@ class Quantization(Stage):
         return QuantizedStudent(network, precision, load_history(folder), record, given)
 
 
-LEARNING = ".learned-widths.npz"
+def _latency_ns(context: Context, front: Front, point: Point) -> float:
+    """The latency of a point's open RTL: its pipeline stages at the clock of the design."""
+    from codesign.compression.learned.learn import student_at
+    from codesign.hls.graph import read_graph
+    from codesign.rtl.project import latency_ns_of
+    from codesign.stages.project import converted_graph
+
+    hardware = context.settings.hardware
+    settings = context.settings.quantization.learned
+    student = student_at(context.value("pruning").network, front, point, context.dataset, settings)
+    graph, _ = converted_graph(*student.hardware(), hardware, context.folder / Quantization.name)
+    latency = latency_ns_of(read_graph(graph), hardware.clock_period_ns, hardware.rtl_interface)
+    context.progress.step("latency", 1, 1, f"{point.luts:,.0f} LUTs: {latency:g} ns")
+    return latency
+
+
+LEARNING = "learned-widths.npz"
 """What an interrupted training of widths goes on from, in the folder of the run."""
 
 FRONT = ".learned-front"
@@ -138,5 +162,7 @@ def _learned(context: Context, folder: Path) -> Any:
         shutil.rmtree(beside, ignore_errors=True)  # one of another training
         front.save(beside)
     front.save(folder)
-    point = front.choose(settings.budget_luts, settings.quality_loss)
+    point = front.choose(
+        settings.budget_luts, settings.quality_loss, settings.latency_ns, partial(_latency_ns, context, front)
+    )
     return student_at(network, front, point, dataset, settings)

@@ -10,7 +10,7 @@ from typing import Any
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.shown import Shown
-from codesign.errors import ConversionError, ToolError
+from codesign.errors import ConversionError, SettingsError, ToolError
 from codesign.rtl.project import RtlProject, open_rtl
 from codesign.rtl.synthesise import synthesise as count_cells
 from codesign.settings import HardwareSettings
@@ -52,6 +52,14 @@ class Rtl(Stage):
     title = "open RTL"
     parents = ("project",)
     sections = ("hardware",)
+
+    def check(self, context: Context) -> None:
+        """Decisions need classes to decide on."""
+        task = context.dataset.task
+        if context.settings.hardware.outputs == "decisions" and not task.has_classes:
+            raise SettingsError(
+                f"hardware.outputs: decisions gives the index of a class, and the task is {task.kind}; set it to logits"
+            )
 
     def make(self, context: Context, folder: Path) -> Any:
         """Write the open RTL and count what it takes."""

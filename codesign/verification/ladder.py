@@ -42,7 +42,7 @@ class Recorded:
 
     read: Compute
 
-    def __call__(self, project: HlsProject, x: np.ndarray) -> np.ndarray | Partial:
+    def __call__(self, project: HlsProject, x: np.ndarray) -> np.ndarray | Partial | Decisions:
         """What was left."""
         return self.read(project, x)
 
@@ -63,7 +63,20 @@ class Partial:
     samples: int
 
 
-Compute = Callable[[HlsProject, np.ndarray], np.ndarray | Partial]
+@dataclass(frozen=True)
+class Decisions:
+    """Of each output the class alone that it decides on, of what computes no logits.
+
+    Parameters
+    ----------
+    classes
+        float64 of shape `(n_samples, n_ports)`.
+    """
+
+    classes: np.ndarray
+
+
+Compute = Callable[[HlsProject, np.ndarray], np.ndarray | Partial | Decisions]
 """`(project, x) -> outputs`, float64 of shape `(n_samples, n_outputs)`."""
 
 SAMPLES_AT_ONCE = 50_000
@@ -298,14 +311,15 @@ def _share(
     if isinstance(outputs, Partial):
         reference = reference[: outputs.samples]
         outputs = outputs.outputs
+    if decided := isinstance(outputs, Decisions):
+        reference, outputs = _classes(reference, columns_of(ports)), outputs.classes
+        ports, steps = [replace(port, shape=(1,)) for port in ports], [1.0] * len(ports)
     if outputs.shape != reference.shape:
         raise DataError(f"{name} computed outputs of shape {outputs.shape}, not {reference.shape}")
     difference = np.abs(outputs - reference.astype(np.float64))
     differs = difference.any(axis=1)
     places = columns_of(ports)
-    flips = np.zeros(len(outputs), bool)
-    for columns in places:
-        flips |= predicted_classes(outputs[:, columns]) != predicted_classes(reference[:, columns])
+    flips = differs if decided else (_classes(outputs, places) != _classes(reference, places)).any(axis=1)
     return Rung(
         name=name,
         samples=len(reference),
@@ -323,6 +337,11 @@ def _share(
             if len(ports) > 1
         },
     )
+
+
+def _classes(outputs: np.ndarray, places: Sequence[slice]) -> np.ndarray:
+    """The classes that outputs decide on, float64 of shape `(n_samples, n_ports)`."""
+    return np.stack([predicted_classes(outputs[:, columns]) for columns in places], axis=1).astype(np.float64)
 
 
 def _joined(name: str, rungs: Sequence[Rung]) -> Rung:

@@ -17,7 +17,7 @@ from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.simulate import interpret, simulate
-from codesign.verification.ladder import Compute, Partial, Recorded
+from codesign.verification.ladder import Compute, Decisions, Partial, Recorded
 
 OWN_RTL = "build_rtl"
 """The folder below a project; not part of its manifest."""
@@ -81,10 +81,15 @@ def rtl_rungs(rtl: RtlProject | RtlOf) -> Mapping[str, Compute]:
             opened[key] = of(project)
         return opened[key]
 
-    return {
-        RUNG_NAMES["interpreter"]: lambda project, x: interpret(once(project), x),
-        RUNG_NAMES["rtl"]: lambda project, x: simulate(once(project), x),
-    }
+    def rung(compute: Callable[[RtlProject, np.ndarray], np.ndarray]) -> Compute:
+        def run(project: HlsProject, x: np.ndarray) -> np.ndarray | Decisions:
+            rtl = once(project)
+            outputs = compute(rtl, x)
+            return Decisions(outputs) if rtl.interface.outputs == "decisions" else outputs
+
+        return run
+
+    return {RUNG_NAMES["interpreter"]: rung(interpret), RUNG_NAMES["rtl"]: rung(simulate)}
 
 
 RUNGS: Mapping[str, Compute] = {"emulation": emulation, "csim": csim}

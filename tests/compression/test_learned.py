@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ from codesign.compression.learned import learn
 from codesign.compression.learned.formats import network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
+from codesign.compression.learned.loop import Loop
 from codesign.compression.learned.values import LearnableNetwork, _quantized
 from codesign.compression.quantize import QuantizedStudent
 from codesign.core.progress import SILENT
@@ -31,6 +33,7 @@ from codesign.networks.prepare import prepare_for_quantization
 from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings, make_design
 from codesign.stages.quantization import Quantization
+from codesign.training.lesson import make_lesson
 from codesign.training.teacher import train_teacher
 
 DISTILLATION = DistillationSettings(epochs=1)
@@ -145,9 +148,10 @@ def test_the_same_seed_gives_the_same_front_and_an_interrupted_training_goes_on(
             network, teacher, dataset, short, DISTILLATION, checkpoint=checkpoint, progress=Interrupts()
         )
     assert checkpoint.is_file()
+    assert checkpoint.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     again = learn_widths(network, teacher, dataset, short, DISTILLATION, checkpoint=checkpoint)
     assert [point.row for point in again.points] == [point.row for point in whole.points]
-    assert not checkpoint.exists()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_checkpoint_of_another_training_is_refused(learned, tmp_path):
@@ -236,6 +240,30 @@ def test_a_budget_that_no_point_meets_costs_no_training(learned, tmp_path, monke
     assert not (tmp_path / ".learned-front").exists()
 
 
+def test_a_point_is_chosen_by_its_latency_among_those_that_meet_the_rest():
+    front = Front(
+        tuple(points((50, 0.8), (100, 0.9), (200, 0.92), (300, 0.93), (400, 0.95))), 0.95, "accuracy", ""
+    )
+    asked = []
+
+    def latency_of(point):
+        asked.append(point.luts)
+        return point.luts / 10
+
+    assert front.choose(latency_ns=25, latency_of=latency_of).luts == 200
+    assert len(asked) <= 3
+    assert front.choose(latency_ns=40, latency_of=latency_of).luts == 400
+    assert front.choose(budget_luts=350, latency_ns=40, latency_of=latency_of).luts == 300
+    assert front.choose(quality_loss=5, latency_ns=10, latency_of=latency_of).luts == 100
+    # the cheapest with the quality is slow, a dearer one is not
+    slow = {100: 30, 200: 30, 300: 20, 400: 30}
+    assert front.choose(quality_loss=5, latency_ns=20, latency_of=lambda p: slow[int(p.luts)]).luts == 300
+    with pytest.raises(
+        QualityError, match=r"has a latency of at most 2 ns; the fastest of those tried has 5 ns, at 50 LUTs"
+    ):
+        front.choose(latency_ns=2, latency_of=latency_of)
+
+
 def test_layers_whose_widths_cannot_be_learned_are_named(learned):
     dataset, teacher, *_ = learned
     model = keras.Sequential(
@@ -260,3 +288,26 @@ def test_layers_whose_widths_cannot_be_learned_are_named(learned):
 def test_settings_that_cannot_be_are_refused(changed, sentence):
     with pytest.raises(SettingsError, match=sentence):
         make_design({"name": "x", "data": {"source": "digits"}, "quantization": changed})
+
+
+@pytest.mark.slow
+def test_a_target_is_reached_and_kept(learned):
+    dataset, teacher, network, front = learned
+    target = math.sqrt(front.points[0].luts * front.points[-1].luts)
+    settings = LearnedSettings(
+        steps=8000, batch_size=64, cycles=2, first_price=1e-6, last_price=1e-1, target_luts=target
+    )
+    learnable = LearnableNetwork(prepare_for_quantization(network), dataset.x_train)
+    lesson = make_lesson(build_float(learnable.network), teacher, dataset, DISTILLATION)
+    loop = Loop(learnable, lesson, settings, 0)
+    state, factors, luts = (
+        loop.begin(),
+        dict.fromkeys([layer.name for layer in learnable.network.weight_layers], 1.0),
+        [],
+    )
+    for call in range(loop.calls):
+        state, epochs = loop.run(call, state, factors)
+        luts += list(sum(epochs.prices.values()))
+    assert luts[0] > 1.5 * target
+    held = np.array(luts[int(0.7 * len(luts)) :])
+    assert abs(np.log(held / target)).mean() < 0.15

@@ -32,5 +32,6 @@ def test_every_class_that_a_row_becomes_is_read_in_hls4mls_graph() -> None:
 
 def test_every_kind_of_node_is_computed() -> None:
     from codesign.emulation.layers import PLANNERS
+    from codesign.hls.graph import DECISION
 
-    assert set(HLS4ML_NODES.values()) == set(PLANNERS)
+    assert {*HLS4ML_NODES.values(), DECISION} == set(PLANNERS)

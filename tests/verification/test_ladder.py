@@ -18,6 +18,7 @@ from codesign.hls.graph import Graph, Node
 from codesign.stages import STAGES
 from codesign.stages.verification import compare_all, verify
 from codesign.verification import RUNGS, Rung, Verification, compare, verify_project
+from codesign.verification.ladder import Decisions
 
 GRID = FixedPoint(6, 3)
 """Steps of an eighth."""
@@ -59,6 +60,18 @@ def test_equal_numbers_agree() -> None:
     )
     assert found.agrees
     found.require_agreement()
+
+
+def test_what_computes_classes_alone_is_compared_with_those_of_the_reference() -> None:
+    right = predicted_classes(REFERENCE)[:, None].astype(np.float64)
+    wrong = right.copy()
+    wrong[2] -= 2
+    found = table(right=lambda project, x: Decisions(right), wrong=lambda project, x: Decisions(wrong))
+    (good, bad) = found.rungs
+    assert (good.samples, good.mismatches, good.argmax_flips) == (4, 0, 0)
+    assert (bad.mismatches, bad.first_index, bad.largest_lsb, bad.argmax_flips) == (1, 2, 2, 1)
+    with pytest.raises(DataError, match="wrong computed outputs of shape"):
+        table(wrong=lambda project, x: Decisions(REFERENCE))
 
 
 def test_differences_are_counted_by_sample_and_in_steps() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -98,7 +98,13 @@ class Front:
     measure: str
     key: str
 
-    def choose(self, budget_luts: float | None = None, quality_loss: float | None = None) -> Point:
+    def choose(
+        self,
+        budget_luts: float | None = None,
+        quality_loss: float | None = None,
+        latency_ns: float | None = None,
+        latency_of: Callable[[Point], float] | None = None,
+    ) -> Point:
         """The best point within a budget; the cheapest that loses at most so much; or, of neither, the best.
 
         Parameters
@@ -107,6 +113,11 @@ class Front:
             The most LUTs, estimated by alkaid.
         quality_loss
             Percent of quality below the float student's. With a budget too, the cheapest point that meets both.
+        latency_ns
+            The longest latency. Of the points that meet the rest, in the order of preference above, the first that is as
+            fast; of better ones by halving, as latency grows with LUTs.
+        latency_of
+            Gives a point's latency in ns; with `latency_ns` only.
 
         Raises
         ------
@@ -121,7 +132,7 @@ class Front:
                 f"validation {self.measure} of {least.quality:.4f}; raise the budget"
             )
         if quality_loss is None:
-            return within[-1]
+            return self._fast_enough(within[::-1], latency_ns, latency_of)
         needed = self.reference - quality_loss / 100
         good = [point for point in within if point.quality >= needed - 1e-9]
         if not good:
@@ -131,7 +142,35 @@ class Front:
                 f"{within[-1].quality:.4f} at {within[-1].luts:,.0f} LUTs; allow more loss, train longer or take a larger "
                 "student"
             )
-        return good[0]
+        return self._fast_enough(good, latency_ns, latency_of)
+
+    def _fast_enough(
+        self, wanted: Sequence[Point], latency_ns: float | None, latency_of: Callable[[Point], float] | None
+    ) -> Point:
+        """The first point of an order of preference that is fast enough."""
+        if latency_ns is None or latency_of is None:
+            return wanted[0]
+        found: dict[int, float] = {}
+        first, end = 0, len(wanted)
+        if wanted[0].luts > wanted[-1].luts:  # the first fast one of ever smaller points
+            while first < end - 1:
+                middle = (first + end - 1) // 2
+                found[middle] = latency_of(wanted[middle])
+                if found[middle] <= latency_ns:
+                    end = middle + 1
+                else:
+                    first = middle + 1
+        for number in range(first, len(wanted)):
+            if number not in found:
+                found[number] = latency_of(wanted[number])
+            if found[number] <= latency_ns:
+                return wanted[number]
+        fastest = min(found, key=lambda number: found[number])
+        raise QualityError(
+            f"no point of the front that meets the rest has a latency of at most {latency_ns:g} ns; the fastest of those "
+            f"tried has {found[fastest]:g} ns, at {wanted[fastest].luts:,.0f} LUTs; allow more latency, take a faster clock "
+            "or a student of fewer layers"
+        )
 
     def save(self, folder: str | Path) -> None:
         """Write the snapshots, a table as JSON and CSV, and a picture."""
@@ -148,7 +187,7 @@ class Front:
         writer.writeheader()
         writer.writerows(rows)
         write_text(folder / CSV, text.getvalue())
-        write_with(folder / PICTURE, self._draw)
+        draw(folder / PICTURE, self.points, self.measure, self.reference)
         # last: it says that the others are whole
         write_json(
             folder / TABLE,
@@ -186,18 +225,36 @@ class Front:
                 f"the front in {folder} is damaged ({type(error).__name__}: {error}); remove it and train again"
             ) from error
 
-    def _draw(self, path: Path) -> None:
-        from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(6, 4), layout="constrained")
-        axes = figure.subplots()
-        luts = [point.luts for point in self.points]
-        axes.step(luts, [point.quality for point in self.points], where="post", label="validation")
-        axes.plot(luts, [point.test_quality or 0.0 for point in self.points], ".", label="test")
-        axes.axhline(self.reference, color="grey", lw=0.8, ls="--", label="float student, validation")
-        axes.set_xscale("log")
-        axes.set_xlabel("LUTs, estimated by alkaid")
-        axes.set_ylabel(self.measure)
-        axes.legend()
-        axes.grid(alpha=0.3)
-        figure.savefig(path, dpi=120)
+def draw(path: str | Path, points: Sequence[Point], measure: str, reference: float | None = None) -> Path:
+    """Write a picture of a front, finished or on the way.
+
+    Parameters
+    ----------
+    path
+        A `.png`, replaced whole.
+    points
+        Cheapest first; test qualities are shown where they are known.
+    measure
+        The quality's name.
+    reference
+        The float student's quality, a line.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.step(
+        [p.luts for p in points], [p.quality for p in points], where="post", marker=".", label="validation"
+    )
+    tested = [p for p in points if p.test_quality is not None]
+    if tested:
+        axes.plot([p.luts for p in tested], [p.test_quality or 0.0 for p in tested], ".", label="test")
+    if reference is not None:
+        axes.axhline(reference, color="grey", lw=0.8, ls="--", label="float student, validation")
+    axes.set_xscale("log")
+    axes.set_xlabel("LUTs, estimated" + (" by alkaid" if tested else " on the way"))
+    axes.set_ylabel(measure)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    return write_with(path, lambda temporary: figure.savefig(temporary, dpi=120))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from codesign.compression.learned.formats import network_of
-from codesign.compression.learned.front import Front, Point, best
+from codesign.compression.learned.front import Front, Point, best, draw
 from codesign.compression.learned.loop import Epochs, Loop, State
 from codesign.compression.learned.values import LearnableNetwork, check_learnable
 from codesign.compression.polish import fitted
@@ -41,6 +41,8 @@ _DEAREST_CALIBRATION = 15_000
 """LUTs above which that would take alkaid longer than it is worth."""
 _RESTORES = 3
 _CHECKPOINT_SECONDS = 20.0
+LIVE = ".png"
+"""The suffix of the picture beside a checkpoint: the front on the way."""
 
 
 def learn_widths(
@@ -67,7 +69,8 @@ def learn_widths(
     settings
         Steps, batch, learning rate, prices.
     checkpoint
-        A file that an interrupted training goes on from, if it is there; it is removed at the end.
+        A file that an interrupted training goes on from, if it is there, and beside it a picture of the front so far; both
+        are written every 20 seconds and removed at the end.
     seed
         Of the order of the samples.
     progress
@@ -109,7 +112,8 @@ def learn_widths(
         )
     reference = dataset.task.quality(dataset.y_validation, predict_logits(model, dataset.x_validation))
     if run.checkpoint is not None:
-        run.checkpoint.unlink(missing_ok=True)
+        for left in (run.checkpoint, run.checkpoint.with_suffix(LIVE)):
+            left.unlink(missing_ok=True)
     return Front(tuple(points), reference, dataset.task.measure, key)
 
 
@@ -122,7 +126,7 @@ def training_key(
     seed: int,
 ) -> str:
     """SHA-256 of all that a front depends on; which of its points is built is not part of it."""
-    plain = settings.model_dump(mode="json", exclude={"budget_luts", "quality_loss"})
+    plain = settings.model_dump(mode="json", exclude={"budget_luts", "quality_loss", "latency_ns"})
     parts = [network.digest, teacher.record.digest, dataset.digest]
     return json_digest([*parts, plain, distillation.model_dump(mode="json"), seed])
 
@@ -290,6 +294,7 @@ class _Training:
         arrays["progress"] = np.array([self.call, self.restores, self.gentleness])
         arrays["key"] = np.array(self.key)
         write_arrays(self.checkpoint, arrays)
+        draw(self.checkpoint.with_suffix(LIVE), self.points, self.dataset.task.measure)
 
     def _resume(self) -> None:
         if self.checkpoint is None or not self.checkpoint.is_file():

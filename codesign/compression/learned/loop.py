@@ -20,13 +20,31 @@ _MOST_VALUES = 20_000_000
 """Of the snapshots and logits that one call gives back."""
 _RAMP = 0.95
 """The part of the training in which the price rises."""
+_LEAD = 0.6
+"""The part of the training in which the LUTs are led down to a target; the rest stays there."""
+_INTEGRAL, _MOST_INTEGRAL, _PROPORTIONAL = 60.0, 5e-3, 2.0
+"""Of the controller, changes of the price's logarithm for an error of the LUTs' logarithm: over the whole training at the
+full learning rate, in one step at most, and at once."""
 _CYCLE_DECAY = 0.94
 _BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
 
 
 @dataclass
 class State:
-    """All that a training goes on from: parameters, moving statistics, limits, both moments of Adam, steps done."""
+    """All that a training goes on from.
+
+    Parameters
+    ----------
+    params, moving, limits
+        Of the network.
+    first, second
+        Both moments of Adam.
+    step
+        Steps done.
+    price, integral, begun
+        Of the controller that leads to a target: logarithms of the price, of its integral part and of the LUTs after
+        the first epoch.
+    """
 
     params: Tensors
     moving: Tensors
@@ -34,6 +52,9 @@ class State:
     first: Tensors
     second: Tensors
     step: Any
+    price: Any
+    integral: Any
+    begun: Any
 
     def arrays(self) -> Arrays:
         """As NumPy arrays by `part|name`."""
@@ -41,23 +62,20 @@ class State:
         plain = {
             f"{name}|{key}": value.numpy() for name, part in parts.items() for key, value in part.items()
         }
-        return {**plain, "step|": np.float32(self.step)}
+        scalars = {f"{name}|": np.float32(value) for name, value in vars(self).items() if name not in parts}
+        return {**plain, **scalars}
 
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> State:
         """The inverse of `arrays`."""
-        parts: dict[str, dict[str, Any]] = {
-            "params": {},
-            "moving": {},
-            "limits": {},
-            "first": {},
-            "second": {},
-        }
+        parts: dict[str, Any] = {name: {} for name in ("params", "moving", "limits", "first", "second")}
         for name, value in arrays.items():
             part, key = name.split("|")
             if part in parts:
                 parts[part][key] = tf.constant(value)
-        return cls(**parts, step=tf.constant(np.float32(arrays["step|"])))
+            else:
+                parts[part] = tf.constant(np.float32(value))
+        return cls(**parts)
 
 
 @dataclass(frozen=True)
@@ -125,7 +143,9 @@ class Loop:
         params, moving = self._started
         zeros = {key: tf.zeros_like(value) for key, value in params.items()}
         limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
-        return State(params, moving, limits, zeros, dict(zeros), tf.constant(0.0))
+        price = tf.constant(np.float32(np.log(self.settings.first_price)))
+        none = tf.constant(0.0)
+        return State(params, moving, limits, zeros, dict(zeros), none, price, price, none)
 
     def run(
         self, call: int, state: State, factors: Mapping[str, float], gentleness: float = 1.0
@@ -153,6 +173,7 @@ class Loop:
             tf.constant(shuffled.reshape(self.epochs_a_call, self.steps, self.batch), tf.int32),
             tf.constant(self._rates(steps) * gentleness, tf.float32),
             tf.constant(self._prices(steps) * gentleness, tf.float32),
+            tf.constant(gentleness, tf.float32),
             {name: tf.constant(factor, tf.float32) for name, factor in factors.items()},
         )
         plain = ({name: value.numpy() for name, value in part.items()} for part in (snapshots, prices))
@@ -173,7 +194,23 @@ class Loop:
         part = np.minimum(steps / (_RAMP * self.epochs * self.steps), 1.0)
         return first * (last / first) ** part
 
-    def _epochs(self, state: Any, order: Any, rates: Any, prices: Any, factors: Tensors) -> Any:
+    def _led(self, state: Any, luts: Any, rate: Any) -> Any:
+        """The state after an epoch at so many LUTs: the controller's price for the next one."""
+        settings, target = self.settings, float(np.log(self.settings.target_luts or 1.0))
+        now = tf.math.log(tf.maximum(luts, 1.0))
+        begun = tf.where(state["begun"] > 0, state["begun"], now)
+        left = tf.maximum(1 - state["step"] / (_LEAD * self.epochs * self.steps), 0.0)
+        error = now - (target + left * tf.maximum(begun - target, 0.0))
+        ends = float(np.log(settings.first_price)), float(np.log(settings.last_price))
+        # what is learned slowly answers slowly
+        gain = min(_INTEGRAL / (self.epochs * self.steps), _MOST_INTEGRAL) * rate / settings.learning_rate
+        integral = tf.clip_by_value(state["integral"] + gain * self.steps * error, *ends)
+        price = tf.clip_by_value(integral + _PROPORTIONAL * error, *ends)
+        return {**state, "begun": begun, "integral": integral, "price": price}
+
+    def _epochs(
+        self, state: Any, order: Any, rates: Any, prices: Any, gentleness: Any, factors: Tensors
+    ) -> Any:
         """The compiled function: a loop over epochs around a loop over steps."""
         network, count = self.network, int(order.shape[0])
         taken = {**network.snapshot(state["params"], state["moving"]), **state["limits"]}
@@ -188,7 +225,10 @@ class Loop:
         def epoch(number: Any, state: Any, kept: Any) -> Any:
             def step(place: Any, state: Any, seen: Any, total: Any) -> Any:
                 at = (number, place)
-                state, now, loss = self._step(state, order[at], rates[at], prices[at], factors)
+                price = (
+                    prices[at] if self.settings.target_luts is None else gentleness * tf.exp(state["price"])
+                )
+                state, now, loss = self._step(state, order[at], rates[at], price, factors)
                 seen = {name: tf.maximum(seen[name], now[name]) for name in seen}
                 return place + 1, state, seen, total + loss
 
@@ -198,6 +238,9 @@ class Loop:
             state = {**state, "limits": network.limits_of(state["params"], seen)}
             taken = network.snapshot(state["params"], state["moving"])
             found = network.compute(taken, {}, state["limits"], self._validation)
+            state = self._led(
+                state, tf.add_n([factors[name] * found.prices[name] for name in factors]), rates[number, -1]
+            )
             new = {
                 "snapshots": {**taken, **state["limits"]},
                 "logits": found.logits,

@@ -27,9 +27,9 @@ from codesign.emulation.layers.shapes import (
     plan_transpose,
     plan_zero_padding,
 )
-from codesign.emulation.layers.softmax import plan_softmax
+from codesign.emulation.layers.softmax import plan_decision, plan_softmax
 from codesign.emulation.layers.step import Step
-from codesign.hls.graph import Graph, Node
+from codesign.hls.graph import DECISION, Graph, Node
 
 Planner = Callable[[Node, Sequence[Signal], Graph], Step]
 
@@ -66,5 +66,6 @@ PLANNERS: Mapping[str, Planner] = {
     "lstm": plan_recurrent,
     "gru": plan_recurrent,
     "bidirectional": plan_bidirectional,
+    DECISION: plan_decision,
 }
 """Every kind of node that `codesign.hls.graph` makes."""

@@ -1,4 +1,4 @@
-"""The softmax in its four implementations."""
+"""The softmax in its four implementations, and the decision on a class."""
 
 from __future__ import annotations
 
@@ -147,6 +147,26 @@ class ArgmaxStep(Step):
         y = np.zeros(x.shape, dtype=self.one.dtype)
         y[np.arange(len(x)), x.argmax(axis=1)] = self.one
         return self.groups.join(y, self.node.output_shape)
+
+
+@dataclass(frozen=True, eq=False)
+class DecisionStep(Step):
+    """The index of the first largest value; of a single value whether it is above zero."""
+
+    def run(
+        self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
+    ) -> Array:
+        """Compute codes of the result."""
+        x = inputs[0]
+        y = x > 0 if x.shape[1] == 1 else x.argmax(axis=1)[:, None]
+        return convert(y, self.signal.arithmetic)
+
+
+def plan_decision(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
+    """Plan a decision on a class."""
+    most = max(inputs[0].shape[0] - 1, 1)
+    signal = Signal(0, np.zeros(1), np.full(1, float(most)), node.result)
+    return DecisionStep(node, signal, widest(inputs[0].arithmetic, signal.arithmetic))
 
 
 def plan_softmax(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from codesign.hls.graph import Graph, Node
+from codesign.hls.graph import DECISION, Graph, Node
 from codesign.rtl.layers.activations import trace_activation, trace_hard, trace_parametrized, trace_prelu
 from codesign.rtl.layers.linear import (
     trace_batch_normalization,
@@ -25,7 +25,7 @@ from codesign.rtl.layers.shapes import (
     trace_transpose,
     trace_zero_padding,
 )
-from codesign.rtl.layers.softmax import trace_softmax
+from codesign.rtl.layers.softmax import trace_decision, trace_softmax
 from codesign.rtl.wires import Wires
 
 Tracer = Callable[[Node, Sequence[Wires], Graph], Wires]
@@ -59,5 +59,6 @@ TRACERS: Mapping[str, Tracer] = {
     "clone": trace_copy,
     "broadcast": trace_broadcast,
     "transpose": trace_transpose,
+    DECISION: trace_decision,
 }
 """The function that traces each kind of node (besides ``input``); kinds that are not here cannot become RTL."""

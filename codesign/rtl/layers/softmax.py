@@ -1,4 +1,4 @@
-"""The softmax: exponentials and an inverse from hls4ml's own tables, or one for the largest value."""
+"""The softmax, exponentials and an inverse from hls4ml's own tables or one for the largest value, and the decision."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from codesign.rtl.wires import (
     add,
     choose,
     constant,
+    each,
+    is_greater,
     is_negative,
     larger,
     looked_up,
@@ -48,6 +50,28 @@ def trace_softmax(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
             source = graph[node.inputs[0]].result
             result[where] = _normalised(values, node, source, stable=implementation == "stable")
     return result_of(node, result)
+
+
+def trace_decision(node: Node, inputs: Sequence[Wires], graph: Graph) -> Wires:
+    """Trace the decision on a class: a tournament in which a later value must be strictly larger."""
+    values = list(inputs[0].ravel())
+    if len(values) == 1:
+        return each(lambda wire: is_greater(wire, 0.0), inputs[0])
+    rounds = [(value, constant(float(index))) for index, value in enumerate(values)]
+    while len(rounds) > 1:
+        pairs = [_winner(first, later) for first, later in zip(rounds[::2], rounds[1::2], strict=False)]
+        rounds = pairs + rounds[2 * len(pairs) :]
+    decision = np.empty(1, dtype=object)
+    decision[0] = rounds[0][1]
+    return decision
+
+
+def _winner(
+    first: tuple[FVariable, FVariable], later: tuple[FVariable, FVariable]
+) -> tuple[FVariable, FVariable]:
+    """The larger value and its index; of equal ones the first."""
+    wins = is_negative(add(first[0], negated(later[0])))
+    return choose(wins, later[0], first[0]), choose(wins, later[1], first[1])
 
 
 def _groups(wires: Wires, node: Node, graph: Graph) -> Wires:
