@@ -302,6 +302,12 @@ class LearnedSettings(Section):
     """In loss for each LUT, at the beginning."""
     last_price: Positive = 1e-3
     """At the end."""
+    weight_widths: Literal["element", "channel", "tensor"] = "element"
+    """What shares a width: nothing, the weights of an output channel, or those of a layer."""
+    result_widths: Literal["unit", "tensor"] = "unit"
+    """What shares the fractional bits of results: nothing, or the units of a layer."""
+    price_of: Literal["bits", "digits"] = "bits"
+    """What of a weight is paid for: the bits of its magnitude, or its signed digits alone."""
     target_luts: Positive | None = None
     """Lead the LUTs down to so many and stay there for the last 40 % of the steps, with a price between the first and the
     last; without it the price rises from the first to the last."""

@@ -5,6 +5,9 @@
 For each data set and seed a teacher is trained, then for each network one front. Fronts keep what no cheaper point beats on
 the validation part; LUTs at a level are interpolated in their logarithm along the front, with the test accuracies made
 monotone. The peer's file has one row a point: data, seed, luts, validation, test.
+
+With --ablation each ingredient is left out in turn: LUTs at equal test accuracy as multiples of those of the whole method,
+geometric means over the levels that both reach.
 """
 
 from __future__ import annotations
@@ -34,10 +37,13 @@ def main() -> int:
     parser.add_argument(
         "--set", nargs="*", default=[], help="learned settings, for example learning_rate=0.005"
     )
+    parser.add_argument("--ablation", action="store_true", help="leave each ingredient out in turn")
     parser.add_argument("--output", type=Path, help="write the points here, JSON")
     arguments = parser.parse_args()
     import_backend()
     levels = json.loads(arguments.levels.read_text()) if arguments.levels else {}
+    if arguments.ablation:
+        return ablate(arguments, levels)
     peer = json.loads(arguments.peer.read_text()) if arguments.peer else []
     rows, ratios = [], []
     print(
@@ -74,41 +80,66 @@ def main() -> int:
 
 def points_of(path, seed, arguments) -> list[dict]:
     """The joint front of the networks."""
-    import keras
+    task = Task(path, seed)
+    return [row for hidden in arguments.hidden for row in task.front(hidden, arguments)[0]]
 
-    from codesign.compression.learned.learn import learn_widths
-    from codesign.core.yaml_text import read_assignments
-    from codesign.data import load_dataset
-    from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings
-    from codesign.training.distill import distill_student
-    from codesign.training.teacher import train_teacher
 
-    dataset = load_dataset(path, seed=seed)
+class Task:
+    """A data set with its teacher.
 
-    def network(*widths):
-        layers = [keras.Input(dataset.input_shape)]
-        for number, width in enumerate(widths, 1):
+    Parameters
+    ----------
+    path
+        An .npz file.
+    seed
+        Of the split and all trainings.
+    """
+
+    def __init__(self, path, seed):
+        from codesign.data import load_dataset
+        from codesign.settings import DistillationSettings, TeacherSettings
+        from codesign.training.teacher import train_teacher
+
+        self.name, self.seed, self.dataset = path.stem, seed, load_dataset(path, seed=seed)
+        settings = TeacherSettings(epochs=30, batch_size=128, learning_rate=2e-3)
+        self.teacher = train_teacher(self.network("128-64"), self.dataset, settings, seed=seed)
+        self.distillation = DistillationSettings(epochs=20, batch_size=128, learning_rate=5e-3)
+        self.students = {}
+
+    def network(self, hidden):
+        """Dense layers of so many units."""
+        import keras
+
+        layers = [keras.Input(self.dataset.input_shape)]
+        for number, width in enumerate(map(int, hidden.split("-")), 1):
             layers += [keras.layers.Dense(width, name=f"fc{number}"), keras.layers.ReLU(name=f"relu{number}")]
-        return keras.Sequential([*layers, keras.layers.Dense(dataset.n_classes, name="logits")])
+        return keras.Sequential([*layers, keras.layers.Dense(self.dataset.n_classes, name="logits")])
 
-    settings = TeacherSettings(epochs=30, batch_size=128, learning_rate=2e-3)
-    teacher = train_teacher(network(128, 64), dataset, settings, seed=seed)
-    distillation = DistillationSettings(epochs=20, batch_size=128, learning_rate=5e-3)
-    learned = LearnedSettings(steps=arguments.steps, **read_assignments(arguments.set, "--set"))
-    rows = []
-    for hidden in arguments.hidden:
-        student = distill_student(
-            network(*map(int, hidden.split("-"))), teacher, dataset, distillation, seed=seed
-        )
+    def front(self, hidden, arguments, *, alpha=None, **changed):
+        """Rows of a front, and the front itself; `alpha` and settings replace those of the method."""
+        from codesign.compression.learned.learn import learn_widths
+        from codesign.core.yaml_text import read_assignments
+        from codesign.settings import LearnedSettings
+        from codesign.training.distill import distill_student
+
+        if hidden not in self.students:
+            self.students[hidden] = distill_student(
+                self.network(hidden), self.teacher, self.dataset, self.distillation, seed=self.seed
+            ).network
+        given = read_assignments(arguments.set, "--set")
+        learned = LearnedSettings(steps=arguments.steps, **{**given, **changed})
+        lesson = self.distillation if alpha is None else self.distillation.model_copy(update={"alpha": alpha})
         started = time.monotonic()
-        front = learn_widths(student.network, teacher, dataset, learned, distillation, seed=seed)
+        front = learn_widths(
+            self.students[hidden], self.teacher, self.dataset, learned, lesson, seed=self.seed
+        )
         seconds = time.monotonic() - started
         print(
-            f"{path.stem} {seed} {hidden}: {len(front.points)} points in {seconds:.0f} s",
+            f"{self.name} {self.seed} {hidden}: {len(front.points)} points in {seconds:.0f} s",
             file=sys.stderr,
             flush=True,
         )
-        rows += [
+        rows = [
             {
                 "network": hidden,
                 "steps": arguments.steps,
@@ -118,7 +149,79 @@ def points_of(path, seed, arguments) -> list[dict]:
             }
             for point in front.points
         ]
-    return rows
+        return rows, front
+
+    def with_adders(self, hidden, front) -> list[dict]:
+        """The rows of a front whose roundings to nearest even are built as adders."""
+        from unittest.mock import patch
+
+        from codesign.compression.learned.formats import network_of
+        from codesign.compression.learned.learn import luts_of
+        from codesign.compression.learned.values import LearnableNetwork
+        from codesign.cost import adder_trees, luts
+        from codesign.networks.prepare import prepare_for_quantization
+
+        learnable = LearnableNetwork(prepare_for_quantization(self.students[hidden]), self.dataset.x_train)
+        never = patch.object(adder_trees, "_rounded", lambda _, total, __, result: (total, result.rounding))
+        with never, patch.object(luts, "_memory", {}):
+            return [
+                {
+                    "luts": luts_of(*network_of(learnable, point.snapshot)),
+                    "validation": point.quality,
+                    "test": point.test_quality,
+                }
+                for point in front.points
+            ]
+
+
+WITHOUT = {
+    "weights: a width for each channel": {"weight_widths": "channel"},
+    "weights: one width": {"weight_widths": "tensor"},
+    "results: one width a layer": {"result_widths": "tensor"},
+    "labels alone, no teacher": {"alpha": 1.0},
+    "price of signed digits, not bits": {"price_of": "digits"},
+}
+"""What takes the place of an ingredient."""
+
+
+def ablate(arguments, levels) -> int:
+    """Print what each ingredient is worth."""
+    ratios: dict[tuple[str, str], list[float]] = {}
+    missed: dict[tuple[str, str], int] = {}
+    rows = []
+    for path in arguments.data:
+        for seed in arguments.seeds:
+            task, first = Task(path, seed), arguments.hidden[0]
+            whole, front = task.front(first, arguments)
+            others = {"rounding by adders": task.with_adders(first, front)}
+            others |= {name: task.front(first, arguments, **change)[0] for name, change in WITHOUT.items()}
+            if len(arguments.hidden) > 1:
+                more = [row for hidden in arguments.hidden[1:] for row in task.front(hidden, arguments)[0]]
+                others[f"the best of {', '.join(arguments.hidden)}"] = whole + more
+            rows += [
+                {"data": path.stem, "seed": seed, "ingredient": name, **row}
+                for name, found in {"whole": whole, **others}.items()
+                for row in found
+            ]
+            for name, found in others.items():
+                for level in levels[path.stem]:
+                    pair = luts_at(found, level), luts_at(whole, level)
+                    if all(pair):
+                        ratios.setdefault((name, path.stem), []).append(pair[0] / pair[1])
+                    elif pair[1]:
+                        missed[name, path.stem] = missed.get((name, path.stem), 0) + 1
+    print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {arguments.seeds}\n")
+    print(
+        "| instead | data | LUTs | from | to | levels not reached |\n| --- | --- | ---: | ---: | ---: | ---: |"
+    )
+    for name, data in dict.fromkeys([*ratios, *missed]):
+        found = ratios.get((name, data), [])
+        figures = (np.exp(np.log(found).mean()), min(found), max(found)) if found else ()
+        shown = " | ".join([f"{value:.2f}" for value in figures] or ["-"] * 3)
+        print(f"| {name} | {data} | {shown} | {missed.get((name, data), 0)} |")
+    if arguments.output:
+        arguments.output.write_text(json.dumps(rows, indent=1))
+    return 0
 
 
 def luts_at(points, level) -> float | None:

@@ -18,7 +18,8 @@ from codesign.compression.learned.formats import network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.loop import Loop
-from codesign.compression.learned.values import LearnableNetwork, _quantized
+from codesign.compression.learned.values import LearnableNetwork, _bits, _quantized, tied
+from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.quantize import QuantizedStudent
 from codesign.core.progress import SILENT
 from codesign.core.record import Record
@@ -114,6 +115,32 @@ def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
     params["logits/kernel"] = tf.constant(kernel)
     price = learnable.compute(params, {}, {}, tf.constant(dataset.x_train, tf.float32)).prices["logits"]
     assert float(price) == 2 * 3 * (3 + learnable.input_bits + 1)
+
+
+def test_digits_are_those_of_the_canonical_form():
+    codes = np.array([0.0, 1, -2, 3, 7, 11, 64, 85, -96])
+    counted = _bits(tf.constant(codes, tf.float32), tf.constant(codes, tf.float32), tf.zeros(9), True)
+    np.testing.assert_array_equal(counted, signed_digits(codes.astype(np.int64)))
+    bits = _bits(tf.constant(codes, tf.float32), tf.constant(codes, tf.float32), tf.zeros(9))
+    np.testing.assert_array_equal(bits, [0, 1, 2, 2, 3, 4, 7, 7, 7])
+
+
+def test_what_shares_a_width_moves_as_one():
+    rng = np.random.default_rng(0)
+    slopes = {
+        "fc/kernel": tf.constant(rng.normal(size=(3, 4))),
+        "fc/fraction": tf.constant(rng.normal(size=(3, 4))),
+        "relu/fraction": tf.constant(rng.normal(size=4)),
+        "x/fraction": tf.constant(0.5),
+    }
+    alone = tied(slopes, ("relu",), "element", "unit")
+    assert all(alone[key] is value for key, value in slopes.items())
+    channel = tied(slopes, ("relu",), "channel", "tensor")
+    np.testing.assert_allclose(channel["fc/fraction"], np.tile(slopes["fc/fraction"].numpy().mean(0), (3, 1)))
+    np.testing.assert_allclose(channel["relu/fraction"], np.full(4, slopes["relu/fraction"].numpy().mean()))
+    assert channel["fc/kernel"] is slopes["fc/kernel"]
+    tensor = tied(slopes, ("relu",), "tensor", "unit")
+    np.testing.assert_allclose(tensor["fc/fraction"], np.full((3, 4), slopes["fc/fraction"].numpy().mean()))
 
 
 def test_the_gradient_of_a_width_is_that_of_the_quantization_error():

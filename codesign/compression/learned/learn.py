@@ -99,7 +99,7 @@ def learn_widths(
     model = build_float(prepared)
     check_same_outputs(teacher, model.output_shape[-1])
     lesson = make_lesson(model, teacher, dataset, distillation)
-    learnable = LearnableNetwork(prepared, dataset.x_train)
+    learnable = LearnableNetwork(prepared, dataset.x_train, digits=settings.price_of == "digits")
     loop = Loop(learnable, lesson, settings, seed)
     key = training_key(network, teacher, dataset, settings, distillation, seed)
     run = _Training(loop, dataset, key, None if checkpoint is None else Path(checkpoint), progress)

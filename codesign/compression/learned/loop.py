@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_fractions
+from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_fractions, tied
 from codesign.settings import LearnedSettings
 from codesign.training.lesson import Lesson
 
@@ -270,6 +270,7 @@ class Loop:
             luts = tf.add_n([factors[name] * found.prices[name] for name in factors])
             total = loss + price * luts
         slopes = tape.gradient(total, params, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        slopes = tied(slopes, self.network.points, self.settings.weight_widths, self.settings.result_widths)
         step = state["step"] + 1
         one, two = 1 - tf.pow(_BETA1, step), 1 - tf.pow(_BETA2, step)
         first = {key: _BETA1 * state["first"][key] + (1 - _BETA1) * slope for key, slope in slopes.items()}

@@ -8,7 +8,7 @@ width, also below the first bit: a weight goes to zero unless the loss holds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,8 @@ class LearnableNetwork:
     x
         Train inputs, `(n_samples, *input_shape)`: their greatest magnitude gives the inputs' integer bits, and some of them
         the normalisations that the training begins with.
+    digits
+        Whether a weight's price counts its signed digits, not its bits.
 
     Raises
     ------
@@ -93,8 +95,9 @@ class LearnableNetwork:
         For a network of other layers, or with branches; all of them named.
     """
 
-    def __init__(self, network: Network, x: np.ndarray) -> None:
+    def __init__(self, network: Network, x: np.ndarray, *, digits: bool = False) -> None:
         check_learnable(network)
+        self.digits = digits
         self.network = network
         self.shapes: dict[str, Shape] = network.shapes()
         self.signed = bool(x.min() < 0)
@@ -221,7 +224,7 @@ class LearnableNetwork:
         by_row = [*([1] * (len(values.shape) - 2)), rows, 1]
         positions = float(np.prod(self.shapes[name][:-1])) if len(self.shapes[name]) > 1 else 1.0
         result.prices[name] = positions * tf.reduce_sum(
-            _bits(kernel, values, fraction) * tf.reshape(source.bits, by_row)
+            _bits(kernel, values, fraction, self.digits) * tf.reshape(source.bits, by_row)
         )
         step = _power(-sum_fraction(values, fraction, tf.reshape(source.fraction, by_row)))
         ends = name == self.network.output_names[0]
@@ -378,10 +381,31 @@ def _quantized(kernel: Any, fraction: Any) -> Any:
     )
 
 
-def _bits(kernel: Any, values: Any, fraction: Any) -> Any:
-    """The bits of each weight's magnitude, 0 for zero, with the gradient of the price."""
+def tied(slopes: Mapping[str, Any], points: Collection[str], weights: str, results: str) -> Tensors:
+    """Gradients by which what shares a width moves as one (`LearnedSettings.weight_widths`, `result_widths`)."""
+    found = dict(slopes)
+    for key, slope in slopes.items():
+        name = key.removesuffix("/fraction")
+        if name == key or not slope.shape.rank:
+            continue
+        shared = list(range(slope.shape.rank))
+        if name in points:
+            shared = shared if results == "tensor" else []
+        else:
+            shared = {"element": [], "channel": shared[:-1], "tensor": shared}[weights]
+        if shared:
+            found[key] = tf.zeros_like(slope) + tf.reduce_mean(slope, shared, keepdims=True)
+    return found
+
+
+def _bits(kernel: Any, values: Any, fraction: Any, digits: bool = False) -> Any:
+    """The bits (or signed digits) of each weight's magnitude, 0 for zero, with the gradient of the price."""
     size = tf.stop_gradient(tf.abs(values) * _power(fraction))
-    bits = tf.where(size > 0, tf.floor(tf.math.log(tf.maximum(size, 1.0)) / _LN2 + 1e-4) + 1, 0.0)
+    if digits:
+        whole = tf.cast(tf.minimum(size, 2.0**24), tf.int32)
+        bits = tf.cast(tf.raw_ops.PopulationCount(x=tf.bitwise.bitwise_xor(whole, 3 * whole)), tf.float32)
+    else:
+        bits = tf.where(size > 0, tf.floor(tf.math.log(tf.maximum(size, 1.0)) / _LN2 + 1e-4) + 1, 0.0)
     smooth = tf.math.log(1 + _SHARPNESS * tf.abs(kernel) * tf.exp(_LN2 * fraction)) / _LN2
     return smooth + tf.stop_gradient(bits - smooth)
 
