@@ -179,7 +179,9 @@ def read_build(
     marker = reading.evidence.marker
     timing = reading.by_stage(vivado, TimingReport)
     reading.judge_results(_of(csim, CsimReport), _of(cosim, CosimReport), timing, _of(export, ExportReport))
-    logs = reading.logs()
+    logs = reading.logs(
+        has_timing=export is not None or any(one.is_met is not None for one in timing.values())
+    )
     known = [report for report in (csynth, export, *vivado) if report is not None]
     return BuildReport(
         directory=directory,

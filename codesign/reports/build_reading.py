@@ -212,10 +212,11 @@ class Reading:
         ]
         return whole[0] if whole else None
 
-    def logs(self) -> tuple[ToolLogReport, ...]:
+    def logs(self, has_timing: bool) -> tuple[ToolLogReport, ...]:
         """The logs of the tools' own sessions in the project, and those that a run of this package kept.
 
-        Without a marker they tell whether the last session did what it should; with one its steps say so.
+        Without a marker they tell whether the last session did what it should; with one its steps say so. Reports of timing
+        (`has_timing`) say more of it than a log, which is also of steps before the last.
         """
         home, read = self.files.home, []
         for path in [home / name for name in TOOL_LOGS] + sorted((home / STEP_LOGS).glob("*.log")):
@@ -229,6 +230,9 @@ class Reading:
             read.append(log)
             marked = self.evidence.marker is not None
             for doubt in log.doubts():
+                if doubt.reason == "timing":
+                    self.findings.append(replace(doubt, reason="note") if has_timing else doubt)
+                    continue
                 if marked and doubt.reason not in HARMLESS:
                     continue
                 # who ends Vivado's window by force has whole reports

@@ -82,7 +82,9 @@ class TimingReport(Report):
     clocks: tuple[ClockTiming, ...]
 
     def doubts(self) -> Iterator[Finding]:
-        """That the constraints are not met, and by how much at worst: setup, hold or pulse width."""
+        """That there are no constraints, or that they are not met, and by how much at worst: setup, hold or pulse width."""
+        if self.is_met is None:
+            yield self.doubt("note", "has no timing constraints, so nothing tells whether a clock is met")
         if self.is_met is False:
             worst = min((s for s in (self.wns_ns, self.whs_ns, self.wpws_ns) if s is not None), default=0.0)
             yield self.doubt("timing", unmet(worst))

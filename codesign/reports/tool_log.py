@@ -24,6 +24,9 @@ _MATTER = frozenset({
 })  # fmt: skip
 """The warnings, by their codes, that say that the design is not what it should be; critical ones all do."""
 
+_UNMET = re.compile(r"CRITICAL WARNING: \[(?:Timing 38-282|Route 35-39)\] ")
+"""The lines by which Vivado says at the end of a step that timing is not met."""
+
 _MESSAGE = re.compile(r"(CRITICAL WARNING|WARNING): \[([\w-]+ [\w-]+)\] .*")
 _CLOCKED = re.compile(
     r"(?:INFO: \[HLS 200-111\] Finished )?(.*?):? Time \(s\): cpu = (?P<cpu>[0-9:.]+) ; elapsed = (?P<elapsed>[0-9:.]+)"
@@ -103,7 +106,7 @@ class ToolLogReport(Report):
     csim_failure: str | None
 
     def doubts(self) -> Iterator[Finding]:
-        """That a C simulation or a step failed, that it ends in the middle, and the warnings that matter."""
+        """That a C simulation, a step or the timing failed, that it ends in the middle, and the warnings that matter."""
         if self.csim_failure is not None:
             yield self.doubt("failed", f"says that the C simulation failed: {self.csim_failure}")
         if self.errors and not self.went_on:
@@ -119,6 +122,8 @@ class ToolLogReport(Report):
             yield self.doubt(
                 "unfinished", "ends in the middle: the run died, runs still, or the file was cut"
             )
+        if unmet := [line for line in self.critical_warnings if _UNMET.match(line)]:
+            yield self.doubt("timing", f"says that timing is not met: {unmet[-1]!r}")
         for what, lines in (
             ("critical warnings", self.critical_warnings),
             ("warnings that matter", self.warnings),

@@ -38,8 +38,20 @@ def test_a_log_of_vivado():
     )  # fmt: skip
     assert {step.name: step.seconds for step in log.steps}["route_design"] == 133.5
     assert (log.peak_memory_mb, log.n_warnings) == (4377.016, 2)
-    assert [reason for reason, _ in doubts(VIVADO)] == ["note", "note"]
+    assert [reason for reason, _ in doubts(VIVADO)] == ["timing", "note", "note"]
     assert "The design failed to meet the timing requirements" in log.critical_warnings[0]
+
+
+@pytest.mark.parametrize(("report", "reason"), [(None, "timing"), ("vivado_timing.rpt", "note")])
+def test_a_log_that_says_that_timing_is_not_met_counts_where_no_timing_report_does(tmp_path, report, reason):
+    put(tmp_path / "impl_utilization.rpt", (FIXTURES / "vivado_utilization.rpt").read_text())
+    put(tmp_path / "vivado.log", VIVADO.read_text())
+    if report is not None:
+        put(tmp_path / "impl_timing.rpt", (FIXTURES / report).read_text())
+    build = read_build(tmp_path)
+    assert build.is_trustworthy is (report is not None)
+    (said,) = [one for one in build.findings if "says that timing is not met" in one.message]
+    assert said.reason == reason
 
 
 def test_old_vivado_hls_prints_its_times_as_vivado_does(tmp_path):
@@ -105,7 +117,7 @@ def test_a_build_shows_times_and_memory_of_its_logs(tmp_path):
     put(tmp_path / "vivado.log", VIVADO.read_text())
     build = read_build(tmp_path)
     assert [log.tool for log in build.logs] == ["Vitis HLS", "Vivado"]
-    assert build.is_trustworthy
+    assert {one.reason for one in build.findings} == {"timing", "note"}
     table = next(
         table for table in summarise(tmp_path).tables if table.title == "Time and memory of the tools"
     )

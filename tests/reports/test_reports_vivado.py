@@ -222,6 +222,11 @@ def test_without_constraints_there_is_no_slack_and_that_is_said():
     assert (report.is_met, report.wns_ns, report.setup_failing, report.fmax_mhz) == (None, None, None, None)
     assert report.clocks == ()
     assert {"wns_ns", "tns_ns", "setup_failing"} <= set(report.unknown_fields)
+    (said,) = report.doubts()
+    assert (
+        said.reason,
+        said.message.endswith("has no timing constraints, so nothing tells whether a clock is met"),
+    ) == ("note", True)
 
 
 def test_power():
