@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e
 
-.PHONY: run test slow mutants lint docs clean
+.PHONY: run test slow mutants figures lint docs clean
 
 ## Run the main job: the digits design, from data to a verified HLS project.
 run: $(VENV)/.ready
@@ -26,6 +26,10 @@ ROOM := cost
 SEED := 0
 mutants: $(VENV)/.ready-dev
 	$(RUN)/python scripts/mutate.py $(ROOM) $(if $(SAMPLE),--sample $(SAMPLE) --seed $(SEED))
+
+## Run the commands behind the figures of README and docs again, and compare: make figures DATA="folders of files that are not here"
+figures: $(VENV)/.ready-dev
+	$(RUN)/python scripts/figures.py run $(if $(DATA),--data $(DATA))
 
 lint: $(VENV)/.ready-dev
 	$(RUN)/ruff check .
@@ -52,6 +56,7 @@ $(VENV)/.ready-dev: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready
 
 ## The site of the docs, in build/site; it loads nothing from elsewhere.
 docs: $(VENV)/.ready-docs
+	$(RUN)/python scripts/figures.py
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
 
 clean:

@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     for name in next(iter(rows.values())):
         cells = [row[name] for row in rows.values()]
-        texts = [f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells]
+        texts = [f"{cell:.6g}" if isinstance(cell, float) else str(cell) for cell in cells]
         print(f"| {name} | " + " | ".join(texts) + " |")
     if given.output is not None:
         given.output.write_text(json.dumps({"bits": given.bits, "networks": rows}, indent=2) + "\n")

@@ -39,8 +39,10 @@ def main() -> int:
         stages = {row["stage"]: row for row in result.summary["stages"]}
         rows.append((stages["teacher"]["test_accuracy"], stages["quantization"]["test_accuracy"]))
         mismatches = sum(rung["mismatches"] for rung in result.summary["verification"]["rungs"])
+        counted = (result.summary.get("rtl") or {}).get("lut")
+        luts = "uncounted" if counted is None else f"{counted:,.0f}"
         print(
-            f"seed {seed}: teacher {rows[-1][0]:.4f}, hardware {rows[-1][1]:.4f}, {mismatches} mismatches",
+            f"seed {seed}: teacher {rows[-1][0]:.4f}, hardware {rows[-1][1]:.4f}, {luts} LUTs, {mismatches} mismatches",
             flush=True,
         )
     for name, values in (

@@ -1,0 +1,468 @@
+"""The figures of README and docs: a record of what commands printed, pages that are held to it, and the commands run again.
+
+    python scripts/figures.py                # every figure of a page stands in the record, in a study's page, or is no result
+    python scripts/figures.py run digits     # run the command again and compare within the spread that is stated here
+    python scripts/figures.py run rtl --write --data ~/data    # take what it printed into the record and the pages
+
+`docs/figures.json` holds what each command printed and the versions it was printed with. Between two comments, "figures of NAME"
+and "end of figures", a page has what `FIGURES` makes of the record, and nobody's typing; between "figures from PAGE" and the end
+every number must stand in that page, which a study wrote. A number with a unit anywhere else must be named in the last table of
+`docs/reproducing.md`, which says what it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from write_constraints import versions
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORD = ROOT / "docs" / "figures.json"
+STUDIES = ("docs/compression-study.md", "docs/precision-study.md")
+"""Pages that a command writes as a whole; `tests/studies` runs it on a small grid."""
+
+DECIDING = ("tensorflow", "keras", "qkeras-v3", "hls4ml", "alkaid", "pyosys", "numpy", "scikit-learn")
+"""The packages that a result depends on, whose versions stand beside it."""
+
+Values = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one command prints and where it stands.
+
+    Parameters
+    ----------
+    page
+        The page, relative to the repository.
+    command
+        The command; ``DATA/`` stands before the files that the repository does not have.
+    read
+        The figures in what it printed, by name.
+    render
+        The lines of the page.
+    within
+        How far a figure may lie from the record on another machine, by the end of its name: a share of its value where it ends
+        with ``%``, else in its unit. What is not named must be equal.
+    needs
+        These files.
+    """
+
+    page: str
+    command: str
+    read: Callable[[str], dict[str, float]]
+    render: Callable[[Values], str]
+    within: Mapping[str, str]
+    needs: tuple[str, ...] = ()
+
+
+def rows_of(printed: str) -> Iterator[list[str]]:
+    """The cells of every row of the Markdown tables that a command printed."""
+    for line in printed.splitlines():
+        if line.startswith("|") and not set(line) <= set("|-: "):
+            yield [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def number(text: str) -> float:
+    """A number as commands print it."""
+    return float(text.replace(",", "").rstrip("%"))
+
+
+def table(head: str, rows: Iterator[str]) -> str:
+    """A table whose first column names and whose others count."""
+    columns = head.count("|") + 1
+    return "\n".join([f"| {head} |", "| --- |" + " ---: |" * (columns - 1), *(f"| {row} |" for row in rows)])
+
+
+_SEED = re.compile(r"^(seed \d+): teacher (\S+), hardware (\S+), (\S+) LUTs, (\d+) mismatches$", re.MULTILINE)
+
+
+def _read_digits(printed: str) -> dict[str, float]:
+    found = {}
+    for seed, *cells in _SEED.findall(printed):
+        for name, cell in zip(("teacher", "hardware", "LUTs", "mismatches"), cells, strict=True):
+            found[f"{seed} {name}"] = number(cell)
+    return found
+
+
+def _digits(values: Values) -> str:
+    def row(seed: str) -> str:
+        teacher, hardware, luts, mismatches = (
+            values[f"{seed} {name}"] for name in ("teacher", "hardware", "LUTs", "mismatches")
+        )
+        return f"{seed} | {teacher:.4f} | {hardware:.4f} | {luts:,.0f} | {mismatches:.0f}"
+
+    seeds = dict.fromkeys(" ".join(name.split()[:2]) for name in values)
+    head = "`models/digits` | teacher, test accuracy | hardware, test accuracy | LUTs by Yosys | mismatches"
+    return table(head, map(row, seeds))
+
+
+_RTL = {
+    "lut": "LUTs by Yosys",
+    "estimated_lut": "alkaid's estimate of LUTs",
+    "ff": "FF",
+    "carry8": "CARRY8",
+    "dsp": "DSP",
+    "latency_cycles": "latency in cycles",
+    "latency_ns": "latency in ns",
+    "mismatches": "differing samples of g++, interpreter and simulation",
+}
+
+
+def _read_rtl(printed: str) -> dict[str, float]:
+    return {
+        f"{network} {name}": number(cell)
+        for name, *cells in rows_of(printed)
+        if name in _RTL
+        for network, cell in zip(("dense", "pruned"), cells, strict=True)
+    }
+
+
+def _rtl(values: Values) -> str:
+    def row(name: str, text: str) -> str:
+        return f"{text} | " + " | ".join(
+            f"{values[f'{network} {name}']:,.0f}" for network in ("dense", "pruned")
+        )
+
+    ratio = " | ".join(
+        f"{values[f'{network} lut'] / values[f'{network} estimated_lut']:.3f}"
+        for network in ("dense", "pruned")
+    )
+    rows = [row(name, text) for name, text in _RTL.items()]
+    return table(" | dense | pruned to 20 %", iter([*rows[:2], f"Yosys / estimate | {ratio}", *rows[2:]]))
+
+
+_POLISH = ("LUT", "validation", "test", "live weights", "digits a live weight")
+
+
+def _read_polish(printed: str) -> dict[str, float]:
+    return {
+        f"{row}: {name}": number(cell)
+        for row, *cells in rows_of(printed)
+        if row != "tolerance"
+        for name, cell in zip(_POLISH, cells, strict=False)
+    }
+
+
+def _polish(values: Values) -> str:
+    def row(name: str) -> str:
+        luts, validation, test, live, digits = (values[f"{name}: {column}"] for column in _POLISH)
+        return f"{name} | {luts:,.0f} | {validation:.2%} | {test:.2%} | {live:.0f} | {digits:.2f}".replace(
+            "%", " %"
+        )
+
+    names = dict.fromkeys(name.split(":")[0] for name in values)
+    return table("tolerance | " + " | ".join(_POLISH), map(row, names))
+
+
+def _read_frontier(printed: str) -> dict[str, float]:
+    ratios: dict[str, list[float]] = {}
+    found = {}
+    for data, _, level, *cells in rows_of(printed):
+        if level == "geometric mean":
+            found |= {
+                f"{data} mean": number(cells[-1]),
+                f"{data} least": min(ratios[data]),
+                f"{data} most": max(ratios[data]),
+            }
+        elif level.endswith("%") and cells[-1] != "-":
+            ratios.setdefault(data, []).append(number(cells[-1]))
+    return found
+
+
+def _frontier(values: Values) -> str:
+    def row(data: str) -> str:
+        mean, least, most = (values[f"{data} {name}"] for name in ("mean", "least", "most"))
+        return f"{data} | {mean:.2f} | {least:.2f} to {most:.2f}"
+
+    sets = dict.fromkeys(name.split()[0] for name in values)
+    return table("data | learned widths / HGQ2 | single accuracies", map(row, sets))
+
+
+_QUALITY = "0.0084"
+"""Three standard deviations of what other kernels change (docs/reproducing.md)."""
+
+FIGURES: Mapping[str, Figures] = {
+    "digits": Figures(
+        "README.md",
+        "python scripts/quality_over_seeds.py models/digits --seeds 2",
+        _read_digits,
+        _digits,
+        {"teacher": _QUALITY, "hardware": "0.0168", "LUTs": "10%"},
+    ),
+    "rtl": Figures("docs/rtl.md", "python scripts/bench_rtl.py", _read_rtl, _rtl, {}),
+    "polish": Figures(
+        "docs/compression.md",
+        "python scripts/bench_polish.py --data DATA/pendigits.npz --tolerances 0.005,0.01",
+        _read_polish,
+        _polish,
+        {
+            "validation": _QUALITY,
+            "test": _QUALITY,
+            "LUT": "15%",
+            "live weights": "15%",
+            "digits a live weight": "15%",
+        },
+        ("pendigits.npz",),
+    ),
+    "frontier": Figures(
+        "docs/smallest.md",
+        "python scripts/bench_frontier.py --data DATA/magic_gamma.npz DATA/dry_bean.npz DATA/pendigits.npz "
+        "--peer DATA/hgq2_points.json --levels DATA/levels.json",
+        _read_frontier,
+        _frontier,
+        {"mean": "25%", "least": "60%", "most": "60%"},
+        ("magic_gamma.npz", "dry_bean.npz", "pendigits.npz", "hgq2_points.json", "levels.json"),
+    ),
+}
+"""Every command whose figures stand in a page.
+
+Trained qualities and what follows from them may differ between machines by what is stated; what follows from weights may not.
+"""
+
+
+def commands() -> str:
+    """The table of the commands, and how far their figures may move."""
+
+    def row(name: str, figures: Figures) -> str:
+        within = ", ".join(f"{what} {text}" for what, text in figures.within.items()) or "nothing"
+        return f"`{name}` | `{figures.page}` | `{shown_command(figures)}` | {within}"
+
+    head = ["| figures | page | command | may differ between machines by |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *(f"| {row(name, figures)} |" for name, figures in FIGURES.items())])
+
+
+def shown_command(figures: Figures) -> str:
+    """The command as a page names it."""
+    return figures.command.replace("DATA/", "")
+
+
+def read_record() -> dict[str, dict[str, object]]:
+    """What the commands printed, by their names."""
+    return dict(json.loads(RECORD.read_text(encoding="utf-8")))
+
+
+def values_of(entry: Mapping[str, object]) -> Values:
+    """The figures of an entry of the record."""
+    values = entry["figures"]
+    assert isinstance(values, dict)
+    return values
+
+
+_BLOCK = re.compile(r"<!-- figures (of|from) (\S+) -->\n(.*?)\n?<!-- end of figures -->", re.DOTALL)
+
+
+def with_figures(text: str, record: Mapping[str, Mapping[str, object]]) -> str:
+    """A page with the figures of the record in their places."""
+
+    def filled(match: re.Match[str]) -> str:
+        kind, name, _ = match.groups()
+        if kind == "from":
+            return match[0]
+        shown = commands() if name == "commands" else FIGURES[name].render(values_of(record[name]))
+        return f"<!-- figures of {name} -->\n\n{shown}\n\n<!-- end of figures -->"
+
+    return _BLOCK.sub(filled, text)
+
+
+def pages() -> dict[str, Path]:
+    """README and docs, by their names."""
+    return {
+        path.relative_to(ROOT).as_posix(): path
+        for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+    }
+
+
+def faults() -> list[str]:
+    """What is wrong in README and docs, one sentence each."""
+    record, found = read_record(), []
+    texts = {name: path.read_text(encoding="utf-8") for name, path in pages().items()}
+    if set(record) != set(FIGURES):
+        found.append(f"docs/figures.json has {', '.join(sorted(record))}, not {', '.join(sorted(FIGURES))}")
+        return found
+    for name, figures in FIGURES.items():
+        if f"<!-- figures of {name} -->" not in texts[figures.page]:
+            found.append(f"{figures.page} has no place for the figures of {name}")
+        if shown_command(figures) not in " ".join(texts[figures.page].split()):
+            found.append(f"{figures.page} does not name the command of {name}: {shown_command(figures)}")
+        if record[name]["command"] != figures.command:
+            found.append(f"the record of {name} was printed by another command: run it again")
+    given = given_numbers(texts["docs/reproducing.md"])
+    for name, text in texts.items():
+        if with_figures(text, record) != text:
+            found.append(f"{name} has other figures than docs/figures.json: python scripts/figures.py write")
+        if name not in STUDIES:
+            phrases = [phrase for page, phrase in given if page == name]
+            found += typed_numbers(name, text.split(_GIVEN)[0], phrases)
+            found += [
+                f"{name} no longer says {phrase!r}"
+                for phrase in phrases
+                if phrase not in " ".join(text.split())
+            ]
+        for kind, source, block in _BLOCK.findall(text):
+            if kind == "from":
+                found += foreign_numbers(name, source, block, texts[f"docs/{source}"])
+    return found
+
+
+_GIVEN = "## Numbers that are no results of this repository"
+
+
+def given_numbers(text: str) -> list[tuple[str, str]]:
+    """The page and the words of each row of the last table of docs/reproducing.md."""
+    rows = [row for row in rows_of(text.split(_GIVEN)[1]) if row[0] != "page"]
+    return [(page, words) for page, words, _ in rows]
+
+
+_UNIT = (
+    r"(?:LUTs?|FFs?|BOPs|EBOPs|DSPs?|%|percent|points|minutes?|min|seconds?|s|ms|hours?|h|times (?:fewer|faster|slower|as)|"
+    r"GB|MB|kB|mismatch\w*|samples/s|vectors/s|values|mutants|cycles)\b"
+)
+_RESULT = re.compile(
+    rf"(?!3\.1\d\b)(?<![\w.,:/-])(?:[-+]?\d[\d,]*(?:[ .]\d+)*\s?(?:{_UNIT}|%)|\d\.\d{{2,}}(?!\d*[-\w]))"
+)
+"""A number with a unit, or with two digits behind the point; versions of Python are none."""
+
+
+def typed_numbers(page: str, text: str, phrases: list[str]) -> list[str]:
+    """Numbers that look like results and stand outside of figures, code and links."""
+    text = _BLOCK.sub(lambda match: "\n" * match[0].count("\n"), text)
+    text = re.sub(
+        r"^```.*?^```$", lambda match: "\n" * match[0].count("\n"), text, flags=re.MULTILINE | re.DOTALL
+    )
+    text = re.sub(r"\]\([^)]*\)|`[^`\n]*`|arXiv:[\d.]+", " ", text)
+    kept = []
+    for line in text.splitlines():
+        kept.append("" if line.startswith("    ") else line)
+    whole = " ".join(" ".join(kept).split())
+    for phrase in phrases:
+        whole = whole.replace(
+            re.sub(r"\s+", " ", re.sub(r"\]\([^)]*\)|`[^`\n]*`|arXiv:[\d.]+", " ", phrase)), " "
+        )
+    return [
+        f"{page}: {match[0]!r} in {whole[max(0, match.start() - 40) : match.end() + 20]!r} stands outside of figures"
+        for match in _RESULT.finditer(whole)
+    ]
+
+
+_NUMBER = re.compile(r"(?<![\w.,-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w-]|\.\d|,\d)")
+
+
+def foreign_numbers(page: str, source: str, block: str, text: str) -> list[str]:
+    """Numbers of a block that its source does not have, rounded as the block rounds."""
+    printed = [number(word) for word in re.findall(r"\d[\d,]*(?:\.\d+)?", text) if word.strip(",")]
+    block = re.sub(r"\]\([^)]*\)|`[^`\n]*`", " ", block)
+    found = []
+    for word in _NUMBER.findall(block):
+        value, digits = abs(number(word)), len(word.partition(".")[2])
+        if not any(abs(round(one, digits) - value) < 10.0 ** -(digits + 1) for one in printed):
+            found.append(f"{page}: {word} is not in {source}")
+    return found
+
+
+def run(name: str, folders: Sequence[Path] = ()) -> tuple[Values, list[str]]:
+    """Run a command again; its figures, and how they differ from the record beyond the stated spread."""
+    figures, entry = FIGURES[name], read_record().get(name)
+    files = {
+        f"DATA/{file}": folder / file
+        for file in figures.needs
+        for folder in folders
+        if (folder / file).is_file()
+    }
+    if missing := [file for file in figures.needs if f"DATA/{file}" not in files]:
+        raise SystemExit(f"{name} needs {', '.join(missing)}: give their folders with --data")
+    words = [str(files.get(word, word)) for word in shlex.split(figures.command)]
+    print(f"{name}: {shlex.join(words)}", flush=True)
+    done = subprocess.run(
+        [sys.executable, *words[1:]], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
+    )
+    print(done.stdout, flush=True)
+    values = figures.read(done.stdout)
+    if not values:
+        raise SystemExit(f"{name}: the command ended with {done.returncode} and printed no figure")
+    return values, [] if entry is None else differences(name, values_of(entry), values)
+
+
+def differences(name: str, kept: Values, values: Values) -> list[str]:
+    """How figures differ from the record beyond the stated spread."""
+    if list(kept) != list(values):
+        return [f"{name}: has the figures {', '.join(values)}, not {', '.join(kept)}"]
+    found = []
+    for figure, value in values.items():
+        text = next((text for end, text in FIGURES[name].within.items() if figure.endswith(end)), "0")
+        most = abs(kept[figure]) * number(text) / 100 if text.endswith("%") else float(text)
+        if abs(value - kept[figure]) > most + 1e-12:
+            found.append(
+                f"{name}: {figure} is {value:g}, in the record {kept[figure]:g}, stated spread {text}"
+            )
+    return found
+
+
+def write_pages() -> None:
+    """Put the record's figures into the pages."""
+    record = read_record()
+    for path in pages().values():
+        text = path.read_text(encoding="utf-8")
+        if (filled := with_figures(text, record)) != text:
+            path.write_text(filled, encoding="utf-8")
+
+
+def take(name: str, values: Values) -> None:
+    """Take what a command printed into the record."""
+    record = read_record() if RECORD.is_file() else {}
+    installed = versions()
+    record[name] = {
+        "command": FIGURES[name].command,
+        "versions": {package: installed[package] for package in DECIDING if package in installed},
+        "figures": dict(values),
+    }
+    RECORD.write_text(json.dumps(record, indent=1, sort_keys=False) + "\n", encoding="utf-8")
+
+
+def main(words: list[str] | None = None) -> int:
+    """Check the pages, or run commands again."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("check", "run", "write"), nargs="?", default="check")
+    parser.add_argument(
+        "names", nargs="*", help=f"of {', '.join(FIGURES)}; all that can run if none is given"
+    )
+    parser.add_argument(
+        "--data", type=Path, nargs="+", default=[], help="folders of files that the repository does not have"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="take what is printed into the record and the pages"
+    )
+    asked = parser.parse_args(words)
+    found = []
+    if asked.what == "run":
+        if unknown := [name for name in asked.names if name not in FIGURES]:
+            parser.error(f"no figures are called {unknown[0]}; there are {', '.join(FIGURES)}")
+        for name in asked.names or [
+            name for name, figures in FIGURES.items() if asked.data or not figures.needs
+        ]:
+            values, differ = run(name, asked.data)
+            if asked.write:
+                take(name, values)
+            else:
+                found += differ
+    if asked.what == "write" or asked.write:
+        write_pages()
+    if asked.what == "check":
+        found = faults()
+    for sentence in found:
+        print(sentence, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
