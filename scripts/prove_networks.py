@@ -96,12 +96,14 @@ def random_formats(network: Network, rng: np.random.Generator, weights: Weights 
             )
             formats[layer.name] = LayerPrecision(kernel, fixed(4, 7, 1) if "bias" in layer.weights else None)
         elif layer.kind == "input" and len(network.inputs) > 1:
-            formats[layer.name] = LayerPrecision(result=fixed(5, 8, int(rng.integers(1, 3, endpoint=True))))
+            result = fixed(5, 8, int(rng.integers(1, 3, endpoint=True)))
+            formats[layer.name] = LayerPrecision(result=network.index_formats.get(layer.name, result))
         elif layer.row.role == "point":
             result = fixed(4, 7, int(rng.integers(1, 3, endpoint=True)), signed=layer.row.signed)
             slope = fixed(6, 8, 1) if layer.row.parameter else None
             formats[layer.name] = LayerPrecision(weight=slope, result=result)
-    return PrecisionMap(fixed(5, 8, int(rng.integers(1, 3, endpoint=True))), formats)
+    given = fixed(5, 8, int(rng.integers(1, 3, endpoint=True)))
+    return PrecisionMap(network.index_formats.get(network.inputs[0].name, given), formats)
 
 
 def random_network(subject: Subject, rng: np.random.Generator) -> Network:

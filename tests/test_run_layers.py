@@ -46,10 +46,14 @@ VECTORS = {
     "normalisation": "x = few(L.Rescaling(0.5, 0.25)(L.Normalization(mean=0.2, variance=1.5)(x)))",
     **{
         name: f"x = few(x, 6, {name!r})"
-        for name in ("tanh", "sigmoid", "softplus", "softsign", "elu", "selu", "leaky_relu")
+        for name in (
+            *("tanh", "sigmoid", "softmax", "softplus", "softsign", "elu", "selu", "leaky_relu", "silu"),
+            *("hard_silu", "mish"),
+        )
     },
     "hard_sigmoid": "x = few(x, 6, 'hard_sigmoid')",
     "relu6": "x = few(x, 6, 'relu6')",
+    "embedding": "x = L.Flatten()(L.Embedding(17, 1)(x))",
     "prelu": "x = L.PReLU()(few(x, 6, None))",
     **{
         name: f"x = L.{name.capitalize()}()([few(x), few(x, 6, None)])"
@@ -75,6 +79,8 @@ SEQUENCES = {
     "gru behind a convolution": "x = L.GRU(4)(L.Conv1D(3, 3)(x))",
     "lstm": "x = L.LSTM(4, return_sequences=True)(L.Dense(3)(x))",
     "lstm of the inputs": "x = L.LSTM(3)(x)",
+    "both directions": "x = L.Bidirectional(L.GRU(2, return_sequences=True))(x)",
+    "backwards": "x = L.LSTM(2, go_backwards=True)(x)",
     "simple recurrence": "x = L.SimpleRNN(3)(x)",
     "dilated": "x = L.Conv1D(3, 3, dilation_rate=2, activation='relu')(x)",
     "grouped": "x = L.Conv1D(4, 3, groups=2, activation='relu')(x)",
@@ -135,8 +141,10 @@ QUICK = {
 def check(name: str, text: str, folder: Path) -> None:
     from codesign import run_design
 
+    # pixels are whole numbers from 0 to 16
+    scaling = {"data": {"scaling": "none"}} if "Embedding" in text else {}
     design = write_design(
-        folder / "design", NETWORKS.format(body=text), pruning={"epochs": 1, "sparsity": 0.3}
+        folder / "design", NETWORKS.format(body=text), pruning={"epochs": 1, "sparsity": 0.3}, **scaling
     )
     run_design(design, output=folder / "run")
     table = json.loads((folder / "run" / "verification" / "verification.json").read_text(encoding="utf-8"))

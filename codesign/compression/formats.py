@@ -100,13 +100,21 @@ def measure_ranges(network: Network, calibration: np.ndarray, percentile: float 
         }
     return Ranges(
         _extremes(calibration, percentile),
-        {name: _extremes(value, percentile) for name, value in seen.items()},
+        {name: _extremes(_held(network, name, value), percentile) for name, value in seen.items()},
         {layer.name: _extremes(layer.weights["kernel"]) for layer in network.weight_layers},
         {
             layer.name: _extremes(layer.weights["bias"])
             for layer in network.weight_layers
             if "bias" in layer.weights
         },
+    )
+
+
+def _held(network: Network, name: str, seen: np.ndarray) -> np.ndarray:
+    """What a result's format must hold: of a table all its values, not those alone that were seen."""
+    held = {layer.name: layer for layer in network.layers if layer.row.holds_results}
+    return (
+        np.concatenate([values.ravel() for values in held[name].weights.values()]) if name in held else seen
     )
 
 
@@ -203,7 +211,9 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
                 fit_format(ranges.weights[layer.name], bits, signed=True), bias
             )
         elif layer.kind == "input" and layer.name in widths.results:
-            result = fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
+            result = network.index_formats.get(layer.name) or fit_format(
+                ranges.results[layer.name], widths.results[layer.name], margin_bits
+            )
             layers[layer.name] = LayerPrecision(result=result)
         elif layer.kind in ACTIVATION_KINDS:
             result = (
@@ -219,7 +229,8 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             layers[layer.name] = LayerPrecision(weight=slopes, result=result)
     if several_inputs(network):
         return PrecisionMap(None, layers)
-    return PrecisionMap(fit_format(ranges.input, widths.input, margin_bits), layers)
+    index = network.index_formats.get(network.inputs[0].name)
+    return PrecisionMap(index or fit_format(ranges.input, widths.input, margin_bits), layers)
 
 
 _SLOPE_BITS = 8

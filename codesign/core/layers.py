@@ -12,12 +12,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from codesign.core.fixed_point import FixedPoint
+
 Shape = tuple[int, ...]
 ShapeRule = Callable[[Mapping[str, Any], Mapping[str, Shape], Sequence[Shape]], Shape]
 """`(config, shapes of the weights, shapes of the inputs) -> shape of the output`, all without the batch."""
 
 Role = Literal["input", "product", "point", "wide", "move", "norm"]
 Units = Literal["reads", "along", "passes", "mixes", "reshapes", "none"]
+Grows = Literal["not", "sum", "product", "mean"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +59,25 @@ class LayerKind:
     parameter
         Of a point: whether it multiplies by a slope of a format of its own (the map's `weight`).
     rereads
-        Of a point: whether it multiplies what it reads, so that what is wide must be rounded before it too.
+        Of a point: whether it does more than to round what it reads, so that what is wide must be rounded before it too.
     recurrent
         Of a point: whether it carries a state from step to step; all its weights have the map's `weight`.
     inexact
         Whether hls4ml infers no type for its result, or one that does not hold it, so that it must be given one.
+    grows
+        Of a wide layer: how the bits of its result follow from those that it reads.
+    built
+        The class of a float model of it, of Keras or of `codesign.networks.hardware_layers`; by default the first of `keras`.
+    student
+        The class of this package that computes it in the quantized student; by default QKeras' or Keras' own.
+    fused
+        Whether hls4ml may compute it inside the layer before it.
+    multiplies
+        hls4ml's name of the type of what it multiplies by, or looks up.
+    table
+        Whether its results are entries of a table of hls4ml's, so that nothing is rounded twice.
+    largest
+        Whether it takes the largest value of each window, where hls4ml's C++ pads with the highest bit alone.
     """
 
     kind: str
@@ -79,6 +96,23 @@ class LayerKind:
     rereads: bool = False
     recurrent: bool = False
     inexact: bool = False
+    grows: Grows = "not"
+    built: str = ""
+    student: str = ""
+    fused: bool = False
+    multiplies: str = "weight"
+    table: bool = False
+    largest: bool = False
+
+    @property
+    def float_class(self) -> str:
+        """The name of the class of a float model of it."""
+        return self.built or self.keras[0]
+
+    @property
+    def holds_results(self) -> bool:
+        """Whether its result is one of its weights, which have the result's format then."""
+        return self.role == "point" and bool(self.weights) and not self.parameter
 
     @property
     def rounds(self) -> bool:
@@ -150,6 +184,10 @@ def _recurrent(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: 
     return (*inputs[0][:-1], units) if config["return_sequences"] else (units,)
 
 
+def _embedded(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: Sequence[Shape]) -> Shape:
+    return (*inputs[0], weights["embeddings"][-1])
+
+
 def _permuted(config: Mapping[str, Any], weights: Mapping[str, Shape], inputs: Sequence[Shape]) -> Shape:
     return tuple(inputs[0][axis - 1] for axis in config["dims"])
 
@@ -178,51 +216,60 @@ LAYERS: tuple[LayerKind, ...] = (
               "PointwiseConv2D"), _KERNEL, _STRIDED),
     LayerKind("depthwise_conv1d", "product", _depthwise, "along", ("DepthwiseConv1D",), (),
               ("DepthwiseConv1D",),
-              _KERNEL, _STRIDED, per_channel=True),
+              _KERNEL, _STRIDED, per_channel=True, student="DepthwiseConv1D"),
     LayerKind("depthwise_conv2d", "product", _depthwise, "along", ("DepthwiseConv2D",),
               ("QDepthwiseConv2D", "QDepthwiseConv2DBatchnorm"),
               ("DepthwiseConv2D",), _KERNEL, _STRIDED, per_channel=True),
     LayerKind("scale", "product", _same, "along", ("Rescaling", "Normalization"),
               ("QBatchNormalization",),
-              ("BatchNormalization",), _KERNEL, per_channel=True),
+              ("BatchNormalization",), _KERNEL, per_channel=True, built="Scale", student="Scale", fused=True,
+              multiplies="scale"),
     # rounded to a format of their own
     LayerKind("relu", "point", _same, "passes", ("ReLU", "Activation"), ("QActivation",), ("Activation",),
-              signed=False),
-    LayerKind("linear", "point", _same, "passes", ("Activation",), ("QActivation",), ("Activation",)),
+              signed=False, built="Activation"),
+    LayerKind("linear", "point", _same, "passes", ("Activation",), ("QActivation",), ("Activation",), fused=True),
     LayerKind("leaky_relu", "point", _same, "passes", ("LeakyReLU",), (), ("ParametrizedActivation",),
-              options=("negative_slope",), parameter=True),
-    LayerKind("prelu", "point", _same, "reshapes", ("PReLU",), (), ("PReLU",), ("alpha",), parameter=True),
+              options=("negative_slope",), parameter=True, student="FixedSlope", multiplies="param"),
+    LayerKind("prelu", "point", _same, "reshapes", ("PReLU",), (), ("PReLU",), ("alpha",), parameter=True,
+              student="FixedSlope", multiplies="param"),
     LayerKind("elu", "point", _same, "passes", ("ELU", "Activation"), (), ("ParametrizedActivation",),
-              options=("alpha",), parameter=True),
-    LayerKind("selu", "point", _same, "passes", ("Activation",), (), ("Activation",)),
-    LayerKind("tanh", "point", _same, "passes", ("Activation",), (), ("Activation",)),
-    LayerKind("sigmoid", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False),
-    LayerKind("softplus", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False),
-    LayerKind("softsign", "point", _same, "passes", ("Activation",), (), ("Activation",)),
+              options=("alpha",), parameter=True, student="FixedLookup", table=True, multiplies="param"),
+    LayerKind("selu", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
+    LayerKind("tanh", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
+    LayerKind("sigmoid", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False,
+              student="FixedLookup", table=True),
+    LayerKind("softmax", "point", _same, "reshapes", ("Softmax", "Activation"), (), ("Softmax",), signed=False, rereads=True,
+              student="FixedSoftmax"),
+    LayerKind("softplus", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False,
+              student="FixedLookup", table=True),
+    LayerKind("softsign", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
+    LayerKind("embedding", "point", _embedded, "reshapes", ("Embedding",), (), ("Embedding",), ("embeddings",),
+              ("input_dim",), rereads=True, student="FixedEmbedding", multiplies="embeddings"),
     # a state of one format, rounded in each step
     LayerKind("gru", "point", _recurrent, "reshapes", ("GRU",), (), ("GRU",), ("kernel", "recurrent_kernel", "bias"),
-              ("return_sequences",), parameter=True, rereads=True, recurrent=True),
+              ("return_sequences",), parameter=True, rereads=True, recurrent=True, student="FixedGRU"),
     LayerKind("lstm", "point", _recurrent, "reshapes", ("LSTM",), (), ("LSTM",), ("kernel", "recurrent_kernel", "bias"),
-              ("return_sequences",), parameter=True, rereads=True, recurrent=True),
+              ("return_sequences",), parameter=True, rereads=True, recurrent=True, student="FixedLSTM"),
     # computed with more bits than they read
-    LayerKind("add", "wide", _same, "mixes", ("Add",), (), ("Merge",), many=True),
-    LayerKind("subtract", "wide", _same, "mixes", ("Subtract",), (), ("Merge",), many=True),
-    LayerKind("multiply", "wide", _same, "mixes", ("Multiply",), (), ("Merge",), many=True),
-    LayerKind("average", "wide", _same, "mixes", ("Average",), (), ("Merge",), many=True, inexact=True),
+    LayerKind("add", "wide", _same, "mixes", ("Add",), (), ("Merge",), many=True, grows="sum"),
+    LayerKind("subtract", "wide", _same, "mixes", ("Subtract",), (), ("Merge",), many=True, grows="sum"),
+    LayerKind("multiply", "wide", _same, "mixes", ("Multiply",), (), ("Merge",), many=True, grows="product"),
+    LayerKind("average", "wide", _same, "mixes", ("Average",), (), ("Merge",), many=True, inexact=True, grows="mean"),
     LayerKind("average_pool1d", "wide", _pool, "passes", ("AveragePooling1D", "GlobalAveragePooling1D"),
               (), ("Pooling1D",),
-              options=_POOL, inexact=True),
+              options=_POOL, inexact=True, grows="mean", student="FixedAverage"),
     LayerKind("average_pool2d", "wide", _pool, "passes", ("AveragePooling2D", "GlobalAveragePooling2D"),
-              ("QAveragePooling2D", "QGlobalAveragePooling2D"), ("Pooling2D",), options=_POOL, inexact=True),
+              ("QAveragePooling2D", "QGlobalAveragePooling2D"), ("Pooling2D",), options=_POOL, inexact=True, grows="mean",
+              student="FixedAverage"),
     # values moved, repeated, dropped or chosen
     LayerKind("maximum", "move", _same, "mixes", ("Maximum",), (), ("Merge",), many=True),
     LayerKind("minimum", "move", _same, "mixes", ("Minimum",), (), ("Merge",), many=True),
     LayerKind("concatenate", "move", _concatenated, "mixes", ("Concatenate",), (), ("Concatenate",),
               options=("axis",), many=True),
     LayerKind("max_pool1d", "move", _pool, "passes", ("MaxPooling1D", "GlobalMaxPooling1D"), (),
-              ("Pooling1D",), options=_POOL),
+              ("Pooling1D",), options=_POOL, largest=True),
     LayerKind("max_pool2d", "move", _pool, "passes", ("MaxPooling2D", "GlobalMaxPooling2D"), (),
-              ("Pooling2D",), options=_POOL),
+              ("Pooling2D",), options=_POOL, largest=True),
     LayerKind("flatten", "move", lambda config, weights, inputs: (math.prod(inputs[0]),), "passes",
               ("Flatten",), (), ("Reshape",)),
     LayerKind("reshape", "move", _reshaped, "reshapes", ("Reshape", "RepeatVector"), (), ("Reshape",),
@@ -248,6 +295,13 @@ LAYERS: tuple[LayerKind, ...] = (
 """Every kind, in the order of the docs' table."""
 
 BY_KIND: Mapping[str, LayerKind] = {row.kind: row for row in LAYERS}
+
+
+def row_of(class_name: str, function: str = "linear") -> LayerKind | None:
+    """The row of a layer of a float model by the name of its class, and of its function where that is an `Activation`."""
+    if class_name == "Activation":
+        return BY_KIND.get(function)
+    return next((row for row in LAYERS if row.float_class == class_name), None)
 
 
 HLS4ML_NODES: Mapping[str, str] = {
@@ -291,6 +345,34 @@ HLS4ML_NODES: Mapping[str, str] = {
     "Bidirectional": "bidirectional",
 }
 """The hls4ml layer classes that are computed here, and the kind of node of `codesign.hls.graph` that each becomes."""
+
+
+SOFTMAX_ADDRESS = 10
+"""Bits that address each of a softmax's tables: hls4ml's 1024 entries."""
+_MOST_TABLE_BITS = 20
+
+
+def softmax_types(result: FixedPoint, n_values: int) -> dict[str, FixedPoint]:
+    """The types inside hls4ml's softmax (`stable`): sums without rounding, tables two bits finer than the result.
+
+    Parameters
+    ----------
+    result
+        The format of its output.
+    n_values
+        How many values are normalised together.
+
+    Returns
+    -------
+    dict
+        By hls4ml's names: of the table of exponentials `exp(-d)`, of their sum and what addresses the table of inverses,
+        and of these.
+    """
+    fraction = min(max(result.fractional_bits + 2, SOFTMAX_ADDRESS - 1), _MOST_TABLE_BITS)
+    table = FixedPoint(1 + fraction, 1, False, "RND", "SAT")
+    bits = n_values.bit_length()
+    total = FixedPoint(max(bits + fraction, SOFTMAX_ADDRESS), bits, False, "RND", "SAT")
+    return {"exp_table": table, "accum": total, "inv_inp": total, "inv_table": table}
 
 
 def kinds(*roles: Role) -> tuple[str, ...]:

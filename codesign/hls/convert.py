@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.core.layers import RECURRENT
+from codesign.core.layers import RECURRENT, LayerKind, row_of, softmax_types
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
@@ -90,9 +90,13 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
             "ReuseFactor": chosen.reuse_factor or choices.reuse_factor,
             "Strategy": _NAMES[strategy],
         }
-        if _looks_up(layer):
-            # the entries are the results: nothing is rounded twice
+        row, result = _row(layer), precision.layers.get(layer.name, LayerPrecision()).result
+        if row is not None and row.table:
             layers[layer.name]["table_t"] = types["result"]
+        elif row is not None and row.kind == "softmax" and result is not None:
+            inside = softmax_types(result, int(layer.output.shape[-1]))
+            types["accum"] = str(inside.pop("accum"))
+            layers[layer.name] |= {f"{name}_t": str(given) for name, given in inside.items()}
         elif type(layer).__name__ in RECURRENT:
             layers[layer.name]["table_t"] = types["accum"]  # that of its gates
     return {
@@ -119,30 +123,27 @@ def _selu() -> Any:
     return selu
 
 
-_PARAMETRIZED = ("LeakyReLU", "PReLU", "ELU")
-
-
-def _looks_up(layer: Any) -> bool:
-    """Whether a layer's C++ has a table."""
+def _row(layer: Any) -> LayerKind | None:
+    """The row of a layer; ``None`` for one that no network of this package has."""
     function = getattr(getattr(layer, "activation", None), "__name__", "linear")
-    name = type(layer).__name__
-    return name == "ELU" or (name == "Activation" and function not in ("linear", "relu"))
+    return row_of(type(layer).__name__, function)
 
 
 def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
-    kind = type(layer).__name__
-    if kind == "InputLayer":
+    row = _row(layer)
+    if row is not None and row.role == "input":
         return {"result": str(precision.of_input(layer.name))}
     formats = precision.layers.get(layer.name, LayerPrecision())
     # a result without a format is the whole accumulator
     result = formats.result or formats.accum
     types = {"accum": str(formats.accum or "auto"), "result": str(result or "auto")}
+    if row is not None and row.holds_results:
+        types[row.multiplies] = types["result"]
     if formats.weight is not None:
-        weight = "param" if kind in _PARAMETRIZED else "scale" if kind == "Scale" else "weight"
-        types[weight] = str(formats.weight)
+        types["weight" if row is None else row.multiplies] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
         types["bias"] = str(formats.bias or formats.weight)
-        if kind in RECURRENT:
+        if type(layer).__name__ in RECURRENT:
             types |= {f"recurrent_{name}": types[name] for name in ("weight", "bias")}
     return types
 

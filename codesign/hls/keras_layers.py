@@ -85,8 +85,19 @@ def _scale(layer: Any, given: Any, made: Any) -> _Description:
     }
 
 
+def _embedding(layer: Any, given: Any, made: Any) -> _Description:
+    table = np.asarray(layer.embeddings)
+    return {
+        "n_in": int(np.prod(given.shape[1:])),
+        "n_out": table.shape[1],
+        "vocab_size": table.shape[0],
+        "embeddings_data": table,
+    }
+
+
 _HANDLERS: dict[str, Callable[[Any, Any, Any], _Description]] = {
     "codesign.networks.hardware_layers.Scale": _scale,
+    "keras.src.layers.core.embedding.Embedding": _embedding,
     **{f"keras.src.layers.reshaping.zero_padding{n}d.ZeroPadding{n}D": _padding for n in (1, 2)},
     **{f"keras.src.layers.reshaping.cropping{n}d.Cropping{n}D": _cropping for n in (1, 2)},
     **{f"keras.src.layers.reshaping.up_sampling{n}d.UpSampling{n}D": _upsampling for n in (1, 2)},

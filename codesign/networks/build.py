@@ -12,17 +12,23 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.cost.layer_shape import hull
 from codesign.errors import ConversionError
+from codesign.networks import hardware_layers, hardware_recurrent
 from codesign.networks.description import LayerSpec, Network
-from codesign.networks.hardware_layers import (
-    DepthwiseConv1D,
-    FixedAverage,
-    FixedLookup,
-    FixedSlope,
-    Scale,
-)
-from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM, gru_accumulator, lstm_type
+from codesign.networks.hardware_layers import HardwareLayer, Needs, tuples
+from codesign.networks.hardware_recurrent import recurrent_options
 from codesign.networks.joined import begin_joined, end_joined
 from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
+
+_OWN: Mapping[str, Any] = {
+    name: found
+    for module in (hardware_layers, hardware_recurrent)
+    for name, found in vars(module).items()
+    if isinstance(found, type) and issubclass(found, keras.layers.Layer)
+}
+"""The layers of this package, by the names that the rows of `codesign.core.layers` have for them."""
+
+HARDWARE_LAYERS: tuple[type, ...] = tuple(made for made in _OWN.values() if issubclass(made, HardwareLayer))
+"""Those that are read back as they were made."""
 
 
 def build_float(network: Network, *, side_by_side: bool = False) -> keras.Model:
@@ -133,17 +139,16 @@ def build_of(
     return model
 
 
+_VARIABLES: Mapping[str, str] = {"mean": "moving_mean", "variance": "moving_variance"}
+"""Keras' names of weights that have another one in a `LayerSpec`."""
+
+
 def _variables(layer: LayerSpec, built: Any) -> Mapping[str, Any]:
-    if layer.kind == "batch_norm":
-        return {
-            "gamma": built.gamma,
-            "beta": built.beta,
-            "mean": built.moving_mean,
-            "variance": built.moving_variance,
-        }
-    if layer.row.recurrent:
-        return {key: getattr(built.cell, key) for key in layer.weights}
-    return {key: kernel_variable(built) if key == "kernel" else getattr(built, key) for key in layer.weights}
+    holder = built.cell if layer.row.recurrent else built
+    return {
+        key: kernel_variable(holder) if key == "kernel" else getattr(holder, _VARIABLES.get(key, key))
+        for key in layer.weights
+    }
 
 
 def kernel_variable(built: Any) -> Any:
@@ -155,58 +160,49 @@ def _weight_options(layer: LayerSpec) -> dict[str, Any]:
     """What makes a layer with a kernel, Keras' or QKeras'."""
     kernel = layer.weights["kernel"]
     options: dict[str, Any] = {"name": layer.name, "use_bias": "bias" in layer.weights}
-    if layer.kind == "scale":
-        return options
-    if layer.kind == "dense":
+    if "strides" not in layer.row.options:
         return {**options, "units": kernel.shape[-1]}
     options |= {"strides": tuple(layer.config["strides"]), "padding": layer.config["padding"]}
     options["kernel_size"] = kernel.shape[:-2]
     return options if layer.row.per_channel else {**options, "filters": kernel.shape[-1]}
 
 
-def _recurrent_options(layer: LayerSpec) -> dict[str, Any]:
-    return {
-        "units": layer.weights["recurrent_kernel"].shape[0],
-        "use_bias": "bias" in layer.weights,
-        "return_sequences": layer.config["return_sequences"],
-        "name": layer.name,
-    }
-
-
-def accumulator_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> FixedPoint | None:
-    """The accumulator that a layer needs whatever it is built with; ``None`` where hls4ml infers it.
+def needs_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> Needs:
+    """The types that a layer needs whatever it is built with, given those of the map and of what it reads.
 
     Raises
     ------
     ConversionError
-        If the map has another one for such a layer, or there is none (see `codesign.networks.hardware_recurrent`).
+        If the map has another accumulator for such a layer, or there is none (see `codesign.networks.hardware_recurrent`).
     """
-    if not layer.row.recurrent or own.weight is None or own.result is None:
-        return own.accum
-    n_inputs, units = (layer.weights[key].shape[0] for key in ("kernel", "recurrent_kernel"))
-    needed_by = gru_accumulator if layer.kind == "gru" else lstm_type
-    needed = needed_by(layer.name, source, own.weight, own.result, n_inputs, units)
-    if own.accum not in (None, needed):
+    made = _OWN.get(layer.row.student)
+    needs: Needs = made.needs(layer, own, source) if made in HARDWARE_LAYERS else Needs()
+    if needs.accum is not None and own.accum not in (None, needs.accum):
         raise ConversionError(
-            f"layers.{layer.name}.accum: {own.accum} is not the accumulator that this {layer.row.keras[0]} needs, {needed}; "
+            f"layers.{layer.name}.accum: {own.accum} is not the accumulator that this {layer.row.keras[0]} needs, {needs.accum}; "
             "leave it out"
         )
-    return needed
+    return needs
 
 
 def float_layer(layer: LayerSpec) -> Any:
     """The Keras layer of a kind, untrained."""
-    name = layer.row.keras[0] if layer.row.keras else ""
-    if name in ("ReLU", "Activation"):
+    name = layer.row.float_class
+    if name == "Activation":
         # a keras.layers.ReLU would reach hls4ml 1.3 as a ReLU with a threshold of its own type
         return keras.layers.Activation(layer.kind, name=layer.name)
-    make = Scale if layer.kind == "scale" else getattr(keras.layers, name)
+    if _OWN.get(name) in HARDWARE_LAYERS:
+        return _OWN[name].of(layer, LayerPrecision(), ())
+    make = getattr(keras.layers, name)
     if layer.row.role == "product":
         return make(**_weight_options(layer))
     if layer.row.recurrent:
-        return make(**_recurrent_options(layer))
-    config = {key: _tuples(value) for key, value in layer.config.items()}
-    if layer.kind == "upsampling1d":
+        return make(**recurrent_options(layer))
+    if layer.row.holds_results:
+        (table,) = layer.weights.values()
+        return make(*table.shape, name=layer.name)
+    config = {key: tuples(value) for key, value in layer.config.items()}
+    if len(config.get("size", ())) == 1:  # Keras' UpSampling1D takes no tuple
         (config["size"],) = config["size"]
     return make(name=layer.name, **config)
 
@@ -217,53 +213,54 @@ def quantized_layer(
     """The layer that computes what the hardware computes, given the formats of what it reads."""
     import qkeras
 
-    role = layer.row.role
+    role, made = layer.row.role, _OWN.get(layer.row.student)
     own = precision[layer.name] if role in ("product", "point") else LayerPrecision()
-    if layer.kind == "scale":
-        bias = str(own.bias) if "bias" in layer.weights else None
-        return Scale(weight=str(own.weight), bias=bias, **_weight_options(layer))
+    if role == "point" and (own.result is None or (layer.row.parameter and own.weight is None)):
+        raise ConversionError(
+            f"layer {layer.name!r} ({layer.kind}) has no format for its result"
+            + (" or its parameter" if layer.row.parameter else "")
+            + " in the precision map; give it one"
+        )
+    if made in HARDWARE_LAYERS:
+        needs_of(layer, own, sources[0] if sources else None)
+        return made.of(layer, own, sources)
     if role == "product":
-        make = {
-            "dense": qkeras.QDense,
-            "conv1d": qkeras.QConv1D,
-            "conv2d": qkeras.QConv2D,
-            "depthwise_conv1d": DepthwiseConv1D,
-            "depthwise_conv2d": qkeras.QDepthwiseConv2D,
-        }[layer.kind]
         quantizers = {
             "depthwise_quantizer" if layer.row.per_channel else "kernel_quantizer": qkeras_bits(own.weight)
         }
         if "bias" in layer.weights:
             quantizers["bias_quantizer"] = qkeras_bits(own.bias)
+        make = made or getattr(qkeras, layer.row.qkeras[0])
         return make(**_weight_options(layer), **quantizers)
     if role == "point":
-        if layer.kind in ("relu", "linear"):
-            quantizer = qkeras_relu if layer.kind == "relu" else qkeras_bits
-            return qkeras.QActivation(quantizer(own.result), name=layer.name)
-        if own.result is None or (layer.row.parameter and own.weight is None):
-            raise ConversionError(
-                f"layer {layer.name!r} ({layer.kind}) has no format for its result"
-                + (" or its parameter" if layer.row.parameter else "")
-                + " in the precision map; give it one"
-            )
-        if layer.kind == "gru":
-            formats = own.weight, accumulator_of(layer, own, sources[0]), own.result
-            texts = dict(zip(("weight", "accum", "result"), map(str, formats), strict=True))
-            return FixedGRU(**_recurrent_options(layer), **texts)
-        if layer.kind == "lstm":
-            state = accumulator_of(layer, own, sources[0])
-            return FixedLSTM(**_recurrent_options(layer), weight=str(own.weight), state=str(state))
-        parameter = str(own.weight) if layer.row.parameter else None
-        if layer.kind in ("leaky_relu", "prelu"):
-            return FixedSlope(
-                str(own.result), str(parameter), layer.config.get("negative_slope"), name=layer.name
-            )
-        alpha = layer.config.get("alpha", 1.0)
-        return FixedLookup(layer.kind, str(own.result), parameter, alpha, name=layer.name)
-    if layer.kind in ("average_pool1d", "average_pool2d"):
-        config = {key: _tuples(value) for key, value in layer.config.items()}
-        return FixedAverage(source=str(sources[0]), name=layer.name, **config)
+        quantizer = qkeras_bits if layer.row.signed else qkeras_relu
+        return qkeras.QActivation(quantizer(own.result), name=layer.name)
     return float_layer(layer)
+
+
+def weights_on_grid(layer: LayerSpec, own: LayerPrecision | None) -> LayerSpec:
+    """A layer whose weights are values of their formats; one whose weights have none as it is.
+
+    Raises
+    ------
+    ConversionError
+        For a layer that multiplies by constants without formats.
+    """
+    held = None
+    if own is not None and (layer.row.recurrent or layer.row.holds_results):
+        held = own.result if layer.row.holds_results else own.weight
+    if held is not None:
+        return layer.with_weights(**{key: held.quantize(values) for key, values in layer.weights.items()})
+    if layer.row.role != "product":
+        return layer
+    if own is None or own.weight is None or ("bias" in layer.weights and own.bias is None):
+        raise ConversionError(
+            f"layer {layer.name!r} has no weight or bias format in the precision map; give it both"
+        )
+    weights = {"kernel": own.on_grid(layer.weights["kernel"], layer.name)}
+    if "bias" in layer.weights and own.bias is not None:
+        weights["bias"] = own.bias.quantize(layer.weights["bias"])
+    return layer.with_weights(**weights)
 
 
 def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedPoint | None]:
@@ -278,9 +275,10 @@ def value_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
             case "move":
                 formats[layer.name] = hull(given) if len(given) == len(layer.inputs) else None
             case _:
-                formats[layer.name] = own.result if own is not None else None
-                if layer.kind == "lstm" and own is not None:
-                    formats[layer.name] = accumulator_of(layer, own, formats[layer.inputs[0]])
+                result = own.result if own is not None else None
+                if own is not None and layer.inputs:
+                    result = needs_of(layer, own, formats[layer.inputs[0]]).result or result
+                formats[layer.name] = result
     return formats
 
 
@@ -296,39 +294,33 @@ def exact_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
 
 
 def _exact(layer: LayerSpec, own: LayerPrecision, given: list[FixedPoint]) -> FixedPoint | None:
+    if layer.row.role == "move":
+        return hull(given)
     fraction, integer = max(each.fractional_bits for each in given), max(each.integer_bits for each in given)
-    match layer.kind:
-        case _ if layer.row.role == "product":
-            if own.accum is not None or own.weight is None:
-                return own.accum
-            shape = layer.weights["kernel"].shape
-            terms = int(np.prod(shape[:-2] if layer.row.per_channel else shape[:-1]))
-            fraction += own.weight.fractional_bits
-            integer += own.weight.integer_bits + (max(terms, 1) - 1).bit_length()
-            if own.bias is not None:
-                fraction, integer = (
-                    max(fraction, own.bias.fractional_bits),
-                    max(integer, own.bias.integer_bits),
-                )
+    if layer.row.role == "product":
+        if own.accum is not None or own.weight is None:
+            return own.accum
+        shape = layer.weights["kernel"].shape
+        terms = int(np.prod(shape[:-2] if layer.row.per_channel else shape[:-1]))
+        fraction += own.weight.fractional_bits
+        integer += own.weight.integer_bits + (max(terms, 1) - 1).bit_length()
+        if own.bias is not None:
+            fraction, integer = (
+                max(fraction, own.bias.fractional_bits),
+                max(integer, own.bias.integer_bits),
+            )
+        integer += 1
+    match layer.row.grows:
+        case "sum":
             integer += 1
-        case "multiply":
+        case "product":
             fraction = sum(each.fractional_bits for each in given)
             integer = sum(each.integer_bits for each in given)
-        case "average_pool1d" | "average_pool2d":
-            fraction += (int(np.prod(layer.config["pool_size"])) - 1).bit_length()
-        case "average":
-            fraction += 1
-        case "add" | "subtract":
-            integer += 1
-        case _ if layer.row.role == "move":
-            return hull(given)
-        case _:
+        case "mean":
+            fraction += (int(np.prod(layer.config.get("pool_size", len(given)))) - 1).bit_length()
+        case _ if layer.row.role != "product":
             return None
     return FixedPoint(fraction + integer + 1, integer + 1)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
 
 
 def weights_in(model: keras.Model) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.files import arrays_digest, json_digest, write_arrays
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.layers import BY_KIND, LayerKind, kinds
 from codesign.core.ports import Port, row_shape
 from codesign.core.precision_map import PrecisionMap
@@ -162,6 +163,24 @@ class Network(Shown):
         """Names and shapes of the outputs."""
         shapes = self.shapes()
         return tuple(Port(name, shapes[name]) for name in self.output_names)
+
+    def index_sizes(self) -> dict[str, int]:
+        """How many rows the tables have that inputs are places in (of an embedding), by input."""
+        sizes: dict[str, int] = {}
+        for layer in self.layers:
+            if layer.kind == "embedding":
+                source = self[layer.inputs[0]]
+                while source.inputs:
+                    source = self[source.inputs[0]]
+                rows = layer.config["input_dim"]
+                sizes[source.name] = min(rows, sizes.get(source.name, rows))
+        return sizes
+
+    @property
+    def index_formats(self) -> dict[str, FixedPoint]:
+        """The formats of these inputs, which no width can change: whole numbers up to the last row."""
+        bits = {name: max(1, (rows - 1).bit_length()) for name, rows in self.index_sizes().items()}
+        return {name: FixedPoint(n, n, False, "RND_CONV", "SAT") for name, n in bits.items()}
 
     @property
     def output_names(self) -> tuple[str, ...]:

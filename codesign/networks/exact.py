@@ -8,7 +8,14 @@ import keras
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
-from codesign.networks.build import build_of, exact_formats, float_layer, quantized_layer, value_formats
+from codesign.networks.build import (
+    build_of,
+    exact_formats,
+    float_layer,
+    quantized_layer,
+    value_formats,
+    weights_on_grid,
+)
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.quantize_tensor import quantize_tensor
 
@@ -55,18 +62,9 @@ def build_exact(network: Network, precision: PrecisionMap) -> keras.Model:
     """
     formats = value_formats(network, precision)
 
-    def on_grid(layer: LayerSpec) -> LayerSpec:
-        own = precision.layers.get(layer.name, LayerPrecision())
-        if layer.row.role != "product":
-            return layer
-        weights = {"kernel": own.on_grid(layer.weights["kernel"], layer.name)}
-        if "bias" in layer.weights and own.bias is not None:
-            weights["bias"] = own.bias.quantize(layer.weights["bias"])
-        return layer.with_weights(**weights)
-
     def make(layer: LayerSpec) -> keras.layers.Layer:
         own = precision.layers.get(layer.name, LayerPrecision())
-        if layer.kind in ("relu", "linear") and own.result is not None:
+        if layer.row.role == "point" and not layer.row.student and own.result is not None:
             return Rounded(str(own.result), name=layer.name, dtype="float64")
         sources = [formats[name] for name in layer.inputs]
         made = (
@@ -77,4 +75,5 @@ def build_exact(network: Network, precision: PrecisionMap) -> keras.Model:
     def grid(name: str) -> keras.layers.Layer:
         return Rounded(str(precision.of_input(name)), name=f"{name}_grid", dtype="float64")
 
-    return build_of(network.map_layers(on_grid), make, grid)
+    on_grid = network.map_layers(lambda layer: weights_on_grid(layer, precision.layers.get(layer.name)))
+    return build_of(on_grid, make, grid)

@@ -162,13 +162,39 @@ def check_same(model: keras.Model, copy: keras.Model, endings: Sequence[str | No
 
 def _inputs(network: Network, x: np.ndarray | None) -> np.ndarray:
     if x is None:
-        return np.random.default_rng(0).normal(size=(32, *network.input_shape)).astype(np.float32)
+        return random_inputs(network, 32)
     x = np.asarray(x, dtype=np.float32)
     if x.shape[1:] != network.input_shape:
         raise DataError(
             f"the data's samples have shape {x.shape[1:]}, but {network.name!r} takes {network.input_shape}"
         )
+    check_indices(network, x)
     return x[:SAMPLES]
+
+
+def random_inputs(network: Network, n_samples: int) -> np.ndarray:
+    """Inputs `(n_samples, *input_shape)`, float32: normal ones, places in a table where an input is one; always the same."""
+    rng, rows = np.random.default_rng(0), network.index_sizes()
+    parts = [
+        rng.integers(rows[port.name], size=(n_samples, *port.shape))
+        if port.name in rows
+        else rng.normal(size=(n_samples, *port.shape))
+        for port in network.inputs
+    ]
+    return (parts[0] if len(parts) == 1 else side_by_side(parts)).astype(np.float32)
+
+
+def check_indices(network: Network, x: np.ndarray) -> None:
+    """Refuse inputs that an embedding has no row for; `DataError` says which."""
+    parts = dict(zip((port.name for port in network.inputs), apart(network.inputs, x), strict=True))
+    for name, rows in network.index_sizes().items():
+        values = parts[name]
+        wrong = (values != np.floor(values)) | (values < 0) | (values >= rows)
+        if wrong.any():
+            raise DataError(
+                f"{network.name!r} looks its input {name!r} up in a table of {rows} rows, but the data have the value "
+                f"{float(values[wrong].flat[0]):g} there; give whole numbers from 0, with data.scaling none"
+            )
 
 
 def ended(logits: np.ndarray, ports: Sequence[Port], endings: Sequence[str | None]) -> np.ndarray:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.precision_map import LayerPrecision
 from codesign.emulation.tables import activation_table
 from codesign.errors import ConversionError
-from codesign.networks.hardware_layers import exact_value, table_index
+from codesign.networks.description import LayerSpec
+from codesign.networks.hardware_layers import Described, HardwareLayer, Needs, exact_value, table_index
 from codesign.networks.quantize_tensor import quantize_tensor
 
 _TABLE_SIZE = 1024
@@ -96,8 +99,29 @@ def _table(name: str, entries: FixedPoint) -> Any:
     return ops.convert_to_tensor(entries.quantize(activation_table(name, _TABLE_SIZE).astype(np.float64)))
 
 
+def recurrent_options(layer: LayerSpec) -> dict[str, Any]:
+    """What makes a recurrent layer, Keras' or this package's."""
+    return {
+        "units": layer.weights["recurrent_kernel"].shape[0],
+        "use_bias": "bias" in layer.weights,
+        "return_sequences": layer.config["return_sequences"],
+        "name": layer.name,
+    }
+
+
+def _sizes(layer: LayerSpec) -> tuple[int, int]:
+    """Features of a step, and of the state."""
+    return layer.weights["kernel"].shape[0], layer.weights["recurrent_kernel"].shape[0]
+
+
+def _described(made: Any, kind: str, formats: LayerPrecision) -> Described:
+    names = ("kernel", "recurrent_kernel", *(["bias"] if made.use_bias else []))
+    weights: Mapping[str, Any] = {name: getattr(made.cell, name) for name in names}
+    return Described(kind, {"return_sequences": bool(made.return_sequences)}, weights, formats)
+
+
 @keras.saving.register_keras_serializable("codesign")
-class FixedLSTM(keras.layers.LSTM):
+class FixedLSTM(HardwareLayer, keras.layers.LSTM):
     """An LSTM in one fixed-point type: every product, gate, cell and output is rounded to it.
 
     Its gradients are those of the float LSTM with the same weights (straight-through), 0 where the result saturates.
@@ -115,6 +139,27 @@ class FixedLSTM(keras.layers.LSTM):
     def __init__(self, *args: Any, weight: str, state: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.weight, self.state = weight, state
+
+    @classmethod
+    def of(cls, layer: LayerSpec, own: LayerPrecision, sources: Sequence[FixedPoint | None]) -> Self:
+        """With the one type that everything in it has."""
+        state = cls.needs(layer, own, sources[0]).result
+        return cls(**recurrent_options(layer), weight=str(own.weight), state=str(state))
+
+    @classmethod
+    def needs(cls, layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> Needs:
+        """One type; none before its weights and its result have formats."""
+        if own.weight is None or own.result is None:
+            return Needs()
+        one = lstm_type(layer.name, source, own.weight, own.result, *_sizes(layer))
+        return Needs(reads=one, accum=one, result=one)
+
+    def described(self) -> Described:
+        """Its weights and its one type."""
+        state = FixedPoint.parse(self.state)
+        return _described(
+            self, "lstm", LayerPrecision(FixedPoint.parse(self.weight), accum=state, result=state)
+        )
 
     def compute_output_spec(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
         """As Keras' LSTM has it: Keras cannot find it where float64 is on the way."""
@@ -160,7 +205,7 @@ class FixedLSTM(keras.layers.LSTM):
 
 
 @keras.saving.register_keras_serializable("codesign")
-class FixedGRU(keras.layers.GRU):
+class FixedGRU(HardwareLayer, keras.layers.GRU):
     """A GRU in fixed point: exact sums, gates by table, a state that is rounded in each step.
 
     Its gradients are those of the float GRU with the same weights (straight-through), 0 where the result saturates.
@@ -180,6 +225,25 @@ class FixedGRU(keras.layers.GRU):
     def __init__(self, *args: Any, weight: str, accum: str, result: str, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.weight, self.accum, self.result = weight, accum, result
+
+    @classmethod
+    def of(cls, layer: LayerSpec, own: LayerPrecision, sources: Sequence[FixedPoint | None]) -> Self:
+        """With the accumulator that holds every sum."""
+        accum = cls.needs(layer, own, sources[0]).accum
+        formats = {"weight": str(own.weight), "accum": str(accum), "result": str(own.result)}
+        return cls(**recurrent_options(layer), **formats)
+
+    @classmethod
+    def needs(cls, layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> Needs:
+        """An accumulator that holds every sum; nothing before its weights and its state have formats."""
+        if own.weight is None or own.result is None:
+            return Needs()
+        return Needs(accum=gru_accumulator(layer.name, source, own.weight, own.result, *_sizes(layer)))
+
+    def described(self) -> Described:
+        """Its weights and formats."""
+        weight, accum, result = map(FixedPoint.parse, (self.weight, self.accum, self.result))
+        return _described(self, "gru", LayerPrecision(weight, accum=accum, result=result))
 
     def compute_output_spec(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
         """As Keras' GRU has it: Keras cannot find it where float64 is on the way."""

@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from codesign.core.layers import LAYERS
+
 TRAINING = frozenset(
     f"{what}_{of}"
     for what in (
@@ -17,6 +19,7 @@ TRAINING = frozenset(
         "depthwise",
         "pointwise",
         "alpha",
+        "embeddings",
         "beta",
         "gamma",
         "moving_mean",
@@ -82,32 +85,24 @@ READ: Mapping[str, frozenset[str]] = {
         "Rescaling": {"scale", "offset"},
         "Activation": {"activation"},
         "ReLU": {"max_value", "negative_slope", "threshold"},
-        "LeakyReLU": {"negative_slope"},
         "PReLU": {"shared_axes"},
-        "ELU": {"alpha"},
         "Softmax": {"axis"},
+        "Embedding": {"input_dim", "output_dim", "weights"},
         "GRU": _GATED | {"reset_after"},
         "LSTM": _GATED | {"unit_forget_bias"},
         "SimpleRNN": _RECURRENT,
         "Flatten": {"data_format"},
         "Reshape": {"target_shape"},
-        "Permute": {"dims"},
         "RepeatVector": {"n"},
-        "ZeroPadding1D": {"padding", "data_format"},
-        "ZeroPadding2D": {"padding", "data_format"},
-        "Cropping1D": {"cropping"},
-        "Cropping2D": {"cropping", "data_format"},
         "UpSampling1D": {"size"},
         "UpSampling2D": {"size", "data_format", "interpolation"},
-        **{f"{what}Pooling{rank}D": _POOL for what in ("Max", "Average") for rank in (1, 2)},
         **{
             f"Global{w}Pooling{rank}D": {"data_format", "keepdims"}
             for w in ("Max", "Average")
             for rank in (1, 2)
         },
-        **{name: set() for name in ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum")},
-        "Concatenate": {"axis"},
         "TimeDistributed": {"layer"},
+        "Bidirectional": {"layer", "merge_mode", "backward_layer", "weights"},
         "QDense": _DENSE | _QUANTIZERS,
         "QConv1D": _CONV | _QUANTIZERS,
         "QConv2D": _CONV | _QUANTIZERS,
@@ -122,20 +117,23 @@ READ: Mapping[str, frozenset[str]] = {
         "QActivation": {"activation"},
         "QAveragePooling2D": _POOL | {"average_quantizer", "activation"},
         "QGlobalAveragePooling2D": {"data_format", "average_quantizer", "activation"},
-        "Scale": {"use_bias", "weight", "bias"},
-        "FixedLookup": {"function", "result", "parameter", "alpha", "size"},
-        "FixedSlope": {"result", "parameter", "slope"},
-        "FixedGRU": {"weight", "accum", "result"},
-        "FixedLSTM": {"weight", "state"},
-        "FixedAverage": {*_POOL, "source"} - {"data_format"},
     }.items()
 }
-"""The arguments that the reader of a class looks at, and takes or refuses."""
+"""The arguments that the reader of a class looks at, and takes or refuses, besides the options of its row."""
+
+_BY_ROW: Mapping[str, frozenset[str]] = {
+    name: frozenset((*row.options, "data_format")) for row in LAYERS for name in row.keras
+}
 
 ONLY: Mapping[str, Mapping[str, Any]] = {
     "InputLayer": {"sparse": False, "ragged": False, "optional": False, "input_tensor": None},
     "Dense": {"lora_rank": None, "lora_alpha": None},
     "EinsumDense": {"lora_rank": None, "lora_alpha": None, "gptq_unpacked_column_size": None},
+    "Embedding": {
+        "mask_zero": False,
+        "lora_rank": None,
+        "lora_alpha": None,
+    },
     "BatchNormalization": {
         "synchronized": False,
         "renorm": False,
@@ -190,6 +188,15 @@ def arguments_of(layer_class: type) -> frozenset[str]:
 def undeclared(layer_class: type) -> frozenset[str]:
     """Arguments of which nobody has said what becomes of them."""
     name = layer_class.__name__
-    known = READ.get(name, frozenset()) | set(ONLY.get(name, ())) | TRAINING | BASE | set(BASE_DEFAULTS)
+    known = (
+        READ.get(name, frozenset())
+        | _BY_ROW.get(name, frozenset())
+        | set(ONLY.get(name, ()))
+        | TRAINING
+        | BASE
+        | set(BASE_DEFAULTS)
+    )
     known |= {"depthwise_quantizer", "bias_quantizer"} if name == "DepthwiseConv1D" else set()
+    if hasattr(layer_class, "described"):  # a student's own layer reads back what made it
+        known |= set(inspect.signature(layer_class.__init__).parameters)  # type: ignore[misc]
     return arguments_of(layer_class) - known

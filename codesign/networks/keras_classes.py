@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import activations, layers
 
+from codesign.core.layers import LAYERS, LayerKind
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec
 from codesign.networks.keras_arguments import unexpected
@@ -55,6 +56,14 @@ def only(call: Call, **expected: Any) -> None:
             raise ConversionError(
                 f"layer {call.name!r} has {option}={given!r}; only {option}={value!r} is supported"
             )
+
+
+def refuse_unexpected(layer: Any, name: str) -> None:
+    """Refuse a layer with an argument that nothing reads (`codesign.networks.keras_arguments`)."""
+    for argument, value, expected in unexpected(layer):
+        raise ConversionError(
+            f"layer {name!r} has {argument}={short(value)}; only {argument}={expected!r} is supported"
+        )
 
 
 def _input(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
@@ -175,10 +184,7 @@ def _time_distributed(reader: Reader, call: Call, inputs: tuple[str, ...]) -> st
         raise ConversionError(
             f"layer {call.name!r} is a TimeDistributed {type(inner).__name__}; only TimeDistributed(Dense) is supported"
         )
-    for name, value, only in unexpected(inner):
-        raise ConversionError(
-            f"layer {inner.name!r} has {name}={short(value)}; only {name}={only!r} is supported"
-        )
+    refuse_unexpected(inner, inner.name)
     source = reader.add(call.name, "dense", inputs, {}, _kernel(inner))
     return reader.activated(inner.activation, source, call)
 
@@ -232,6 +238,22 @@ def _normalization(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 
 def _activation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return reader.activated(call.layer.activation, inputs[0], call, alone=True)
+
+
+def _embedding(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """A table; rows of zeros fill it up, so that whatever the index's bits say is a row."""
+    source = reader.layers[inputs[0]]
+    while source.row.role == "move" and not source.row.many:
+        source = reader.layers[source.inputs[0]]
+    if source.kind != "input":
+        raise ConversionError(
+            f"layer {call.name!r} is an Embedding of {source.name!r} ({source.kind}), not of an input; its indices must be "
+            "whole numbers of the data"
+        )
+    table = array(call.layer.embeddings)
+    rows = 1 << max(1, (len(table) - 1).bit_length())
+    whole = np.concatenate([table, np.zeros((rows - len(table), table.shape[1]), np.float32)])
+    return reader.add(call.name, "embedding", inputs, {"input_dim": len(table)}, {"embeddings": whole})
 
 
 def _softmax(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
@@ -376,21 +398,78 @@ def _upsampling(rank: int) -> Callable[..., str]:
     return read
 
 
-def read_recurrent(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    """Read a GRU or an LSTM that starts from zero."""
+def check_recurrent(call: Call, inputs: tuple[str, ...]) -> None:
+    """Refuse a GRU or an LSTM that is computed otherwise than hls4ml does."""
     layer = call.layer
-    kind = "gru" if isinstance(layer, layers.GRU) else "lstm"
     _from_zero(call, inputs)
-    only(call, **({"reset_after": True} if kind == "gru" else {}), go_backwards=False)
+    only(call, **({"reset_after": True} if isinstance(layer, layers.GRU) else {}))
     for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
         if getattr(layer, option) is not function:
             given = getattr(getattr(layer, option), "__name__", None) or short(getattr(layer, option))
             raise ConversionError(
                 f"layer {call.name!r} has {option}={given!r}; only {option}={function.__name__!r} is supported"
             )
+
+
+def _recurrent(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """A GRU or an LSTM that starts from zero."""
+    layer = call.layer
+    check_recurrent(call, inputs)
+    if layer.go_backwards:
+        inputs = (_backwards(reader, call, inputs[0]),)
+    kind = "gru" if isinstance(layer, layers.GRU) else "lstm"
     names = ("kernel", "recurrent_kernel", *(["bias"] if layer.use_bias else []))
     weights = {name: array(getattr(layer.cell, name)) for name in names}
     return reader.add(call.name, kind, inputs, {"return_sequences": bool(layer.return_sequences)}, weights)
+
+
+def _backwards(reader: Reader, call: Call, source: str) -> str:
+    """A sequence from its last step to its first: every step cut out, and joined the other way round."""
+    steps = int(call.input_shapes[0][0])
+    if steps > _MOST_UNROLLED:
+        raise ConversionError(
+            f"layer {call.name!r} goes backwards over {steps} steps; a sequence of up to {_MOST_UNROLLED} is turned round: turn "
+            "round the data, or use one direction"
+        )
+    if steps == 1:
+        return source
+    cut = [
+        reader.add(
+            f"{call.name}_from_{step}", "cropping1d", (source,), {"cropping": [step, steps - 1 - step]}
+        )
+        for step in reversed(range(steps))
+    ]
+    return _chain(
+        reader, f"{call.name}_turned", "concatenate", tuple(cut), {"axis": 1}, f"{call.name}_backwards"
+    )
+
+
+_MERGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "concat": ("concatenate", {"axis": -1}),
+    "sum": ("add", {}),
+    "mul": ("multiply", {}),
+    "ave": ("average", {}),
+}
+
+
+def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """Two recurrent layers, one of the sequence turned round, and what joins them."""
+    layer, ends = call.layer, []
+    _from_zero(call, inputs)
+    for side, inner in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
+        read = _RECURRENT.get(type(inner))
+        if read is None:
+            raise ConversionError(
+                f"layer {call.name!r} is a Bidirectional {type(inner).__name__}; only GRU, LSTM and SimpleRNN are supported"
+            )
+        refuse_unexpected(inner, f"{call.name}_{side}")
+        own = replace(call, layer=inner, name=f"{call.name}_{side}", outputs=())
+        end = read(reader, own, inputs)
+        if side == "backward" and inner.return_sequences:
+            end = _backwards(reader, replace(own, name=f"{own.name}_again"), end)
+        ends.append(end)
+    kind, config = _MERGES[layer.merge_mode]
+    return reader.add(call.name, kind, tuple(ends), config)
 
 
 def _from_zero(call: Call, inputs: tuple[str, ...]) -> None:
@@ -437,6 +516,12 @@ def _simple_rnn(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return _chain(reader, f"{call.name}_rows", "concatenate", tuple(rows), {"axis": 1}, call.name)
 
 
+_RECURRENT: Mapping[type, LayerReader] = {
+    layers.GRU: _recurrent,
+    layers.LSTM: _recurrent,
+    layers.SimpleRNN: _simple_rnn,
+}
+
 NOTHING: tuple[type, ...] = (
     layers.Dropout,
     layers.SpatialDropout1D,
@@ -454,7 +539,18 @@ NOTHING: tuple[type, ...] = (
 )
 """Layers that do nothing at inference."""
 
+
+def _by_row(row: LayerKind, name: str) -> LayerReader:
+    """What reads a class as its row says: a layer of several tensors, pooling, or the options of the row."""
+    if row.many:
+        return _many(row.kind)
+    if "pool_size" in row.options:
+        return (global_pool_reader if name.startswith("Global") else pool_reader)(row.kind)
+    return _plain(row.kind, *row.options, data_format="channels_last")
+
+
 CLASSES: Mapping[type, LayerReader] = {
+    **{getattr(layers, name): _by_row(row, name) for row in LAYERS for name in row.keras},
     layers.InputLayer: _input,
     TakeInput: _input,
     layers.Dense: read_dense,
@@ -472,43 +568,26 @@ CLASSES: Mapping[type, LayerReader] = {
     layers.Activation: _activation,
     layers.Softmax: _softmax,
     layers.ReLU: _relu,
-    layers.LeakyReLU: _plain("leaky_relu", "negative_slope"),
     layers.PReLU: _prelu,
-    layers.ELU: _plain("elu", "alpha"),
-    layers.GRU: read_recurrent,
-    layers.LSTM: read_recurrent,
-    layers.SimpleRNN: _simple_rnn,
+    layers.Embedding: _embedding,
+    **_RECURRENT,
+    layers.Bidirectional: _bidirectional,
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
-    layers.Permute: _plain("permute", "dims"),
     layers.RepeatVector: _repeat,
-    layers.ZeroPadding1D: _plain("zero_padding1d", "padding", data_format="channels_last"),
-    layers.ZeroPadding2D: _plain("zero_padding2d", "padding", data_format="channels_last"),
-    layers.Cropping1D: _plain("cropping1d", "cropping"),
-    layers.Cropping2D: _plain("cropping2d", "cropping", data_format="channels_last"),
     layers.UpSampling1D: _upsampling(1),
     layers.UpSampling2D: _upsampling(2),
-    layers.MaxPooling1D: pool_reader("max_pool1d"),
-    layers.MaxPooling2D: pool_reader("max_pool2d"),
-    layers.AveragePooling1D: pool_reader("average_pool1d"),
-    layers.AveragePooling2D: pool_reader("average_pool2d"),
-    layers.GlobalMaxPooling1D: global_pool_reader("max_pool1d"),
-    layers.GlobalMaxPooling2D: global_pool_reader("max_pool2d"),
-    layers.GlobalAveragePooling1D: global_pool_reader("average_pool1d"),
-    layers.GlobalAveragePooling2D: global_pool_reader("average_pool2d"),
-    layers.Add: _many("add"),
-    layers.Subtract: _many("subtract"),
-    layers.Multiply: _many("multiply"),
-    layers.Average: _many("average"),
-    layers.Maximum: _many("maximum"),
-    layers.Minimum: _many("minimum"),
-    layers.Concatenate: _many("concatenate"),
 }
-"""How each class of Keras is read."""
+"""How each class of Keras is read: those that are not named here as their row says."""
 
 
 def _operation(kind: str) -> Callable[..., str]:
     return lambda reader, call, inputs: reader.add(call.name, kind, inputs)
+
+
+def _softmax_operation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    only(call, axis=-1)
+    return reader.activated(activations.softmax, inputs[0], call, alone=True)
 
 
 OPERATIONS: Mapping[str, Callable[..., str]] = {
@@ -517,6 +596,7 @@ OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Softplus": _operation("softplus"),
     "Softsign": _operation("softsign"),
     "Selu": _operation("selu"),
+    "Softmax": _softmax_operation,
     "Sigmoid": lambda reader, call, inputs: reader.activated(
         activations.sigmoid, inputs[0], call, alone=True
     ),

@@ -21,11 +21,9 @@ from codesign.core.layers import supported
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks import keras_classes, qkeras_classes
-from codesign.networks.build import exact_formats
+from codesign.networks.build import HARDWARE_LAYERS, exact_formats
 from codesign.networks.description import LayerSpec, Network
-from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM
-from codesign.networks.keras_arguments import unexpected
-from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, short
+from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, refuse_unexpected, short
 from codesign.networks.keras_graph import Call, KerasGraph
 from codesign.networks.qkeras_classes import (
     Instead,
@@ -50,6 +48,7 @@ _RESERVED = (
 _FUNCTIONS: Mapping[Any, tuple[str, Mapping[str, float]]] = {
     activations.relu: ("relu", {}),
     activations.tanh: ("tanh", {}),
+    activations.softmax: ("softmax", {}),
     activations.sigmoid: ("sigmoid", {}),
     activations.softplus: ("softplus", {}),
     activations.softsign: ("softsign", {}),
@@ -66,8 +65,16 @@ _CLIPPED: Mapping[Any, tuple[float, float, float, float]] = {
 }
 """Activations that are a line between two limits: factor and term of the line, lower and upper limit."""
 
+_GATED: Mapping[Any, tuple[Any, ...]] = {
+    activations.silu: (activations.sigmoid,),
+    activations.hard_silu: (activations.hard_sigmoid,),
+    activations.mish: (activations.softplus, activations.tanh),
+}
+"""Activations that are what they read times functions of it, one behind the other."""
+
 _INSTEAD = (
-    "use relu, tanh, sigmoid, softplus, softsign, elu, selu, leaky_relu, relu6, hard_sigmoid or hard_tanh"
+    "use relu, tanh, sigmoid, softmax, softplus, softsign, elu, selu, leaky_relu, relu6, hard_sigmoid, hard_tanh, silu, "
+    "hard_silu or mish"
 )
 
 PROBABILITIES = (activations.softmax, activations.sigmoid)
@@ -80,11 +87,11 @@ CLASSES: tuple[type, ...] = tuple(_READERS)
 _OWN_ACTIVATION = (
     layers.Activation,
     layers.TimeDistributed,
+    layers.Bidirectional,
     layers.GRU,
     layers.LSTM,
     layers.SimpleRNN,
-    FixedGRU,
-    FixedLSTM,
+    *HARDWARE_LAYERS,
     qkeras.QActivation,
 )
 """Classes whose readers look at the activation themselves."""
@@ -154,10 +161,7 @@ class Reader:
     def _known(self, call: Call, inputs: tuple[str, ...]) -> str:
         layer = call.layer
         read = _reader_of(call)
-        for name, value, only in unexpected(layer):
-            raise ConversionError(
-                f"layer {call.name!r} has {name}={short(value)}; only {name}={only!r} is supported"
-            )
+        refuse_unexpected(layer, call.name)
         for shape in (*call.input_shapes, *call.output_shapes):
             if any(size is None for size in shape):
                 raise ConversionError(
@@ -204,7 +208,14 @@ class Reader:
             return self._known(inside, (source,))
         if is_quantizer(activation):
             return read_quantizer(self, activation, source, call, alone=alone)
-        if activation in PROBABILITIES and self._ends(call):
+        if activation in PROBABILITIES and call.outputs and call.outputs[0] in self.graph.outputs:
+            readers = self.graph.users(call.outputs[0])
+            if readers:
+                raise ConversionError(
+                    f"layer {call.name!r} has the activation {activation.__name__!r}, is an output and is read by "
+                    f"{readers[0].name!r}; the hardware's outputs are logits: give what reads it a layer of its own with that "
+                    "activation"
+                )
             self.dropped[call.outputs[0]] = activation.__name__
             return source
         if activation in _FUNCTIONS:
@@ -213,11 +224,13 @@ class Reader:
         if activation in _CLIPPED:
             factor, term, low, high = _CLIPPED[activation]
             return self.clipped(name, source, call, low, high, factor, term)
+        if activation in _GATED:
+            gate = source
+            for number, function in enumerate(_GATED[activation], 1):
+                part = replace(call, name=f"{name}_gate{number}", outputs=())
+                gate = self.activated(function, gate, part, alone=True)
+            return self.add(name, "multiply", (source, gate))
         shown = getattr(activation, "__name__", None) or short(activation)
-        if activation in PROBABILITIES:
-            raise ConversionError(
-                f"layer {call.name!r} has the activation {shown!r} in the middle of the network; {_INSTEAD}"
-            )
         raise ConversionError(
             f"layer {call.name!r} has the activation {shown} ({type(activation).__name__}), which is not supported; "
             f"{_INSTEAD}"
@@ -282,14 +295,6 @@ class Reader:
         """The function that was left out at each output, if any."""
         return tuple(self.dropped.get(number) for number in self.graph.outputs)
 
-    def _ends(self, call: Call) -> bool:
-        """Whether a call makes an output that nothing reads."""
-        return (
-            bool(call.outputs)
-            and call.outputs[0] in self.graph.outputs
-            and not self.graph.users(call.outputs[0])
-        )
-
     def network(self, name: str) -> Network:
         """The layers that the outputs need, inputs before users; the output last if there is one.
 
@@ -313,6 +318,7 @@ class Reader:
             visit(end)
         network = Network(tuple(order.values()), name, tuple(outputs) if len(outputs) > 1 else ())
         self._check_ends(name, inputs, outputs)
+        _check_indices(network)
         if not any(layer.weights for layer in network.layers):
             raise ConversionError(
                 f"the model {name!r} has no layer that multiplies by weights; nothing is to be built"
@@ -339,6 +345,22 @@ class Reader:
                     f"outputs {outputs.index(end) + 1} and {number} of the model {name!r} are the same values, those of "
                     f"{end!r} (a softmax or sigmoid at the end is left out); leave one of them out"
                 )
+
+
+def _check_indices(network: Network) -> None:
+    """Refuse a table whose places are not an input of their own: places have a format of whole numbers."""
+    for port in network.index_sizes():
+        ends = list(network.consumers(port))
+        while ends:
+            layer = ends.pop()
+            if layer.kind == "embedding":
+                continue
+            if layer.row.role != "move" or layer.row.many or layer.name in network.output_names:
+                raise ConversionError(
+                    f"input {port!r} of {network.name!r} is read by an Embedding and by {layer.name!r}; give the Embedding an "
+                    "input of its own, of whole numbers"
+                )
+            ends += network.consumers(layer.name)
 
 
 def _reader_of(call: Call) -> LayerReader:
@@ -391,7 +413,6 @@ _HINTS: Mapping[str, str] = {
     "Lambda": "its function cannot be read; use layers",
     "Dot": "hls4ml 1.3 cannot read it from Keras 3; use Multiply and Dense",
     "Masking": "hardware has a fixed length; pad with zeros and let the network learn",
-    "Bidirectional": "hls4ml 1.3 loses a bias of its GRU and has one type for all of its LSTM; use one direction",
     "QLSTM": "its gates round where hls4ml's C++ does not; use LSTM with formats of the scan",
     "QGRU": "its gates round where hls4ml's C++ does not; use GRU with formats of the scan",
     "QSimpleRNN": "its state rounds where hls4ml's C++ does not; use GRU with formats of the scan",

@@ -8,10 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.precision_map import LayerPrecision, PrecisionMap
-from codesign.errors import ConversionError
-from codesign.networks.build import accumulator_of, exact_formats, value_formats
-from codesign.networks.description import WEIGHT_KINDS, LayerSpec, Network, free_name
+from codesign.core.precision_map import LayerPrecision, PrecisionMap, Tensor
+from codesign.networks.build import exact_formats, needs_of, value_formats, weights_on_grid
+from codesign.networks.description import LayerSpec, Network, free_name
 
 
 def prepare_for_quantization(network: Network) -> Network:
@@ -149,41 +148,48 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     for name, source in dropped.items():
         before = formats.get(source, LayerPrecision())
         formats[source] = before.replaced("result", formats.pop(name).result)
-    hardware = network.without(dropped).map_layers(lambda layer: _on_grid(layer, formats.get(layer.name)))
+    hardware = network.without(dropped).map_layers(
+        lambda layer: weights_on_grid(layer, formats.get(layer.name))
+    )
     layers = list(hardware.layers)
     moved = value_formats(hardware, replace(precision, layers=formats))
     exact = exact_formats(hardware, replace(precision, layers=formats))
     for name in _without_inference(hardware):
         formats[name] = LayerPrecision(result=moved[name])
     for layer in layers:
-        if layer.row.role == "product" and any(
-            user.kind in ("linear", "scale") for user in hardware.consumers(layer.name)
-        ):
+        if layer.row.role == "product" and any(user.row.fused for user in hardware.consumers(layer.name)):
             formats[layer.name] = _with_exact_sums(formats[layer.name], exact[layer.name])
     for layer in layers:
-        reads = moved[layer.inputs[0]] if layer.inputs else None
-        accumulator = accumulator_of(layer, formats.get(layer.name, LayerPrecision()), reads)
-        if accumulator is not None:
-            formats[layer.name] = formats[layer.name].replaced("accum", accumulator)
-        if layer.kind == "lstm" and accumulator is not None:
-            formats[layer.name] = formats[layer.name].replaced("result", accumulator)
-    layers, formats = _with_inputs_of_one_type(layers, formats, moved)
+        own = formats.get(layer.name)
+        if own is not None and layer.inputs:
+            needs = needs_of(layer, own, moved[layer.inputs[0]])
+            given: tuple[tuple[Tensor, FixedPoint | None], ...] = (
+                ("accum", needs.accum),
+                ("result", needs.result),
+            )
+            for tensor, needed in given:
+                formats[layer.name] = (
+                    formats[layer.name].replaced(tensor, needed) if needed else formats[layer.name]
+                )
+    layers, formats = _with_inputs_of_their_type(layers, formats, moved)
     hardware = replace(hardware, layers=tuple(layers))
     order = {layer.name: formats[layer.name] for layer in layers if layer.name in formats}
     return hardware, replace(precision, layers=order)
 
 
-def _with_inputs_of_one_type(
+def _with_inputs_of_their_type(
     layers: list[LayerSpec], formats: dict[str, LayerPrecision], moved: Mapping[str, FixedPoint | None]
 ) -> tuple[list[LayerSpec], dict[str, LayerPrecision]]:
-    """Give what an LSTM reads the type of its state, which holds it: hls4ml's C++ of it compiles with no other."""
+    """Give what a layer reads the type that its C++ needs, which holds it."""
     made: list[LayerSpec] = []
     taken = {layer.name for layer in layers}
     for layer in layers:
-        if layer.kind == "lstm" and moved[layer.inputs[0]] != formats[layer.name].result:
+        given = moved[layer.inputs[0]] if layer.inputs else None
+        reads = needs_of(layer, formats[layer.name], given).reads if layer.name in formats else None
+        if reads not in (None, given):
             name = free_name(f"{layer.name}_in", taken)
             made.append(LayerSpec(name, "linear", layer.inputs))
-            formats[name] = LayerPrecision(result=formats[layer.name].result)
+            formats[name] = LayerPrecision(result=reads)
             layer = replace(layer, inputs=(name,))
         made.append(layer)
     return made, formats
@@ -221,7 +227,7 @@ def _with_explicit_padding(network: Network, precision: PrecisionMap) -> Network
     taken = {layer.name for layer in network.layers}
     for layer in network.layers:
         given = formats[layer.inputs[0]] if layer.inputs else None
-        if layer.kind in ("max_pool1d", "max_pool2d") and given is not None and not given.signed:
+        if layer.row.largest and given is not None and not given.signed:
             pads = [
                 max((out - 1) * stride + pool - size, 0)
                 for out, stride, pool, size in zip(
@@ -249,20 +255,3 @@ def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPre
     before = network[layer.inputs[0]]
     own = formats.get(before.name, LayerPrecision()).result
     return before.row.needs_point and own is None and network.read_once(before.name)
-
-
-def _on_grid(layer: LayerSpec, formats: LayerPrecision | None) -> LayerSpec:
-    if layer.row.recurrent and formats is not None and formats.weight is not None:
-        return layer.with_weights(
-            **{key: formats.weight.quantize(values) for key, values in layer.weights.items()}
-        )
-    if layer.kind not in WEIGHT_KINDS:
-        return layer
-    if formats is None or formats.weight is None or ("bias" in layer.weights and formats.bias is None):
-        raise ConversionError(
-            f"layer {layer.name!r} has no weight or bias format in the precision map; give it both"
-        )
-    weights = {"kernel": formats.on_grid(layer.weights["kernel"], layer.name)}
-    if "bias" in layer.weights and formats.bias is not None:
-        weights["bias"] = formats.bias.quantize(layer.weights["bias"])
-    return layer.with_weights(**weights)

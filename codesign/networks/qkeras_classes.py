@@ -13,17 +13,17 @@ import qkeras
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
-from codesign.networks import hardware_layers
-from codesign.networks.hardware_recurrent import FixedGRU, FixedLSTM
+from codesign.networks.build import HARDWARE_LAYERS
+from codesign.networks.hardware_layers import DepthwiseConv1D
 from codesign.networks.keras_classes import (
     LayerReader,
     array,
+    check_recurrent,
     conv_reader,
     global_pool_reader,
     only,
     pool_reader,
     read_dense,
-    read_recurrent,
     separable_reader,
 )
 from codesign.networks.keras_graph import Call
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
 
 _WIDEST_VALUES = 24  # bits; float32 holds as many
+_WIDEST_READ = 20  # bits; an activation is computed for every value of as many
+_MOST_STEPS = 64
+_LEVELS = "use quantized_bits or quantized_relu"
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,58 @@ def _step(reader: Reader, name: str, source: str, threshold: float, sign: float 
     return _point(reader, f"{name}_step", "relu", line, _BIT)
 
 
+def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
+    """Any function of one value with few levels: the sum of its steps, found by computing it for every value that it can read."""
+    what, exact = type(quantizer).__name__, reader.exact_format(source)
+    if isinstance(getattr(quantizer, "alpha", None), str):
+        raise ConversionError(
+            f"{what} with alpha={quantizer.alpha!r} scales by the values of the batch it is given; give alpha a number"
+        )
+    if exact is None or exact.width > _WIDEST_READ:
+        held = "values without a format" if exact is None else f"values of {exact.width} bits"
+        raise ConversionError(
+            f"{what} reads {held}, too many to find its levels; put a QActivation(quantized_bits(...)) of at most "
+            f"{_WIDEST_READ} bits before it"
+        )
+    least, most = exact.code_limits
+    codes = np.arange(least, most + 1)
+    levels = array(quantizer(keras.ops.convert_to_tensor((codes * exact.step).astype(np.float32)))).astype(
+        np.float64
+    )
+    result, places = _narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
+    if result is None:
+        raise ConversionError(f"the levels of {what} are of no format of {_WIDEST_VALUES} bits; {_LEVELS}")
+    if len(places) > _MOST_STEPS:
+        raise ConversionError(
+            f"{what} has {len(places)} steps on values of {exact}; hls4ml 1.3 has no C++ of it, and at most {_MOST_STEPS} are "
+            f"built of rectifiers: {_LEVELS}"
+        )
+    shape = reader.shape(source)
+    size, count = int(np.prod(shape)), max(len(places), 1)
+    row = reader.add(f"{name}_row", "reshape", (source,), {"target_shape": [1, size]})
+    copies = reader.add(f"{name}_copies", "upsampling1d", (row,), {"size": [count]})
+    turned = reader.add(f"{name}_turned", "permute", (copies,), {"dims": [2, 1]})
+    first = codes[places] if len(places) else codes[:1]
+    # in steps of the grid, 1 at the first value of a level and more behind it
+    lines = {"kernel": np.full(count, 2.0**exact.fractional_bits), "bias": 1.0 - first}
+    line = _with_exact_formats(reader, f"{name}_line", "scale", turned, lines)
+    reached = _point(reader, f"{name}_steps", "relu", line, _BIT)
+    rises = np.diff(levels)[places - 1] if len(places) else np.zeros(1)
+    heights = {"kernel": rises[:, None], "bias": levels[:1]}
+    total = _with_exact_formats(reader, f"{name}_sum", "dense", reached, heights)
+    level = _point(reader, f"{name}_level", "linear", total, result)
+    return reader.add(name, "reshape", (level,), {"target_shape": list(shape)})
+
+
+def _with_exact_formats(
+    reader: Reader, name: str, kind: str, source: str, weights: Mapping[str, np.ndarray]
+) -> str:
+    formats = {key: _exact_format(values, name) for key, values in weights.items()}
+    name = reader.add(name, kind, (source,), {}, weights)
+    reader.formats[name] = LayerPrecision(formats["kernel"], formats.get("bias"))
+    return name
+
+
 def _constant_scale(reader: Reader, quantizer: Any, source: str, name: str) -> float:
     what, alpha = type(quantizer).__name__, quantizer.alpha
     if isinstance(alpha, str):
@@ -184,10 +239,7 @@ def _scaled(
         return source
     channels = reader.shape(source)[-1]
     weights = {"kernel": np.full(channels, factor)} | ({"bias": np.full(channels, term)} if term else {})
-    formats = {key: _exact_format(values, name) for key, values in weights.items()}
-    name = reader.add(name, "scale", (source,), {}, weights)
-    reader.formats[name] = LayerPrecision(formats["kernel"], formats.get("bias"))
-    return name
+    return _with_exact_formats(reader, name, "scale", source, weights)
 
 
 def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
@@ -211,12 +263,12 @@ _ACTIVATIONS: Mapping[str, Callable[[Reader, Any, str, str], str]] = {
     "quantized_sigmoid": _smooth,
     "binary": _binary,
     "ternary": _ternary,
+    "quantized_po2": _staircase,
+    "quantized_relu_po2": _staircase,
+    "quantized_ulaw": _staircase,
+    "quantized_hswish": _staircase,
 }
 _INSTEAD: Mapping[str, str] = {
-    "quantized_po2": "hls4ml 1.3 has powers of two for weights alone; use quantized_bits",
-    "quantized_relu_po2": "hls4ml 1.3 has powers of two for weights alone; use quantized_relu",
-    "quantized_ulaw": "its levels are logarithms, of no fixed-point format, and hls4ml 1.3 has no C++ of it; use quantized_bits",
-    "quantized_hswish": "hls4ml 1.3 has no C++ of it; use quantized_relu",
     "stochastic_binary": "it is random; use binary",
     "stochastic_ternary": "it is random; use ternary",
     "bernoulli": "it is random; use binary",
@@ -395,56 +447,16 @@ def _average(everything: bool) -> LayerReader:
     return read
 
 
-def _hardware_scale(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    layer = call.layer
-    weights = {"kernel": array(layer.kernel)}
-    if layer.bias is not None:
-        weights["bias"] = array(layer.bias)
-    name = reader.add(call.name, "scale", inputs, {}, weights)
-    if layer.weight is not None:
-        bias = FixedPoint.parse(layer.bias_format) if layer.bias_format else None
-        reader.formats[name] = LayerPrecision(FixedPoint.parse(layer.weight), bias)
+def _hardware(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """A layer of this package's own students."""
+    if isinstance(call.layer, keras.layers.RNN):
+        check_recurrent(call, inputs)
+    found = call.layer.described()
+    weights = {key: array(values) for key, values in found.weights.items()}
+    name = reader.add(call.name, found.kind, inputs, found.config, weights)
+    if found.formats is not None:
+        reader.formats[name] = found.formats
     return name
-
-
-def _hardware_gru(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    name = read_recurrent(reader, call, inputs)
-    formats = [FixedPoint.parse(getattr(call.layer, text)) for text in ("weight", "accum", "result")]
-    reader.formats[name] = LayerPrecision(weight=formats[0], accum=formats[1], result=formats[2])
-    return name
-
-
-def _hardware_lstm(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    name = read_recurrent(reader, call, inputs)
-    state = FixedPoint.parse(call.layer.state)
-    reader.formats[name] = LayerPrecision(FixedPoint.parse(call.layer.weight), accum=state, result=state)
-    return name
-
-
-def _hardware_lookup(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    layer = call.layer
-    config = {"alpha": layer.alpha} if layer.function == "elu" else {}
-    name = reader.add(call.name, layer.function, inputs, config)
-    parameter = FixedPoint.parse(layer.parameter) if layer.parameter else None
-    reader.formats[name] = LayerPrecision(weight=parameter, result=FixedPoint.parse(layer.result))
-    return name
-
-
-def _hardware_slope(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    layer = call.layer
-    if layer.slope is None:
-        name = reader.add(call.name, "prelu", inputs, {}, {"alpha": array(layer.alpha)})
-    else:
-        name = reader.add(call.name, "leaky_relu", inputs, {"negative_slope": layer.slope})
-    formats = FixedPoint.parse(layer.parameter), FixedPoint.parse(layer.result)
-    reader.formats[name] = LayerPrecision(weight=formats[0], result=formats[1])
-    return name
-
-
-def _hardware_average(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    layer = call.layer
-    config = {"pool_size": list(layer.pool_size), "strides": list(layer.strides), "padding": layer.padding}
-    return reader.add(call.name, f"average_pool{len(layer.pool_size)}d", inputs, config)
 
 
 def _from_config(layer_class: Any, config: dict[str, Any]) -> Any:
@@ -469,12 +481,7 @@ CLASSES: Mapping[type, LayerReader] = {
     qkeras.QBatchNormalization: _normalized,
     qkeras.QAveragePooling2D: _average(False),
     qkeras.QGlobalAveragePooling2D: _average(True),
-    hardware_layers.Scale: _hardware_scale,
-    FixedGRU: _hardware_gru,
-    FixedLSTM: _hardware_lstm,
-    hardware_layers.FixedLookup: _hardware_lookup,
-    hardware_layers.FixedSlope: _hardware_slope,
-    hardware_layers.FixedAverage: _hardware_average,
-    hardware_layers.DepthwiseConv1D: conv_reader("depthwise_conv1d"),
+    **dict.fromkeys(HARDWARE_LAYERS, _hardware),
+    DepthwiseConv1D: conv_reader("depthwise_conv1d"),
 }
 """How each class of QKeras and of this package is read."""

@@ -16,7 +16,7 @@ def test_the_page_has_the_table() -> None:
 def test_kinds_are_named_once_and_constants_are_declared() -> None:
     assert len(BY_KIND) == len(LAYERS)
     for row in LAYERS:
-        assert ("kernel" in row.weights) == (row.role == "product" or row.rereads)
+        assert ("kernel" in row.weights) == (row.role == "product" or row.recurrent)
         assert not (row.parameter and row.role != "point")
 
 

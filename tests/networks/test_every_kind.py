@@ -19,7 +19,9 @@ from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float, build_quantized
+from codesign.networks.describe import describe_quantized
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.faithful import random_inputs
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.verification import compare, ladder_rungs
@@ -81,7 +83,7 @@ POOL2 = {"pool_size": [3, 3], "strides": [3, 3], "padding": "valid"}
 NETWORKS = {
     **{
         kind: activation(kind)
-        for kind in ("relu", "tanh", "sigmoid", "softplus", "softsign", "selu", "prelu")
+        for kind in ("relu", "tanh", "sigmoid", "softmax", "softplus", "softsign", "selu", "prelu")
     },
     "leaky_relu": activation("leaky_relu", negative_slope=0.3),
     "elu": activation("elu", alpha=0.7),
@@ -246,6 +248,34 @@ NETWORKS["two inputs"] = Network(
 NETWORKS["two inputs and outputs"] = Network(
     (*NETWORKS["two inputs"].layers, norm("globals", 5), dense("pt", "norm", 5, 1)), ends=("out", "pt")
 )
+NETWORKS["softmax of inputs"] = Network(
+    (
+        given(4, 6),
+        LayerSpec("act", "softmax", ("x",)),
+        LayerSpec("flat", "flatten", ("act",)),
+        dense("out", "flat", 24, 3),
+    )
+)
+TABLE = {"embeddings": values(8, 3)}
+NETWORKS["embedding"] = Network(
+    (
+        given(5),
+        LayerSpec("table", "embedding", ("x",), {"input_dim": 7}, TABLE),
+        LayerSpec("flat", "flatten", ("table",)),
+        dense("out", "flat", 15, 3),
+    )
+)
+NETWORKS["embedding and features"] = Network(
+    (
+        LayerSpec("x", "input", (), {"shape": [4, 1]}),
+        GLOBALS,
+        LayerSpec("places", "reshape", ("x",), {"target_shape": [4]}),
+        LayerSpec("table", "embedding", ("places",), {"input_dim": 8}, TABLE),
+        LayerSpec("flat", "flatten", ("table",)),
+        LayerSpec("merged", "concatenate", ("globals", "flat"), {"axis": -1}),
+        dense("out", "merged", 17, 3),
+    )
+)
 NOT_RTL = {"gru", "lstm"}
 
 
@@ -268,12 +298,13 @@ def random_formats(network: Network, rng: np.random.Generator) -> PrecisionMap:
             bias = fixed(4, 6, 1) if "bias" in layer.weights else None
             formats[layer.name] = LayerPrecision(fixed(4, 6, 1), bias)
         elif layer.kind == "input" and len(network.inputs) > 1:
-            formats[layer.name] = LayerPrecision(result=fixed(4, 7, int(rng.integers(1, 3))))
+            result = fixed(4, 7, int(rng.integers(1, 3)))
+            formats[layer.name] = LayerPrecision(result=network.index_formats.get(layer.name, result))
         elif layer.row.role == "point":
             slope = fixed(6, 8, 1) if layer.row.parameter else None
             result = fixed(4, 7, int(rng.integers(1, 3)), layer.row.signed)
             formats[layer.name] = LayerPrecision(weight=slope, result=result)
-    return PrecisionMap(fixed(5, 7, 2), formats)
+    return PrecisionMap(network.index_formats.get("x", fixed(5, 7, 2)), formats)
 
 
 def graph_of(network: Network, precision: PrecisionMap, io_type: str, folder: Path):
@@ -296,7 +327,7 @@ def test_the_student_is_the_hardware(name: str, io_type: str, tmp_path: Path) ->
     rng = np.random.default_rng(len(name))
     network = NETWORKS[name]
     prepared = prepare_for_quantization(network)
-    x = rng.normal(size=(20, *network.input_shape)).astype(np.float32)
+    x = random_inputs(network, 20)
     before, after = (predict_logits(build_float(each), x) for each in (network, prepared))
     np.testing.assert_allclose(after, before, atol=1e-4 * np.abs(before).max())
     precision = random_formats(prepared, rng)
@@ -345,7 +376,9 @@ def test_a_gru_with_reuse_is_its_cpp(reuse_factor: int, tmp_path: Path) -> None:
     compare(project, x, golden, rungs=ladder_rungs(["emulation", "csim"])).require_agreement()
 
 
-@pytest.mark.parametrize("name", ["elu", "prelu", "average_pool2d", "scale", "gru", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["elu", "prelu", "average_pool2d", "scale", "gru", "lstm", "softmax", "embedding"]
+)
 def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     prepared = prepare_for_quantization(NETWORKS[name])
@@ -362,6 +395,19 @@ def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> No
     student.fit(x, outputs + 1, epochs=1, verbose=0)
     changed = [not np.array_equal(a, b) for a, b in zip(before, student.trainable_weights, strict=True)]
     assert all(changed)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_student_is_read_back_as_it_was_made(name: str) -> None:
+    rng = np.random.default_rng(2)
+    network = prepare_for_quantization(NETWORKS[name])
+    precision = random_formats(network, rng)
+    student = build_quantized(network, precision)
+    x = on_grid(precision, network, 50, rng)
+    read = describe_quantized(student, x)
+    again = build_quantized(read.network, read.precision)
+    assert [layer.kind for layer in read.network.layers] == [layer.kind for layer in network.layers]
+    np.testing.assert_array_equal(predict_logits(again, x), predict_logits(student, x))
 
 
 @pytest.mark.slow

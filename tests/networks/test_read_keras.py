@@ -121,7 +121,8 @@ def shared_layer() -> keras.Model:
 
 IMAGE = (8, 8, 2)
 INSTEAD = (
-    "use relu, tanh, sigmoid, softplus, softsign, elu, selu, leaky_relu, relu6, hard_sigmoid or hard_tanh"
+    "use relu, tanh, sigmoid, softmax, softplus, softsign, elu, selu, leaky_relu, relu6, hard_sigmoid, hard_tanh, silu, "
+    "hard_silu or mish"
 )
 
 
@@ -175,18 +176,20 @@ def not_finite() -> keras.Model:
     [
         (lambda: sequential(layers.LSTM(3, activation="relu", name="memory"), layers.Dense(2), shape=(5, 2)), "layer 'memory' has activation='relu'; only activation='tanh' is supported"),
         (lambda: sequential(layers.SimpleRNN(3, name="memory"), shape=(50, 2)), "layer 'memory' is a SimpleRNN of 50 steps, of which hls4ml 1.3 has no C++; up to 32 steps are unrolled: use GRU"),
-        (lambda: sequential(layers.Bidirectional(layers.GRU(3), name="memory"), shape=(5, 2)), "layer 'memory' is a Bidirectional, which is not supported; hls4ml 1.3 loses a bias of its GRU and has one type for all of its LSTM; use one direction"),
+        (lambda: sequential(layers.Bidirectional(layers.GRU(3), name="memory"), shape=(50, 2)), "layer 'memory_backward' goes backwards over 50 steps; a sequence of up to 32 is turned round: turn round the data, or use one direction"),
+        (lambda: sequential(layers.Bidirectional(layers.GRU(3, reset_after=False), name="memory"), shape=(5, 2)), "layer 'memory_forward' has reset_after=False; only reset_after=True is supported"),
+        (lambda: sequential(layers.Embedding(5, 2, mask_zero=True, name="table"), layers.Flatten(), layers.Dense(2)), "layer 'table' has mask_zero=True; only mask_zero=False is supported"),
+        (lambda: sequential(layers.ReLU(name="act"), layers.Embedding(5, 2, name="table"), layers.Flatten(), layers.Dense(2)), "layer 'table' is an Embedding of 'act' (relu), not of an input; its indices must be whole numbers of the data"),
+        (lambda: with_graph(lambda x: layers.Concatenate()([layers.Flatten()(layers.Embedding(5, 2, name="table")(x)), x]), (3,)), "input 'features' of 'mine' is read by an Embedding and by 'concatenate'; give the Embedding an input of its own, of whole numbers"),
         (lambda: sequential(layers.GRU(3, activation="relu", name="memory"), shape=(5, 2)), "layer 'memory' has activation='relu'; only activation='tanh' is supported"),
         (lambda: sequential(layers.GRU(3, recurrent_activation="hard_sigmoid", name="memory"), shape=(5, 2)), "layer 'memory' has recurrent_activation='hard_sigmoid'; only recurrent_activation='sigmoid' is supported"),
         (lambda: sequential(layers.GRU(3, reset_after=False, name="memory"), shape=(5, 2)), "layer 'memory' has reset_after=False; only reset_after=True is supported"),
-        (lambda: sequential(layers.GRU(3, go_backwards=True, name="memory"), shape=(5, 2)), "layer 'memory' has go_backwards=True; only go_backwards=False is supported"),
         (lambda: with_graph(lambda x: layers.GRU(3, return_state=True, name="memory")(x)[0], (5, 2)), "layer 'memory' (GRU) has 2 outputs; only one is supported"),
         (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, initial_state=layers.Flatten()(layers.GlobalAveragePooling1D()(x))), (5, 2)), "layer 'memory' (GRU) is given a tensor as initial_state, which is not supported; call it with its input alone"),
         (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, layers.GlobalAveragePooling1D()(x)), (5, 2)), "layer 'memory' is given an initial state; only one that starts from zero is supported"),
         (lambda: sequential(layers.Dense(3, activation="gelu", name="fc")), f"layer 'fc' has the activation gelu (function), which is not supported; {INSTEAD}"),
         (lambda: sequential(layers.Dense(3, activation=lambda x: x * 2, name="fc")), "layer 'fc' has the activation <lambda> (function), which is not supported"),
         (lambda: sequential(layers.Dense(3, activation=partial(keras.activations.elu, alpha=0.3), name="fc")), "(partial), which is not supported"),
-        (lambda: sequential(layers.Dense(3, activation="softmax", name="fc"), layers.Dense(2)), f"layer 'fc' has the activation 'softmax' in the middle of the network; {INSTEAD}"),
         (lambda: sequential(layers.ReLU(threshold=1.0, name="act"), layers.Dense(2)), "layer 'act' is a ReLU with threshold=1.0; only 0 is supported"),
         (lambda: sequential(layers.Flatten(data_format="channels_first", name="flat"), layers.Dense(2), shape=IMAGE), "layer 'flat' has data_format='channels_first'; only data_format='channels_last' is supported"),
         (lambda: sequential(layers.GlobalMaxPooling1D(data_format="channels_first", name="pool"), layers.Dense(2), shape=(5, 2)), "layer 'pool' has data_format='channels_first'; only data_format='channels_last' is supported"),

@@ -77,6 +77,14 @@ EXACT: dict[str, Callable[[], keras.Model]] = {
     "sign": activated(lambda: qkeras.binary(alpha=1)),
     "sign, 0 and 1": activated(lambda: qkeras.binary(use_01=True, alpha=0.5)),
     "ternary": activated(lambda: qkeras.ternary(alpha=1)),
+    "powers of two": activated(lambda: qkeras.quantized_po2(4)),
+    "powers of two up to a limit": activated(lambda: qkeras.quantized_po2(3, max_value=2)),
+    "positive powers of two": activated(lambda: qkeras.quantized_relu_po2(3, max_value=4)),
+    "hard swish": activated(lambda: qkeras.quantized_hswish(5, 1, alpha=1)),
+    "powers of two of an image": lambda: image(
+        qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
+        QActivation(qkeras.quantized_relu_po2(3, max_value=4)),
+    ),
     "ternary beyond a threshold": activated(lambda: qkeras.ternary(alpha=2, threshold=0.7)),
     "a sign of a sign": lambda: sequential(
         dense(6),
@@ -196,10 +204,8 @@ def test_the_hardware_computes_what_the_users_model_computes(name: str, tmp_path
 
 
 REFUSED = {
-    "po2": (activated(lambda: qkeras.quantized_po2(4)), "the activation quantized_po2 is not supported; hls4ml 1.3 has powers of two for weights alone; use quantized_bits"),
-    "relu po2": (activated(lambda: qkeras.quantized_relu_po2(4)), "the activation quantized_relu_po2 is not supported; hls4ml 1.3 has powers of two for weights alone; use quantized_relu"),
-    "ulaw": (activated(lambda: qkeras.quantized_ulaw(4)), "the activation quantized_ulaw is not supported; its levels are logarithms"),
-    "hswish": (activated(lambda: qkeras.quantized_hswish(6)), "the activation quantized_hswish is not supported; hls4ml 1.3 has no C++ of it; use quantized_relu"),
+    "ulaw": (activated(lambda: qkeras.quantized_ulaw(4)), "the levels of quantized_ulaw are of no format of 24 bits; use quantized_bits or quantized_relu"),
+    "hswish of many steps": (activated(lambda: qkeras.quantized_hswish(10, 2)), "steps on values of"),
     "symmetric sigmoid": (activated(lambda: qkeras.quantized_sigmoid(6, symmetric=True)), "ends one step above 0, as no fixed-point format does"),
     "a sign scaled by the batch": (activated(lambda: qkeras.binary(alpha="auto")), "binary with alpha='auto' scales by the values of the batch it is given; give alpha a number"),
     "a random activation": (activated(lambda: qkeras.stochastic_binary()), "it is random; use binary"),

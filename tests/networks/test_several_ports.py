@@ -176,7 +176,7 @@ def test_ends_that_no_hardware_has_are_refused(make: Callable[[], keras.Model], 
 
 def test_probabilities_that_are_read_inside_are_no_end() -> None:
     with pytest.raises(
-        ConversionError, match="'kind' has the activation 'softmax' in the middle of the network"
+        ConversionError, match="'kind' has the activation 'softmax', is an output and is read by 'dense"
     ):
         read_keras(probabilities_inside())
 
