@@ -136,6 +136,32 @@ def activations() -> keras.Model:
     return keras.Model(inputs, layers.Dense(3, name="logits")(x))
 
 
+def attention() -> keras.Model:
+    """Softmax over the features of each step, and of a gated vector."""
+    inputs = keras.Input((4, 3))
+    x = layers.Softmax(name="weights")(layers.Dense(4, name="scores")(inputs))
+    x = layers.Flatten(name="flat")(x)
+    x = layers.Dense(5, activation="silu", name="gated")(x)
+    x = layers.Dense(4, activation="softmax", name="shares")(x)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(x))
+
+
+def embedded() -> keras.Model:
+    """Places in a table beside features."""
+    particle, features = keras.Input((4,), name="particle"), keras.Input((5,), name="features")
+    table = layers.Embedding(11, 3, name="table")(particle)
+    x = layers.Concatenate(name="both")([layers.Flatten(name="flat")(table), features])
+    x = layers.Dense(8, activation="relu", name="hidden")(x)
+    return keras.Model([particle, features], layers.Dense(3, name="logits")(x))
+
+
+def both_directions() -> keras.Model:
+    """A GRU in both directions."""
+    inputs = keras.Input((4, 3))
+    x = layers.Bidirectional(layers.GRU(3, return_sequences=True), name="both")(inputs)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
+
+
 def selu() -> keras.Model:
     """A self-normalising block (Klambauer et al. 2017)."""
     inputs = keras.Input((6,))
@@ -253,5 +279,8 @@ SUBJECTS = (
     Subject("image, trained", image, trained=True),
     Subject("GRU, trained", recurrent(layers.GRU), trained=True),
     Subject("LSTM, trained", recurrent(layers.LSTM), trained=True),
+    Subject("softmax and silu, trained", attention, trained=True),
+    Subject("embedding and features", embedded),
+    Subject("GRU in both directions, trained", both_directions, trained=True),
     Subject("class and momentum 6 x 3 + 5", class_and_momentum),
 )

@@ -112,8 +112,9 @@ def random_network(subject: Subject, rng: np.random.Generator) -> Network:
     network = prepare_for_quantization(read_keras(subject.make()))
 
     def fill(layer):
-        if "alpha" in layer.weights:
-            return layer.with_weights(alpha=rng.normal(0, 0.5, layer.weights["alpha"].shape))
+        if layer.row.role == "point" and not layer.row.recurrent:
+            drawn = {key: rng.normal(0, 0.5, values.shape) for key, values in layer.weights.items()}
+            return layer.with_weights(**drawn)
         if layer.row.role != "product":
             return layer
         shape = layer.weights["kernel"].shape

@@ -19,11 +19,11 @@ from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float, build_quantized
-from codesign.networks.describe import describe_quantized
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.faithful import random_inputs
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
+from codesign.networks.read_keras import read_qkeras
 from codesign.verification import compare, ladder_rungs
 
 _random = np.random.default_rng(0)
@@ -404,7 +404,7 @@ def test_a_student_is_read_back_as_it_was_made(name: str) -> None:
     precision = random_formats(network, rng)
     student = build_quantized(network, precision)
     x = on_grid(precision, network, 50, rng)
-    read = describe_quantized(student, x)
+    read = read_qkeras(student, x)
     again = build_quantized(read.network, read.precision)
     assert [layer.kind for layer in read.network.layers] == [layer.kind for layer in network.layers]
     np.testing.assert_array_equal(predict_logits(again, x), predict_logits(student, x))
