@@ -147,12 +147,11 @@ def attention() -> keras.Model:
 
 
 def embedded() -> keras.Model:
-    """Places in a table beside features."""
-    particle, features = keras.Input((4,), name="particle"), keras.Input((5,), name="features")
-    table = layers.Embedding(11, 3, name="table")(particle)
-    x = layers.Concatenate(name="both")([layers.Flatten(name="flat")(table), features])
-    x = layers.Dense(8, activation="relu", name="hidden")(x)
-    return keras.Model([particle, features], layers.Dense(3, name="logits")(x))
+    """Particles by their numbers: a row of a table each."""
+    inputs = keras.Input((6,))
+    x = layers.Embedding(11, 3, name="table")(inputs)
+    x = layers.Dense(4, activation="relu", name="each")(x)
+    return keras.Model(inputs, layers.Dense(3, name="logits")(layers.Flatten(name="flat")(x)))
 
 
 def both_directions() -> keras.Model:
@@ -280,7 +279,7 @@ SUBJECTS = (
     Subject("GRU, trained", recurrent(layers.GRU), trained=True),
     Subject("LSTM, trained", recurrent(layers.LSTM), trained=True),
     Subject("softmax and silu, trained", attention, trained=True),
-    Subject("embedding and features", embedded),
+    Subject("embedding, trained", embedded, trained=True),
     Subject("GRU in both directions, trained", both_directions, trained=True),
     Subject("class and momentum 6 x 3 + 5", class_and_momentum),
 )

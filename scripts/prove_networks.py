@@ -157,7 +157,10 @@ def trained(
     """The network after an epoch of training under quantization, with a teacher of random logits."""
     n_outputs = network.outputs[0].shape[-1]
     y = np.arange(120) % n_outputs
-    np.savez(folder / "random.npz", X=rng.normal(size=(len(y), *network.input_shape)).astype(np.float32), y=y)
+    x = rng.normal(size=(len(y), *network.input_shape)).astype(np.float32)
+    if network.index_formats:
+        x = on_grid(network, precision, len(y), rng)
+    np.savez(folder / "random.npz", X=x, y=y)
     data = load_dataset(folder / "random.npz", scaling="none")
     parts = (data.y_train, data.y_validation, data.y_test)
     logits = (rng.normal(size=(len(part), n_outputs)).astype(np.float32) for part in parts)

@@ -238,9 +238,8 @@ _SLOPE_BITS = 8
 
 def _slopes_format(layer: LayerSpec, result: FixedPoint) -> FixedPoint:
     """The format of what an activation multiplies by: as fine as its result, and a slope of 0.1 has three digits."""
-    names = {"leaky_relu": "negative_slope", "elu": "alpha"}
     arrays = [values.ravel() for values in layer.weights.values()]
-    slopes = np.concatenate(arrays) if arrays else np.array(layer.config[names[layer.kind]])
+    slopes = np.concatenate(arrays) if arrays else np.array(layer.config[layer.row.options[0]])
     return fit_format(_extremes(slopes), max(result.width, _SLOPE_BITS), signed=True)
 
 

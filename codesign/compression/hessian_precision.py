@@ -243,7 +243,7 @@ def _factors(shape: LayerShape) -> list[TensorName]:
 def _masked(shape: LayerShape, kernel: np.ndarray, used: Mapping[str, np.ndarray]) -> np.ndarray:
     """The kernel with zeros for the outputs that no later weight reads."""
     mask = used[shape.name]
-    return kernel * (mask.reshape(kernel.shape[-2:]) if shape.kind == "depthwise_conv2d" else mask)
+    return kernel * (mask.reshape(kernel.shape[-2:]) if shape.per_channel and kernel.ndim > 1 else mask)
 
 
 def _term(

@@ -398,10 +398,10 @@ def _upsampling(rank: int) -> Callable[..., str]:
     return read
 
 
-def check_recurrent(call: Call, inputs: tuple[str, ...]) -> None:
+def check_recurrent(call: Call) -> None:
     """Refuse a GRU or an LSTM that is computed otherwise than hls4ml does."""
     layer = call.layer
-    _from_zero(call, inputs)
+    _from_zero(call)
     only(call, **({"reset_after": True} if isinstance(layer, layers.GRU) else {}))
     for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
         if getattr(layer, option) is not function:
@@ -414,7 +414,7 @@ def check_recurrent(call: Call, inputs: tuple[str, ...]) -> None:
 def _recurrent(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """A GRU or an LSTM that starts from zero."""
     layer = call.layer
-    check_recurrent(call, inputs)
+    check_recurrent(call)
     if layer.go_backwards:
         inputs = (_backwards(reader, call, inputs[0]),)
     kind = "gru" if isinstance(layer, layers.GRU) else "lstm"
@@ -455,7 +455,7 @@ _MERGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """Two recurrent layers, one of the sequence turned round, and what joins them."""
     layer, ends = call.layer, []
-    _from_zero(call, inputs)
+    _from_zero(call)
     for side, inner in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
         read = _RECURRENT.get(type(inner))
         if read is None:
@@ -472,18 +472,14 @@ def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return reader.add(call.name, kind, tuple(ends), config)
 
 
-def _from_zero(call: Call, inputs: tuple[str, ...]) -> None:
-    if len(inputs) != 1:
-        raise ConversionError(
-            f"layer {call.name!r} is given an initial state; only one that starts from zero is supported"
-        )
+def _from_zero(call: Call) -> None:
     only(call, stateful=False, return_state=False)
 
 
 def _simple_rnn(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """Every step a layer of its own: a product with the step, one with the state before it, their sum, the activation."""
     layer = call.layer
-    _from_zero(call, inputs)
+    _from_zero(call)
     steps, units = int(call.input_shapes[0][0]), int(layer.units)
     if steps > _MOST_UNROLLED:
         raise ConversionError(

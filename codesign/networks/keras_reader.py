@@ -17,7 +17,7 @@ import qkeras
 from keras import activations, layers
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.layers import supported
+from codesign.core.layers import LAYERS, supported
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
 from codesign.networks import keras_classes, qkeras_classes
@@ -84,6 +84,9 @@ _READERS: dict[type, LayerReader] = {**keras_classes.CLASSES, **qkeras_classes.C
 CLASSES: tuple[type, ...] = tuple(_READERS)
 """Every class that is read."""
 
+_OF_SEVERAL = frozenset(name for row in LAYERS if row.many for name in row.keras)
+"""Classes, and operations of the same names, that read several tensors."""
+
 _OWN_ACTIVATION = (
     layers.Activation,
     layers.TimeDistributed,
@@ -134,7 +137,7 @@ class Reader:
             self.of[call.outputs[0]] = self._read_call(call, inputs)
         except ConversionError as fault:
             self.faults.append(str(fault))
-            self.of[call.outputs[0]] = inputs[0] if inputs else "?"
+            self.of |= dict.fromkeys(call.outputs, inputs[0] if inputs else "?")
 
     def _read_call(self, call: Call, inputs: tuple[str, ...]) -> str:
         layer, what = call.layer, type(call.layer).__name__
@@ -161,6 +164,11 @@ class Reader:
     def _known(self, call: Call, inputs: tuple[str, ...]) -> str:
         layer = call.layer
         read = _reader_of(call)
+        if len(inputs) > 1 and type(layer).__name__ not in _OF_SEVERAL:
+            raise ConversionError(
+                f"layer {call.name!r} ({type(layer).__name__}) is called with {len(inputs)} tensors; call it with its input alone: "
+                "masks and initial states are not supported"
+            )
         refuse_unexpected(layer, call.name)
         for shape in (*call.input_shapes, *call.output_shapes):
             if any(size is None for size in shape):

@@ -450,7 +450,7 @@ def _average(everything: bool) -> LayerReader:
 def _hardware(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """A layer of this package's own students."""
     if isinstance(call.layer, keras.layers.RNN):
-        check_recurrent(call, inputs)
+        check_recurrent(call)
     found = call.layer.described()
     weights = {key: array(values) for key, values in found.weights.items()}
     name = reader.add(call.name, found.kind, inputs, found.config, weights)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.layers import LAYERS
+from codesign.core.layers import HLS4ML_NODES, LAYERS
 from codesign.core.ports import side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
@@ -24,6 +24,7 @@ from codesign.networks.faithful import random_inputs
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.networks.read_keras import read_qkeras
+from codesign.rtl.layers import TRACERS
 from codesign.verification import compare, ladder_rungs
 
 _random = np.random.default_rng(0)
@@ -276,7 +277,16 @@ NETWORKS["embedding and features"] = Network(
         dense("out", "merged", 17, 3),
     )
 )
-NOT_RTL = {"gru", "lstm"}
+NOT_RTL = {
+    row.kind
+    for row in LAYERS
+    if row.role != "input" and row.hls4ml and not {HLS4ML_NODES[name] for name in row.hls4ml} <= set(TRACERS)
+}
+"""Kinds that the open RTL cannot trace."""
+
+
+def test_recurrent_layers_alone_have_no_rtl() -> None:
+    assert {row.kind for row in LAYERS if row.recurrent} == NOT_RTL
 
 
 def test_every_row_of_the_table_is_tried() -> None:

@@ -14,7 +14,7 @@ import pytest
 from keras import layers
 from small_networks import MODELS, inputs, randomized
 
-from codesign.errors import ConversionError
+from codesign.errors import ConversionError, DataError
 from codesign.networks import keras_arguments, keras_reader
 from codesign.networks.build import build_float
 from codesign.networks.logits import ending_in_logits, predict_logits
@@ -180,13 +180,14 @@ def not_finite() -> keras.Model:
         (lambda: sequential(layers.Bidirectional(layers.GRU(3, reset_after=False), name="memory"), shape=(5, 2)), "layer 'memory_forward' has reset_after=False; only reset_after=True is supported"),
         (lambda: sequential(layers.Embedding(5, 2, mask_zero=True, name="table"), layers.Flatten(), layers.Dense(2)), "layer 'table' has mask_zero=True; only mask_zero=False is supported"),
         (lambda: sequential(layers.ReLU(name="act"), layers.Embedding(5, 2, name="table"), layers.Flatten(), layers.Dense(2)), "layer 'table' is an Embedding of 'act' (relu), not of an input; its indices must be whole numbers of the data"),
-        (lambda: with_graph(lambda x: layers.Concatenate()([layers.Flatten()(layers.Embedding(5, 2, name="table")(x)), x]), (3,)), "input 'features' of 'mine' is read by an Embedding and by 'concatenate'; give the Embedding an input of its own, of whole numbers"),
+        (lambda: with_graph(lambda x: layers.Dense(2)(layers.Softmax(name="by")(x, layers.ReLU()(x)))), "layer 'by' (Softmax) is called with 2 tensors; call it with its input alone: masks and initial states are not supported"),
+        (lambda: with_graph(lambda x: layers.Dense(2)(layers.Concatenate()(layers.Bidirectional(layers.GRU(2), merge_mode=None, name="both")(x))), (5, 2)), "layer 'both' (Bidirectional) has 2 outputs; only one is supported"),
         (lambda: sequential(layers.GRU(3, activation="relu", name="memory"), shape=(5, 2)), "layer 'memory' has activation='relu'; only activation='tanh' is supported"),
         (lambda: sequential(layers.GRU(3, recurrent_activation="hard_sigmoid", name="memory"), shape=(5, 2)), "layer 'memory' has recurrent_activation='hard_sigmoid'; only recurrent_activation='sigmoid' is supported"),
         (lambda: sequential(layers.GRU(3, reset_after=False, name="memory"), shape=(5, 2)), "layer 'memory' has reset_after=False; only reset_after=True is supported"),
         (lambda: with_graph(lambda x: layers.GRU(3, return_state=True, name="memory")(x)[0], (5, 2)), "layer 'memory' (GRU) has 2 outputs; only one is supported"),
         (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, initial_state=layers.Flatten()(layers.GlobalAveragePooling1D()(x))), (5, 2)), "layer 'memory' (GRU) is given a tensor as initial_state, which is not supported; call it with its input alone"),
-        (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, layers.GlobalAveragePooling1D()(x)), (5, 2)), "layer 'memory' is given an initial state; only one that starts from zero is supported"),
+        (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, layers.GlobalAveragePooling1D()(x)), (5, 2)), "layer 'memory' (GRU) is called with 2 tensors; call it with its input alone"),
         (lambda: sequential(layers.Dense(3, activation="gelu", name="fc")), f"layer 'fc' has the activation gelu (function), which is not supported; {INSTEAD}"),
         (lambda: sequential(layers.Dense(3, activation=lambda x: x * 2, name="fc")), "layer 'fc' has the activation <lambda> (function), which is not supported"),
         (lambda: sequential(layers.Dense(3, activation=partial(keras.activations.elu, alpha=0.3), name="fc")), "(partial), which is not supported"),
@@ -385,6 +386,31 @@ def test_names_that_clash_or_that_hls4ml_takes_for_its_own_are_changed() -> None
 @pytest.mark.parametrize("layer_class", keras_reader.CLASSES, ids=lambda known: known.__name__)
 def test_somebody_has_said_what_becomes_of_every_argument(layer_class: type) -> None:
     assert not keras_arguments.undeclared(layer_class)
+
+
+def test_a_table_has_an_input_of_its_own() -> None:
+    def both(x: Any) -> Any:
+        return layers.Concatenate(name="both")([layers.Flatten()(layers.Embedding(5, 2)(x)), x])
+
+    with pytest.raises(ConversionError) as caught:
+        read_keras(with_graph(both, (3,)))
+    assert str(caught.value) == (
+        "input 'features' of 'mine' is read by an Embedding and by 'both'; give the Embedding an input of its own, of whole numbers"
+    )
+
+
+@pytest.mark.parametrize(("value", "shown"), [(-0.5, "-0.5"), (5.0, "5"), (-1.0, "-1")])
+def test_data_that_a_table_has_no_row_for_are_refused(value: float, shown: str) -> None:
+    model = sequential(layers.Embedding(5, 2), layers.Flatten(), layers.Dense(2))
+    x = np.zeros((6, 4))
+    assert [layer.kind for layer in read_keras(model, x).layers][1] == "embedding"
+    x[3, 1] = value
+    with pytest.raises(DataError) as caught:
+        read_keras(model, x)
+    assert str(caught.value) == (
+        f"'mine' looks its input 'features' up in a table of 5 rows, but the data have the value {shown} there; give whole "
+        "numbers from 0, with data.scaling none"
+    )
 
 
 def test_a_model_of_a_gru_alone_is_refused() -> None:

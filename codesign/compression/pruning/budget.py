@@ -161,7 +161,7 @@ def target_costs(
         reuse = (own.reuse_factor if own else None) or hardware.reuse_factor
         if strategy not in _SHARING:
             adding[layer.name] = np.arange(kernel.size).reshape(kernel.shape)
-        elif layer.kind != "depthwise_conv2d":
+        elif not layer.row.per_channel:
             sharing[layer.name] = multiplier_of_weights(kernel.shape, reuse)
     costs: list[TargetCost] = []
     if adding:
