@@ -166,8 +166,8 @@ class Reader:
         read = _reader_of(call)
         if len(inputs) > 1 and type(layer).__name__ not in _OF_SEVERAL:
             raise ConversionError(
-                f"layer {call.name!r} ({type(layer).__name__}) is called with {len(inputs)} tensors; call it with its input alone: "
-                "masks and initial states are not supported"
+                f"layer {call.name!r} ({type(layer).__name__}) is called with {len(inputs)} tensors; call it with its input "
+                "alone: masks and initial states are not supported"
             )
         refuse_unexpected(layer, call.name)
         for shape in (*call.input_shapes, *call.output_shapes):
