@@ -346,7 +346,7 @@ class Coordinator:
     def _take(self, ended: Ended) -> None:
         unit = ended.unit
         if ended.how == "lost":
-            self.ready.appendleft(unit)
+            self._again(unit)
         elif ended.outcome is not None:
             self._done(unit, ended)
         else:
@@ -381,6 +381,15 @@ class Coordinator:
         if not trial.waiting and not self._step_done(trial):
             self._next_step(trial)
 
+    def _again(self, unit: Unit, *, at_once: bool = True) -> None:
+        """Run a unit again; one of a trial that another of its runs has ended is worth nothing."""
+        if unit.kind != "proof" and unit.trial not in self.open:
+            return
+        if at_once:
+            self.ready.appendleft(unit)
+        else:
+            self.ready.append(unit)
+
     def _failed(self, unit: Unit, ended: Ended) -> None:
         failure = ended.failure
         if failure is not None and failure.kind == "disk":
@@ -389,7 +398,7 @@ class Coordinator:
         if failure is not None and failure.kind == "refused":
             self.executor.ban(failure.address, failure.reason)
             _log.warning("%s", failure.reason)
-            self.ready.appendleft(unit)
+            self._again(unit)
             return
         line = {"key": unit.key, "trial": str(unit.trial), "how": ended.how, "reason": ended.reason}
         self.ledger.add("attempt", line)
@@ -400,7 +409,7 @@ class Coordinator:
         if failure is not None and failure.kind == "spoilt":
             self.executor.renew(failure.address)
         if not is_final and errors < self.plan.settings.attempts and deaths < _DEATHS:
-            self.ready.append(unit)
+            self._again(unit, at_once=False)
             return
         reason = ended.reason if len(attempts) == 1 else f"{ended.reason} ({len(attempts)} attempts)"
         if unit.kind == "proof":

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,7 @@ from search_cases import Died, FakeExecutor, coordinate, failing, write_search
 
 from codesign.errors import OutputFolderError, ToolError
 from codesign.search.executor import Ended
-from codesign.search.ledger import Ledger, TrialLine
+from codesign.search.ledger import Ledger, TrialLine, read_progress
 from codesign.search.results import read_found
 from codesign.search.unit import Unit
 
@@ -156,6 +161,68 @@ def test_a_failure_is_tried_three_times_and_told_with_its_reason(tmp_path: Path)
     assert ledger.trials[2].state == "complete"
     assert sum(unit.trial == 1 for unit in executor.submitted) == 3
     assert sum(line.state == "complete" for line in ledger.trials.values()) == 11
+
+
+@pytest.mark.parametrize("how", ["lost", "death", "error", "refused"])
+def test_other_runs_of_a_trial_that_failed_are_not_tried_again(tmp_path: Path, how: Any) -> None:
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        if unit.trial != 1:
+            return None
+        if unit.overrides["seed"] == 2:  # the last of those that run ends first
+            return failing(unit, "final", "TrainingError: nan")
+        return failing(unit, "refused") if how == "refused" else Ended(unit, None, how)
+
+    executor = FakeExecutor(slots=9, script=script)
+    executor.ban = lambda address, reason: None  # type: ignore[method-assign]
+    file = write_search(tmp_path, proof=False, seeds=[0, 1, 2], budget={"trials": 3})
+    ledger = coordinate(file, executor)
+    assert [ledger.trials[number].state for number in range(3)] == ["complete", "failed", "complete"]
+    runs = [unit.overrides["seed"] for unit in executor.submitted if unit.trial == 1]
+    assert len(runs) == len(set(runs))
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_no_trial_of_the_journal_runs_for_ever_and_optuna_alone_reads_it(
+    tmp_path: Path, sampler: str
+) -> None:
+    file = write_search(tmp_path, sampler=sampler, proof=False, constraints=["student.width2 <= student.width1"])
+    for deaths in range(1, 4):
+        with pytest.raises(Died):
+            coordinate(file, FakeExecutor(slots=2, die_after=deaths))
+    ledger = coordinate(file, FakeExecutor())
+    # as optuna-dashboard opens it: nothing of this package
+    code = (
+        "import json, optuna; from optuna.storages.journal import JournalFileBackend, JournalStorage; "
+        "study = optuna.load_study(study_name='search', storage=JournalStorage(JournalFileBackend('optuna.journal'))); "
+        "assert {trial.state.is_finished() for trial in study.trials} == {True}; "
+        "print(json.dumps([study.metric_names, [[trial.number, trial.params, trial.values] for trial in study.trials "
+        "if trial.state.name == 'COMPLETE']]))"
+    )
+    read = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "search", capture_output=True, text=True, check=True
+    )
+    names, trials = json.loads(read.stdout)
+    assert names == ["quality", "luts"]
+    assert {number: (params, values) for number, params, values in trials} == {
+        line.number: (line.params, [line.values[name] for name in names]) for line in ledger.trials.values()
+    }
+
+
+def test_clocks_that_differ_and_jump_decide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calm = coordinate(write_search(tmp_path / "calm", proof=False), FakeExecutor())
+    dice = random.Random(0)
+
+    class Jumping(FakeExecutor):
+        def ended(self, timeout_s: float) -> list[Ended]:
+            shift = dice.uniform(-1e6, 1e6)
+            monkeypatch.setattr(time, "time", lambda: 1.8e9 + shift)
+            return super().ended(timeout_s)
+
+    file = write_search(tmp_path / "jumping", proof=False, budget={"trials": 12, "hours": 1})
+    with pytest.raises(Died):
+        coordinate(file, Jumping(die_after=5))
+    assert told(coordinate(file, Jumping())) == told(calm)
+    assert 0 <= read_progress(tmp_path / "jumping" / "search")["spent_s"] < 600
 
 
 def test_what_would_fail_again_is_told_at_once(tmp_path: Path) -> None:
