@@ -52,6 +52,15 @@ class Chaos:
     faults: list[str] = field(default_factory=list)
     again: int = 0
 
+    def told(self, trials: int) -> str:
+        """In a line."""
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(self.kills.items()) if count)
+        end = f"all {trials} results, none double" if not self.faults else "; ".join(self.faults)
+        return (
+            f"{sum(self.kills.values())} kills ({kinds}), begun {self.begun} times, {self.seconds:.0f} s: {end} "
+            f"({self.again} runs were done again after their worker was killed with the result)"
+        )
+
 
 def main() -> None:
     """Run the repeats, print a line for each, exit with 1 if anything was lost."""
@@ -61,17 +70,10 @@ def main() -> None:
         return
     rows = []
     with tempfile.TemporaryDirectory(prefix="codesign-chaos-") as root:
-        wanted = _undisturbed(Path(root) / "calm", options)
+        wanted = undisturbed(Path(root) / "calm", options)
         for repeat in range(options.repeats):
             chaos = _repeat(Path(root) / str(repeat), options, random.Random(options.seed + repeat), wanted)
-            kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(chaos.kills.items()))
-            print(
-                f"repeat {repeat}: {sum(chaos.kills.values())} kills ({kinds}), begun {chaos.begun} times, "
-                f"{chaos.seconds:.0f} s: "
-                f"{'all ' + str(options.trials) + ' results, none double' if not chaos.faults else '; '.join(chaos.faults)}"
-                f" ({chaos.again} runs were done again after their worker was killed with the result)",
-                flush=True,
-            )
+            print(f"repeat {repeat}: {chaos.told(options.trials)}", flush=True)
             rows.append({**chaos.__dict__, "kills": dict(chaos.kills)})
     if options.output is not None:
         options.output.write_text(json.dumps(rows, indent=2) + "\n")
@@ -112,25 +114,26 @@ def _begin(home: Path, options: argparse.Namespace, seconds: float) -> subproces
         return subprocess.Popen([str(word) for word in words], env=environment, stdout=log, stderr=log)
 
 
-def _write(home: Path, options: argparse.Namespace) -> None:
+def write(home: Path, options: argparse.Namespace) -> None:
+    """The search's file."""
     home.mkdir(parents=True)
     design = REPOSITORY / "models" / "digits"
     text = SEARCH.format(design=design, trials=options.trials, sampler=options.sampler)
     (home / "search.yaml").write_text(text)
 
 
-def _undisturbed(home: Path, options: argparse.Namespace) -> dict[int, Any]:
+def undisturbed(home: Path, options: argparse.Namespace) -> dict[int, Any]:
     """The results of the same search without a kill; its trials sleep a tenth as long."""
-    _write(home, options)
+    write(home, options)
     child = _begin(home, options, options.seconds / 10)
     if child.wait(timeout=600) != 0:
         sys.exit(f"the search fails undisturbed:\n{(home / 'log').read_text()[-2000:]}")
-    return _results(home)[0]
+    return results(home)[0]
 
 
 def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted: dict[int, Any]) -> Chaos:
     chaos = Chaos()
-    _write(home, options)
+    write(home, options)
     started = time.monotonic()
     child = _begin(home, options, options.seconds)
     chaos.begun = 1
@@ -156,15 +159,16 @@ def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted
         chaos.faults.append(f"{len(left)} processes left behind")
         for process in left:
             os.kill(process, signal.SIGKILL)
-    _judge(home, wanted, chaos, options)
+    judge(home, wanted, chaos, options)
     return chaos
 
 
-def _judge(home: Path, wanted: dict[int, Any], chaos: Chaos, options: argparse.Namespace) -> None:
+def judge(home: Path, wanted: dict[int, Any], chaos: Chaos, options: argparse.Namespace) -> None:
+    """Note what was lost, or done twice to two results."""
     if chaos.faults:
         chaos.faults.append((home / "log").read_text()[-500:])
         return
-    found, double = _results(home)
+    found, double = results(home)
     if options.sampler in ("random", "qmc", "grid"):
         wrong = [number for number, result in wanted.items() if found.get(number) != result]
         if wrong or len(found) != len(wanted):
@@ -177,7 +181,7 @@ def _judge(home: Path, wanted: dict[int, Any], chaos: Chaos, options: argparse.N
     chaos.again = sum(count - 1 for count in finished.values())
 
 
-def _results(home: Path) -> tuple[dict[int, Any], int]:
+def results(home: Path) -> tuple[dict[int, Any], int]:
     """Parameters, state and values of each trial, and how many runs or trials have a second result."""
     found: dict[int, Any] = {}
     keys: Counter[str] = Counter()

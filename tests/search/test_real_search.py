@@ -1,0 +1,120 @@
+"""Searches that train: a trial is an ordinary run, travels where no disk is shared, and its best repeats to the same numbers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from search_cases import write_search
+from sklearn.datasets import load_digits
+from tiny_design import codesign
+
+from codesign.core.files import read_json
+from codesign.errors import WorkerRefusedError
+from codesign.search.ledger import Ledger
+from codesign.search.objectives import measure
+from codesign.search.run import make_plan
+from codesign.search.settings import read_search
+from codesign.search.space import Space
+from codesign.search.unit import Unit, execute, unpack
+from codesign.settings import read_design
+
+
+def unit_of(file: Path, **changes: Any) -> Unit:
+    """The first run of a search's trial 0."""
+    settings, _ = read_search(file)
+    folder = file.parent / "search"
+    folder.mkdir(exist_ok=True)
+    plan = make_plan(settings, Space(settings), file, folder)
+    unit = Unit(
+        key="00000-run-seed0",
+        trial=0,
+        kind="run",
+        design=str(plan.design),
+        folder="runs/00000/seed0",
+        home=str(folder),
+        mark=plan.mark,
+        overrides={**plan.overrides, "student.width1": 5, "student.width2": 3, "seed": 0},
+        until="quantization",
+        wanted=("quality", "luts"),
+        identity=plan.identity,
+        data=plan.data[None],
+        packed=plan.packed,
+    )
+    return replace(unit, **changes)
+
+
+def own_data(folder: Path) -> Path:
+    """A search on a file of data."""
+    file = write_search(folder)
+    digits = load_digits()
+    np.savez(folder / "design" / "mine.npz", x=digits.data[:400], y=digits.target[:400])
+    text = (folder / "design" / "design.yaml").read_text()
+    (folder / "design" / "design.yaml").write_text(text.replace("source: digits", "source: mine.npz"))
+    assert read_design(folder / "design").data.source == "mine.npz"
+    return file
+
+
+def test_data_that_are_edited_under_a_search_are_refused(tmp_path: Path) -> None:
+    unit = unit_of(own_data(tmp_path))
+    path = tmp_path / "design" / "mine.npz"
+    arrays = dict(np.load(path))
+    arrays["x"][0, 20] += 1
+    np.savez(path, **arrays)
+    with pytest.raises(WorkerRefusedError, match=r" finds other data than the search began with \(digest "):
+        execute(unit)
+    assert not (tmp_path / "search" / "runs").exists()
+
+
+@pytest.mark.slow
+def test_a_worker_without_the_disk_sends_the_same_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unit = unit_of(own_data(tmp_path))
+    here = execute(unit)
+    assert here.packed is None
+    monkeypatch.setenv("CODESIGN_SCRATCH", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "design").rename(tmp_path / "nowhere")
+    there = execute(replace(unit, home="/of/another/machine", folder="runs/00001/seed0"))
+    assert there.values == here.values
+    assert there.packed is not None
+    unpack(there.packed, tmp_path / "search" / "runs" / "00001" / "seed0")
+    travelled = tmp_path / "search" / "runs" / "00001" / "seed0"
+    assert measure(travelled, unit.wanted) == here.values
+
+
+@pytest.mark.slow
+def test_the_best_of_a_search_repeats_to_the_same_numbers(tmp_path: Path) -> None:
+    write_search(
+        tmp_path,
+        budget={"trials": 3},
+        settings={"hardware.open_rtl": True, "student.width2": 3},
+        space={"student.width1": {"type": "int", "low": 3, "high": 6}},
+    )
+    ended = codesign("search", "run", tmp_path, "--workers", "1", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    ledger = Ledger(tmp_path / "search")
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+    assert {proof.state for proof in ledger.proofs.values()} == {"proved"}
+    best = codesign("search", "best", tmp_path, "--budget-luts", "100000", cwd=tmp_path)
+    assert best.returncode == 0, best.stdout + best.stderr
+    design = tmp_path / "models" / "design_best"
+    number = int((design / "design.yaml").read_text().split("# Trial ")[1].split()[0])
+    again = codesign("run", design, "--output", tmp_path / "again", cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    line = ledger.trials[number]
+    assert measure(tmp_path / "again", ("quality", "luts")) == line.values
+    trial = tmp_path / "search" / ledger.proofs[number].folder
+    for stage in ("quantization", "project", "rtl"):
+        one, other = (read_json(folder / stage / "record.json") for folder in (trial, tmp_path / "again"))
+        assert {name: one["metrics"][name] for name in one["metrics"] if not name.endswith("_s")} == {
+            name: other["metrics"][name] for name in other["metrics"] if not name.endswith("_s")
+        }, stage
+    summaries = [read_json(folder / "summary.json") for folder in (trial, tmp_path / "again")]
+    assert json.dumps(summaries[0]["verification"]) == json.dumps(summaries[1]["verification"])
+    for command in (("report", trial), ("verify", trial), ("compare", trial, tmp_path / "again")):
+        told = codesign(*command, cwd=tmp_path)
+        assert told.returncode == 0, (command, told.stdout + told.stderr)
