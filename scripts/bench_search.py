@@ -210,7 +210,13 @@ def _cluster(count: int, told: Any, end: Any, seconds: float) -> None:
 
     os.environ["CODESIGN_SLEEP_S"] = str(seconds)
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    settings = {"distributed.admin.tick.limit": "60s", "distributed.worker.memory.target": False}
+    settings = {
+        "distributed.admin.tick.limit": "60s",
+        # on a machine of its own a worker looks at itself at its own cost; here hundreds of them share a core
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.system-monitor.interval": "60s",
+        "distributed.worker.memory.monitor-interval": "60s",
+    }
     with (
         dask.config.set(settings),
         LocalCluster(

@@ -135,7 +135,7 @@ def _make_hosts(options: argparse.Namespace) -> list[Host]:
         "PYTHONPATH": path,
         "CODESIGN_SLEEP_S": str(options.seconds),
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0",
-        "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "10s",
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__TCP": "15s",
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s",
     }
     _ip("link", "add", BRIDGE, "type", "bridge")

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,8 @@ from codesign.search.objectives import last_stage, violations
 from codesign.search.proposer import Proposer
 from codesign.search.settings import SearchSettings
 from codesign.search.space import Params
-from codesign.search.unit import Unit, unpack
+from codesign.search.unit import CSYNTH, Outcome, Unit, pack, unpack
+from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 
 _log = logging.getLogger(__name__)
 
@@ -128,6 +129,10 @@ class Coordinator:
         self.executor, self.progress = executor, progress
         self.open: dict[int, _Open] = {}
         self.ready: deque[Unit] = deque()
+        self.licensed: deque[Unit] = deque()
+        """Runs that wait for a licence of the vendor's tools."""
+        self.packed: set[int] = set()
+        """Trials whose proof was made on a worker that does not see this folder."""
         self.proving: dict[int, str] = {}
         self.rungs: dict[int, dict[int, Mapping[str, float]]] = {}
         self.longest_s = max((line["seconds"] for line in ledger.units.values()), default=0.0)
@@ -148,9 +153,10 @@ class Coordinator:
             meets. What has ended is kept.
         """
         self._resume()
+        self._collect_plans()
         try:
             self._until_idle()
-            while self.plan.settings.proof and self._prove_front():
+            while self.plan.settings.proof and (self._prove_front() or self._synthesise_front()):
                 self._until_idle()
         finally:
             self._say(force=True)
@@ -169,7 +175,7 @@ class Coordinator:
     def _until_idle(self) -> None:
         while True:
             self._fill()
-            if not (self.executor.running or self.ready):
+            if not (self.executor.running or self.ready or self.licensed):
                 return
             for ended in self.executor.ended(_POLL_S):
                 self._take(ended)
@@ -214,6 +220,10 @@ class Coordinator:
             if not self.ready:
                 break
             chosen.append(self.ready.popleft())
+        # licences are counted over all workers
+        vendors = sum(unit.kind == "vendor" for unit, _, _ in self.executor.running.values())
+        free = min(self.plan.settings.licences - vendors, slots - len(self.executor.running) - len(chosen))
+        chosen += [self.licensed.popleft() for _ in range(min(max(0, free), len(self.licensed)))]
         return chosen
 
     def _sync(self) -> None:
@@ -261,7 +271,7 @@ class Coordinator:
         plan, settings = self.plan, self.plan.settings
         overrides = {**plan.overrides, **trial.params, "seed": seed}
         name = f"seed{seed}"
-        in_fold = settings.folds > 1 and kind != "proof"
+        in_fold = settings.folds > 1 and kind not in ("proof", "vendor")
         if in_fold:
             name += f"-fold{fold}"
             overrides["data.fold"] = [fold, settings.folds]
@@ -272,12 +282,15 @@ class Coordinator:
             until = "student"
         elif kind == "run":
             until = last_stage(self._wanted())
+        elif kind == "proof":
+            until = "verification"
+        folder = f"{RUNS}/{trial.number:05}/{name}"
         return Unit(
             key=f"{trial.number:05}-{kind}-{name}",
             trial=trial.number,
             kind=kind,
             design=str(plan.design),
-            folder=f"{RUNS}/{trial.number:05}/{name}",
+            folder=folder,
             home=str(plan.folder),
             mark=plan.mark,
             overrides=overrides,
@@ -287,6 +300,7 @@ class Coordinator:
             data=plan.data.get(fold if in_fold else None),
             cache_bytes=settings.cache_gb * 1e9,
             packed=plan.packed,
+            run=pack(plan.folder / folder) if kind == "vendor" and trial.number in self.packed else None,
         )
 
     def _wanted(self) -> list[str]:
@@ -357,8 +371,10 @@ class Coordinator:
         assert outcome is not None
         if outcome.packed is not None:
             unpack(outcome.packed, self.plan.folder / unit.folder)
-        if unit.kind == "proof":
-            self._proved(unit, ended)
+        if unit.kind in ("proof", "vendor"):
+            if outcome.packed is not None:
+                self.packed.add(unit.trial)
+            (self._proved if unit.kind == "proof" else self._synthesised)(unit, outcome)
             return
         step = -1 if unit.kind == "run" else self.open[unit.trial].step if unit.trial in self.open else -1
         line = {
@@ -383,9 +399,11 @@ class Coordinator:
 
     def _again(self, unit: Unit, *, at_once: bool = True) -> None:
         """Run a unit again; one of a trial that another of its runs has ended is worth nothing."""
-        if unit.kind != "proof" and unit.trial not in self.open:
+        if unit.kind == "vendor":
+            self.licensed.append(unit)
+        elif unit.kind != "proof" and unit.trial not in self.open:
             return
-        if at_once:
+        elif at_once:
             self.ready.appendleft(unit)
         else:
             self.ready.append(unit)
@@ -416,6 +434,9 @@ class Coordinator:
             self.proving.pop(unit.trial, None)
             refuted = ProofLine(unit.trial, "refuted", reason=reason, folder=unit.folder)
             self.ledger.add("proof", asdict(refuted))
+        elif unit.kind == "vendor":
+            # what the vendor's tool could not do refutes nothing
+            self._amend(unit.trial, {}, {CSYNTH: reason.splitlines()[0]}, "failed")
         elif unit.trial in self.open:
             trial = self.open[unit.trial]
             self._end_trial(trial, TrialLine(trial.number, trial.params, "failed", reason=reason))
@@ -435,13 +456,50 @@ class Coordinator:
             self.progress.step("proofs", 0, len(new))
         return bool(new)
 
-    def _proved(self, unit: Unit, ended: Ended) -> None:
-        outcome = ended.outcome
-        assert outcome is not None
+    def _proved(self, unit: Unit, outcome: Outcome) -> None:
         self.proving.pop(unit.trial, None)
         proof = ProofLine(unit.trial, "proved", dict(outcome.values), dict(outcome.notes), folder=unit.folder)
         self.ledger.add("proof", asdict(proof))
         self.progress.step("proofs", len(self.ledger.proofs), len(self.ledger.proofs) + len(self.proving))
+
+    # the vendor's tools ---------------------------------------------------------------------------------------------
+
+    def _synthesise_front(self) -> bool:
+        """Begin the vendor's steps of every proved point of the front that has not had them; whether there was one."""
+        front = result_front(self.ledger, self.plan.settings.objectives)
+        new = [line for line in front if not self.ledger.proofs[line.number].vendor]
+        for line in new:
+            self.licensed.append(
+                self._unit(_Open(line.number, line.params), "vendor", self.plan.seeds[0], 0, None)
+            )
+        return bool(new)
+
+    def _synthesised(self, unit: Unit, outcome: Outcome) -> None:
+        if CSYNTH not in outcome.notes:
+            self._amend(unit.trial, outcome.values, {}, "done")
+            return
+        plan = write_vendor_plan(self.plan.folder, unit.trial, unit.folder)
+        why = f"{outcome.notes[CSYNTH].partition(';')[0]}; {plan.parent} has a plan for each point: run it where the tool is, "
+        why += "bring it back, and the same command reads it"
+        self._amend(unit.trial, {}, {CSYNTH: why}, "planned")
+
+    def _collect_plans(self) -> None:
+        """Read what became of plans that were run elsewhere."""
+        for proof in list(self.ledger.proofs.values()):
+            if proof.vendor == "planned":
+                found = read_vendor_plan(self.plan.folder, proof.trial, proof.folder)
+                if isinstance(found, str):
+                    self._amend(proof.trial, {}, {CSYNTH: found}, "planned")
+                elif found is not None:
+                    self._amend(proof.trial, found, {}, "done")
+
+    def _amend(self, trial: int, values: Mapping[str, float], notes: Mapping[str, str], vendor: Any) -> None:
+        """Add what the vendor's tools say to a proof."""
+        proof = self.ledger.proofs[trial]
+        kept = {what: why for what, why in proof.notes.items() if what != CSYNTH}
+        amended = replace(proof, values={**proof.values, **values}, notes={**kept, **notes}, vendor=vendor)
+        if amended != proof:
+            self.ledger.add("proof", asdict(amended))
 
     # watching -------------------------------------------------------------------------------------------------------
 
@@ -451,7 +509,7 @@ class Coordinator:
         now = time.monotonic()
         for key, (unit, _, since) in list(self.executor.running.items()):
             # a proof takes the hardware stages too
-            allowed = limit * (3 if unit.kind == "proof" and minutes is None else 1)
+            allowed = limit * (3 if unit.kind in ("proof", "vendor") and minutes is None else 1)
             if now - since > allowed and key not in self.executor.hung:
                 self.executor.end(key, f"no end after {allowed / 60:.3g} minutes")
 

@@ -24,6 +24,9 @@ _LOOK_S = 0.5
 _MEMORY_A_WORKER = 1.5e9
 """Bytes that a worker with TensorFlow and a small training takes, rounded up."""
 
+RESOURCE = "vitis"
+"""What workers that may run the vendor's tools offer: ``dask worker --resources vitis=1``."""
+
 Work = Callable[[Unit], Outcome]
 
 
@@ -79,6 +82,7 @@ class Executor:
         self._kept = time.monotonic()
         self._looked = -_LOOK_S
         self._known: dict[str, int] = {}
+        self._offered = False
         self.running: dict[str, tuple[Unit, Any, float]] = {}
         """Unit, future and the time of its submission (monotonic, s), by key."""
         self.banned: dict[str, str] = {}
@@ -117,8 +121,14 @@ class Executor:
         if now - self._looked > _LOOK_S:
             workers = self.client.scheduler_info(n_workers=-1)["workers"]
             self._known = {address: int(worker["nthreads"]) for address, worker in workers.items()}
+            self._offered |= any(worker.get("resources", {}).get(RESOURCE) for worker in workers.values())
             self._looked = now
         return self._known
+
+    def _offers_licences(self) -> bool:
+        """Whether some worker has said that it runs the vendor's tools; once one has, only such workers get them."""
+        self._threads()
+        return self._offered
 
     def submit(self, unit: Unit) -> None:
         """Begin a unit."""
@@ -126,6 +136,8 @@ class Executor:
         allowed: dict[str, Any] = {}
         if self.banned:
             allowed = {"workers": [address for address in self._threads() if address not in self.banned]}
+        if unit.kind == "vendor" and self._offers_licences():
+            allowed["resources"] = {RESOURCE: 1}
         # a name of its own for each attempt: a scheduler that still knows an earlier one would answer with it
         name = f"{unit.key}-{os.getpid()}-{self._count}"
         future = self.client.submit(attempt, self.work, unit, key=name, pure=False, **allowed)

@@ -17,6 +17,7 @@ PROGRESS = "progress.json"
 ABOUT = "search.json"
 JOURNAL = "optuna.journal"
 RUNS = "runs"
+PLANS = "plans"
 
 State = Literal["complete", "pruned", "failed"]
 
@@ -78,6 +79,8 @@ class ProofLine:
         Why it is no result.
     folder
         The run's, below the search's.
+    vendor
+        What became of the vendor's steps: not yet (empty), ``done``, ``failed``, or ``planned``, to be run elsewhere.
     """
 
     trial: int
@@ -86,6 +89,7 @@ class ProofLine:
     notes: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     folder: str = ""
+    vendor: Literal["", "done", "failed", "planned"] = ""
 
 
 class Ledger:

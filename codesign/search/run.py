@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MOST_PACKED = 256 * 2**20
 """Bytes of a design's folder that are sent to workers which do not see it."""
 
-_FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "design")
+_FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "licences", "design")
 """Settings that may change while a search stands: they decide no trial."""
 
 

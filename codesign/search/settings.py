@@ -108,7 +108,8 @@ class SearchSettings(Section):
     (left out: the design's) on each of `folds` parts; its values are the means. `limits` are what no result may
     exceed (of quality: fall below). A run that takes longer than `time_limit_minutes` is ended (left out: 10 times the
     longest so far, at least 20 minutes). After `attempts` failures a trial is given up. `cache_gb` limits what is kept
-    of shared stages. With `proof` the points of the front go through open RTL, C simulation and the ladder.
+    of shared stages. With `proof` the points of the front go through open RTL, C simulation and the ladder, then through
+    the vendor's C synthesis, at most `licences` at a time.
     """
 
     design: str = "."
@@ -126,6 +127,7 @@ class SearchSettings(Section):
     time_limit_minutes: Positive | None = None
     cache_gb: Positive = 2.0
     proof: bool = True
+    licences: Count = 1
 
     @field_validator("objectives")
     @classmethod

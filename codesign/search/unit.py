@@ -24,7 +24,10 @@ from codesign.errors import CodesignError, FolderInUseError, OutputFolderError, 
 MARK = "search-mark.json"
 """By it a worker knows whether it sees the search's own folder."""
 
-Kind = Literal["rung", "run", "proof"]
+CSYNTH = "vendor C synthesis"
+"""What notes call what the vendor's tool is needed for."""
+
+Kind = Literal["rung", "run", "proof", "vendor"]
 
 _WAIT_S = 600.0
 """How long a worker waits for another process, thought dead, that still works in a run's folder."""
@@ -41,7 +44,8 @@ class Unit:
     trial
         The trial's number.
     kind
-        ``rung``, a short training; ``run``, one of the trial's full ones; ``proof``, all stages.
+        ``rung``, a short training; ``run``, one of the trial's full ones; ``proof``, the stages up to the ladder;
+        ``vendor``, those behind it, which take a licence.
     design
         The design's folder.
     folder
@@ -64,6 +68,8 @@ class Unit:
         What the cache of shared stages may hold.
     packed
         The design's folder as a tar, for workers that do not see it.
+    run
+        The run's folder as a tar, where a worker that does not see it is to go on with it.
     """
 
     key: str
@@ -80,6 +86,7 @@ class Unit:
     data: str | None = None
     cache_bytes: float = 2e9
     packed: bytes | None = field(default=None, repr=False)
+    run: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -169,6 +176,8 @@ def execute(unit: Unit) -> Outcome:
     home = Path(unit.home) if sees else _scratch_home(unit)
     design = Path(unit.design) if sees else _unpacked_design(unit)
     folder = home / unit.folder
+    if not sees and unit.run is not None:
+        unpack(unit.run, folder)
     _check_data(unit, design)
     _run(unit, design, folder, home)
     values, notes = _measured(unit, folder)
@@ -202,7 +211,7 @@ def _measured(unit: Unit, folder: Path) -> tuple[dict[str, float], dict[str, str
         return short_quality(folder), {}
     if unit.kind == "run":
         return measure(folder, unit.wanted), {}
-    return proved_values(folder)
+    return vendor_values(folder) if unit.kind == "vendor" else proved_values(folder)
 
 
 def proved_values(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
@@ -222,6 +231,23 @@ def proved_values(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
     notes = dict(context.stages["verification"].not_done(context))
     notes |= context.stages["rtl"].not_done(context)
     return values, notes
+
+
+def vendor_values(folder: Path) -> tuple[dict[str, float], dict[str, str]]:
+    """What the vendor's synthesis says of a finished run, or why it says nothing: `csynth_lut`, `csynth_ff`, ..."""
+    from codesign.stages import open_run
+
+    metrics = open_run(folder).records["csynth"].metrics
+    if "csynth" in metrics:
+        return csynth_values(metrics["csynth"]), {}
+    return {}, {CSYNTH: str(metrics["skipped"])}
+
+
+def csynth_values(report: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a report of C synthesis as a proof keeps them."""
+    latency, interval = report.get("latency_cycles_max"), report.get("interval_cycles_max")
+    found = {**report["used"], "latency_cycles": latency, "interval_cycles": interval}
+    return {f"csynth_{name}": float(value) for name, value in found.items() if value is not None}
 
 
 def _check_data(unit: Unit, design: Path) -> None:

@@ -66,6 +66,8 @@ def found_by(unit: Unit) -> Outcome:
         return Outcome(
             {"lut": 9.0 * one * two, "latency_cycles": 4.0}, 2.0, "here:1", {"csim": "no compiler"}
         )
+    if unit.kind == "vendor":
+        return Outcome({"csynth_lut": 14.0 * one * two}, 3.0, "here:1")
     wanted = values if unit.kind == "rung" else {name: values[name] for name in unit.wanted}
     return Outcome(wanted, 1.0, "here:1")
 

@@ -185,7 +185,9 @@ def test_other_runs_of_a_trial_that_failed_are_not_tried_again(tmp_path: Path, h
 def test_no_trial_of_the_journal_runs_for_ever_and_optuna_alone_reads_it(
     tmp_path: Path, sampler: str
 ) -> None:
-    file = write_search(tmp_path, sampler=sampler, proof=False, constraints=["student.width2 <= student.width1"])
+    file = write_search(
+        tmp_path, sampler=sampler, proof=False, constraints=["student.width2 <= student.width1"]
+    )
     for deaths in range(1, 4):
         with pytest.raises(Died):
             coordinate(file, FakeExecutor(slots=2, die_after=deaths))
@@ -325,6 +327,42 @@ def test_points_that_the_proof_refutes_leave_the_front_and_the_next_are_proved(t
     assert not set(refuted) & {line.number for line in found.front}
     assert all(found.proof(line) is not None for line in found.front)
     assert [ledger.proofs[number].state for number in refuted] == ["refuted"] * 2
+
+
+def test_licences_are_counted_over_all_workers_and_refute_nothing(tmp_path: Path) -> None:
+    side_by_side: list[int] = []
+
+    class Watched(FakeExecutor):
+        def submit(self, unit: Unit) -> None:
+            super().submit(unit)
+            side_by_side.append(sum(one.kind == "vendor" for one, _, _ in self.running.values()))
+
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        if unit.kind == "vendor" and unit.trial in failing_trials:
+            return failing(unit, reason="ToolFailedError: a licence was not found\nmore")
+        return None
+
+    failing_trials: set[int] = set()
+    calm = coordinate(write_search(tmp_path / "calm"), FakeExecutor())
+    failing_trials |= {min(calm.proofs)}
+    executor = Watched(slots=6, script=script)
+    ledger = coordinate(write_search(tmp_path / "two", licences=2), executor)
+    assert len(ledger.proofs) > 2
+    assert max(side_by_side) == 2
+    for number, proof in ledger.proofs.items():
+        assert proof.state == "proved"
+        if number in failing_trials:
+            assert proof.vendor == "failed"
+            assert proof.notes["vendor C synthesis"] == "ToolFailedError: a licence was not found"
+        else:
+            assert proof.vendor == "done"
+            assert proof.values["csynth_lut"] == pytest.approx(1.4 * ledger.trials[number].values["luts"])
+    proofs = [unit for unit in executor.submitted if unit.kind == "proof"]
+    vendors = {unit.trial: unit for unit in executor.submitted if unit.kind == "vendor"}
+    assert {unit.until for unit in proofs} == {"verification"}
+    assert {(unit.folder, None) for unit in proofs} == {
+        (unit.folder, unit.until) for unit in vendors.values()
+    }
 
 
 def test_limits_reach_the_sampler_and_the_front(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from sleeping_trials import FINISHED, sleep
 from codesign.errors import FolderInUseError, ToolError, WorkerRefusedError
 from codesign.search import unit as unit_module
 from codesign.search.executor import Executor, local_executor, open_executor, workers_that_pay
-from codesign.search.unit import Unit, attempt, pack, refuse_other_identity, unpack, worker_identity
+from codesign.search.unit import Outcome, Unit, attempt, pack, refuse_other_identity, unpack, worker_identity
 
 
 def listening() -> dict[str, set[str]]:
@@ -116,6 +116,62 @@ def test_a_worker_that_hangs_is_killed_and_one_that_is_stopped_does_not_hold_the
     assert not children()
     assert "no end after 0.2 minutes" in reasons
     assert {line.state for line in ledger.trials.values()} == {"complete"}
+
+
+def lost_gpu(unit: Unit) -> Outcome:
+    """A process that loses its device at the third run: nothing goes well in it any more."""
+    seen = Path(unit.home) / f"process-{os.getpid()}"
+    with seen.open("a") as file:
+        file.write("x")
+    if len(seen.read_text()) >= 3:
+        raise RuntimeError("CUDA_ERROR_DEVICE_UNAVAILABLE: the device was lost")
+    return sleep(unit)
+
+
+def whereabouts(unit: Unit) -> Outcome:
+    """Which process ran it."""
+    from distributed import get_worker
+
+    told = Path(unit.home) / f"{unit.kind}-{unit.trial}"
+    told.write_text(str(dict(get_worker().state.total_resources)))
+    return sleep(unit)
+
+
+@pytest.mark.slow
+def test_a_worker_whose_gpu_got_lost_is_another_process_for_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODESIGN_SLEEP_S", "0.05")
+    file = write_search(tmp_path, budget={"trials": 5}, proof=False)
+    with local_executor(lost_gpu, 1) as executor:
+        ledger = coordinate(file, executor)  # type: ignore[arg-type]
+    assert {line.state for line in ledger.trials.values()} == {"complete"}
+    reasons = [line["reason"] for lines in ledger.attempts.values() for line in lines]
+    assert reasons
+    assert all(reason.startswith("RuntimeError: CUDA_ERROR_DEVICE_UNAVAILABLE") for reason in reasons)
+    assert len(list((tmp_path / "search").glob("process-*"))) >= 3
+
+
+@pytest.mark.slow
+def test_vendor_steps_run_where_the_resource_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from distributed import Scheduler, SpecCluster, Worker
+
+    monkeypatch.setenv("CODESIGN_SLEEP_S", "0")
+    file = write_search(tmp_path, budget={"trials": 8})
+    workers = {
+        name: {"cls": Worker, "options": {"nthreads": 1, "resources": resources}}
+        for name, resources in (("plain", {}), ("licensed", {"vitis": 1}))
+    }
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    with (
+        SpecCluster(scheduler=scheduler, workers=workers) as cluster,
+        open_executor(whereabouts, scheduler=cluster.scheduler_address) as executor,
+    ):
+        ledger = coordinate(file, executor)  # type: ignore[arg-type]
+    home = tmp_path / "search"
+    assert ledger.proofs
+    for number in ledger.proofs:
+        assert (home / f"vendor-{number}").read_text() == "{'vitis': 1}"
 
 
 def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
