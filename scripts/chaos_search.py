@@ -222,7 +222,7 @@ def _works(child: subprocess.Popen[bytes], home: Path) -> bool:
         said = json.loads((home / "search" / "progress.json").read_text())
     except (OSError, ValueError):
         return False
-    return bool(said["process"] == child.pid and said["running"])
+    return bool(said["owner"]["pid"] == child.pid and said["running"])
 
 
 def _kill_process(process: int) -> None:

@@ -42,6 +42,7 @@ ALLOWED = {
     "starting": BASE,
     "settings_reference": {*BASE, "settings"},
     "search": {
+        "reports",
         *BASE,
         *SOFTWARE_ROOMS,
         *HARDWARE_ROOMS,
@@ -95,6 +96,7 @@ HEAVY = {
     "distributed": {"search"},
     "dask_jobqueue": {"search"},
     "optuna": {"search"},
+    "mlflow": {"search"},
 }
 """The rooms that may import a heavy package at all."""
 

@@ -35,6 +35,10 @@ def run(
     cluster: Annotated[
         Path | None, typer.Option(help="A file that says how a batch system starts workers: slurm.yaml.")
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option(help="Log each trial there too: http://host:5000, sqlite:///mlflow.db, file:///folder."),
+    ] = None,
 ) -> None:
     """Run a search until its budget is used and its front is proved; the same command goes on after anything."""
     from codesign.search.page import write_results
@@ -46,7 +50,13 @@ def run(
     try:
         with progress() as shown:
             run_search(
-                path, output=output, scheduler=scheduler, cluster=cluster, workers=workers, progress=shown
+                path,
+                output=output,
+                scheduler=scheduler,
+                cluster=cluster,
+                workers=workers,
+                mlflow=mlflow,
+                progress=shown,
             )
     except KeyboardInterrupt:
         say("\nInterrupted; what has ended is kept, the same command goes on.", err=True)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from codesign.core.locks import Owner
 from codesign.core.progress import SILENT, Progress
@@ -37,10 +37,14 @@ from codesign.search.space import Params
 from codesign.search.unit import CSYNTH, Outcome, Unit, pack, unpack
 from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 
+if TYPE_CHECKING:
+    from codesign.search.tracking import Tracker
+
 _log = logging.getLogger(__name__)
 
 _POLL_S = 1.0
 _SAY_S = 2.0
+_TRACK_S = 10.0
 _TOGETHER = 16
 """Units that are written down together before they run."""
 
@@ -115,6 +119,8 @@ class Coordinator:
         What executes.
     progress
         Told of every trial.
+    tracker
+        Where trials are logged besides.
     """
 
     def __init__(
@@ -124,9 +130,11 @@ class Coordinator:
         ledger: Ledger,
         executor: Executor,
         progress: Progress = SILENT,
+        tracker: Tracker | None = None,
     ) -> None:
         self.plan, self.proposer, self.ledger = plan, proposer, ledger
-        self.executor, self.progress = executor, progress
+        self.executor, self.progress, self.tracker = executor, progress, tracker
+        self._tracked = time.monotonic()
         self.open: dict[int, _Open] = {}
         self.ready: deque[Unit] = deque()
         self.licensed: deque[Unit] = deque()
@@ -515,6 +523,9 @@ class Coordinator:
 
     def _say(self, *, force: bool = False) -> None:
         now = time.monotonic()
+        if self.tracker is not None and (force or now - self._tracked > _TRACK_S):
+            self.tracker.write(self.ledger)
+            self._tracked = time.monotonic()
         if not force and now - self._said < _SAY_S:
             return
         self._said = now

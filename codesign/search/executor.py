@@ -9,6 +9,7 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,7 @@ _WORKERS_S = 300.0
 _RESULT_S = 60.0
 _KEEP_UP_S = 15.0
 _LOOK_S = 0.5
+_READERS = 16
 _MEMORY_A_WORKER = 1.5e9
 """Bytes that a worker with TensorFlow and a small training takes, rounded up."""
 
@@ -90,6 +92,7 @@ class Executor:
         self.hung: dict[str, str] = {}
         self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         self._count = 0
+        self._readers = ThreadPoolExecutor(_READERS, "codesign-results")
 
     @property
     def dashboard(self) -> str:
@@ -151,16 +154,17 @@ class Executor:
             found.append(self._ended.get(timeout=timeout_s))
             while True:
                 found.append(self._ended.get_nowait())
-        return [
-            self._outcome_of(key, future)
+        mine = [
+            (key, self.running.pop(key)[0], future)
             for key, future in found
             if key in self.running and self.running[key][1] is future
         ]
+        # a result is asked of the scheduler, which asks the worker: one after the other, many workers would wait for that
+        return list(self._readers.map(self._outcome_of, *zip(*mine, strict=True))) if mine else []
 
-    def _outcome_of(self, key: str, future: Any) -> Ended:
+    def _outcome_of(self, key: str, unit: Unit, future: Any) -> Ended:
         from distributed.scheduler import KilledWorker
 
-        unit, _, _ = self.running.pop(key)
         hung = self.hung.pop(key, None)
         try:
             if future.status == "finished":
@@ -217,6 +221,7 @@ class Executor:
             with contextlib.suppress(Exception):
                 future.cancel()
         self.running.clear()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
 
 def workers_that_pay() -> int:

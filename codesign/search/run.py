@@ -64,6 +64,7 @@ def run_search(
     scheduler: str | None = None,
     cluster: str | Path | None = None,
     workers: int | None = None,
+    mlflow: str | None = None,
     work: Work = execute,
     progress: Progress = SILENT,
 ) -> SearchResult:
@@ -81,6 +82,8 @@ def run_search(
         A file that says how a batch system starts workers.
     workers
         How many are started on this machine; by default as many as pay.
+    mlflow
+        Where trials are logged besides (`codesign.search.tracking`).
     work
         What a worker does with a unit.
     progress
@@ -94,6 +97,7 @@ def run_search(
     from codesign.search.coordinator import Coordinator
     from codesign.search.executor import open_executor
     from codesign.search.proposer import Proposer
+    from codesign.search.tracking import Tracker
 
     settings, file = read_search(path)
     space = Space(settings)
@@ -103,8 +107,10 @@ def run_search(
         mend(folder / "ledger.jsonl")
         proposer = Proposer(folder, space, settings)
         ledger = Ledger(folder)
+        name = f"codesign search of {plan.design.name}"
+        tracker = None if mlflow is None else Tracker(mlflow, folder, plan.mark, name, settings)
         with open_executor(work, scheduler=scheduler, cluster=cluster, workers=workers) as executor:
-            Coordinator(plan, proposer, ledger, executor, progress).run()
+            Coordinator(plan, proposer, ledger, executor, progress, tracker).run()
     return SearchResult(folder, ledger, settings)
 
 

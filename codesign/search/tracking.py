@@ -103,7 +103,11 @@ class Tracker:
                 self.known[number] = (run_id, "" if proof is None else _state(proof))
         except Exception as error:  # see above
             self.is_lost = True
-            _log.warning("MLflow at %s is lost (%s); the same command writes what is missing", self.uri, _first_line(error))
+            _log.warning(
+                "MLflow at %s is lost (%s); the same command writes what is missing",
+                self.uri,
+                _first_line(error),
+            )
 
     def _trial(self, line: TrialLine) -> str:
         tags = {_SEARCH: self.mark, _TRIAL: str(line.number), "codesign.state": line.state}

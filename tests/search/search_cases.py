@@ -132,7 +132,7 @@ def failing(unit: Unit, kind: Any = "trial", reason: str = "ToolFailedError: g++
     return Ended(unit, None, "error", reason, Failure(reason, kind, "tcp://here"))
 
 
-def coordinate(file: Path, executor: FakeExecutor) -> Ledger:
+def coordinate(file: Path, executor: FakeExecutor, tracker: Any = None) -> Ledger:
     """Run a search on fake workers, as `run_search` does on real ones."""
     settings, _ = read_search(file)
     space, folder = Space(settings), file.parent / "search"
@@ -140,5 +140,6 @@ def coordinate(file: Path, executor: FakeExecutor) -> Ledger:
     plan = make_plan(settings, space, file, folder)
     mend(folder / "ledger.jsonl")
     ledger = Ledger(folder)
-    Coordinator(plan, Proposer(folder, space, settings), ledger, executor).run()  # type: ignore[arg-type]
+    proposer = Proposer(folder, space, settings)
+    Coordinator(plan, proposer, ledger, executor, tracker=tracker).run()  # type: ignore[arg-type]
     return ledger
