@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,11 @@ from codesign.search.objectives import measure
 from codesign.search.run import make_plan, run_search
 from codesign.search.settings import read_search
 from codesign.search.space import Space
-from codesign.search.unit import Unit, execute, unpack
+from codesign.search.unit import CSYNTH, Unit, execute, unpack
+from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 from codesign.settings import read_design
+
+FAKE_TOOLS = Path(__file__).parents[1] / "fake_tools" / "bin"
 
 
 def unit_of(file: Path, **changes: Any) -> Unit:
@@ -119,3 +125,42 @@ def test_the_best_of_a_search_repeats_to_the_same_numbers(tmp_path: Path) -> Non
     for command in (("report", trial), ("compare", trial, tmp_path / "again")):
         told = codesign(*command, cwd=tmp_path)
         assert told.returncode == 0, (command, told.stdout + told.stderr)
+
+
+@pytest.mark.slow
+def test_the_vendors_synthesis_runs_here_or_from_a_plan_elsewhere_to_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XILINX_HLS", "XILINX_VITIS", "CODESIGN_VITIS", "CODESIGN_VITIS_HLS", "FAKE_BEHAVIOUR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    unit = unit_of(write_search(tmp_path), kind="proof", until="verification")
+    home = tmp_path / "search"
+    assert execute(unit).values["validation_quality"] > 0
+    without = execute(replace(unit, kind="vendor", until=None))
+    assert without.values == {}
+    assert set(without.notes) == {CSYNTH}
+    assert (home / unit.folder / "run.html").is_file()
+
+    plan = write_vendor_plan(home, 0, unit.folder)
+    assert read_vendor_plan(home, 0, unit.folder) is None
+    monkeypatch.setenv("PATH", f"{FAKE_TOOLS}{os.pathsep}{os.environ['PATH']}")
+    # the machine with the licences has the folder alone
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(plan, elsewhere)
+    subprocess.run(["sh", "run.sh"], cwd=elsewhere, check=True, capture_output=True)
+    shutil.rmtree(plan)
+    shutil.copytree(elsewhere, plan)
+    collected = read_vendor_plan(home, 0, unit.folder)
+
+    here = execute(replace(unit, kind="vendor", until=None))
+    assert here.notes == {}
+    assert collected == here.values
+    assert {"csynth_lut", "csynth_ff", "csynth_latency_cycles"} <= set(here.values)
+
+    monkeypatch.setenv("FAKE_BEHAVIOUR", "csynth=licence")
+    plan = write_vendor_plan(home, 0, unit.folder)
+    subprocess.run(["sh", "run.sh"], cwd=plan, check=False, capture_output=True)
+    why = read_vendor_plan(home, 0, unit.folder)
+    assert isinstance(why, str)
+    assert "licen" in why
