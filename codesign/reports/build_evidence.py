@@ -24,7 +24,10 @@ BURST_S = 60.0
 """A clone, copy or unpacking gives all files it writes times as close as this."""
 
 SAME_COPY_S = 600.0
-"""An undated file written this close to one that was copied came with it."""
+"""A file written this close to one that was copied came with it."""
+
+ZONE_S, WRITING_S = 900.0, 60.0
+"""Local times of two machines differ by whole quarters of an hour, and a report is written within a minute of its date."""
 
 _STEP_OF_KIND: Mapping[str, tuple[str, ...]] = {
     "csim": ("csim",), "csynth": ("csynth",), "cosim": ("cosim",), "transactions": ("cosim",),
@@ -98,8 +101,13 @@ class Evidence:
             rest = f" was copied since it was written, so nothing tells whether it is older than {source}"
             return _finding("unverified", path, rest)
         if modified < changed - CLOCK_SLACK_S:
-            if changed - modified < BURST_S or (
-                printed is None and any(abs(modified - when) < SAME_COPY_S for when in self._copied)
+            close = changed - modified < SAME_COPY_S and _was_copied(modified, printed)
+            if close:
+                self._copied.append(modified)
+            if (
+                changed - modified < BURST_S
+                or close
+                or (printed is None and any(abs(modified - when) < SAME_COPY_S for when in self._copied))
             ):
                 rest = f" was written within the copying of {source}, so nothing tells which of them is older"
                 return _finding("unverified", path, rest)
@@ -168,6 +176,14 @@ def _changed(home: Path, seal: Seal) -> Iterator[Path]:
 def _newest(sources: Iterator[Path]) -> tuple[Path, float] | None:
     times = [(path, path.stat().st_mtime) for path in sources if path.is_file()]
     return max(times, key=lambda entry: entry[1]) if times else None
+
+
+def _was_copied(modified: float, printed: datetime | None) -> bool:
+    """Whether a file's time is not that of its writing, whatever the zone of the machine that wrote it."""
+    if printed is None:
+        return False
+    beside = (modified - printed.timestamp()) % ZONE_S
+    return min(beside, ZONE_S - beside) > WRITING_S
 
 
 def _span(seconds: float) -> str:

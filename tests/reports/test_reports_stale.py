@@ -44,6 +44,25 @@ def test_copied_reports_whose_age_nothing_tells_are_read_and_that_is_said(tmp_pa
     )
 
 
+@pytest.mark.parametrize("zone_h", [0, -9, 5.5])
+def test_a_slow_copy_on_the_day_of_the_build_is_no_stale_build(tmp_path, zone_h):
+    copied = BUILT + zone_h * 3600 + 37 * 60
+    place(tmp_path, "xml", "rpt", when=copied)
+    place(tmp_path, "csim", when=copied + 3)
+    put(tmp_path / "firmware" / "jet_tagger.cpp", "", copied + 150)
+    build = read_build(tmp_path)
+    assert build.is_trustworthy
+    assert {finding.reason for finding in build.findings} == {"unverified"}
+    # reports that lie where they were written, a source that was changed three minutes later
+    place(tmp_path, "xml", "rpt", when=BUILT + zone_h * 3600 + 20)
+    put(tmp_path / "firmware" / "jet_tagger.cpp", "", BUILT + zone_h * 3600 + 200)
+    assert "stale" in {finding.reason for finding in read_build(tmp_path).findings}
+    # and a copy into which a source was written an hour later
+    place(tmp_path, "xml", "rpt", when=copied)
+    put(tmp_path / "firmware" / "jet_tagger.cpp", "", copied + 3600)
+    assert "stale" in {finding.reason for finding in read_build(tmp_path).findings}
+
+
 def test_sources_are_those_that_no_longer_fit_the_manifest(tmp_path):
     place(tmp_path, "xml", "rpt")
     source = put(tmp_path / "firmware" / "jet_tagger.cpp", "void jet_tagger();", BUILT + 7200)
