@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 # before anything imports TensorFlow: few lines, the same numbers everywhere, no GPU
@@ -30,6 +32,23 @@ settings.load_profile("codesign")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Compiled programs of tests are no user's."""
     os.environ["CODESIGN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command; its exit code, its output and its errors."""
+    from codesign.cli import main
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        captured = capsys.readouterr()
+        return int(end.value.code or 0), captured.out, captured.err
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.target import IoType
 from codesign.cost import INPUT, LayerShape, bops_of, estimate_luts, weight_bits_of
-from codesign.cost.live_values import result_formats, used_outputs
+from codesign.cost.luts import result_formats, used_outputs
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import Network

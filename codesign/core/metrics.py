@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from codesign.errors import DataError, did_you_mean
-
 Direction = Literal["higher", "lower"]
 Group = Literal["quality", "network", "resource", "speed", "power"]
 
@@ -113,16 +111,3 @@ _ALL = (
 
 METRICS: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _ALL})
 """Every metric by name, in the order of tables."""
-
-
-def find_metric(name: str) -> Metric:
-    """The metric of a name.
-
-    Raises
-    ------
-    DataError
-        There is none; the message has the nearest name.
-    """
-    if name in METRICS:
-        return METRICS[name]
-    raise DataError(f"there is no metric {name!r}; {did_you_mean(name, METRICS, 'the metrics are')}")

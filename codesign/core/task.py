@@ -19,7 +19,6 @@ from codesign.core.quality import (
     binned,
     efficiency_at,
     macro_auc,
-    predicted_classes,
 )
 from codesign.errors import DataError
 
@@ -179,10 +178,6 @@ class Task:
         """The measure and the details on the test part."""
         details = {f"test_{name}": value for name, value in self.details(targets, outputs).items()}
         return {f"test_{self.measure}": self.quality(targets, outputs), **details}
-
-    def decisions(self, outputs: np.ndarray) -> np.ndarray | None:
-        """The class of each sample, shape `(n_samples,)`; ``None`` for a task without classes."""
-        return predicted_classes(outputs) if self.has_classes else None
 
     def count(self, targets: np.ndarray) -> dict[str, Any]:
         """What a summary of the data says of the targets of the train part."""

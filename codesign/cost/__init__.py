@@ -1,7 +1,6 @@
 """What a network costs in hardware, from its sizes, formats and weights alone: BOPs, EBOPs, bits, sparsity, LUTs."""
 
-from codesign.cost.bops import bops, bops_of, layer_bops
-from codesign.cost.ebops import constant_bits, ebops_of, layer_ebops
+from codesign.cost.bops import bops, bops_of, constant_bits, ebops_of, layer_bops, layer_ebops
 from codesign.cost.layer_shape import INPUT, LayerShape
 from codesign.cost.luts import estimate_luts, luts_by_layer
 from codesign.cost.table import LayerCost, layer_costs, sparsity, weight_bits_of

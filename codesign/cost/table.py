@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from codesign.core.precision_map import PrecisionMap
-from codesign.cost.bops import layer_bops
-from codesign.cost.ebops import layer_ebops
+from codesign.cost.bops import layer_bops, layer_ebops
 from codesign.cost.layer_shape import LayerShape, input_format, live_weight_width, weight_codes, weight_format
 from codesign.errors import DataError
 
@@ -42,11 +41,6 @@ class LayerCost:
     def sparsity(self) -> float:
         """The fraction of zeros in the kernel."""
         return self.n_zeros / self.n_weights
-
-    @property
-    def memory_bits(self) -> int:
-        """Bits to store the kernel, zeros included."""
-        return self.n_weights * self.weight_bits
 
 
 def layer_costs(

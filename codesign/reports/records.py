@@ -100,14 +100,6 @@ class Resources:
         """Block RAM in tiles of 36 Kb, in steps of a half."""
         return None if self.bram_18k is None else self.bram_18k / 2
 
-    def percent_of(self, available: Resources) -> dict[str, float | None]:
-        """Use in percent of `available` by name; ``None`` where either count is unknown or nothing is available."""
-        result: dict[str, float | None] = {}
-        for name in (field.name for field in fields(self)):
-            used, total = getattr(self, name), getattr(available, name)
-            result[name] = 100.0 * used / total if used is not None and total else None
-        return result
-
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able form with both block-RAM units."""
         return plain(self)

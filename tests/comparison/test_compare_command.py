@@ -13,23 +13,8 @@ import pytest
 from comparison_runs import FIXTURES, YOSYS
 
 import codesign
-from codesign.cli import main
 
 ROOT = Path(codesign.__file__).parents[1]
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command; give its exit code and what it printed."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture

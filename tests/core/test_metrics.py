@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from codesign.core.metrics import METRICS, find_metric
+from codesign.core.metrics import METRICS
 from codesign.core.target import Device
-from codesign.errors import DataError
+from codesign.errors import did_you_mean, nearest
 from codesign.reports import Resources
 
 
@@ -61,13 +63,13 @@ def test_a_difference_always_has_its_sign():
 
 
 def test_a_wrong_name_gets_the_nearest_and_a_strange_one_the_list():
-    assert find_metric("latency_ns") is METRICS["latency_ns"]
-    with pytest.raises(DataError, match=r"^there is no metric 'latency'; did you mean latency_ns\?$"):
-        find_metric("latency")
-    with pytest.raises(
-        DataError, match=r"^there is no metric 'zzzz'; the metrics are test_accuracy, .*static_power_w$"
-    ):
-        find_metric("zzzz")
+    assert nearest("latency", METRICS) == "latency_ns"
+    assert nearest("zzzz", METRICS) is None
+    assert did_you_mean("latency", METRICS, "the metrics are") == "did you mean latency_ns?"
+    assert re.fullmatch(
+        "the metrics are test_accuracy, .*, static_power_w", did_you_mean("zzzz", METRICS, "the metrics are")
+    )
+    assert did_you_mean("width", (), "it takes") == "it takes none"
 
 
 HIGHER = (

@@ -7,7 +7,7 @@ import pytest
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.cost import INPUT, LayerShape
-from codesign.cost.live_values import input_limits, result_limits, used_outputs
+from codesign.cost.luts import input_limits, result_limits, used_outputs
 
 
 def test_uses_follow_the_weights_through_layers():

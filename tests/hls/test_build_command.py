@@ -12,24 +12,9 @@ from pathlib import Path
 import pytest
 
 import codesign
-from codesign.cli import main
 from codesign.core.files import read_json, write_json
 
 ROOT = Path(codesign.__file__).parents[1]
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Run a command; give its exit code and what it printed."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return end.value.code, captured.out, captured.err
-
-    return run
 
 
 def marker(project):

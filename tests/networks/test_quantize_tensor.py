@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
-from codesign.networks.qkeras_formats import qkeras_bits, qkeras_relu
+from codesign.networks.build import qkeras_bits, qkeras_relu
 from codesign.networks.quantize_tensor import quantize_tensor
 
 ROUNDINGS = ["RND", "RND_ZERO", "RND_MIN_INF", "RND_INF", "RND_CONV", "TRN", "TRN_ZERO"]

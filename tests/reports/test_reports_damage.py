@@ -9,7 +9,6 @@ import pytest
 
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import (
-    Resources,
     read_cosim,
     read_csim_log,
     read_csynth,
@@ -148,12 +147,6 @@ def test_what_is_no_report_is_said_to_be_none(tmp_path):
         ReportFormatError, match="kind: this is none of the reports that are read: csim, csynth,"
     ):
         read_report(path)
-
-
-def test_percent_knows_nothing_of_what_is_not_there():
-    used, part = Resources(lut=50, dsp=3, uram=0), Resources(lut=200, dsp=None, uram=0)
-    percent = used.percent_of(part)
-    assert (percent["lut"], percent["dsp"], percent["uram"], percent["ff"]) == (25.0, None, None, None)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,6 @@ def test_utilization_of_ultrascale_plus():
     assert report.available == Resources(
         lut=1_182_240, ff=2_364_480, dsp=6_840, bram_18k=4_320, uram=960, carry8=147_780
     )
-    assert report.used.percent_of(report.available)["lut"] == pytest.approx(0.3561, abs=1e-4)
     assert [cell.name for cell in report.primitives] == ["LUT6", "FDRE", "DSP48E2"]
     assert report.is_complete
     assert report.sections[:2] == ("1 CLB Logic", "1.1 Summary of Registers by Type")
