@@ -51,6 +51,7 @@ def _quantizer(precision: FixedPoint | None, relu: bool) -> Any:
     serialized = precision.to_qkeras(relu)
     return getattr(qkeras, serialized["class_name"])(**serialized["config"])
 
+
 _OWN: Mapping[str, Any] = {
     name: found
     for module in (hardware_layers, hardware_recurrent)
