@@ -204,7 +204,7 @@ def test_all_faults_of_a_design_come_together(tmp_path: Path) -> None:
         ),
         ("name: a\nseed: 1\nname: b\n", "not valid YAML: name stands twice (line 3, column 1)"),
         ("? [a, b]\n: 1\n", "not valid YAML: a key must be one word (line 1, column 3)"),
-        ("a: " + "[" * 3000, "not valid YAML: nested deeper than 50"),
+        ("a: " + "[" * 3000, "not valid YAML: nested deeper than 50 (line 1, column 54)"),
         ("a: " + "[" * 60 + "]" * 60, "not valid YAML: nested deeper than 50 (line 1, column 54)"),
         ("a: &a [*a]\n", "not valid YAML: an alias holds itself (line 1, column 4)"),
         ("a: 2020-99-99\n", "not valid YAML: month must be in 1..12"),

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from codesign.core.files import file_digest, tree_digests, write_json
+from codesign.core.files import file_digest, read_json, tree_digests, write_json
 from codesign.core.locks import leftovers, make_scratch, scratch
 from codesign.errors import CodesignError, OutputFolderError, StaleProjectError
 
@@ -201,10 +200,7 @@ def read_object(path: Path) -> dict[str, Any]:
     ValueError
         It is no JSON, or holds something else.
     """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
+    value = read_json(path)
     if not isinstance(value, dict):
         raise ValueError(f"it holds {_short(value)}, no object")
     return value

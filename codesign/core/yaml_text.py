@@ -21,6 +21,18 @@ MOST_VALUES = 100_000
 
 
 class _Loader(yaml.SafeLoader):
+    deep = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        # before the rest is read: the reader takes a time that grows with the square of the depth
+        self.deep += 1
+        if self.deep > MOST_DEEP + 1:
+            mark = self.peek_event().start_mark
+            raise yaml.MarkedYAMLError(problem=f"nested deeper than {MOST_DEEP}", problem_mark=mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.deep -= 1
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value:

@@ -151,6 +151,25 @@ def test_another_shape_is_no_map(value: object, fault: str) -> None:
     assert caught.value.faults == (fault,)
 
 
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('{"input": "fixed<8,1>", "layers": {}, "input": "fixed<9,1>"}', "input stands twice"),
+        ('{"input": "fixed<8,1>", "layers": {"fc": {}, "fc": {}}}', "fc stands twice"),
+        ("[" * 100_000, "it is nested too deep"),
+    ],
+)
+def test_a_file_that_says_a_thing_twice_or_has_no_end_is_no_map(
+    tmp_path: Path, text: str, fault: str
+) -> None:
+    path = tmp_path / "map.json"
+    path.write_text(text)
+    with pytest.raises(
+        SettingsError, match=rf"map.json: is no JSON \({fault}\); give a map that the scan saved$"
+    ):
+        PrecisionMap.load(path)
+
+
 def test_a_file_that_is_no_map_is_named(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     path.write_text('{"input": "fixed<8,1>"')
