@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import stdev
 
 from write_constraints import versions
 
@@ -103,6 +104,36 @@ def _digits(values: Values) -> str:
     seeds = dict.fromkeys(" ".join(name.split()[:2]) for name in values)
     head = "`models/digits` | teacher, test accuracy | hardware, test accuracy | LUTs by Yosys | mismatches"
     return table(head, map(row, seeds))
+
+
+_KERNELS = re.compile(r"^(\w+): teacher (\S+), student (\S+), (\S+) BOPs$", re.MULTILINE)
+_NAMED = {
+    "tensorflow": "TensorFlow's own (the default here, `TF_ENABLE_ONEDNN_OPTS=0`)",
+    "onednn": "oneDNN (`TF_ENABLE_ONEDNN_OPTS=1`)",
+    "avx2": "oneDNN for older processors (`ONEDNN_MAX_CPU_ISA=AVX2` too)",
+}
+
+
+def _read_kernels(printed: str) -> dict[str, float]:
+    return {
+        f"{kernels} {name}": number(cell)
+        for kernels, *cells in _KERNELS.findall(printed)
+        for name, cell in zip(("teacher", "student", "BOPs"), cells, strict=True)
+    }
+
+
+def _kernels(values: Values) -> str:
+    rows = (
+        f"{text} | {values[f'{name} teacher']:.4f} | {values[f'{name} student']:.4f} | {values[f'{name} BOPs']:,.0f}"
+        for name, text in _NAMED.items()
+    )
+    students = stdev(values[f"{name} student"] for name in _NAMED)
+    bops = [values[f"{name} BOPs"] for name in _NAMED]
+    return (
+        table("kernels | teacher, test | quantized student, test | BOPs", rows)
+        + f"\n\nThe spread of the student is {students:.4f} (standard deviation), that of the BOPs "
+        + f"{stdev(bops) / (sum(bops) / len(bops)):.1%}."
+    )
 
 
 _RTL = {
@@ -197,6 +228,13 @@ FIGURES: Mapping[str, Figures] = {
         _read_digits,
         _digits,
         {"teacher": _QUALITY, "hardware": "0.0168", "LUTs": "10%"},
+    ),
+    "kernels": Figures(
+        "docs/reproducing.md",
+        "python scripts/quality_over_kernels.py models/tiny",
+        _read_kernels,
+        _kernels,
+        {"teacher": _QUALITY, "student": "0.043", "BOPs": "20%"},
     ),
     "rtl": Figures("docs/rtl.md", "python scripts/bench_rtl.py", _read_rtl, _rtl, {}),
     "polish": Figures(

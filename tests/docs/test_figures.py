@@ -160,6 +160,27 @@ def test_the_digits_script_prints_what_is_read(monkeypatch, capsys) -> None:
     assert (values["seed 1 LUTs"], values["seed 1 mismatches"], values["seed 0 teacher"]) == (4501, 1, 0.98)
 
 
+def test_the_kernels_script_prints_what_is_read(monkeypatch, capsys, tmp_path: Path) -> None:
+    import quality_over_kernels
+
+    asked = []
+
+    def run(words: list[str], *, env: dict[str, str], **_: object) -> SimpleNamespace:
+        folder = Path(words[-1])
+        asked.append((env["TF_ENABLE_ONEDNN_OPTS"], env.get("ONEDNN_MAX_CPU_ISA")))
+        for stage, metrics in (("teacher", {}), ("quantization", {"bops": 4000.0})):
+            (folder / stage).mkdir(parents=True)
+            record = {"record": {"metrics": {"test_accuracy": 0.9, **metrics}}}
+            (folder / stage / "stage.json").write_text(json.dumps(record))
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(quality_over_kernels.subprocess, "run", run)
+    monkeypatch.setattr("sys.argv", [*FIGURES["kernels"].command.split()[1:], "--output", str(tmp_path)])
+    assert quality_over_kernels.main() == 0
+    assert asked == [("0", None), ("1", None), ("1", "AVX2")]
+    assert printed(capsys, "kernels")["avx2 BOPs"] == 4000
+
+
 def test_the_rtl_script_prints_what_is_read(monkeypatch, capsys) -> None:
     import bench_rtl
 
