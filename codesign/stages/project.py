@@ -92,6 +92,9 @@ def convert(
 ) -> ConvertedStudent:
     """Convert a quantized student into an HLS project with hls4ml.
 
+    hls4ml is asked twice: for the types that it infers, and, with the accumulators that interval analysis of the very weights
+    proves, for the project itself (tables, for one, are sized by types that follow from them).
+
     The hardware ends at the logits: a softmax changes no decision and costs tables. The test bench gets the first
     `settings.testbench_samples` of the test part, on the input grid, and the student's own outputs as golden ones.
 

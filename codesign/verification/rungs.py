@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from codesign.core.build_marker import BuildMarker
+from codesign.core.files import file_digest
 from codesign.emulation import Emulator
 from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.csim import run_csim
-from codesign.hls.project import HlsProject
+from codesign.hls.graph import Graph
+from codesign.hls.project import GRAPH, HlsProject
 from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.simulate import interpret, simulate
@@ -42,7 +45,14 @@ def csim(project: HlsProject, x: np.ndarray) -> np.ndarray:
 
 def emulation(project: HlsProject, x: np.ndarray) -> np.ndarray:
     """The numbers of the project's graph, computed here."""
-    return Emulator.of(project.graph()).outputs(x)
+    path = project.folder / GRAPH
+    return _planned(path, file_digest(path)).outputs(x)
+
+
+@functools.lru_cache(maxsize=1)
+def _planned(path: Path, digest: str) -> Emulator:
+    """The emulator of a graph's file, planned once for all shares of the samples."""
+    return Emulator.of(Graph.load(path))
 
 
 def cosim(project: HlsProject, x: np.ndarray) -> Partial:

@@ -13,11 +13,13 @@ from small_chain import SmallChain
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.quality import predicted_classes
+from codesign.emulation import Emulator
 from codesign.errors import DataError, ToolNotFoundError, VerificationError
 from codesign.hls.graph import Graph, Node
 from codesign.stages import STAGES
 from codesign.stages.verification import compare_all, verify
-from codesign.verification import RUNGS, Rung, Verification, compare, verify_project
+from codesign.verification import RUNGS, Rung, Verification, compare, ladder, verify_project
+from codesign.verification import rungs as rungs_module
 from codesign.verification.ladder import Decisions
 
 GRID = FixedPoint(6, 3)
@@ -234,3 +236,15 @@ def test_wrong_expectations_of_a_project_are_found(small_chain: SmallChain, tmp_
     golden[13, 0] -= 3 * step
     wrong = verify_project(small_chain.converted.project.folder, x, golden, rungs=rungs)
     assert (wrong.rungs[0].mismatches, wrong.rungs[0].first_index, wrong.rungs[0].largest_lsb) == (1, 13, 3.0)
+
+
+def test_the_emulation_is_planned_once_for_all_shares(
+    small_chain: SmallChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned, plan = [], Emulator.of
+    monkeypatch.setattr(Emulator, "of", lambda graph: planned.append(1) or plan(graph))
+    monkeypatch.setattr(ladder, "SAMPLES_AT_ONCE", 7)
+    rungs_module._planned.cache_clear()
+    found = verify_project(small_chain.converted.project.folder, rungs={"emulation": RUNGS["emulation"]})
+    assert found.agrees
+    assert len(planned) == 1
