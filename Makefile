@@ -35,6 +35,7 @@ lint: $(VENV)/.ready-dev
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
+	$(RUN)/python scripts/figures.py
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11, 3.12 or 3.13 is needed, this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
@@ -56,7 +57,6 @@ $(VENV)/.ready-dev: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready
 
 ## The site of the docs, in build/site; it loads nothing from elsewhere.
 docs: $(VENV)/.ready-docs
-	$(RUN)/python scripts/figures.py
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
 
 clean:
