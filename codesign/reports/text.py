@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def decode(path: Path, data: bytes) -> str:
         raise ReportFormatError(
             path, "contents", f"the file is empty ({len(data)} bytes); the run that wrote it died"
         )
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # as PowerShell writes what a tool prints
+        try:
+            data = data.decode("utf-16").encode()
+        except UnicodeDecodeError:
+            raise ReportFormatError(
+                path, "contents", "breaks off within a sign of UTF-16; half written"
+            ) from None
     if (at := data.find(b"\0")) >= 0:
         raise ReportFormatError(path, "contents", f"byte {at} is zero: half written, or no text")
     try:
