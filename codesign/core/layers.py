@@ -76,6 +76,8 @@ class LayerKind:
         hls4ml's name of the type of what it multiplies by, or looks up.
     table
         Whether its results are entries of a table of hls4ml's, so that nothing is rounded twice.
+    inside
+        The types inside its C++, by hls4ml's names, of its result's format and the values along its last axis.
     largest
         Whether it takes the largest value of each window, where hls4ml's C++ pads with the highest bit alone.
     """
@@ -102,6 +104,7 @@ class LayerKind:
     fused: bool = False
     multiplies: str = "weight"
     table: bool = False
+    inside: Callable[[FixedPoint, int], Mapping[str, FixedPoint]] | None = None
     largest: bool = False
 
     @property
@@ -200,6 +203,34 @@ def _concatenated(config: Mapping[str, Any], weights: Mapping[str, Shape], input
     return tuple(shape)
 
 
+SOFTMAX_ADDRESS = 10
+"""Bits that address each of a softmax's tables: hls4ml's 1024 entries."""
+_MOST_TABLE_BITS = 20
+
+
+def softmax_types(result: FixedPoint, n_values: int) -> dict[str, FixedPoint]:
+    """The types inside hls4ml's softmax (`stable`): sums without rounding, tables two bits finer than the result.
+
+    Parameters
+    ----------
+    result
+        The format of its output.
+    n_values
+        How many values are normalised together.
+
+    Returns
+    -------
+    dict
+        By hls4ml's names: of the table of exponentials `exp(-d)`, of their sum and what addresses the table of inverses,
+        and of these.
+    """
+    fraction = min(max(result.fractional_bits + 2, SOFTMAX_ADDRESS - 1), _MOST_TABLE_BITS)
+    table = FixedPoint(1 + fraction, 1, False, "RND", "SAT")
+    bits = n_values.bit_length()
+    total = FixedPoint(max(bits + fraction, SOFTMAX_ADDRESS), bits, False, "RND", "SAT")
+    return {"exp_table": table, "accum": total, "inv_inp": total, "inv_table": table}
+
+
 _KERNEL = ("kernel", "bias")
 _STRIDED = ("strides", "padding")
 _POOL = ("pool_size", *_STRIDED)
@@ -239,7 +270,7 @@ LAYERS: tuple[LayerKind, ...] = (
     LayerKind("sigmoid", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False,
               student="FixedLookup", table=True),
     LayerKind("softmax", "point", _same, "reshapes", ("Softmax", "Activation"), (), ("Softmax",), signed=False, rereads=True,
-              student="FixedSoftmax"),
+              student="FixedSoftmax", inside=softmax_types),
     LayerKind("softplus", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False,
               student="FixedLookup", table=True),
     LayerKind("softsign", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
@@ -345,34 +376,6 @@ HLS4ML_NODES: Mapping[str, str] = {
     "Bidirectional": "bidirectional",
 }
 """The hls4ml layer classes that are computed here, and the kind of node of `codesign.hls.graph` that each becomes."""
-
-
-SOFTMAX_ADDRESS = 10
-"""Bits that address each of a softmax's tables: hls4ml's 1024 entries."""
-_MOST_TABLE_BITS = 20
-
-
-def softmax_types(result: FixedPoint, n_values: int) -> dict[str, FixedPoint]:
-    """The types inside hls4ml's softmax (`stable`): sums without rounding, tables two bits finer than the result.
-
-    Parameters
-    ----------
-    result
-        The format of its output.
-    n_values
-        How many values are normalised together.
-
-    Returns
-    -------
-    dict
-        By hls4ml's names: of the table of exponentials `exp(-d)`, of their sum and what addresses the table of inverses,
-        and of these.
-    """
-    fraction = min(max(result.fractional_bits + 2, SOFTMAX_ADDRESS - 1), _MOST_TABLE_BITS)
-    table = FixedPoint(1 + fraction, 1, False, "RND", "SAT")
-    bits = n_values.bit_length()
-    total = FixedPoint(max(bits + fraction, SOFTMAX_ADDRESS), bits, False, "RND", "SAT")
-    return {"exp_table": table, "accum": total, "inv_inp": total, "inv_table": table}
 
 
 def kinds(*roles: Role) -> tuple[str, ...]:

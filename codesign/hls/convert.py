@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.core.layers import RECURRENT, LayerKind, row_of, softmax_types
+from codesign.core.layers import RECURRENT, LayerKind, row_of
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
@@ -93,8 +93,8 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
         row, result = _row(layer), precision.layers.get(layer.name, LayerPrecision()).result
         if row is not None and row.table:
             layers[layer.name]["table_t"] = types["result"]
-        elif row is not None and row.kind == "softmax" and result is not None:
-            inside = softmax_types(result, int(layer.output.shape[-1]))
+        elif row is not None and row.inside is not None and result is not None:
+            inside = dict(row.inside(result, int(layer.output.shape[-1])))
             types["accum"] = str(inside.pop("accum"))
             layers[layer.name] |= {f"{name}_t": str(given) for name, given in inside.items()}
         elif type(layer).__name__ in RECURRENT:

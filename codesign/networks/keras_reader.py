@@ -5,6 +5,7 @@ What each class is stands in `codesign.networks.keras_classes` and `codesign.net
 
 from __future__ import annotations
 
+import inspect
 import keyword
 import re
 from collections.abc import Mapping
@@ -46,17 +47,14 @@ _RESERVED = (
 )
 
 _FUNCTIONS: Mapping[Any, tuple[str, Mapping[str, float]]] = {
-    activations.relu: ("relu", {}),
-    activations.tanh: ("tanh", {}),
-    activations.softmax: ("softmax", {}),
-    activations.sigmoid: ("sigmoid", {}),
-    activations.softplus: ("softplus", {}),
-    activations.softsign: ("softsign", {}),
-    activations.selu: ("selu", {}),
-    activations.elu: ("elu", {"alpha": 1.0}),
-    activations.leaky_relu: ("leaky_relu", {"negative_slope": 0.2}),
+    function: (
+        row.kind,
+        {option: inspect.signature(function).parameters[option].default for option in row.options},
+    )
+    for row in LAYERS
+    if row.role == "point" and row.kind != "linear" and (function := getattr(activations, row.kind, None))
 }
-"""Keras' own activations, known by the function itself."""
+"""Keras' own activations that a row is named for, known by the function itself; its parameters have their defaults."""
 
 _CLIPPED: Mapping[Any, tuple[float, float, float, float]] = {
     activations.relu6: (1.0, 0.0, 0.0, 6.0),
