@@ -9,6 +9,7 @@ import pytest
 from tiny_design import write_design
 
 from codesign.core.layers import LAYERS
+from codesign.errors import DataError
 
 NETWORKS = """
 import keras
@@ -161,6 +162,18 @@ def test_kinds_of_layers_run_through_every_stage(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", SINGLE)
 def test_each_kind_of_layer_runs_through_every_stage(name: str, tmp_path: Path) -> None:
     check(name, SINGLE[name], tmp_path)
+
+
+def test_an_embedding_of_scaled_data_is_refused_before_any_training(tmp_path: Path) -> None:
+    from codesign import run_design
+
+    text = SINGLE["embedding"]
+    design = write_design(tmp_path / "design", NETWORKS.format(body=text))
+    with pytest.raises(
+        DataError, match=r"in a table of 17 rows, but the data have the value .*data\.scaling none$"
+    ):
+        run_design(design, output=tmp_path / "run")
+    assert not (tmp_path / "run" / "teacher").exists()
 
 
 def test_every_kind_is_run() -> None:

@@ -61,7 +61,7 @@ class Context:
         """The student's architecture as a `Network`, for the checks before work."""
         from codesign.networks.read_keras import read_keras
 
-        return read_keras(self.untrained_student)
+        return read_keras(self.untrained_student, self.dataset.x_train)
 
     def value(self, stage: str) -> Any:
         """What a stage made, from memory or from its folder; `ReportMissingError` if it is not finished."""

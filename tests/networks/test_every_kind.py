@@ -23,7 +23,7 @@ from codesign.networks.description import LayerSpec, Network
 from codesign.networks.faithful import random_inputs
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
-from codesign.networks.read_keras import read_qkeras
+from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.rtl.layers import TRACERS
 from codesign.verification import compare, ladder_rungs
 
@@ -408,8 +408,10 @@ def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_a_student_is_read_back_as_it_was_made(name: str) -> None:
+def test_float_models_and_students_are_read_back_as_they_were_made(name: str) -> None:
     rng = np.random.default_rng(2)
+    floats = read_keras(build_float(NETWORKS[name]))
+    assert [layer.kind for layer in floats.layers] == [layer.kind for layer in NETWORKS[name].layers]
     network = prepare_for_quantization(NETWORKS[name])
     precision = random_formats(network, rng)
     student = build_quantized(network, precision)
