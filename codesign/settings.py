@@ -47,7 +47,7 @@ from codesign.settings_learning import TrainingSettings as TrainingSettings
 
 
 class HeadSettings(Section):
-    """One of several tasks.
+    """One of several tasks; its task alone is enough.
 
     `columns` are those of its targets, by default the one of the head's name; `weight` is of its loss and its quality; `loss`
     is of a regression.
@@ -61,6 +61,11 @@ class HeadSettings(Section):
     """How much it counts among the heads, in the loss and in the quality."""
     loss: Literal["squared", "huber"] = "squared"
     """What a regression minimises."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_alone(cls, value: Any) -> Any:
+        return {"task": value} if isinstance(value, str) else value
 
     @field_validator("columns", mode="before")
     @classmethod

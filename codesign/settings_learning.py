@@ -349,7 +349,7 @@ class QuantizationSettings(TrainingSettings):
     polish: PolishSettings | None = None
     """Drop signed digits of the weights afterwards: `true`, or its settings."""
     method: Literal["scan", "learned"] = "scan"
-    """Where the widths come from: the scan, or a training of their own."""
+    """Where the widths come from: the scan, or a training of their own, for which the scan's are only a comparison."""
     learned: LearnedSettings = LearnedSettings()
     """Of the method learned."""
 

@@ -353,3 +353,10 @@ def test_choices_of_a_student_stay_as_they_are_through_files() -> None:
     assert settings.student == {"widths": (8, 4), "act": "relu", "bias": True}
     assert make_design(settings.model_dump(mode="json")) == settings
     assert settings.section("student") == values["student"]
+
+
+def test_a_heads_task_alone_is_enough() -> None:
+    heads = {"kind": "classification", "pt": {"task": "regression", "weight": 0.5}}
+    data = make_design({"name": "x", "data": {"source": "d.npz", "task": heads}}).data
+    assert data.task["kind"].task == "classification"
+    assert data.task["pt"].weight == 0.5

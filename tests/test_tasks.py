@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from codesign.compression.quantize import quantize_student
 from codesign.compression.scan import scan_bit_widths
 from codesign.core.task import Reconstruction, Regression
 from codesign.data import Dataset, dataset_from_arrays, load_dataset
+from codesign.data.targets import HeadChoice
 from codesign.errors import DataError, SettingsError
 from codesign.flow import run_design
 from codesign.settings import make_design
 from codesign.training.distill import distill_student, with_learnt_temperature
 from codesign.training.fit import read_history
-from codesign.training.given_teacher import suspicion
+from codesign.training.given_teacher import require_knowledge, suspicion
+from codesign.training.logits_teacher import load_logits
 from codesign.training.specialists import require_classes
 from codesign.training.teacher import load_teacher, train_teacher
 from codesign.verification import ladder_rungs, verify_project
@@ -234,6 +237,100 @@ def test_a_given_teacher_in_the_units_of_the_data_is_scaled_and_one_of_other_tar
         load_teacher(tmp_path / "other.keras", dataset)
 
 
+@pytest.mark.parametrize("kind", ["classification", "multi_label", "reconstruction", "heads"])
+def test_a_given_teacher_that_knows_nothing_of_the_targets_is_refused(kind: str, tmp_path: Path) -> None:
+    """Equal numbers of outputs do not make it one of this task."""
+    three = np.argmax(X[:, :3], axis=1)
+    labels = (X[:, :3] > 0).astype(int)
+    made = {"X": X, "three": three, "labels": labels, "energy": VALUES[:, 0]}
+    np.savez(tmp_path / "data.npz", **made)
+    heads = {
+        "three": HeadChoice("classification", ("three",)),
+        "energy": HeadChoice("regression", ("energy",)),
+    }
+    column = {"classification": "three", "multi_label": "labels"}.get(kind)
+    task: Any = heads if kind == "heads" else kind
+    dataset = load_dataset(tmp_path / "data.npz", task=task, label_column=column)
+    # exact answers: of three classes, of labels, of the features; the last head is a constant
+    weights = np.eye(4, dataset.n_outputs)
+    right = weights.copy()
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(dataset.n_outputs)])
+    if kind == "heads":
+        slopes = np.linalg.lstsq(dataset.x_train, dataset.y_train[:, -1], rcond=None)[0]
+        right[:, -1] = slopes
+        wrong, where = right.copy(), "in the head 'energy'"
+        wrong[:, -1] = -slopes
+    else:
+        # of other classes in another order
+        wrong, where = right[:, np.roll(np.arange(dataset.n_outputs), 1)], "on the validation part, and"
+    model.set_weights([right, np.zeros(dataset.n_outputs)])
+    model.save(tmp_path / "right.keras")
+    assert load_teacher(tmp_path / "right.keras", dataset).record.metrics
+    model.set_weights([wrong, np.zeros(dataset.n_outputs)])
+    model.save(tmp_path / "wrong.keras")
+    with pytest.raises(DataError, match=where + r".* gets .*: it was trained for other targets"):
+        load_teacher(tmp_path / "wrong.keras", dataset)
+    if kind == "classification":
+        np.save(tmp_path / "wrong.npy", X @ wrong)
+        with pytest.raises(DataError, match="trained for other targets"):
+            load_logits(tmp_path / "wrong.npy", dataset)
+
+
+def test_a_teacher_of_rare_classes_is_taken_though_it_never_says_them() -> None:
+    rare = (X[:, 0] > 1.9).astype(int)
+    dataset = dataset_from_arrays(X, rare)
+    timid = np.stack([np.zeros(len(dataset.x_validation)), dataset.x_validation[:, 0] - 9], axis=1)
+    require_knowledge(timid.astype(np.float32), "the teacher", dataset)
+
+
+@pytest.mark.parametrize(
+    ("task", "overrides", "sentence"),
+    [
+        (
+            "classification",
+            {"distillation.form": "bounded"},
+            "distillation.form: 'bounded' is not for classes",
+        ),
+        (
+            "regression",
+            {"distillation.form": "decoupled"},
+            "distillation.form: 'decoupled' is not for values",
+        ),
+        (
+            "regression",
+            {"distillation.terms": [{"form": "decoupled"}]},
+            r"distillation.terms\[0\].form: 'decoupled' is not for values",
+        ),
+        ("score", {"quantization.self_study_epochs": 1}, "quantization.self_study_epochs: the task 'score'"),
+        (
+            "regression",
+            {"scan.quality": "accuracy"},
+            "scan.quality: 'accuracy' is not for the task 'regression'",
+        ),
+        (
+            "classification",
+            {
+                "quantization.method": "learned",
+                "distillation.terms": [{"form": "hint", "teacher_layer": "dense", "student_layer": "fc"}],
+            },
+            "quantization.method: learned learns from the teacher's logits, not from layers",
+        ),
+    ],
+)
+def test_what_a_task_lacks_is_told_before_any_training(
+    task: str, overrides: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    y = VALUES[:, 0] if task == "regression" else (X[:, 0] > 0).astype(int)
+    np.savez(tmp_path / "data.npz", X=X, y=y)
+    autoencoder = NETWORKS.replace("layers.Dense(n_outputs)])\n\ndef", "layers.Dense(4)])\n\ndef")
+    (tmp_path / "networks.py").write_text(autoencoder if task == "score" else NETWORKS)
+    values = settings(data={"source": "data.npz", "task": task}).model_dump(mode="json")
+    (tmp_path / "design.yaml").write_text(json.dumps(values))
+    with pytest.raises(SettingsError, match=sentence):
+        run_design(tmp_path, output=tmp_path / "run", overrides=overrides)
+    assert not list((tmp_path / "run").glob("teacher*"))
+
+
 def test_a_teacher_that_knows_the_test_part_is_said() -> None:
     dataset = dataset_from_arrays(X, (X[:, 0] > 0).astype(int))
     fair = {"validation_accuracy": 0.90, "test_accuracy": 0.93}
@@ -279,8 +376,6 @@ def make_data(seed):
 
 @pytest.mark.slow
 def test_a_regression_of_made_data_runs_to_its_verified_project(tmp_path: Path) -> None:
-    import json
-
     design = tmp_path / "energy"
     design.mkdir()
     (design / "networks.py").write_text(NETWORKS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -34,7 +34,7 @@ from codesign.comparison.sources import PROJECT, RUN, read_arrays, read_entry, r
 from codesign.comparison.summary import summarise
 from codesign.core.files import read_json, write_text
 from codesign.core.metrics import METRICS
-from codesign.core.task import Heads, MultiLabel, Reconstruction, Regression, Score, Task
+from codesign.core.task import Task
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 
 _CARDS = (
@@ -277,36 +277,56 @@ def _samples(folder: Path) -> Iterator[Chart]:
 
 def _task_charts(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
     """Those of one task, or of each head of several."""
-    if isinstance(task, Heads):
-        for one, columns, places in task.slices():
-            charts = _task_charts(one.task, outputs[:, places], task.of(one, targets[:, columns]))
-            yield from (
-                replace(chart, title=f"{one.name}: {chart.title[0].lower()}{chart.title[1:]}")
-                for chart in charts
-            )
-    elif task.has_classes:
-        if not targets.max(initial=0) < len(task.names):
-            return
-        if len(task.names) <= _MOST_CONFUSED:
-            yield confusion_chart(outputs, targets, task.names)
+    for head, one, own, given in task.each(targets, outputs):
+        for picture in one.pictures:
+            for chart in _PICTURES[picture](one, given, own):
+                title = f"{head}: {chart.title[0].lower()}{chart.title[1:]}" if head else chart.title
+                yield replace(chart, title=title)
+
+
+def _confusion(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    if targets.max(initial=0) < len(task.names) <= _MOST_CONFUSED:
+        yield confusion_chart(outputs, targets, task.names)
+
+
+def _roc(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    if targets.max(initial=0) < len(task.names):
         yield from _known(roc_chart(outputs, targets, task.names))
-    elif isinstance(task, MultiLabel):
-        yield from _known(labels_roc_chart(outputs, targets, task.names))
-    elif isinstance(task, Score):
-        yield from _known(labels_roc_chart(outputs, targets[:, None], ["anomalous"]))
-        yield score_chart(outputs[:, 0], targets, task.names)
-    elif isinstance(task, Reconstruction):
-        if task.labelled:
-            labels, errors = targets[:, -1].astype(np.int64), task.errors(targets, outputs)
-            yield from _known(labels_roc_chart(errors[:, None], labels[:, None], ["anomalous"]))
-            yield score_chart(
-                errors, labels, ("normal", "anomalous"), "mean squared error of the reconstruction"
-            )
-    elif isinstance(task, Regression):
-        targets = targets.reshape(outputs.shape)
-        truth, found = task.raw(targets), task.raw(outputs)
-        yield from residual_charts(found, truth, task.names)
-        yield from bin_charts(task.details(targets, outputs)["targets"])
+
+
+def _separation(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    found = task.separation(targets, outputs)
+    if found is not None:
+        labels, scores, names = found
+        yield from _known(labels_roc_chart(scores, labels, names))
+
+
+def _distribution(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    found = task.separation(targets, outputs)
+    if found is not None:
+        labels, scores, _ = found
+        yield score_chart(scores[:, 0], labels[:, 0], ("normal", "anomalous"), task.score_name)
+
+
+def _residuals(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    offset, divisor = task.output_scaling
+    truth, found = (values * divisor + offset for values in (targets.reshape(outputs.shape), outputs))
+    yield from residual_charts(found, truth, task.names)
+
+
+def _bins(task: Task, outputs: np.ndarray, targets: np.ndarray) -> Iterator[Chart]:
+    yield from bin_charts(task.details(targets.reshape(outputs.shape), outputs)["targets"])
+
+
+_PICTURES: Mapping[str, Callable[[Task, np.ndarray, np.ndarray], Iterator[Chart]]] = {
+    "confusion": _confusion,
+    "roc": _roc,
+    "separation": _separation,
+    "distribution": _distribution,
+    "residuals": _residuals,
+    "bins": _bins,
+}
+"""What a task may ask for in `Task.pictures`."""
 
 
 def _known(chart: Chart | None) -> Iterator[Chart]:

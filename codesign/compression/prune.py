@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import keras
@@ -24,8 +24,7 @@ from codesign.compression.pruning.units import removable_units
 from codesign.compression.scan_source import AnyStudent, as_student
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.core.shown import Shown, metric_facts
-from codesign.core.text_table import TextTable
+from codesign.core.shown import ShownStudent
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float, read_weights
@@ -39,7 +38,7 @@ from codesign.training.teacher import Teacher, as_teacher
 
 
 @dataclass(frozen=True, repr=False)
-class PrunedStudent(Shown):
+class PrunedStudent(ShownStudent):
     """A float student with zeros that stay.
 
     Parameters
@@ -55,16 +54,6 @@ class PrunedStudent(Shown):
     network: Network
     history: History | None
     record: Record
-
-    def facts(self) -> Mapping[str, str]:
-        """For `repr` and notebooks."""
-        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
-
-    def tables(self) -> Iterator[TextTable]:
-        """The layers."""
-        yield self.network.table()
-        if self.history is not None:
-            yield self.history.table()
 
     def model(self) -> keras.Model:
         """A new float Keras model of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +23,14 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.core.shown import Shown, metric_facts
-from codesign.core.text_table import TextTable
+from codesign.core.shown import ShownStudent
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.build import build_quantized, read_weights
 from codesign.networks.description import Network
-from codesign.networks.exact import build_exact, exceeds_float32
+from codesign.networks.exact import build_exact, exceeds_float32, float64_outputs
 from codesign.networks.loading import load_model
-from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.logits import BATCH_SIZE, ending_in_logits, predict_logits
 from codesign.networks.prepare import hardware_form, prepare_for_quantization
 from codesign.networks.read_keras import read_keras, read_qkeras
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
@@ -42,7 +41,7 @@ from codesign.training.teacher import Teacher, as_teacher
 
 
 @dataclass(frozen=True, repr=False)
-class QuantizedStudent(Shown):
+class QuantizedStudent(ShownStudent):
     """A student with number formats.
 
     Parameters
@@ -66,28 +65,18 @@ class QuantizedStudent(Shown):
     record: Record
     given: keras.Model | Path | None = None
 
-    def facts(self) -> Mapping[str, str]:
-        """For `repr` and notebooks."""
-        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
-
-    def tables(self) -> Iterator[TextTable]:
-        """The layers, with their formats."""
-        yield self.network.table(self.precision)
-        if self.history is not None:
-            yield self.history.table()
-
     @property
     def given_name(self) -> str:
         """What the reference of the equality ladder is called."""
-        if self.given is None and exceeds_float32(self.network, self.precision):
-            return "the student in float64"
-        return (
-            "QKeras"
-            if self.given is None
-            else "the model's own file"
-            if isinstance(self.given, Path)
-            else "the given model"
-        )
+        if self.given is None:
+            return "the student in float64" if self.is_wide else "QKeras"
+        name = "the model's own file" if isinstance(self.given, Path) else "the given model"
+        return f"{name} in float64" if self.is_wide else name
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether its sums may exceed float32, in which QKeras computes: then it is compared in float64."""
+        return exceeds_float32(self.network, self.precision)
 
     def outputs(self, x: np.ndarray) -> np.ndarray:
         """What must come out for inputs on the input grid: logits of the user's own model where there is one.
@@ -97,7 +86,8 @@ class QuantizedStudent(Shown):
         if self.given is None:
             return predict_logits(self.model(), x)
         model = load_model(self.given, "the student") if isinstance(self.given, Path) else self.given
-        return predict_logits(ending_in_logits(model), x)
+        ends = ending_in_logits(model)
+        return float64_outputs(ends, x, BATCH_SIZE) if self.is_wide else predict_logits(ends, x)
 
     def on_grid(self, x: np.ndarray) -> np.ndarray:
         """Samples `(n_samples, *input_shape)` on the grids of the inputs."""
@@ -105,7 +95,7 @@ class QuantizedStudent(Shown):
 
     def model(self) -> keras.Model:
         """A new Keras model of it: QKeras', or where its sums may exceed float32, in which QKeras computes, one in float64."""
-        if exceeds_float32(self.network, self.precision):
+        if self.is_wide:
             return build_exact(self.network, self.precision)
         return self.qkeras()
 

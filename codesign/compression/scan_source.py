@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,8 +9,7 @@ from typing import Protocol
 import keras
 
 from codesign.core.record import Record
-from codesign.core.shown import Shown, metric_facts
-from codesign.core.text_table import TextTable
+from codesign.core.shown import ShownStudent
 from codesign.data import Dataset
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
@@ -34,7 +32,7 @@ class AnyStudent(Protocol):
 
 
 @dataclass(frozen=True, repr=False)
-class FloatStudent(Shown):
+class FloatStudent(ShownStudent):
     """A float student that was trained elsewhere.
 
     Parameters
@@ -47,14 +45,6 @@ class FloatStudent(Shown):
 
     network: Network
     record: Record
-
-    def facts(self) -> Mapping[str, str]:
-        """For `repr` and notebooks."""
-        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
-
-    def tables(self) -> Iterator[TextTable]:
-        """The layers."""
-        yield self.network.table()
 
 
 def read_student(path: str | Path, dataset: Dataset) -> FloatStudent:

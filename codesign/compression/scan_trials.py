@@ -195,9 +195,22 @@ class CheckedQuality:
 
     @classmethod
     def of(cls, settings: ScanSettings, given: Quality | None, task: Task) -> CheckedQuality:
-        """The user's function, or else the one that the settings name, or else the task's."""
-        if given is None and settings.quality is not None:
-            return cls(settings.quality, QUALITIES[settings.quality])
+        """The user's function, or else the one that the settings name, or else the task's.
+
+        Raises
+        ------
+        SettingsError
+            For one that the task does not have.
+        """
+        named = settings.quality
+        if given is None and named is not None and named != task.measure:
+            if named not in task.qualities:
+                others = " or ".join(map(repr, task.qualities))
+                raise SettingsError(
+                    f"scan.quality: {named!r} is not for the task {task.kind!r}; leave it out, for "
+                    f"{task.measure!r}{f', or choose {others}' if others else ''}"
+                )
+            return cls(named, QUALITIES[named])
         if given is None:
             common = QUALITIES.get(task.measure) if type(task).quality is Task.quality else None
             return cls(task.measure, common or task.quality)

@@ -34,11 +34,14 @@ def _rung(rung: Mapping[str, Any], has_classes: bool) -> tuple[str, ...]:
         return (rung["name"], f"skipped: {rung['skipped']}", *[""] * (3 + has_classes))
     # of several outputs, those that differ
     where = ", ".join(name for name, count in rung.get("outputs", {}).items() if count)
+    flips = str(rung["argmax_flips"])
+    if heads := rung.get("head_flips"):
+        flips = ", ".join(f"{head} {count}" for head, count in heads.items())
     numbers = (
         rung["samples"],
         f"{rung['mismatches']} ({where})" if where else rung["mismatches"],
         f"{rung['largest_lsb']:g}",
-        *[rung["argmax_flips"]] * has_classes,
+        *[flips] * has_classes,
         f"{rung['seconds']:.1f}",
     )
     return (rung["name"], *map(str, numbers))

@@ -39,6 +39,24 @@ class Shown:
         return "\n".join(html_table(table) for table in (facts, *self.tables()))
 
 
+class ShownStudent(Shown):
+    """A student of any stage: its layers, with the formats of its `precision`, and its `history`, where it has them."""
+
+    network: Any
+    record: Any
+
+    def facts(self) -> Mapping[str, str]:
+        """For `repr` and notebooks."""
+        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
+
+    def tables(self) -> Iterator[TextTable]:
+        """The layers, and the training."""
+        yield self.network.table(getattr(self, "precision", None))
+        history = getattr(self, "history", None)
+        if history is not None:
+            yield history.table()
+
+
 def html_table(table: TextTable) -> str:
     """A table as HTML; of a long one the beginning."""
 

@@ -7,7 +7,7 @@ whether there are classes that could change. Loader and scan ask it; a new task 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -50,6 +50,12 @@ class Task:
     kind: ClassVar[str]
     measure: ClassVar[str]
     """The metric that decides: best epoch, scan and pruning; higher is better."""
+    objective: ClassVar[str]
+    """What is minimised, a kind of `codesign.training.objectives`."""
+    pictures: ClassVar[tuple[str, ...]]
+    """What a run's page draws of outputs against targets, by the names of `codesign.comparison.run_page`."""
+    qualities: ClassVar[tuple[str, ...]] = ()
+    """What a scan may keep instead of the measure, by the names of `codesign.core.quality.QUALITIES`."""
     has_classes: ClassVar[bool] = False
     """Whether a sample's outputs decide on one class."""
     ends_in_probabilities: ClassVar[bool] = True
@@ -64,6 +70,8 @@ class Task:
     """What reaches `guess`."""
     knows_nothing: ClassVar[str] = "near chance"
     """What is said of a network that is not much better than `a_guess`."""
+    score_name: ClassVar[str] = "score"
+    """What orders the samples in `separation`."""
     much_better: ClassVar[float] = 0.25
     """The part of the way from a guess to perfection below which a network has learnt next to nothing."""
 
@@ -91,6 +99,22 @@ class Task:
         return f"{len(self.names)} {self.noun}"
 
     noun: ClassVar[str] = "classes"
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The single tasks: itself, or those of the heads."""
+        return (self,)
+
+    def each(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> Iterator[tuple[str, Task, np.ndarray, np.ndarray]]:
+        """Each single task's name (empty if there are no heads), itself, its targets in its own form, and its outputs."""
+        yield "", self, targets, outputs
+
+    @property
+    def output_scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Offset and divisor of each output, float64: `scaled = (raw - offset) / divisor`."""
+        return np.zeros(self.n_outputs), np.ones(self.n_outputs)
 
     def teacher_outputs(self, n_features: int) -> tuple[int, ...]:
         """Numbers of outputs that a teacher may have beside those of a student."""
@@ -138,6 +162,10 @@ class Task:
         """Raw targets as a dataset holds them."""
         return raw_targets
 
+    def with_features(self, raw_targets: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Raw targets, with the scaled features `(n_samples, n_features)` before them where they are targets."""
+        return raw_targets
+
     def columns(self, targets: np.ndarray) -> np.ndarray:
         """Targets as they travel to a loss: float32 of shape `(n_samples, n_columns)`."""
         return np.asarray(targets, np.float32).reshape(len(targets), -1)
@@ -179,6 +207,28 @@ class Task:
         details = {f"test_{name}": value for name, value in self.details(targets, outputs).items()}
         return {f"test_{self.measure}": self.quality(targets, outputs), **details}
 
+    def class_places(self, n_outputs: int) -> dict[str, slice]:
+        """Where the outputs stand that decide on a class, by head (unnamed where there are none)."""
+        return {"": slice(0, n_outputs)} if self.has_classes else {}
+
+    def separation(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
+        """Labels that hold or not, `(n_samples, n_labels)`, the scores that tell them, and their names; ``None`` without."""
+        return None
+
+    def is_told(self, targets: np.ndarray, outputs: np.ndarray) -> bool:
+        """Whether outputs tell more of the targets than a guess does, beyond chance, by the quality or by their order."""
+        guess = self.guess(targets)
+        if self.quality(targets, outputs) > guess + self.standard_error(guess, len(targets)):
+            return True
+        auc = self._order(targets, outputs)
+        return auc is None or auc > 0.5 + 0.5 / math.sqrt(len(targets))
+
+    def _order(self, targets: np.ndarray, outputs: np.ndarray) -> float | None:
+        """How outputs order the samples, which rare classes leave true of a network that never says them."""
+        return macro_auc(targets, outputs) if len(np.unique(targets)) == len(self.names) else None
+
     def count(self, targets: np.ndarray) -> dict[str, Any]:
         """What a summary of the data says of the targets of the train part."""
         counts = np.bincount(targets, minlength=len(self.names)).tolist()
@@ -195,6 +245,9 @@ class Classification(Task):
 
     kind = "classification"
     measure = "accuracy"
+    objective = "classes"
+    pictures = ("confusion", "roc")
+    qualities = ("auc",)
     has_classes = True
 
     @property
@@ -244,6 +297,9 @@ class MultiLabel(Task):
 
     kind = "multi_label"
     measure = "accuracy"
+    objective = "labels"
+    qualities = ("auc",)
+    pictures = ("separation",)
     noun = "labels"
 
     @property
@@ -289,10 +345,19 @@ class MultiLabel(Task):
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """The area under the ROC curve, the mean over the labels."""
+        auc = self._order(targets, outputs)
+        return {} if auc is None else {"auc": auc}
+
+    def _order(self, targets: np.ndarray, outputs: np.ndarray) -> float | None:
+        """The mean over the labels that hold for some samples only."""
         both = [index for index, column in enumerate(targets.T) if column.min() != column.max()]
-        if not both:
-            return {}
-        return {"auc": macro_auc(targets[:, both], outputs[:, both])}
+        return macro_auc(targets[:, both], outputs[:, both]) if both else None
+
+    def separation(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
+        """Each label and its logit."""
+        return targets, outputs, self.names
 
     def count(self, targets: np.ndarray) -> dict[str, Any]:
         """How many samples have each label."""
@@ -317,6 +382,8 @@ class Regression(Task):
 
     kind = "regression"
     measure = "r2"
+    objective = "values"
+    pictures = ("residuals", "bins")
     ends_in_probabilities = False
     whole_targets = False
     a_guess = "a constant"
@@ -395,6 +462,20 @@ class Regression(Task):
         """Scaled, float32."""
         return self.scaled(raw_targets).astype(np.float32)
 
+    @property
+    def judged(self) -> bool:
+        """Whether a last column of targets marks samples that are not to be learnt from."""
+        return False
+
+    @property
+    def output_scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Of each target."""
+        return np.array(self.offset), np.array(self.divisor)
+
+    def is_told(self, targets: np.ndarray, outputs: np.ndarray) -> bool:
+        """Whether they are nearer to the targets than a constant."""
+        return self.quality(targets, outputs) >= self.guess(targets)
+
     def raw(self, values: np.ndarray) -> np.ndarray:
         """Scaled targets or outputs in the units of the source, float64 of the same shape."""
         return np.asarray(values, np.float64) * np.array(self.divisor) + np.array(self.offset)
@@ -449,7 +530,9 @@ class Reconstruction(Regression):
     labelled: bool = False
 
     kind = "reconstruction"
+    score_name = "mean squared error of the reconstruction"
     noun = "features"
+    pictures = ("separation", "distribution")
     needs_targets = False
 
     @property
@@ -468,6 +551,23 @@ class Reconstruction(Regression):
     def prepared(self, raw_targets: np.ndarray) -> np.ndarray:
         """Float32."""
         return raw_targets.astype(np.float32)
+
+    def with_features(self, raw_targets: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """The features, then the label where there is one."""
+        return np.concatenate([features, raw_targets], axis=1)
+
+    @property
+    def judged(self) -> bool:
+        """Whether anomalies are marked."""
+        return self.labelled
+
+    def separation(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
+        """Anomalies by the error, where they are known."""
+        if not self.labelled:
+            return None
+        return targets[:, -1:].astype(np.int64), self.errors(targets, outputs)[:, None], ("anomalous",)
 
     def check_train(self, targets: np.ndarray, where: str) -> None:
         """Some feature of the normal samples varies."""
@@ -520,6 +620,8 @@ class Score(Task):
 
     kind = "score"
     measure = "auc"
+    objective = "scores"
+    pictures = ("separation", "distribution")
     ends_in_probabilities = False
     learns_targets = False
 
@@ -555,6 +657,12 @@ class Score(Task):
     def guess(self, targets: np.ndarray) -> float:
         """Any order."""
         return 0.5
+
+    def separation(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]] | None:
+        """Anomalies by the score."""
+        return targets[:, None], outputs, ("anomalous",)
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """The fraction of anomalies above the score that one normal sample in a hundred exceeds."""
@@ -594,6 +702,8 @@ class Heads(Task):
 
     kind = "heads"
     measure = "quality"
+    objective = "heads"
+    pictures = ()
     ends_in_probabilities = False
     whole_targets = False
 
@@ -625,6 +735,32 @@ class Heads(Task):
             found.append((head, slice(column, ends[0]), slice(output, ends[1])))
             column, output = ends
         return found
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """Those of the heads, in order."""
+        return tuple(head.task for head in self.heads)
+
+    def each(
+        self, targets: np.ndarray, outputs: np.ndarray
+    ) -> Iterator[tuple[str, Task, np.ndarray, np.ndarray]]:
+        """The heads' by name."""
+        for head, columns, places in self.slices():
+            yield head.name, head.task, self.of(head, targets[:, columns]), outputs[:, places]
+
+    @property
+    def output_scaling(self) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the heads."""
+        offsets, divisors = zip(*(task.output_scaling for task in self.tasks), strict=True)
+        return np.concatenate(offsets), np.concatenate(divisors)
+
+    def class_places(self, n_outputs: int) -> dict[str, slice]:
+        """Of each head that has classes."""
+        return {head.name: places for head, _, places in self.slices() if head.task.has_classes}
+
+    def is_told(self, targets: np.ndarray, outputs: np.ndarray) -> bool:
+        """Whether each head is."""
+        return all(task.is_told(*own) for _, task, *own in self.each(targets, outputs))
 
     def of_columns(self, columns: np.ndarray) -> np.ndarray:
         """As they are."""
@@ -686,18 +822,15 @@ class Heads(Task):
 
     def quality(self, targets: np.ndarray, outputs: np.ndarray) -> float:
         """The mean of the heads' qualities, by their weights."""
-        return self._weighted(
-            [head.task.quality(self.of(head, targets[:, c]), outputs[:, o]) for head, c, o in self.slices()]
-        )
+        return self._weighted([task.quality(*own) for _, task, *own in self.each(targets, outputs)])
 
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Each head's quality and figures."""
         found: dict[str, Any] = {"heads": {}, "targets": []}
-        for head, columns, places in self.slices():
-            own, given = self.of(head, targets[:, columns]), outputs[:, places]
-            figures = head.task.details(own, given)
+        for name, task, own, given in self.each(targets, outputs):
+            figures = task.details(own, given)
             found["targets"] += figures.pop("targets", [])
-            found["heads"][head.name] = {head.task.measure: head.task.quality(own, given), **figures}
+            found["heads"][name] = {task.measure: task.quality(own, given), **figures}
         return found
 
     def count(self, targets: np.ndarray) -> dict[str, Any]:

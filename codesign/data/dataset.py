@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -229,6 +230,12 @@ class Dataset(Shown):
             test_in_train=sum(key in in_train for key in test),
             test_in_validation=sum(key in in_validation for key in test),
         )
+
+    @functools.cached_property
+    def repeated_in_train(self) -> float:
+        """The fraction of train samples whose features another one has: what data repeat by themselves."""
+        counts = Counter(_row_keys(self.x_train)).values()
+        return sum(count for count in counts if count > 1) / len(self.x_train)
 
     @functools.cached_property
     def warnings(self) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import numpy as np
 
 from codesign.core.ports import Port
-from codesign.core.task import Reconstruction
 from codesign.data.arrays import require_count, require_shape
 from codesign.data.dataset import Dataset
 from codesign.data.frames import read_csv_data, read_parquet_data
@@ -35,6 +34,9 @@ from codesign.settings import DataSettings
 
 DIGITS_DIVISOR = 16
 """Grey values of the digits run from 0 to 16: divided by 16 they lie on a grid of 4 fractional bits."""
+
+_OVERLAP, _MORE_THAN_REPEATED = 0.02, 2.0
+"""The fraction of a part that may be in another: so much, and so many times the fraction of train samples that are repeated."""
 
 FILE_KINDS = (".npz", ".csv", ".parquet", ".py")
 
@@ -269,10 +271,7 @@ def _build(
         rows = getattr(split, part)
         flat = fitted.apply(data.x[rows]).reshape(len(rows), -1)
         parts[f"x_{part}"] = flat.reshape(-1, *shape)
-        targets = data.targets[rows]
-        if isinstance(task, Reconstruction):  # of the features as they are scaled now
-            targets = np.concatenate([flat, targets], axis=1)
-        parts[f"y_{part}"] = task.prepared(targets)
+        parts[f"y_{part}"] = task.prepared(task.with_features(data.targets[rows], flat))
     weights = _weights(data, split, class_weights)
     dataset = Dataset(
         name=raw.name,
@@ -296,13 +295,18 @@ def _build(
 
 
 def _require_apart(dataset: Dataset, raw: RawData) -> None:
-    """Refuse parts of a user's own of which most samples are those of the train part."""
+    """Refuse parts of a user's own that overlap by more than equal samples of one part explain."""
     overlap = dataset.overlap
-    for part, count in (("validation", overlap.validation_in_train), ("test", overlap.test_in_train)):
+    allowed = _OVERLAP + _MORE_THAN_REPEATED * dataset.repeated_in_train
+    for part, other, count in (
+        ("validation", "train", overlap.validation_in_train),
+        ("test", "train", overlap.test_in_train),
+        ("test", "validation", overlap.test_in_validation),
+    ):
         total = len(dataset.part(part)[1])
-        if part in raw.parts and count > total / 2:
+        if {part, other} <= set(raw.parts) and count > total * allowed:
             raise DataError(
-                f"{raw.where}: {count} of {total} {part} samples are in the train part too, so that no quality measured "
+                f"{raw.where}: {count} of {total} {part} samples are in the {other} part too, so that no quality measured "
                 f"there would be true; give parts that do not overlap"
             )
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 MANIFEST = HLS_PROJECT.manifest
 GRAPH = "codesign_graph.npz"
+TASK, CLASS_OUTPUTS = "task", "class_outputs"
+"""In a project's settings: the kind of a task whose outputs do not all decide on one class, and where those stand that do."""
 
 
 @dataclass(frozen=True, repr=False)

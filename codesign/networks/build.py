@@ -19,6 +19,23 @@ from codesign.networks.hardware_recurrent import recurrent_options
 from codesign.networks.joined import begin_joined, end_joined
 
 
+def format_of(quantizer: Any) -> FixedPoint:
+    """The format of a QKeras quantizer object, also of the newer `quantized_linear`: without a scale it is `quantized_bits`.
+
+    Raises
+    ------
+    ConversionError
+        For a quantizer that computes more than a format (see `FixedPoint.from_qkeras`).
+    """
+    import qkeras
+
+    if isinstance(quantizer, qkeras.quantized_linear):
+        options = ("bits", "integer", "symmetric", "keep_negative", "alpha", "qnoise_factor")
+        own = {key: getattr(quantizer, key) for key in (*options, "use_stochastic_rounding")}
+        quantizer = qkeras.quantized_bits(**own)
+    return FixedPoint.from_qkeras(quantizer)
+
+
 def qkeras_bits(precision: FixedPoint | None) -> Any:
     """Make the `quantized_bits` that computes exactly what `precision` does.
 

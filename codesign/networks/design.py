@@ -15,7 +15,7 @@ import keras
 from codesign.core.files import file_digest
 from codesign.core.ports import Port, row_shape
 from codesign.core.python_file import run_python_file
-from codesign.core.task import Heads, Task
+from codesign.core.task import Task
 from codesign.errors import DataError, PythonFileError, SettingsError
 from codesign.networks.choices import choice_faults
 from codesign.networks.joined import input_ports, output_ports
@@ -138,13 +138,12 @@ def check_fits(
     check_input_fits(model, what, input_shape)
     ports = output_ports(model)
     sizes = [port.shape for port in ports]
-    heads = [head.task for head in task.heads] if isinstance(task, Heads) else []
     sample = _row_of(input_shape)
     n_features = math.prod(sample)
     own = task.teacher_outputs(n_features) if teaches else ()
     if own and len(ports) == 1 and sizes[0] in {(n_features,), sample}:
         return
-    if len(ports) > 1 and sizes != [(head.n_outputs,) for head in heads]:
+    if len(ports) > 1 and sizes != [(head.n_outputs,) for head in task.tasks]:
         raise DataError(
             f"{what}: it has the outputs {', '.join(f'{port.name} {port.shape}' for port in ports)}, but the data have "
             f"{task.outputs_sentence}; give it one output, or one for each head of data.task in their order"
@@ -154,7 +153,7 @@ def check_fits(
             f"{what}: the output shape is {sizes[0]}, but the data have {task.outputs_sentence}; end "
             f"with " + " or ".join(f"Dense({count})" for count in (*task.allowed_outputs, *own))
         )
-    for last, part in zip(last_operations(model), heads if len(ports) > 1 else [task], strict=True):
+    for last, part in zip(last_operations(model), task.tasks if len(ports) > 1 else [task], strict=True):
         activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
         if not part.ends_in_probabilities and activation in ("softmax", "sigmoid"):
             raise DataError(

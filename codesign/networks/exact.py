@@ -1,10 +1,14 @@
-"""The quantized student in float64: where its sums have more bits than float32, QKeras is the inexact side of a comparison."""
+"""Quantized models in float64: where sums have more bits than float32, QKeras is the inexact side of a comparison."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
+from keras import ops
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
@@ -12,11 +16,13 @@ from codesign.networks.build import (
     build_of,
     exact_formats,
     float_layer,
+    format_of,
     quantized_layer,
     value_formats,
     weights_on_grid,
 )
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.joined import copied, every_layer, outputs_of
 from codesign.networks.quantize_tensor import quantize_tensor
 
 _FLOAT32_BITS = 24
@@ -77,3 +83,76 @@ def build_exact(network: Network, precision: PrecisionMap) -> keras.Model:
 
     on_grid = network.map_layers(lambda layer: weights_on_grid(layer, precision.layers.get(layer.name)))
     return build_of(on_grid, make, grid)
+
+
+def float64_outputs(model: keras.Model, x: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+    """What a QKeras model gives for samples if it computes in float64: exact sums for all formats that hardware has.
+
+    Its weights are those that it quantizes in float32; what its `quantized_relu` and `quantized_linear` read, which QKeras casts
+    to float32 first, is rounded here.
+
+    Parameters
+    ----------
+    model
+        A model that `codesign.networks.read_keras.read_qkeras` takes; it is not changed.
+    x, batch_size
+        As for `codesign.networks.joined.outputs_of`.
+
+    Returns
+    -------
+    ndarray
+        float64, of the shape that `outputs_of` gives.
+
+    Raises
+    ------
+    ConversionError
+        For an activation `quantized_linear` that computes more than a format.
+    """
+    import qkeras
+
+    of_float32 = (qkeras.quantized_relu, qkeras.quantized_linear)
+    before = keras.config.floatx()
+    # QKeras' quantizers compute in it, whatever the dtype of their layers
+    keras.config.set_floatx("float64")
+    try:
+        copy = copied(model, lambda given: type(given).from_config(_in_float64(given.get_config())))
+        for layer in every_layer(copy):
+            for place, given in list(vars(layer).items()):
+                if place.endswith("_quantizer_internal") and given is not None:
+                    setattr(layer, place, _of_float32(given))
+                elif place in _ACTIVATIONS and isinstance(given, of_float32):
+                    setattr(layer, place, partial(quantize_tensor, format_of(given)))
+        return outputs_of(copy, np.asarray(x, np.float64), batch_size)
+    finally:
+        keras.config.set_floatx(before)
+
+
+_ACTIVATIONS = ("activation", "quantizer")
+"""Where QKeras' layers keep what quantizes values."""
+
+
+def _of_float32(quantizer: Any) -> Callable[[Any], Any]:
+    """A quantizer of weights, which are float32, as it computes in a model of float32."""
+
+    def quantized(weights: Any) -> Any:
+        keras.config.set_floatx("float32")
+        try:
+            return ops.cast(quantizer(ops.cast(weights, "float32")), "float64")
+        finally:
+            keras.config.set_floatx("float64")
+
+    return quantized
+
+
+def _in_float64(config: Any) -> Any:
+    """The configuration of a layer or model with float64 wherever it names float32 as a dtype."""
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_in_float64, config))
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == "DTypePolicy":
+        return {**config, "config": {**config["config"], "name": "float64"}}
+    return {
+        key: "float64" if key == "dtype" and value == "float32" else _in_float64(value)
+        for key, value in config.items()
+    }

@@ -5,20 +5,22 @@ Everything behind it is proved against the network that was read, so this is whe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from codesign.core.ports import Port, apart, columns_of, row_shape, side_by_side
+from codesign.core.ports import apart, columns_of, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.description import LayerSpec, Network
-from codesign.networks.joined import fed, input_ports, output_ports, outputs_of
+from codesign.networks.exact import exceeds_float32, float64_outputs
+from codesign.networks.joined import fed, outputs_of
 from codesign.networks.keras_graph import functional
+from codesign.networks.logits import NOISE, ended, without_endings
 
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
 
 SAMPLES = 256
 """How many samples are compared at most when a model is read."""
-
-NOISE = 1e-4
-"""The difference of float32 sums in another order, relative to the largest output."""
 
 
 def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndarray | None) -> None:
@@ -59,9 +58,11 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
     built = build_float(network)
     ports = network.outputs
     logits = side_by_side(outputs_of(built, inputs))
-    ours = ended(logits, ports, reader.endings)
+    model_ends, endings = _at_logits(model, network, reader)
+    outputs = outputs if model_ends is model else side_by_side(outputs_of(model_ends, inputs))
+    ours = ended(logits, ports, endings)
     differs = np.zeros(len(inputs), bool)
-    for port, columns, end in zip(ports, columns_of(ports), reader.endings, strict=True):
+    for port, columns, end in zip(ports, columns_of(ports), endings, strict=True):
         own, given = logits[:, columns], outputs[:, columns]
         scale = float(np.abs(own).max(initial=0.0))
         close = NOISE * (scale if end is None else max(1.0, scale))
@@ -79,7 +80,8 @@ def check_quantized(
 ) -> tuple[str, ...]:
     """Compare a QKeras model with the network and the formats that were read of it, to the last bit, on the input grid.
 
-    Activations that the hardware computes with other numbers are compared as the model computes them.
+    Both compute in float64 where the formats allow sums that float32 does not hold. Activations that the hardware computes
+    with other numbers are compared as the model computes them.
 
     Returns
     -------
@@ -91,20 +93,24 @@ def check_quantized(
     ConversionError
         If any output differs in any bit, with the first layer that does.
     """
-    inputs = precision.quantize_inputs(network.inputs, _inputs(network, x)).astype(np.float32)
-    outputs = side_by_side(outputs_of(model, inputs))
+    inputs = precision.quantize_inputs(network.inputs, _inputs(network, x))
+    wide = exceeds_float32(network, precision)
+    compute = float64_outputs if wide else outputs_of
+    inputs = inputs if wide else inputs.astype(np.float32)
+    model_ends, endings = _at_logits(model, network, reader)
+    outputs = side_by_side(compute(model_ends, inputs))
     instead = {
         layer.name: reader.instead[layer.name] for layer in network.layers if layer.name in reader.instead
     }
     student = _with_own_activations(network, precision, instead, reader)
-    ours = ended(side_by_side(outputs_of(student, inputs)), network.outputs, reader.endings)
+    ours = ended(side_by_side(compute(student, inputs)), network.outputs, endings)
     differs = (ours != outputs).any(axis=1)
     if differs.any():
         _refuse(model, student, reader, inputs, differs, lambda a, b: not np.array_equal(a, b))
     if not instead:
         return ()
-    hardware = side_by_side(outputs_of(build_quantized(network, precision), inputs))
-    hardware = ended(hardware, network.outputs, reader.endings)
+    hardware = side_by_side(compute(build_quantized(network, precision), inputs))
+    hardware = ended(hardware, network.outputs, endings)
     changed = int((hardware != outputs).any(axis=1).sum())
     largest = float(np.abs(hardware.astype(np.float64) - outputs).max(initial=0.0))
     return tuple(
@@ -135,29 +141,19 @@ def _with_own_activations(
     return build_quantized(replace(network, layers=tuple(reversed(layers))), precision, own)
 
 
-def check_same(model: keras.Model, copy: keras.Model, endings: Sequence[str | None]) -> None:
-    """Compare a model with a copy of it whose last function was left out at each output that names one.
+def _at_logits(
+    model: keras.Model, network: Network, reader: Reader
+) -> tuple[keras.Model, tuple[str | None, ...]]:
+    """The model without the functions that the reader left out at its ends, and those that could not be left out.
 
-    Raises
-    ------
-    ConversionError
-        If the copy, followed by these functions, computes other numbers.
+    Large logits are all 0 or 1 behind a softmax, which would hide that they differ.
     """
-    ports = input_ports(model)
-    if any(size is None for port in ports for size in port.shape):
-        return
-    x = np.random.default_rng(0).normal(size=(16, *row_shape(ports))).astype(np.float32)
-    given = side_by_side(outputs_of(model, x))
-    made = ended(side_by_side(outputs_of(copy, x)), output_ports(model), endings)
-    if not np.isfinite(given).all():
-        raise ConversionError(
-            f"the model {model.name!r} has weights or outputs that are not finite; give one of a training that went well"
-        )
-    if np.abs(given - made).max(initial=0.0) > NOISE * max(float(np.abs(given).max(initial=0.0)), 1e-30):
-        raise ConversionError(
-            f"a copy of the model {model.name!r} that ends at its logits computes other numbers (by up to "
-            f"{np.abs(given - made).max():.3g}); one of its layers keeps values that are no weights, or is random at inference"
-        )
+    if (
+        not any(reader.endings) or network.index_sizes()
+    ):  # a cut is tried on random numbers, no places in a table
+        return model, reader.endings
+    cut, ends = without_endings(model)
+    return (cut, (None,) * len(ends)) if ends == reader.endings else (model, reader.endings)
 
 
 def _inputs(network: Network, x: np.ndarray | None) -> np.ndarray:
@@ -195,17 +191,6 @@ def check_indices(network: Network, x: np.ndarray) -> None:
                 f"{network.name!r} looks its input {name!r} up in a table of {rows} rows, but the data have the value "
                 f"{float(values[wrong].flat[0]):g} there; give whole numbers from 0, with data.scaling none"
             )
-
-
-def ended(logits: np.ndarray, ports: Sequence[Port], endings: Sequence[str | None]) -> np.ndarray:
-    """Outputs of logits `(n_samples, n_outputs)`: each output followed by the function that was left out, if any."""
-    if not any(endings):
-        return logits
-    parts = [
-        values if end is None else keras.ops.convert_to_numpy(getattr(keras.activations, end)(values))
-        for values, end in zip(apart(ports, logits), endings, strict=True)
-    ]
-    return side_by_side(parts)
 
 
 def _listed(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ model's own layers between, by their own names, and is read as the model that it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -112,9 +112,11 @@ def end_joined(tensors: Sequence[Any], taken: set[str]) -> Any:
     )
 
 
-def copied(model: keras.Model) -> keras.Model:
-    """A copy of a model with its weights, and with what its normalisations were adapted to."""
-    copy = keras.models.clone_model(model)
+def copied(
+    model: keras.Model, clone: Callable[[keras.Model], keras.Model] = keras.models.clone_model
+) -> keras.Model:
+    """A copy of a model, made by `clone`, with its weights, and with what its normalisations were adapted to."""
+    copy = clone(model)
     copy.set_weights(model.get_weights())
     for given, made in zip(every_layer(model), every_layer(copy), strict=True):
         # an adapted normalisation computes with values that it makes of its weights

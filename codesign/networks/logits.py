@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from codesign.networks.faithful import check_same
-from codesign.networks.joined import copied, every_layer, joined, outputs_of
+from codesign.core.ports import Port, apart, row_shape, side_by_side
+from codesign.errors import ConversionError
+from codesign.networks.joined import copied, every_layer, input_ports, joined, output_ports, outputs_of
 from codesign.networks.keras_graph import functional
+
+NOISE = 1e-4
+"""The difference of float32 sums in another order, relative to the largest output."""
+
+BATCH_SIZE = 4096
+"""Samples that are computed at once."""
 
 _PROBABILITIES = (keras.activations.softmax, keras.activations.sigmoid)
 
@@ -32,6 +40,11 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
     ConversionError
         If the copy does not compute what the model computes.
     """
+    return without_endings(model)[0]
+
+
+def without_endings(model: keras.Model) -> tuple[keras.Model, tuple[str | None, ...]]:
+    """What `ending_in_logits` makes, and the function that was left out at each output."""
     copy = copied(model)
     opened = functional(copy)
     outputs, ends = [], []
@@ -56,8 +69,44 @@ def ending_in_logits(model: keras.Model) -> keras.Model:
         made = outputs[0] if len(outputs) == 1 else outputs
         copy = keras.Model(inputs, made, name=model.name)
     cut = joined(copy)
-    check_same(model, cut, ends)
-    return cut
+    _check_same(model, cut, ends)
+    return cut, tuple(ends)
+
+
+def _check_same(model: keras.Model, copy: keras.Model, endings: Sequence[str | None]) -> None:
+    """Compare a model with a copy of it whose last function was left out at each output that names one.
+
+    Raises
+    ------
+    ConversionError
+        If the copy, followed by these functions, computes other numbers.
+    """
+    ports = input_ports(model)
+    if any(size is None for port in ports for size in port.shape):
+        return
+    x = np.random.default_rng(0).normal(size=(16, *row_shape(ports))).astype(np.float32)
+    given = side_by_side(outputs_of(model, x))
+    made = ended(side_by_side(outputs_of(copy, x)), output_ports(model), endings)
+    if not np.isfinite(given).all():
+        raise ConversionError(
+            f"the model {model.name!r} has weights or outputs that are not finite; give one of a training that went well"
+        )
+    if np.abs(given - made).max(initial=0.0) > NOISE * max(float(np.abs(given).max(initial=0.0)), 1e-30):
+        raise ConversionError(
+            f"a copy of the model {model.name!r} that ends at its logits computes other numbers (by up to "
+            f"{np.abs(given - made).max():.3g}); one of its layers keeps values that are no weights, or is random at inference"
+        )
+
+
+def ended(logits: np.ndarray, ports: Sequence[Port], endings: Sequence[str | None]) -> np.ndarray:
+    """Outputs of logits `(n_samples, n_outputs)`: each output followed by the function that was left out, if any."""
+    if not any(endings):
+        return logits
+    parts = [
+        values if end is None else keras.ops.convert_to_numpy(getattr(keras.activations, end)(values))
+        for values, end in zip(apart(ports, logits), endings, strict=True)
+    ]
+    return side_by_side(parts)
 
 
 def _is_read_once(opened: Any, tensor: Any) -> bool:
@@ -100,7 +149,7 @@ def are_probabilities(values: np.ndarray) -> bool:
     return bool(np.allclose(values.sum(axis=1), 1.0, atol=1e-3))
 
 
-def predict_logits(model: keras.Model, x: np.ndarray, batch_size: int = 4096) -> np.ndarray:
+def predict_logits(model: keras.Model, x: np.ndarray, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """The outputs of a model, float32 of shape `(n_samples, n_outputs)`, float64 of a model that computes in it.
 
     Samples and outputs as in `codesign.core.ports`.

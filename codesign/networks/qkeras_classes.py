@@ -13,7 +13,7 @@ import qkeras
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
-from codesign.networks.build import HARDWARE_LAYERS
+from codesign.networks.build import HARDWARE_LAYERS, format_of
 from codesign.networks.hardware_layers import DepthwiseConv1D
 from codesign.networks.keras_classes import (
     LayerReader,
@@ -80,15 +80,7 @@ def read_quantizer(reader: Reader, quantizer: Any, source: str, call: Call, *, a
 def _rounded(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     """A format, of what is not negative alone or of all values."""
     kind = "relu" if type(quantizer).__name__ == "quantized_relu" else "linear"
-    return _point(reader, name, kind, source, FixedPoint.from_qkeras(quantizer))
-
-
-def _rounded_linear(reader: Reader, quantizer: Any, source: str, name: str) -> str:
-    """QKeras' newer `quantized_linear`: without a scale it is `quantized_bits`."""
-    own = {key: getattr(quantizer, key) for key in ("bits", "integer", "symmetric", "keep_negative")}
-    options = ("alpha", "qnoise_factor", "use_stochastic_rounding")
-    own |= {key: getattr(quantizer, key) for key in options}
-    return _rounded(reader, qkeras.quantized_bits(**own), source, name)
+    return _point(reader, name, kind, source, format_of(quantizer))
 
 
 def _smooth(reader: Reader, quantizer: Any, source: str, name: str) -> str:
@@ -258,7 +250,7 @@ _LINES = {"hard_sigmoid": 0.5, "smooth_sigmoid": 0.1875}
 _ACTIVATIONS: Mapping[str, Callable[[Reader, Any, str, str], str]] = {
     "quantized_bits": _rounded,
     "quantized_relu": _rounded,
-    "quantized_linear": _rounded_linear,
+    "quantized_linear": _rounded,
     "quantized_tanh": _smooth,
     "quantized_sigmoid": _smooth,
     "binary": _binary,

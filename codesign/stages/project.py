@@ -12,7 +12,7 @@ from codesign.core.record import Record
 from codesign.core.shown import Shown
 from codesign.data import Dataset
 from codesign.errors import SettingsError
-from codesign.hls.project import HlsProject, open_project, write_project
+from codesign.hls.project import CLASS_OUTPUTS, TASK, HlsProject, open_project, write_project
 from codesign.settings import HardwareSettings
 from codesign.stages.context import Context, Stage
 
@@ -128,15 +128,17 @@ def convert(
     graph, precision = converted_graph(network, precision, settings, folder)
     x = precision.quantize_inputs(network.inputs, dataset.x_test[: settings.testbench_samples])
     progress.step("project", 1, 2, "writing")
+    task = dataset.task
+    places = task.class_places(task.n_outputs)
+    # of outputs that do not all decide on one class, which a project by itself would not show
+    about = {TASK: task.kind, CLASS_OUTPUTS: {head: [o.start, o.stop] for head, o in places.items()}}
     project = write_project(
         graph,
         folder,
         settings.target,
         vectors=x,
         golden=student.outputs(x),
-        # of outputs that decide on no class, which a project by itself would not show
-        settings=settings.model_dump(mode="json")
-        | ({} if dataset.task.has_classes else {"task": dataset.task.kind}),
+        settings=settings.model_dump(mode="json") | ({} if task.has_classes else about),
         overwrite=overwrite,
     )
     progress.step("project", 2, 2)

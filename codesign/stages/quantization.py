@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,11 @@ class Quantization(Stage):
         return depends
 
     def check(self, context: Context) -> None:
-        """The epochs are enough for the rounds, and a teacher that learns too is one network."""
-        from codesign.compression.phases import check_rounds
+        """There are targets to study, the epochs are enough for the rounds, and a teacher that learns too is one network."""
+        from codesign.compression.phases import check_rounds, check_study
 
         settings = context.settings
+        check_study(settings.quantization, context.dataset.task)
         if settings.quantization.method == "learned":
             _check_learned(context)
         if settings.pruning.inside == "quantization":
@@ -118,8 +120,14 @@ FRONT = ".learned-front"
 """A whole front of which no point was built yet, in the folder of the run: a budget that none meets costs no training."""
 
 
+_SCAN_IS_NOT_READ = (
+    "the widths are learned (quantization.method): those of the scan stand for comparison and were not read"
+)
+
+
 def _check_learned(context: Context) -> None:
     """The student's widths can be learned, and nothing asks for another training."""
+    from codesign.compression.learned.learn import check_logits_alone
     from codesign.compression.learned.values import check_learnable
     from codesign.networks.prepare import prepare_for_quantization
 
@@ -127,6 +135,7 @@ def _check_learned(context: Context) -> None:
         raise SettingsError(
             "pruning.inside: quantization prunes while widths stay; with quantization.method: learned set it to float"
         )
+    check_logits_alone(context.settings.distillation)
     check_learnable(prepare_for_quantization(context.untrained_network))
 
 
@@ -165,4 +174,6 @@ def _learned(context: Context, folder: Path) -> Any:
     point = front.choose(
         settings.budget_luts, settings.quality_loss, settings.latency_ns, partial(_latency_ns, context, front)
     )
-    return student_at(network, front, point, dataset, settings)
+    student = student_at(network, front, point, dataset, settings)
+    metrics = {**student.record.metrics, "notes": [_SCAN_IS_NOT_READ]}
+    return replace(student, record=replace(student.record, metrics=metrics))

@@ -21,7 +21,10 @@ class Scan(Stage):
     sections = ("scan",)
 
     def check(self, context: Context) -> None:
-        """The student has an affine form, if its quality is to be measured."""
+        """The task has the quality, and the student an affine form, if its quality is to be measured."""
+        from codesign.compression.scan_trials import CheckedQuality
+
+        CheckedQuality.of(context.settings.scan, None, context.dataset.task)
         if context.settings.scan.affine_widths:
             from codesign.affine.ptq import affine_form
 

@@ -28,11 +28,13 @@ class Student(Stage):
         return depends
 
     def check(self, context: Context) -> None:
-        """The student can become hardware, and the layers that the terms of the loss name are there."""
+        """The student can become hardware, the task has the forms of the loss, and the layers that terms name are there."""
         from codesign.training.lesson import check_terms
+        from codesign.training.losses_combined import check_forms
 
         _ = context.untrained_network
         settings = context.settings
+        check_forms(settings.distillation, context.dataset.task)
         terms = [term for term in settings.distillation.terms if term.teacher_layer is not None]
         if terms and settings.teacher.kind != "single":
             raise SettingsError(

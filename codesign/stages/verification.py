@@ -210,15 +210,15 @@ def compare_all(
     if rungs is None:
         rungs = dict(RUNGS) if rtl is None or rtl.project is None else {**RUNGS, **rtl_rungs(rtl.project)}
     if student.given is not None:
-        as_read: Compute = lambda project, x: predict_logits(student.qkeras(), x).astype(np.float64)  # noqa: E731
-        rungs = {"QKeras, as read": as_read, **rungs}
+        as_read: Compute = lambda project, x: predict_logits(student.model(), x).astype(np.float64)  # noqa: E731
+        rungs = {"the student, as read" if student.is_wide else "QKeras, as read": as_read, **rungs}
     table = compare(
         converted.project,
         x,
         reference,
         reference_name=student.given_name,
         rungs=rungs,
-        has_classes=dataset.task.has_classes,
+        classes=dataset.task.class_places(reference.shape[1]),
         progress=progress,
     )
     return table, reference

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
 
@@ -12,8 +12,7 @@ import numpy as np
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
-from codesign.core.shown import Shown, metric_facts
-from codesign.core.text_table import TextTable
+from codesign.core.shown import ShownStudent
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
@@ -38,7 +37,7 @@ _EARLY = 0.05
 
 
 @dataclass(frozen=True, repr=False)
-class Student(Shown):
+class Student(ShownStudent):
     """A trained float student.
 
     Parameters
@@ -59,16 +58,6 @@ class Student(Shown):
     history: History
     record: Record
     early: Mapping[str, Network] = field(default_factory=dict)
-
-    def facts(self) -> Mapping[str, str]:
-        """For `repr` and notebooks."""
-        return {"network": self.network.sizes, **metric_facts(self.record.metrics)}
-
-    def tables(self) -> Iterator[TextTable]:
-        """The layers."""
-        yield self.network.table()
-        if self.history is not None:
-            yield self.history.table()
 
     def model(self) -> keras.Model:
         """A new float Keras model of it."""

@@ -226,7 +226,8 @@ def fit(
     settings
         Epochs, batch size, learning rate (Adam, cosine decay to a hundredth).
     callbacks
-        Further callbacks, for example a pruning schedule; they are told of epochs, not of steps.
+        Further callbacks, for example a pruning schedule; they are told of epochs, not of steps, and may end the training
+        (`model.stop_training`).
     keep_from
         The first epoch that may be kept; of a shorter training the last.
     keep_by
@@ -251,6 +252,7 @@ def fit(
     data = Epochs(model, train, validation, settings.batch_size)
     watch = _Watch(keep_from, keep_by, settings, progress, what, judge)
     told = keras.callbacks.CallbackList([*callbacks, watch], model=model)
+    model.stop_training = False
     told.on_train_begin()
     for epoch in range(settings.epochs):
         told.on_epoch_begin(epoch)
@@ -259,6 +261,8 @@ def fit(
         if judge is not None:
             logs[_VALIDATION_QUALITY] = judge(data.validation_outputs())
         told.on_epoch_end(epoch, logs)
+        if model.stop_training:  # a callback of the user's asked for it
+            break
     told.on_train_end()
     # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
     model.compiled = False
@@ -331,6 +335,8 @@ class _Watch(keras.callbacks.Callback):
         self.progress.step(self.what, epoch + 1, self.settings.epochs, note, values)
 
     def finish(self) -> History:
+        if self.best is None:  # ended before the first epoch that may be kept
+            self.best_epoch, self.weights = len(self.rows) - 1, self.last_good
         self.model.set_weights(self.weights)
         loss, validation_loss, validation_quality, *quality = zip(*self.rows, strict=True)
         return History(

@@ -9,7 +9,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from codesign.core.task import Heads, Regression, Task
 from codesign.data import Dataset
 from codesign.data.scaling import Scaling
 from codesign.errors import DataError
@@ -29,8 +28,8 @@ def fitted_to(model: keras.Model, dataset: Dataset) -> keras.Model:
     task = dataset.task
     if not task.learns_targets:
         return scoring(model, dataset)
-    offset, divisor = _raw_scaling(task)
-    if offset is None or divisor is None:
+    offset, divisor = task.output_scaling
+    if not offset.any() and (divisor == 1).all():
         return model
     outputs = predict_logits(model, dataset.x_validation)
     scaled = (outputs - offset) / divisor
@@ -40,18 +39,25 @@ def fitted_to(model: keras.Model, dataset: Dataset) -> keras.Model:
     return keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
 
 
-def require_knowledge(model: keras.Model, what: str, dataset: Dataset) -> None:
-    """Refuse a trained network whose values explain less than a constant does: `DataError`."""
-    task = dataset.task
-    if _raw_scaling(task)[0] is None:
-        return
-    reached = task.quality(dataset.y_validation, predict_logits(model, dataset.x_validation))
-    guess = task.guess(dataset.y_validation)
-    if reached < guess:
-        raise DataError(
-            f"{what} reaches {task.measure} {reached:.4g} on the validation part, and {task.a_guess} gets {guess:.4g}: it was "
-            "trained for other targets, another order of them, or another task"
-        )
+def require_knowledge(outputs: np.ndarray, what: str, dataset: Dataset) -> None:
+    """Refuse a trained network that knows nothing of the targets, in any head: `DataError`.
+
+    Parameters
+    ----------
+    outputs
+        Its own for the validation part, `(n_samples, n_outputs)`.
+    what
+        The network, for the sentence.
+    dataset
+        Of a task that learns its targets; where they are the features themselves, of any other.
+    """
+    for head, task, targets, own in dataset.task.each(dataset.y_validation, outputs):
+        if task.learns_targets and not task.is_told(targets, own):
+            raise DataError(
+                f"{what} reaches {task.measure} {task.quality(targets, own):.4g} on the validation part"
+                f"{f' in the head {head!r}' if head else ''}, and {task.a_guess} gets {task.guess(targets):.4g}: it was trained "
+                "for other targets, another order of them, or another task, or not at all"
+            )
 
 
 def is_rescaled(model: keras.Model) -> bool:
@@ -86,23 +92,6 @@ def suspicion(metrics: Mapping[str, Any], dataset: Dataset, what: str) -> tuple[
     )
 
 
-def _raw_scaling(task: Task) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Offset and divisor of each output whose targets were scaled; none where nothing was."""
-    if isinstance(task, Heads):
-        parts = [
-            (head.task.offset, head.task.divisor)
-            if isinstance(head.task, Regression)
-            else ((0.0,) * head.task.n_outputs, (1.0,) * head.task.n_outputs)
-            for head in task.heads
-        ]
-        offset, divisor = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
-    elif isinstance(task, Regression) and task.needs_targets:
-        offset, divisor = np.array(task.offset), np.array(task.divisor)
-    else:
-        return None, None
-    return (None, None) if not offset.any() and (divisor == 1).all() else (offset, divisor)
-
-
 _FAR = 0.05
 """A quality that is lower by more than this than with another scaling, and by more than chance, says so."""
 
@@ -126,21 +115,24 @@ def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, f
         By ``none``, ``standard``, ``minmax``, or the number that whole-numbered features such as grey values are divided by;
         the dataset's own scaling first. Empty where the targets are the features themselves.
     """
+    outputs = _outputs(model, dataset)
+    return {scaling: dataset.task.quality(dataset.y_validation, each) for scaling, each in outputs.items()}
+
+
+def _outputs(model: keras.Model, dataset: Dataset) -> dict[str | float, np.ndarray]:
+    """What a model gives for the validation part scaled in each way, as for `input_qualities`."""
     task, own = dataset.task, dataset.scaling
     if not task.needs_targets or n_outputs(model) not in task.allowed_outputs:
         return {}
     train, validation = (own.inverse(x).astype(np.float32) for x in (dataset.x_train, dataset.x_validation))
-    found = {
-        scaling_of(dataset): task.quality(dataset.y_validation, predict_logits(model, dataset.x_validation))
-    }
+    found = {scaling_of(dataset): predict_logits(model, dataset.x_validation)}
     choices: list[str | float] = ["none", "standard", "minmax"]
     whole = np.round(train)
     if whole.min() >= 0 and whole.max() > 1 and np.abs(train - whole).max() < _WHOLE:
         choices.append(float(whole.max()))
     for choice in choices:
         if choice not in found:
-            scaled = Scaling.fit(choice, train).apply(validation)
-            found[choice] = task.quality(dataset.y_validation, predict_logits(model, scaled))
+            found[choice] = predict_logits(model, Scaling.fit(choice, train).apply(validation))
     return found
 
 
@@ -158,12 +150,13 @@ def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> di
     dict
         All qualities, as `input_qualities` gives them.
     """
-    found = input_qualities(model, dataset)
+    outputs, targets = _outputs(model, dataset), dataset.y_validation
+    found = {scaling: dataset.task.quality(targets, each) for scaling, each in outputs.items()}
     if not found:
         return found
     own, best = next(iter(found)), max(found, key=found.__getitem__)
     # an untrained network, or one of other targets, is not taken for one of another scaling
-    knows = not is_near_chance(found[best], dataset)
+    knows = dataset.task.is_told(targets, outputs[best])
     if knows and found[best] > found[own] + max(_FAR, _by_chance(dataset)):
         raise DataError(
             f"{what} reaches {dataset.task.measure} {found[own]:.4f} on the features with the scaling {own} and "

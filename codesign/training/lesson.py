@@ -69,7 +69,11 @@ class Lesson:
         progress: Progress = SILENT,
         what: str = "training",
     ) -> History:
-        """Train the student in place; see `codesign.training.fit.fit`."""
+        """Train the student in place; see `codesign.training.fit.fit`.
+
+        The loss alone says which epoch is best where targets only judge: what is known of anomalies is not to choose.
+        """
+        by_loss = getattr(self.loss, "base_weight", 1.0) == 0 or not self.task.learns_targets
         return fit(
             self.model,
             self.loss,
@@ -78,7 +82,7 @@ class Lesson:
             settings,
             callbacks=callbacks,
             keep_from=keep_from,
-            keep_by="loss" if getattr(self.loss, "base_weight", 1.0) == 0 else "quality",
+            keep_by="loss" if by_loss else "quality",
             task=self.task,
             progress=progress,
             what=what,

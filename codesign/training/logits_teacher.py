@@ -12,6 +12,7 @@ from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
 from codesign.networks.logits import are_probabilities
+from codesign.training.given_teacher import require_knowledge
 from codesign.training.teacher import Teacher, with_notes
 
 
@@ -34,13 +35,14 @@ def load_logits(path: str | Path, dataset: Dataset) -> Teacher:
     Raises
     ------
     DataError
-        If the file is missing or unreadable, rows or classes are not those of the data, a value is not finite, or the
-        values are probabilities.
+        If the file is missing or unreadable, rows or classes are not those of the data, a value is not finite, the
+        values are probabilities, or they tell nothing of the targets.
     """
     path = Path(path)
     logits = _parts(path, dataset)
     for part in PARTS:
         _check(logits[part], f"the teacher {path}, {part} part", part, dataset)
+    require_knowledge(logits["validation"], f"the teacher {path}", dataset)
     metrics = dataset.task.figures(
         *((dataset.part(part)[1], logits[part]) for part in ("validation", "test"))
     )

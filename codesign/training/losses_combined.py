@@ -171,6 +171,17 @@ class CombinedLoss(keras.losses.Loss):
         }
 
 
+def check_forms(settings: DistillationSettings, task: Task) -> None:
+    """Refuse a way to follow a teacher that there is not for a task's outputs: `SettingsError`."""
+    objective = objective_of(task)
+    for place, form in (
+        ("form", settings.form),
+        *((f"terms[{number}].form", term.form) for number, term in enumerate(settings.terms)),
+    ):
+        if form not in _FEATURE_LOSSES:
+            objective.check(form, place)
+
+
 def targets_loss(task: Task, n_outputs: int) -> keras.losses.Loss:
     """The loss of a network that learns a task from its targets alone, on `pack_targets` of them."""
     if task.has_classes:

@@ -6,14 +6,14 @@ gives them; every function returns one value for each sample.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from keras import ops
 
-from codesign.core.task import Heads, MultiLabel, Reconstruction, Regression, Score, Task
+from codesign.core.task import Task
 from codesign.errors import SettingsError
 from codesign.training.losses import (
     decoupled_loss,
@@ -61,6 +61,11 @@ class Objective:
     has_temperature: ClassVar[bool] = True
     """Whether outputs are logits, whose distribution a temperature softens."""
 
+    @classmethod
+    def of(cls, task: Any, n_outputs: int) -> Objective:
+        """That of a task with so many outputs."""
+        return cls(n_outputs)
+
     @property
     def n_columns(self) -> int:
         """Columns of targets."""
@@ -100,19 +105,16 @@ class Objective:
         """
         return np.asarray(of_classes(outputs))
 
-    def check(self, form: str) -> None:
+    def check(self, form: str, place: str = "form") -> None:
         """Raise `SettingsError` for a way to follow a teacher that there is not for these outputs."""
         if form not in self.forms:
             raise SettingsError(
-                f"distillation.form: {form!r} is not for {self.kind}; choose one of {', '.join(self.forms)}"
+                f"distillation.{place}: {form!r} is not for {self.kind}; choose one of {', '.join(self.forms)}"
             )
 
     def to_json(self) -> dict[str, Any]:
         """What `objective_from_json` needs."""
         return {"kind": self.kind, **asdict(self)}
-
-
-Classes = Objective
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,11 @@ class Values(Objective):
     kind = "values"
     forms: ClassVar[tuple[str, ...]] = ("soft", "logits", "bounded")
     has_temperature = False
+
+    @classmethod
+    def of(cls, task: Any, n_outputs: int) -> Objective:
+        """Of a task that says how differences count."""
+        return cls(n_outputs, task.loss, task.judged)
 
     @property
     def n_columns(self) -> int:
@@ -223,6 +230,11 @@ class Scores(Values):
     kind = "scores"
     forms = ("soft", "logits")
 
+    @classmethod
+    def of(cls, task: Any, n_outputs: int) -> Objective:
+        """Of squared differences."""
+        return cls(n_outputs)
+
     @property
     def n_columns(self) -> int:
         """The label."""
@@ -253,6 +265,12 @@ class Several(Objective):
     weights: tuple[float, ...] = ()
 
     kind = "heads"
+
+    @classmethod
+    def of(cls, task: Any, n_outputs: int) -> Objective:
+        """Of a task that has heads."""
+        parts = tuple(objective_of(head.task) for head in task.heads)
+        return cls(n_outputs, parts, tuple(head.weight for head in task.heads))
 
     @property
     def forms(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -350,16 +368,4 @@ def objective_of(task: Task, n_outputs: int | None = None) -> Objective:
     n_outputs
         How many the network has; by default as many as a student has.
     """
-    n = task.n_outputs if n_outputs is None else n_outputs
-    if isinstance(task, Heads):
-        parts: Sequence[Objective] = [objective_of(head.task) for head in task.heads]
-        return Several(n, tuple(parts), tuple(head.weight for head in task.heads))
-    if isinstance(task, MultiLabel):
-        return Labels(n)
-    if isinstance(task, Score):
-        return Scores(n)
-    if isinstance(task, Reconstruction):
-        return Values(n, task.loss, task.labelled)
-    if isinstance(task, Regression):
-        return Values(n, task.loss)
-    return Classes(n)
+    return _KINDS[task.objective].of(task, task.n_outputs if n_outputs is None else n_outputs)

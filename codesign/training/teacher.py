@@ -190,7 +190,9 @@ def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     made = fitted_to(stripped, dataset)
     if dataset.task.learns_targets:
         require_scaled_inputs(made, what, dataset)
-        require_knowledge(made, what, dataset)
+        outputs = predict_logits(made, dataset.x_validation)
+        _refuse_probabilities(outputs, model, dataset)
+        require_knowledge(outputs, what, dataset)
     return made
 
 
@@ -216,12 +218,16 @@ def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
         If they are probabilities: the model's softmax or sigmoid is where it was not found and left out.
     """
     logits = {part: predict_logits(model, dataset.part(part)[0]) for part in PARTS}
-    if dataset.task.ends_in_probabilities and are_probabilities(logits["validation"]):
+    _refuse_probabilities(logits["validation"], model, dataset)
+    return logits
+
+
+def _refuse_probabilities(outputs: np.ndarray, model: keras.Model, dataset: Dataset) -> None:
+    if dataset.task.ends_in_probabilities and are_probabilities(outputs):
         raise DataError(
             f"the teacher {model.name!r}: its outputs are probabilities, but its last layer is no softmax or sigmoid "
             "that could be left out; give a model that ends in its logits, or in a Softmax or activation of its own"
         )
-    return logits
 
 
 def teacher_of(

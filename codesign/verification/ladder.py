@@ -103,13 +103,15 @@ class Rung:
     largest_lsb
         The largest difference in units of the output's least significant bit.
     argmax_flips
-        How many samples change their class; ``None`` where outputs are of no classes.
+        How many samples change their class, in any head; ``None`` where outputs are of no classes.
     seconds
         Wall time of computing.
     skipped
         Why the rung was not climbed, ``None`` if it was.
     outputs
         Of a network with several outputs, how many samples differ in each, by name.
+    head_flips
+        Of several heads with classes, how many samples change their class in each, by name.
     """
 
     name: str
@@ -121,6 +123,7 @@ class Rung:
     seconds: float
     skipped: str | None = None
     outputs: Mapping[str, int] = field(default_factory=dict)
+    head_flips: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def where(self) -> str:
@@ -218,7 +221,7 @@ def compare(
     *,
     reference_name: str = "QKeras",
     rungs: Mapping[str, Compute],
-    has_classes: bool = True,
+    classes: Mapping[str, slice] | None = None,
     progress: Progress = SILENT,
 ) -> Verification:
     """Compare every rung with a reference, exactly.
@@ -236,8 +239,9 @@ def compare(
     rungs
         The computations by name (see `codesign.verification.rungs`); one that cannot be climbed here (see
         `SKIPPED_FOR`) is skipped with the reason.
-    has_classes
-        Whether the outputs decide on a class, so that changes of it are counted.
+    classes
+        Where the outputs stand that decide on a class, by head, so that changes of it are counted
+        (`codesign.core.task.Task.class_places`); by default each of the network's outputs decides on one.
 
     Raises
     ------
@@ -264,11 +268,13 @@ def compare(
     if reference.shape != (len(x), project.n_outputs):
         raise DataError(f"the reference has shape {reference.shape}, not {(len(x), project.n_outputs)}")
     steps = [graph[name].result.step for name in graph.outputs]
+    if classes is None:
+        places = zip(graph.output_ports, columns_of(graph.output_ports), strict=True)
+        classes = {port.name: columns for port, columns in places}
     done = []
     for index, (name, compute) in enumerate(rungs.items()):
         progress.step("verification", index, len(rungs), name)
-        rung = _compared(name, compute, project, x, reference, graph.output_ports, steps)
-        done.append(rung if has_classes else replace(rung, argmax_flips=None))
+        done.append(_compared(name, compute, project, x, reference, graph.output_ports, steps, classes))
     progress.step("verification", len(rungs), len(rungs))
     return Verification(reference_name, tuple(done), min(steps))
 
@@ -281,10 +287,11 @@ def _compared(
     reference: np.ndarray,
     ports: Sequence[Port],
     steps: Sequence[float],
+    classes: Mapping[str, slice],
 ) -> Rung:
     rungs: list[Rung] = []
     for part in [slice(0, len(x))] if isinstance(compute, Recorded) else _shares(len(x)):
-        rung = _share(name, compute, project, x[part], reference[part], ports, steps)
+        rung = _share(name, compute, project, x[part], reference[part], ports, steps, classes)
         if rung.skipped is not None:
             return rung
         rungs.append(rung)
@@ -301,12 +308,13 @@ def _share(
     reference: np.ndarray,
     ports: Sequence[Port],
     steps: Sequence[float],
+    classes: Mapping[str, slice],
 ) -> Rung:
     started = time.monotonic()
     try:
         outputs = compute(project, x)
     except SKIPPED_FOR as reason:
-        return Rung(name, 0, 0, None, 0.0, 0, 0.0, skipped=str(reason))
+        return Rung(name, 0, 0, None, 0.0, 0 if classes else None, 0.0, skipped=str(reason))
     seconds = time.monotonic() - started
     if isinstance(outputs, Partial):
         reference = reference[: outputs.samples]
@@ -319,7 +327,14 @@ def _share(
     difference = np.abs(outputs - reference.astype(np.float64))
     differs = difference.any(axis=1)
     places = columns_of(ports)
-    flips = differs if decided else (_classes(outputs, places) != _classes(reference, places)).any(axis=1)
+    flips = (
+        {"": differs}
+        if decided
+        else {
+            head: predicted_classes(outputs[:, columns]) != predicted_classes(reference[:, columns])
+            for head, columns in classes.items()
+        }
+    )
     return Rung(
         name=name,
         samples=len(reference),
@@ -329,13 +344,14 @@ def _share(
             float(difference[:, columns].max(initial=0.0) / step)
             for columns, step in zip(places, steps, strict=True)
         ),
-        argmax_flips=int(flips.sum()),
+        argmax_flips=int(np.any(list(flips.values()), axis=0).sum()) if flips else None,
         seconds=seconds,
         outputs={
             port.name: int(difference[:, columns].any(axis=1).sum())
             for port, columns in zip(ports, places, strict=True)
             if len(ports) > 1
         },
+        head_flips={head: int(changed.sum()) for head, changed in flips.items() if len(flips) > 1},
     )
 
 
@@ -358,9 +374,10 @@ def _joined(name: str, rungs: Sequence[Rung]) -> Rung:
         mismatches=sum(rung.mismatches for rung in rungs),
         first_index=min(first, default=None),
         largest_lsb=max(rung.largest_lsb for rung in rungs),
-        argmax_flips=sum(rung.argmax_flips or 0 for rung in rungs),
+        argmax_flips=None if rungs[0].argmax_flips is None else sum(rung.argmax_flips or 0 for rung in rungs),
         seconds=sum(rung.seconds for rung in rungs),
         outputs={port: sum(rung.outputs[port] for rung in rungs) for port in rungs[0].outputs},
+        head_flips={head: sum(rung.head_flips[head] for rung in rungs) for head in rungs[0].head_flips},
     )
 
 

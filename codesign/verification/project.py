@@ -7,7 +7,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from codesign.emulation import Emulator
 from codesign.errors import DataError, StaleProjectError
 from codesign.hls.foreign import convert_foreign, require_same_firmware
 from codesign.hls.graph import Graph, read_graph
-from codesign.hls.project import HlsProject, open_project, write_project
+from codesign.hls.project import CLASS_OUTPUTS, TASK, HlsProject, open_project, write_project
 from codesign.hls.testbench import read_vectors
 from codesign.verification.ladder import Compute, Verification, compare
 from codesign.verification.rungs import ladder_rungs
@@ -134,9 +134,16 @@ def verify_project(
         golden,
         reference_name=name,
         rungs=rungs,
-        has_classes="task" not in project.settings,
+        classes=_class_places(project.settings),
         progress=progress,
     )
+
+
+def _class_places(settings: Mapping[str, Any]) -> dict[str, slice] | None:
+    """Where a project's outputs decide on a class; ``None`` where nothing is said of a task: everywhere."""
+    if TASK not in settings:
+        return None
+    return {head: slice(*place) for head, place in settings.get(CLASS_OUTPUTS, {}).items()}
 
 
 def read_vector_file(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:

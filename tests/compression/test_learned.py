@@ -24,6 +24,7 @@ from codesign.compression.quantize import QuantizedStudent
 from codesign.core.progress import SILENT
 from codesign.core.record import Record
 from codesign.core.target import Target
+from codesign.core.task import Classification, Regression, Score
 from codesign.emulation import Emulator
 from codesign.errors import QualityError, SettingsError, StaleProjectError
 from codesign.hls.convert import HardwareChoices, convert_graph
@@ -59,6 +60,17 @@ def test_a_front_trades_quality_for_luts_and_is_better_than_chance(learned):
     qualities = [point.quality for point in front.points]
     assert all(less < more for less, more in itertools.pairwise(qualities))
     assert qualities[-1] > 0.7
+
+
+def test_only_what_falls_back_to_a_guess_has_collapsed():
+    rare = np.repeat([0, 1], [95, 5])
+    # an area of 0.9 is no collapse, though saying the commonest label is right more often
+    assert not learn.is_collapse(0.9, 0.95, Score().guess(rare))
+    assert learn.is_collapse(0.51, 0.95, Score().guess(rare))
+    assert learn.is_collapse(0.95, 0.99, Classification(("no", "yes")).guess(rare))
+    assert learn.is_collapse(-0.2, 0.8, Regression(("pt",)).guess(rare[:, None]))
+    # nor is a training that has not begun to learn
+    assert not learn.is_collapse(-0.2, -0.1, 0.0)
 
 
 def test_every_point_computes_in_qkeras_and_hardware_what_the_training_computed(learned, tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from codesign.data import load_dataset, load_design_data
+from codesign.data.dataset import Overlap
 from codesign.settings import make_design
 
 RANDOM = np.random.default_rng(0)
@@ -95,6 +96,22 @@ def test_own_parts_that_overlap_or_lack_one(tmp_path, refusal):
     assert refusal(load_dataset, path) == (
         f"{path}: no test part among train, validation; give it, or one part to be split"
     )
+
+
+@pytest.mark.parametrize(("part", "other"), [("test", "train"), ("val", "train"), ("test", "val")])
+def test_own_parts_of_which_some_samples_are_in_two_are_refused(tmp_path, refusal, part, other):
+    parts = {"train": slice(0, 40), "val": slice(40, 50), "test": slice(50, 60)}
+    rows = {name: np.arange(60)[own] for name, own in parts.items()}
+    rows[part] = np.concatenate([rows[part][:-1], rows[other][:1]])
+    arrays = {f"X_{name}": X[own] for name, own in rows.items()}
+    arrays |= {f"y_{name}": Y[own] for name, own in rows.items()}
+    names = [{"val": "validation"}.get(name, name) for name in (part, other)]
+    assert f"1 of 10 {names[0]} samples are in the {names[1]} part too" in refusal(
+        load_dataset, npz(tmp_path, **arrays)
+    )
+    # of coarse features that repeat by themselves, equal samples are no sign
+    coarse = {name: np.round(array) if name.startswith("X") else array for name, array in arrays.items()}
+    assert load_dataset(npz(tmp_path, **coarse)).overlap != Overlap(0, 0, 0)
 
 
 def test_sample_weights_are_read_and_a_bad_one_is_refused(tmp_path, refusal):

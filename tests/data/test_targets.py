@@ -69,7 +69,7 @@ def test_reconstruction_needs_no_targets():
 def test_a_score_takes_normal_and_anomalous_samples(refusal):
     dataset = dataset_from_arrays(X, LABELS[:, 0], task="score")
     assert dataset.n_outputs == 1
-    assert not dataset.task.has_classes
+    assert dataset.task.class_places(1) == {}
     assert "takes 0 for normal and 1 for anomalous samples, not 3 classes" in refusal(
         dataset_from_arrays, X, np.arange(80) % 3, task="score"
     )
@@ -85,6 +85,7 @@ def test_heads_by_name(tmp_path, refusal):
     dataset = load_dataset(path, task=heads)
     assert dataset.task.outputs_sentence == "4 outputs (3 for 'kind', then 1 for 'momentum')"
     assert dataset.y_train.shape == (50, 2)
+    assert dataset.task.class_places(4) == {"kind": slice(0, 3)}
     assert set(np.unique(dataset.y_train[:, 0])) == {0, 1, 2}
     assert abs(dataset.y_train[:, 1].mean()) < 1e-5
     assert read_dataset(save_dataset(dataset, tmp_path / "kept.npz")) == dataset

@@ -176,3 +176,27 @@ def test_a_trained_model_can_be_copied_and_saved(training: Training, tmp_path: A
     copy.set_weights(model.get_weights())
     for other in (read, copy):
         np.testing.assert_array_equal(other(DATA.x_test), model(DATA.x_test))
+
+
+class Stop(keras.callbacks.Callback):
+    """Asks for the end after an epoch."""
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.stop_training = epoch == self.epoch
+
+
+@pytest.mark.parametrize("keep_from", [0, 4])
+def test_a_callback_may_end_the_training(keep_from: int) -> None:
+    snapshots = Snapshots()
+    model, history = train(6, callbacks=[Stop(2), snapshots], keep_from=keep_from)
+    assert len(history.loss) == 3
+    # one that ended before an epoch may be kept keeps its last
+    best = 2 if keep_from else int(np.argmax(history.validation_quality))
+    assert history.best_epoch == best
+    np.testing.assert_array_equal(model.get_weights()[0], snapshots.weights[best][0])
+    again = train(6, callbacks=[Stop(9)])[1]
+    assert len(again.loss) == 6

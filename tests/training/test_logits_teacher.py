@@ -16,8 +16,12 @@ def data():
 
 
 @pytest.fixture
-def rows():
-    return np.random.default_rng(1).normal(size=(90, 3)).astype(np.float32)
+def rows(data):
+    """Logits that tell the classes, in the order of the source."""
+    logits = np.random.default_rng(1).normal(size=(90, 3)).astype(np.float32)
+    for part in PARTS:
+        logits[getattr(data.split, part), data.part(part)[1]] += 2
+    return logits
 
 
 def refused(path, data):
@@ -96,7 +100,10 @@ def test_refuses_logits_that_do_not_fit(data, rows, tmp_path):
 
 def test_two_classes_may_have_one_output(tmp_path):
     data = clouds(n_classes=2, n=40)
-    np.save(tmp_path / "z.npy", np.linspace(-1, 1, 40)[:, None])
+    logits = np.linspace(-1, 1, 40)[:, None]
+    for part in PARTS:
+        logits[getattr(data.split, part), 0] += 3 * data.part(part)[1] - 1.5
+    np.save(tmp_path / "z.npy", logits)
     assert load_logits(tmp_path / "z.npy", data).train_logits.shape == (24, 1)
 
 

@@ -76,6 +76,32 @@ def test_what_computes_classes_alone_is_compared_with_those_of_the_reference() -
         table(wrong=lambda project, x: Decisions(REFERENCE))
 
 
+def test_changes_of_class_are_counted_in_each_head_that_has_classes() -> None:
+    outputs = REFERENCE.copy()
+    outputs[0] = [3.0, 2.0, 3.0]  # the first head's class changes, the value does not
+    outputs[1] = [3.0, 2.0, 9.0]  # a value alone
+    rungs = {"csim": lambda project, x: outputs.astype(np.float64)}
+
+    def changes(classes: Any) -> tuple[Any, Any]:
+        (rung,) = compare(FakeProject(), X, REFERENCE, rungs=rungs, classes=classes).rungs  # type: ignore[arg-type]
+        assert rung.mismatches == 2
+        return rung.argmax_flips, dict(rung.head_flips)
+
+    assert changes({"kind": slice(0, 2)}) == (1, {})
+    assert changes({"kind": slice(0, 2), "big": slice(2, 3)}) == (1, {"kind": 1, "big": 0})
+    assert changes({}) == (None, {})
+    several = compare(
+        FakeProject(),  # type: ignore[arg-type]
+        X,
+        REFERENCE,
+        rungs=rungs,
+        classes={"kind": slice(0, 2), "big": slice(2, 3)},
+    )
+    assert Verification.from_dict(json.loads(json.dumps(several.to_dict()))) == several
+    (row,) = next(several.tables()).rows
+    assert "kind 1, big 0" in row
+
+
 def test_differences_are_counted_by_sample_and_in_steps() -> None:
     outputs = REFERENCE.copy()
     outputs[1] += [0.0625, -0.0625, 0]  # one step each, the class stays

@@ -91,11 +91,7 @@ def learn_widths(
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
     check_learnable(prepared)
-    if any(term.teacher_layer is not None for term in distillation.terms):
-        raise SettingsError(
-            "quantization.method: learned learns from the teacher's logits, not from layers; take the terms with "
-            "teacher_layer out of distillation.terms, or use the method scan"
-        )
+    check_logits_alone(distillation)
     model = build_float(prepared)
     check_same_outputs(teacher, model.output_shape[-1])
     lesson = make_lesson(model, teacher, dataset, distillation)
@@ -115,6 +111,15 @@ def learn_widths(
         for left in (run.checkpoint, run.checkpoint.with_suffix(LIVE)):
             left.unlink(missing_ok=True)
     return Front(tuple(points), reference, dataset.task.measure, key)
+
+
+def check_logits_alone(distillation: DistillationSettings) -> None:
+    """Refuse terms on layers, whose features a network with learnt widths has not: `SettingsError`."""
+    if any(term.teacher_layer is not None for term in distillation.terms):
+        raise SettingsError(
+            "quantization.method: learned learns from the teacher's logits, not from layers; take the terms with "
+            "teacher_layer out of distillation.terms, or use the method scan"
+        )
 
 
 def training_key(
@@ -208,7 +213,6 @@ class _Training:
         self.call, self.restores, self.gentleness = 0, 0, 1.0
         self.state = loop.begin()
         self.good: State = self.state
-        self.chance = chance_of(dataset)
         self._resume()
 
     def train(self) -> None:
@@ -262,13 +266,11 @@ class _Training:
         ]
 
     def _collapsed(self, epochs: Epochs, qualities: list[float]) -> bool:
-        """Whether every epoch of a call is at chance, or its loss no number: nothing will come of what follows."""
+        """Whether no epoch of a call is better than a guess, as earlier ones were, or its loss no number."""
         if not np.isfinite(epochs.loss).all():
             return True
-        if self.chance is None or not self.points:
-            return False
-        top = max(point.quality for point in self.points)
-        return max(qualities) <= self.chance + 0.05 * (top - self.chance)
+        top = max((point.quality for point in self.points), default=-math.inf)
+        return is_collapse(max(qualities), top, self.dataset.task.guess(self.dataset.y_validation))
 
     def _calibrate(self, epochs: Epochs) -> None:
         """Ask alkaid what the last epoch's layers cost for their price."""
@@ -322,12 +324,9 @@ class _Training:
         ]
 
 
-def chance_of(dataset: Dataset) -> float | None:
-    """The quality of always saying the commonest class; ``None`` where there are no classes."""
-    labels = dataset.y_validation
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        return None
-    return float(np.bincount(labels).max() / len(labels))
+def is_collapse(quality: float, top: float, guess: float) -> bool:
+    """Whether a quality fell back to a guess, of a network that had reached `top`: nothing will come of what follows."""
+    return top > guess and quality <= guess + 0.05 * (top - guess)
 
 
 def _row(epochs: Epochs, number: int) -> dict[str, np.ndarray]:
