@@ -58,3 +58,21 @@ def test_a_stage_is_in_the_file_of_its_name() -> None:
     ]
     for stage in STAGES:
         assert f"`{stage.name}`" in PAGE
+
+
+ADDITIONS = [
+    line
+    for line in PAGE[PAGE.index("| I want to add |") :].split("\n\n")[0].splitlines()[2:]
+    if line.startswith("| ")
+]
+
+
+@pytest.mark.parametrize("row", ADDITIONS, ids=lambda row: row.split(" | ")[0].strip("| "))
+def test_each_way_to_add_a_thing_is_followed_by_a_test_or_a_page(row: str) -> None:
+    assert re.search(r"`(tests|docs)/[\w./-]+`", row)
+
+
+def test_the_things_that_one_adds_are_there() -> None:
+    names = [row.split(" | ")[0].strip("| ") for row in ADDITIONS]
+    assert {"a kind of layer", "a stage", "a way to prune", "a loss", "a task", "a command"} <= set(names)
+    assert any(name.startswith("a report") for name in names)
