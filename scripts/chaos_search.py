@@ -154,8 +154,10 @@ def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted
     chaos.seconds = time.monotonic() - started
     for process in _workers(None, home):  # what was stopped when its coordinator died
         os.kill(process, signal.SIGCONT)
-    time.sleep(2.0)
-    if left := _workers(None, home):
+    until = time.monotonic() + 60  # a worker whose coordinator was killed ends when it notices
+    while (left := _workers(None, home)) and time.monotonic() < until:
+        time.sleep(0.5)
+    if left:
         chaos.faults.append(f"{len(left)} processes left behind")
         for process in left:
             os.kill(process, signal.SIGKILL)

@@ -6,6 +6,7 @@ import functools
 import io
 import os
 import platform
+import random
 import socket
 import sys
 import tarfile
@@ -137,6 +138,7 @@ class Failure:
 
 def attempt(work: Callable[[Unit], Outcome], unit: Unit) -> Outcome | Failure:
     """Do a unit on a worker; what it raises comes back as words."""
+    _leave_random_numbers_alone()
     try:
         return work(unit)
     except WorkerRefusedError as error:
@@ -149,6 +151,25 @@ def attempt(work: Callable[[Unit], Outcome], unit: Unit) -> Outcome | Failure:
         return Failure(f"{type(error).__name__}: {error}", "final", _address())
     except Exception as error:
         return Failure(f"{type(error).__name__}: {error}", "spoilt", _address())
+
+
+def _leave_random_numbers_alone() -> None:
+    """Give Dask random numbers of its own.
+
+    Its threads draw some at every heartbeat (`dask.sizeof`), from the generator of the module `random`, of which Keras takes
+    the seeds of its layers: the same trial would come out otherwise each time.
+    """
+    shared = random.getrandbits.__self__  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in ("dask", "distributed", "tornado"):
+            for word, value in list(vars(module).items()):
+                if value is random:
+                    setattr(module, word, _DASKS_OWN)
+                elif getattr(value, "__self__", None) is shared:
+                    setattr(module, word, getattr(_DASKS_OWN, value.__name__))
+
+
+_DASKS_OWN = random.Random()
 
 
 def _address() -> str:
@@ -195,7 +216,15 @@ def _run(unit: Unit, design: Path, folder: Path, home: Path) -> None:
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:
-            run_design(design, output=folder, overrides=unit.overrides, until=unit.until, cache=cache)
+            # a run that another worker finished without the vendor's tool is not finished where the tool is
+            run_design(
+                design,
+                output=folder,
+                overrides=unit.overrides,
+                until=unit.until,
+                overwrite=unit.kind == "vendor",
+                cache=cache,
+            )
             return
         except FolderInUseError:
             # a worker that was given up may still be at it; its result is this one

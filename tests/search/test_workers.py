@@ -159,10 +159,10 @@ def test_vendor_steps_run_where_the_resource_is(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("CODESIGN_SLEEP_S", "0")
     file = write_search(tmp_path, budget={"trials": 8})
     workers = {
-        name: {"cls": Worker, "options": {"nthreads": 1, "resources": resources}}
+        name: {"cls": Worker, "options": {"nthreads": 1, "resources": resources, "dashboard_address": None}}
         for name, resources in (("plain", {}), ("licensed", {"vitis": 1}))
     }
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard": False}}
+    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with (
         SpecCluster(scheduler=scheduler, workers=workers) as cluster,
         open_executor(whereabouts, scheduler=cluster.scheduler_address) as executor,
@@ -201,6 +201,21 @@ def test_what_a_unit_raises_comes_back_as_words() -> None:
     unit = Unit("k", 0, "run", "d", "f", "h", "m", {}, None, (), {})
     failure = attempt(work, unit)  # type: ignore[arg-type]
     assert failure == type(failure)("KeyError: 'lost'", "spoilt", "")  # type: ignore[call-arg,arg-type]
+
+
+def test_dasks_threads_draw_no_random_number_of_the_training() -> None:
+    import random
+
+    from dask.sizeof import sizeof
+    from distributed.protocol import compression
+
+    unit = Unit("k", 0, "run", "d", "f", "h", "m", {}, None, (), {})
+    attempt(lambda unit: None, unit)  # type: ignore[arg-type,return-value]
+    random.seed(3)
+    before = random.getstate()
+    sizeof([{"a": 1}] * 30)
+    compression.randint(0, 5)
+    assert random.getstate() == before
 
 
 def test_as_many_workers_as_cores_at_most() -> None:
