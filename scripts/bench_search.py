@@ -240,6 +240,8 @@ def _busy(count: int, options: argparse.Namespace) -> dict[str, Any]:
     from codesign.search.ledger import Ledger
     from codesign.search.run import run_search
 
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children.ru_utime + children.ru_stime
     context = multiprocessing.get_context("spawn")
     told, end = context.Queue(), context.Event()
     process = context.Process(target=_cluster, args=(count, told, end, options.seconds))
@@ -258,6 +260,7 @@ def _busy(count: int, options: argparse.Namespace) -> dict[str, Any]:
         end.set()
         process.join(60)
         process.kill()
+    cluster = resource.getrusage(resource.RUSAGE_CHILDREN)
     wall = max(end for _, end in spans) - min(begin for begin, _ in spans)
     return {
         "workers": count,
@@ -270,6 +273,7 @@ def _busy(count: int, options: argparse.Namespace) -> dict[str, Any]:
         "idle_at_the_end": round(_idle_at_the_end(spans, count) / (count * wall), 3),
         "between_ms": round(1000 * _between(spans, count), 1),
         "coordinator_cpu_ms_a_trial": round(1000 * used / len(spans), 2),
+        "cluster_cpu_s": round(cluster.ru_utime + cluster.ru_stime - before, 1),
     }
 
 
