@@ -102,10 +102,10 @@ def test_files_make_the_same_ensemble_and_their_logits_are_kept(data, trained, t
     assert [path.stat().st_mtime_ns for path in kept] == times
 
 
-def test_refuses_members_that_do_not_fit(data, tmp_path):
+def test_refuses_members_that_do_not_fit(data, trained, tmp_path):
     missing = tmp_path / "no.keras"
     good = tmp_path / "good.keras"
-    dense(data, 3).save(good)
+    trained.members[0].save(good)
     with pytest.raises(
         DataError, match=rf"^the teacher {missing} does not exist; give a trained \.keras or \.h5 file$"
     ):
