@@ -144,7 +144,7 @@ class JsonLines(Progress):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is left to do."""
+        """End; every line stands already."""
 
     def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Print a line on stdout."""
@@ -159,7 +159,7 @@ class Quiet(Progress):
         return self
 
     def __exit__(self, *error: object) -> None:
-        """Nothing is left to do."""
+        """End."""
 
     def show(self, what: str, done: int, total: int, note: str, values: Mapping[str, float]) -> None:
         """Do nothing."""

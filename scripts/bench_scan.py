@@ -16,6 +16,7 @@ import io
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -94,8 +95,8 @@ def make(samples: int, seed: int):
 def candidates(precision, count: int):
     """The scan's own map, and neighbours with one tensor changed."""
     yield precision
-    for layer, tensor, kind in list(precision.items())[: count - 1]:
-        wider = type(kind)(kind.width + 1, kind.integer_bits, kind.signed, kind.rounding, kind.overflow)
+    for layer, tensor, given in list(precision.items())[: count - 1]:
+        wider = replace(given, width=given.width + 1)
         yield precision.replaced(layer, tensor, wider)
 
 

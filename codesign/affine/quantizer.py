@@ -38,8 +38,8 @@ class AffineQuantizer:
     Raises
     ------
     SettingsError
-        For other bits, scales that are not positive and finite, zero points that are no codes, or another number of
-        zero points than of scales.
+        For a number of bits out of range, a scale that is not positive and finite, a zero point that is not a code of the type,
+        or another number of zero points than of scales.
     """
 
     bits: int

@@ -368,7 +368,7 @@ def read_entry(path: str | Path, *, name: str | None = None, top: str | None = N
         if build is None:
             failure = failed_build(path / PROJECT)
             return entry if failure is None else _doubted(entry, failure)
-        # what the run once read of these reports counts only while they are gone, not when they have become stale
+        # the numbers that the run itself read of these reports are older; they count only where there is no build
         return _with_build(replace(entry, numbers=tuple(n for n in entry.numbers if n.step != CSYNTH)), build)
     if (path / MANIFEST).is_file():
         return read_project(path, name, find_build(path, top))

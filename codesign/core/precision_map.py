@@ -245,8 +245,8 @@ class PrecisionMap(Shown):
         rows = [*([] if self.input is None else [("input", "result", self.input)]), *self.items()]
         return pandas.DataFrame(
             [
-                (name, tensor, str(kind), kind.width, kind.integer_bits, kind.signed)
-                for name, tensor, kind in rows
+                (name, tensor, str(given), given.width, given.integer_bits, given.signed)
+                for name, tensor, given in rows
             ],
             columns=["layer", "tensor", "format", "width", "integer_bits", "signed"],
         )

@@ -120,7 +120,7 @@ def _joined(node: Node, a: FixedPoint, b: FixedPoint) -> FixedPoint:
 def _union(a: FixedPoint, b: FixedPoint) -> FixedPoint:
     """The smallest type that holds the values of both."""
     signed = a.signed or b.signed
-    integer = max(kind.integer_bits + (signed and not kind.signed) for kind in (a, b))
+    integer = max(each.integer_bits + (signed and not each.signed) for each in (a, b))
     return FixedPoint(integer + max(a.fractional_bits, b.fractional_bits), integer, signed)
 
 

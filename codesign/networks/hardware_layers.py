@@ -287,11 +287,11 @@ class FixedSoftmax(HardwareLayer, keras.layers.Layer):
         types = softmax_types(result, int(inputs.shape[-1]))
         entries = 1 << SOFTMAX_ADDRESS
 
-        def table(values: np.ndarray, kind: FixedPoint) -> Any:
-            return ops.convert_to_tensor(assigned(values, kind) * kind.step)
+        def table(values: np.ndarray, precision: FixedPoint) -> Any:
+            return ops.convert_to_tensor(assigned(values, precision) * precision.step)
 
-        def top_bits(values: Any, kind: FixedPoint) -> Any:
-            place = ops.floor(values * 2.0 ** (SOFTMAX_ADDRESS - kind.integer_bits))
+        def top_bits(values: Any, precision: FixedPoint) -> Any:
+            place = ops.floor(values * 2.0 ** (SOFTMAX_ADDRESS - precision.integer_bits))
             return ops.cast(ops.clip(place, 0, entries - 1), "int32")
 
         exponential = table(exponentials(-addressed_values(spread, entries)), types["exp_table"])

@@ -142,7 +142,7 @@ def convert(
         overwrite=overwrite,
     )
     progress.step("project", 2, 2)
-    types = {node.name: {name: str(kind) for name, kind in node.types.items()} for node in project.graph()}
+    types = {node.name: {name: str(given) for name, given in node.types.items()} for node in project.graph()}
     notes = [*unrolling_notes(graph, settings.target), *float32_notes(Emulator.of(project.graph()))]
     metrics = {"layers": types, "notes": notes}
     return ConvertedStudent(project, Record.of(project.digest, metrics))
