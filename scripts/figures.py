@@ -224,7 +224,7 @@ _QUALITY = "0.0084"
 FIGURES: Mapping[str, Figures] = {
     "digits": Figures(
         "README.md",
-        "python scripts/quality_over_seeds.py models/digits --seeds 2",
+        "python scripts/quality_over_seeds.py models/digits --seeds 3",
         _read_digits,
         _digits,
         {"teacher": _QUALITY, "hardware": "0.0168", "LUTs": "10%"},

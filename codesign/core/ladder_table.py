@@ -44,4 +44,5 @@ def _rung(rung: Mapping[str, Any], has_classes: bool) -> tuple[str, ...]:
         *[flips] * has_classes,
         f"{rung['seconds']:.1f}",
     )
-    return (rung["name"], *map(str, numbers))
+    name = f"{rung['name']}, decisions" if rung.get("decisions") else rung["name"]
+    return (name, *map(str, numbers))

@@ -112,6 +112,8 @@ class Rung:
         Of a network with several outputs, how many samples differ in each, by name.
     head_flips
         Of several heads with classes, how many samples change their class in each, by name.
+    decisions
+        Whether it computed classes alone, and these were compared with those that the reference decides on.
     """
 
     name: str
@@ -124,6 +126,7 @@ class Rung:
     skipped: str | None = None
     outputs: Mapping[str, int] = field(default_factory=dict)
     head_flips: Mapping[str, int] = field(default_factory=dict)
+    decisions: bool = False
 
     @property
     def where(self) -> str:
@@ -352,6 +355,7 @@ def _share(
             if len(ports) > 1
         },
         head_flips={head: int(changed.sum()) for head, changed in flips.items() if len(flips) > 1},
+        decisions=decided,
     )
 
 
@@ -378,6 +382,7 @@ def _joined(name: str, rungs: Sequence[Rung]) -> Rung:
         seconds=sum(rung.seconds for rung in rungs),
         outputs={port: sum(rung.outputs[port] for rung in rungs) for port in rungs[0].outputs},
         head_flips={head: sum(rung.head_flips[head] for rung in rungs) for head in rungs[0].head_flips},
+        decisions=rungs[0].decisions,
     )
 
 

@@ -71,6 +71,8 @@ def test_what_computes_classes_alone_is_compared_with_those_of_the_reference() -
     found = table(right=lambda project, x: Decisions(right), wrong=lambda project, x: Decisions(wrong))
     (good, bad) = found.rungs
     assert (good.samples, good.mismatches, good.argmax_flips) == (4, 0, 0)
+    assert [table.rows[0][0] for table in found.tables()] == ["right, decisions"]
+    assert Verification.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert (bad.mismatches, bad.first_index, bad.largest_lsb, bad.argmax_flips) == (1, 2, 2, 1)
     with pytest.raises(DataError, match="wrong computed outputs of shape"):
         table(wrong=lambda project, x: Decisions(REFERENCE))
