@@ -411,7 +411,9 @@ def test_a_student_survives_its_file_and_learns(name: str, tmp_path: Path) -> No
 def test_float_models_and_students_are_read_back_as_they_were_made(name: str) -> None:
     rng = np.random.default_rng(2)
     floats = read_keras(build_float(NETWORKS[name]))
-    assert [layer.kind for layer in floats.layers] == [layer.kind for layer in NETWORKS[name].layers]
+    # a point that only rounds does nothing in a float model
+    rounding = [layer.kind for layer in NETWORKS[name].layers if layer.kind != "linear"]
+    assert [layer.kind for layer in floats.layers] == rounding
     network = prepare_for_quantization(NETWORKS[name])
     precision = random_formats(network, rng)
     student = build_quantized(network, precision)
