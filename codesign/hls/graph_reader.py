@@ -166,6 +166,10 @@ def _faults(layer: Layer) -> Iterable[str]:
         yield from (f"{where}: {fault}" for fault in _recurrent_faults(layer))
     if kind == "bidirectional":
         yield from (f"{where}: {fault}" for fault in _bidirectional_faults(layer))
+    if kind == "embedding" and layer.model.config.get_config_value("IOType") == "io_stream":
+        source = layer.get_input_node().class_name
+        if len(layer.get_input_variable().shape) != 1 or source not in ("Input", "Clone"):
+            yield f"{where}: with io_stream hls4ml's C++ reads one word of its input; give it one axis, or use io_parallel"
     if kind == "resize":
         yield from (f"{where}: {fault}" for fault in _resize_faults(layer))
     if kind in ("pooling_1d", "pooling_2d") and layer.model.config.get_config_value("IOType") == "io_stream":

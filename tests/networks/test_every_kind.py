@@ -277,6 +277,9 @@ NETWORKS["embedding and features"] = Network(
         dense("out", "merged", 17, 3),
     )
 )
+ONE_WORD = ("embedding and features",)
+"""An Embedding behind a reshape, of which hls4ml's C++ reads one word of a stream."""
+
 NOT_RTL = {
     row.kind
     for row in LAYERS
@@ -347,6 +350,10 @@ def test_the_student_is_the_hardware(name: str, io_type: str, tmp_path: Path) ->
             graph_of(prepared, precision, io_type, tmp_path)
         return
     graph, _ = graph_of(prepared, precision, io_type, tmp_path)
+    if name in ONE_WORD and io_type == "io_stream":
+        with pytest.raises(ConversionError, match="C\\+\\+ reads one word of its input"):
+            read_graph(graph)
+        return
     x = on_grid(precision, prepared, 300, rng)
     outputs = predict_logits(student, x)
     assert len(np.unique(outputs)) > 20
@@ -431,6 +438,8 @@ def test_float_models_and_students_are_read_back_as_they_were_made(name: str) ->
 def test_the_cpp_and_the_rtl_agree(name: str, io_type: str, seed: int, tmp_path: Path) -> None:
     if name == "selu" and io_type == "io_stream":
         pytest.skip("hls4ml's SELU is another one with io_stream")
+    if name in ONE_WORD and io_type == "io_stream":
+        pytest.skip("hls4ml's Embedding reads one word of a stream")
     rng = np.random.default_rng(100 * seed + len(name))
     prepared = prepare_for_quantization(NETWORKS[name])
     precision = random_formats(prepared, rng)
