@@ -20,6 +20,7 @@ from codesign.networks.description import Network
 from codesign.settings import DistillationSettings, PruningSettings, QuantizationSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson, make_lesson, require_chosen
+from codesign.training.own import NOTHING, Own
 from codesign.training.teacher import Teacher
 
 
@@ -36,6 +37,8 @@ class Phases:
         As `codesign.compression.quantize.quantize_student` takes them.
     renamed
         Layers that have another name in `model` than in the student.
+    own
+        Callbacks, loss and metrics of the user's own.
     progress
         Told after every epoch.
     """
@@ -49,23 +52,29 @@ class Phases:
         settings: QuantizationSettings,
         distillation: DistillationSettings,
         renamed: Mapping[str, str],
+        own: Own,
         progress: Progress,
     ) -> None:
         self.model, self.names, self.teacher = model, names, teacher
         self.dataset, self.settings = dataset, settings
-        self.distillation, self.renamed, self.progress = distillation, renamed, progress
+        self.distillation, self.renamed, self.own, self.progress = distillation, renamed, own, progress
         self.histories: list[History] = []
         self.rows: list[dict[str, Any]] = []
         check_study(settings, dataset.task)
         if settings.co_study_epochs:
             require_one_network(teacher)
+            if own != NOTHING:
+                raise SettingsError(
+                    "quantization.co_study_epochs: two networks learn together there, which callbacks, a loss and metrics of "
+                    "your own are not made for; set it to 0"
+                )
 
     def study(self) -> None:
         """What comes before the teacher tutors: the student alone, then together with a copy of the teacher."""
         if self.settings.self_study_epochs:
             self._hold_zeros()
             labels_only = self.distillation.model_copy(update={"alpha": 1.0, "form": "soft", "terms": ()})
-            lesson = make_lesson(self.model, self.teacher, self.dataset, labels_only)
+            lesson = make_lesson(self.model, self.teacher, self.dataset, labels_only, own=self.own)
             training = self._for(self.settings.self_study_epochs)
             self._note("self-study", lesson.fit(training, progress=self.progress, what="self-study"))
         if self.settings.co_study_epochs:
@@ -102,7 +111,9 @@ class Phases:
         self._note("tutoring", history)
 
     def _lesson(self) -> Lesson:
-        return make_lesson(self.model, self.teacher, self.dataset, self.distillation, renamed=self.renamed)
+        return make_lesson(
+            self.model, self.teacher, self.dataset, self.distillation, renamed=self.renamed, own=self.own
+        )
 
     def _hold_zeros(self) -> None:
         kernels = kernels_of(self.model, self.names)

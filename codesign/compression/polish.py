@@ -6,8 +6,9 @@ powers of two. A digit is dropped exactly: what is left is a value of the kernel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -34,6 +35,7 @@ from codesign.training.distill import student_record
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import make_lesson
 from codesign.training.objectives import objective_of
+from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -60,6 +62,9 @@ def polish_student(
     *,
     renamed: Mapping[str, str] | None = None,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: OwnLoss | None = None,
+    metrics: OwnMetrics = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> QuantizedStudent:
     """Drop signed digits of a quantized student's weights while it goes on learning, as long as it keeps its quality.
@@ -78,6 +83,13 @@ def polish_student(
         Student layers that have another name than in the distillation's terms.
     seed
         Of the order of the samples.
+    callbacks
+        Keras callbacks of your own; they are told of epochs, not of steps.
+    loss
+        A loss of your own on `(targets, outputs)`, added to what is learnt; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
+        (`history.measured`).
     progress
         Told after every round.
 
@@ -100,7 +112,8 @@ def polish_student(
     make_reproducible(seed)
     begin = _measured(student.network, student.precision, dataset)
     polisher = _Polisher(student, dataset, settings)
-    lesson = make_lesson(polisher.model, teacher, dataset, distillation, renamed=renamed)
+    own = Own(callbacks, loss, metrics)
+    lesson = make_lesson(polisher.model, teacher, dataset, distillation, renamed=renamed, own=own)
     least, measured = begin.quality - settings.tolerance, f"validation_{dataset.task.measure}"
     best, kept = begin, _on_grid(student.network, student.precision)
     rows: list[dict[str, Any]] = []

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import keras
 import numpy as np
@@ -34,6 +35,7 @@ from codesign.settings import DistillationSettings, HardwareSettings, PruningSet
 from codesign.training.distill import Student, check_same_outputs, student_record, with_learnt_temperature
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import Lesson, make_lesson
+from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher, as_teacher
 
 
@@ -69,6 +71,9 @@ def prune_student(
     *,
     hardware: HardwareSettings | None = None,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: OwnLoss | None = None,
+    metrics: OwnMetrics = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> PrunedStudent:
     """Prune a student while it goes on learning from the teacher.
@@ -89,6 +94,13 @@ def prune_student(
         The target of the method ``hardware``: strategies and reuse factors.
     seed
         Of the order of the samples.
+    callbacks
+        Keras callbacks of your own; they are told of epochs, not of steps.
+    loss
+        A loss of your own on `(targets, outputs)`, added to what is learnt; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
+        (`history.measured`).
 
     Raises
     ------
@@ -106,17 +118,20 @@ def prune_student(
     check_same_outputs(teacher, model.output_shape[-1])
     distillation = with_learnt_temperature(distillation, student.record)
     history: History | None = None
+    own = Own(callbacks, loss, metrics)
     dead: dict[str, int] = {}
     if settings.inside == "quantization" or not any([settings.sparsity, *settings.layers.values()]):
         outcomes = _untouched(network, settings)
     elif settings.method == "structured":
         make_reproducible(seed)
-        result = prune_structured(network, teacher, dataset, settings, distillation, progress=progress)
+        result = prune_structured(
+            network, teacher, dataset, settings, distillation, own=own, progress=progress
+        )
         network, history, outcomes = result.network, result.history, dict(result.layers)
         model = build_float(network, side_by_side=True)
     else:
         make_reproducible(seed)
-        lesson = make_lesson(model, teacher, dataset, distillation)
+        lesson = make_lesson(model, teacher, dataset, distillation, own=own)
         selector = _selector(student, lesson, dataset, settings, targets, hardware or HardwareSettings())
         history = train_masked(
             lesson, selector, settings, settings, network.kernels, rewind_to=rewind_to, progress=progress

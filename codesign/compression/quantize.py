@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -37,6 +38,7 @@ from codesign.settings import DistillationSettings, PruningSettings, Quantizatio
 from codesign.training.distill import check_same_outputs, student_record
 from codesign.training.fit import History, make_reproducible
 from codesign.training.lesson import check_terms
+from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher, as_teacher
 
 
@@ -199,6 +201,9 @@ def quantize_student(
     pruning: PruningSettings | None = None,
     early: Mapping[str, Network] | None = None,
     seed: int = 0,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    loss: OwnLoss | None = None,
+    metrics: OwnMetrics = MappingProxyType({}),
     progress: Progress = SILENT,
 ) -> QuantizedStudent:
     """Fine-tune a student under quantization; zeros of its kernels stay exactly zero.
@@ -228,14 +233,21 @@ def quantize_student(
         The student's early weights, for pruning that rewinds.
     seed
         Of the order of the samples.
+    callbacks
+        Keras callbacks of your own; they are told of epochs, not of steps.
+    loss
+        A loss of your own on `(targets, outputs)`, added to what is learnt; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
+        (`history.measured`).
 
     Raises
     ------
     ConversionError
         If a format has no QKeras form.
     SettingsError
-        If phases, rounds or sparsities cannot be, the early weights are of another network, or pruning leaves no path
-        through the network.
+        If phases (co-study with something of your own), rounds or sparsities cannot be, the early weights are of another
+        network, or pruning leaves no path through the network.
     TrainingError
         If the loss is not finite.
     """
@@ -251,7 +263,8 @@ def quantize_student(
     names = [layer.name for layer in prepared.weight_layers]
     renamed = _folded_names(network)
     check_terms(model, teacher.model, distillation, renamed)
-    phases = Phases(model, names, teacher, dataset, settings, distillation, renamed, progress)
+    own = Own(callbacks, loss, metrics)
+    phases = Phases(model, names, teacher, dataset, settings, distillation, renamed, own, progress)
     phases.study()
     if pruning is None:
         phases.tutor()
@@ -280,6 +293,9 @@ def quantize_student(
         distillation,
         renamed=renamed,
         seed=seed,
+        callbacks=callbacks,
+        loss=loss,
+        metrics=metrics,
         progress=progress,
     )
     return _one_stage(student, polished, prepared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 
 import keras
@@ -29,7 +29,7 @@ from codesign.training.fit import History, make_reproducible
 from codesign.training.jobs import FitJob, run_jobs
 from codesign.training.lesson import make_lesson
 from codesign.training.objectives import objective_of
-from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithOwnLoss
+from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher, as_teacher
 
 _EARLY = 0.05
@@ -121,14 +121,8 @@ def distill_student(
         )
         hints = make_lesson(network, teacher, dataset, chosen, hints_only=True)
         hints.fit(first, progress=progress, what="student's hints")
-    lesson = make_lesson(network, teacher, dataset, chosen)
-    watched = OwnMetricsCallback(metrics, dataset, n_outputs(network))
-    if loss is not None:
-        own = WithOwnLoss(loss, dataset, n_outputs(network), lesson.loss)
-        lesson = replace(lesson, loss=own)
-    mine = [snapshots, *callbacks, *([watched] if metrics else [])]
-    history = lesson.fit(chosen, callbacks=mine, progress=progress, what="student")
-    history = replace(history, measured=watched.measured)
+    lesson = make_lesson(network, teacher, dataset, chosen, own=Own(callbacks, loss, metrics))
+    history = lesson.fit(chosen, callbacks=[snapshots], progress=progress, what="student")
     described = read_keras(network, dataset.x_validation)
     learnt: dict[str, object] = {"distillation": {"temperature": chosen.temperature, "alpha": chosen.alpha}}
     if trials:

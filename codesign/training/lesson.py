@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.errors import DataError, SettingsError
+from codesign.networks.joined import n_outputs
 from codesign.networks.logits import predict_logits
 from codesign.settings import DistillationSettings, TermSettings, TrainingSettings
 from codesign.training.cache import cached_arrays
@@ -25,6 +26,7 @@ from codesign.training.features import (
 )
 from codesign.training.fit import History, fit
 from codesign.training.losses_combined import Term, distillation_loss, pack_combined
+from codesign.training.own import NOTHING, Own, OwnMetricsCallback
 from codesign.training.teacher import Teacher
 
 _REGRESSED = 4096
@@ -49,8 +51,10 @@ class Lesson:
         On the packed targets.
     train, validation
         Inputs and packed targets.
-    task
-        What is learnt.
+    dataset
+        Whose task is learnt.
+    own
+        Callbacks and metrics of the user's own; the loss has theirs already.
     """
 
     student: keras.Model
@@ -58,7 +62,13 @@ class Lesson:
     loss: keras.losses.Loss
     train: Part
     validation: Part
-    task: Task
+    dataset: Dataset
+    own: Own = NOTHING
+
+    @property
+    def task(self) -> Task:
+        """What is learnt."""
+        return self.dataset.task
 
     def fit(
         self,
@@ -74,19 +84,21 @@ class Lesson:
         The loss alone says which epoch is best where targets only judge: what is known of anomalies is not to choose.
         """
         by_loss = getattr(self.loss, "base_weight", 1.0) == 0 or not self.task.learns_targets
-        return fit(
+        watched = OwnMetricsCallback(self.own.metrics, self.dataset, n_outputs(self.student))
+        history = fit(
             self.model,
             self.loss,
             self.train,
             self.validation,
             settings,
-            callbacks=callbacks,
+            callbacks=[*callbacks, *self.own.callbacks, *([watched] if self.own.metrics else [])],
             keep_from=keep_from,
             keep_by="loss" if by_loss else "quality",
             task=self.task,
             progress=progress,
             what=what,
         )
+        return replace(history, measured=watched.measured)
 
 
 def make_lesson(
@@ -97,6 +109,7 @@ def make_lesson(
     *,
     hints_only: bool = False,
     renamed: Mapping[str, str] | None = None,
+    own: Own = NOTHING,
 ) -> Lesson:
     """Put together what a student learns with.
 
@@ -117,6 +130,8 @@ def make_lesson(
         beside the logits, here and in the stages after this one, do not undo what was learnt from them.
     renamed
         Student layers that have another name in `model` than in the settings.
+    own
+        Of the user's own, beside all this.
 
     Raises
     ------
@@ -152,7 +167,8 @@ def make_lesson(
         for index, (part, x, y, logits) in enumerate(_parts(dataset, teacher))
     )
     extended = model if len(outputs) == 1 else _with_outputs(model, outputs)
-    return Lesson(model, extended, loss, train, validation, dataset.task)
+    joined = own.beside(loss, dataset, n_outputs(model))
+    return Lesson(model, extended, joined, train, validation, dataset, own)
 
 
 def require_chosen(settings: DistillationSettings) -> tuple[float, float]:

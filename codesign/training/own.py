@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import keras
@@ -65,6 +66,32 @@ class WithOwnLoss(keras.losses.Loss):
         targets = ops.cast(y_true[:, 0], "int32") if self.classes else y_true[:, : self.columns]
         loss = self.own(targets, y_pred[:, : self.n_outputs])
         return loss if self.beside is None else loss + self.beside.call(y_true, y_pred)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a training gets of the user's own.
+
+    Parameters
+    ----------
+    callbacks
+        Keras callbacks; they are told of epochs, not of steps.
+    loss
+        On `(targets, outputs)`, added to what is learnt; outputs are logits.
+    metrics
+        By name, `(targets, outputs) -> number`: measured on the validation part after each epoch (`history.measured`).
+    """
+
+    callbacks: Sequence[keras.callbacks.Callback] = ()
+    loss: OwnLoss | None = None
+    metrics: OwnMetrics = field(default_factory=dict)
+
+    def beside(self, loss: keras.losses.Loss, dataset: Dataset, n_outputs: int) -> keras.losses.Loss:
+        """A loss with the own one added, if there is one."""
+        return loss if self.loss is None else WithOwnLoss(self.loss, dataset, n_outputs, loss)
+
+
+NOTHING = Own()
 
 
 class OwnMetricsCallback(keras.callbacks.Callback):

@@ -9,9 +9,19 @@ import numpy as np
 import pytest
 from learning_tasks import clouds, dense
 
+from codesign.compression.formats import nominal_precision
+from codesign.compression.prune import prune_student
+from codesign.compression.quantize import quantize_student
 from codesign.core.files import write_json
 from codesign.errors import DataError, SettingsError
-from codesign.settings import DistillationSettings, TeacherSettings
+from codesign.networks.prepare import prepare_for_quantization
+from codesign.settings import (
+    DistillationSettings,
+    PolishSettings,
+    PruningSettings,
+    QuantizationSettings,
+    TeacherSettings,
+)
 from codesign.training.distill import distill_student
 from codesign.training.fit import History, read_history
 from codesign.training.teacher import train_teacher
@@ -72,6 +82,44 @@ def test_a_student_takes_an_own_loss_beside_its_lesson() -> None:
     assert small.history.validation_loss[-1] > plain.history.validation_loss[-1]
     same = distill_student(dense(DATA, 4), teacher, DATA, STUDENT, loss=lambda y, p: 0.0 * p[:, 0])
     assert same.record.digest == plain.record.digest
+
+
+@pytest.mark.parametrize("method", ["magnitude", "structured"])
+def test_pruning_and_quantization_take_what_is_the_users_own(method: str) -> None:
+    teacher = train_teacher(dense(DATA, 6), DATA, TEACHER)
+    student = distill_student(dense(DATA, 6), teacher, DATA, STUDENT)
+    settings = PruningSettings(method=method, sparsity=0.5, epochs=4, rounds=2, schedule="iterative")  # type: ignore[arg-type]
+    counted = Epochs()
+    metrics = {"confidence": confidence}
+    pruned = prune_student(student, teacher, DATA, settings, STUDENT, callbacks=[counted], metrics=metrics)
+    assert counted.seen == [0, 1, 0, 1]
+    assert pruned.history is not None
+    assert len(pruned.history.measured["confidence"]) == 4
+    plain = prune_student(student, teacher, DATA, settings, STUDENT)
+    assert plain.record.digest == pruned.record.digest
+    large = {"loss": lambda y, p: 10 * keras.ops.mean(p**2, axis=-1)}
+    pressed = prune_student(student, teacher, DATA, settings, STUDENT, **large)  # type: ignore[arg-type]
+    assert pressed.record.digest != plain.record.digest
+    if method == "structured":
+        return
+    precision = nominal_precision(prepare_for_quantization(pruned.network))
+    learning = QuantizationSettings(epochs=2, polish=PolishSettings(rounds=1, epochs=1, tolerance=0.5))
+    counted = Epochs()
+    quantized = quantize_student(
+        pruned, precision, teacher, DATA, learning, STUDENT, callbacks=[counted], metrics=metrics
+    )
+    assert counted.seen[:3] == [0, 1, 0]
+    assert quantized.history is not None
+    assert len(quantized.history.measured["confidence"]) == len(quantized.history.loss)
+    alone = learning.model_copy(update={"polish": None})
+    plain_student = quantize_student(pruned, precision, teacher, DATA, alone, STUDENT)
+    other = quantize_student(pruned, precision, teacher, DATA, alone, STUDENT, **large)  # type: ignore[arg-type]
+    assert other.record.digest != plain_student.record.digest
+    together = alone.model_copy(update={"co_study_epochs": 1})
+    with pytest.raises(
+        SettingsError, match=r"^quantization\.co_study_epochs: two networks learn together there"
+    ):
+        quantize_student(pruned, precision, teacher, DATA, together, STUDENT, callbacks=[counted])
 
 
 def test_what_is_no_loss_and_no_metric_is_said() -> None:

@@ -147,6 +147,10 @@ def concatenate_histories(histories: Sequence[History]) -> History:
         column("validation_quality"),
         best,
         histories[-1].measure,
+        {
+            name: tuple(value for history in histories for value in history.measured.get(name, ()))
+            for name in histories[-1].measured
+        },
     )
 
 

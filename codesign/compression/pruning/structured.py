@@ -26,6 +26,7 @@ from codesign.settings import DistillationSettings, PruningSettings
 from codesign.training.fit import History
 from codesign.training.lesson import Lesson, make_lesson
 from codesign.training.objectives import objective_of
+from codesign.training.own import NOTHING, Own
 from codesign.training.teacher import Teacher
 
 
@@ -55,6 +56,7 @@ def prune_structured(
     settings: PruningSettings,
     distillation: DistillationSettings,
     *,
+    own: Own = NOTHING,
     progress: Progress = SILENT,
 ) -> StructuredResult:
     """Remove the neurons and filters that matter least, and train what is left, in `settings.rounds` rounds.
@@ -67,6 +69,8 @@ def prune_structured(
         What it goes on learning with.
     settings
         Sparsity (the fraction of units), layers, scope, score, schedule, rounds, epochs in all.
+    own
+        Callbacks, loss and metrics of the user's own.
     progress
         Told after every epoch.
 
@@ -83,7 +87,7 @@ def prune_structured(
     rounds = n_rounds(settings)
     histories = []
     model = build_float(network, side_by_side=True)
-    lesson = make_lesson(model, teacher, dataset, distillation)
+    lesson = make_lesson(model, teacher, dataset, distillation, own=own)
     for number, epochs in enumerate(shared_epochs(settings.epochs, rounds)):
         scores = unit_scores(network, lesson, removable, settings)
         progressed = (number + 1) / rounds
@@ -91,7 +95,7 @@ def prune_structured(
         model = build_float(network, side_by_side=True)
         shrink_magnitudes(model, [layer.name for layer in network.weight_layers], settings.l1)
         hold_zeros(model, {layer.name: layer.weights["kernel"] != 0 for layer in network.weight_layers})
-        lesson = make_lesson(model, teacher, dataset, distillation)
+        lesson = make_lesson(model, teacher, dataset, distillation, own=own)
         part = settings.model_copy(update={"epochs": epochs})
         what = f"structured pruning {number + 1} of {rounds}"
         histories.append(lesson.fit(part, progress=progress, what=what))
