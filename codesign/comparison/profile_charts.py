@@ -49,6 +49,40 @@ def profile_charts(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:
     return charts
 
 
+def front_chart(front: Mapping[str, Any]) -> Chart:
+    """Quality against LUTs of every point that learned widths found, and the float student's quality.
+
+    Parameters
+    ----------
+    front
+        As the quantization wrote it: `measure`, `reference`, and `points` with `luts`, `validation_quality`, `test_quality`.
+    """
+    points, measure = front["points"], front["measure"]
+
+    def draw(axes: Any) -> list[Label]:
+        luts = [point["luts"] for point in points]
+        axes.step(luts, [point["validation_quality"] for point in points], where="post", label="validation")
+        for point in points:
+            (dot,) = axes.plot(
+                point["luts"], point["validation_quality"], "o", color=COLOURS[0], markersize=4
+            )
+            dot.set_gid(
+                hint(f"{point['luts']:,.0f} LUTs: validation {measure} {point['validation_quality']:.4f}")
+            )
+        tested = [
+            (point["luts"], point["test_quality"]) for point in points if point["test_quality"] is not None
+        ]
+        if tested:
+            axes.plot(*zip(*tested, strict=True), ".", color=COLOURS[1], label="test")
+        axes.axhline(front["reference"], color=SOFT, linestyle="--", label="float student, validation")
+        axes.set(xlabel="LUTs, estimated by alkaid", ylabel=measure)
+        axes.legend()
+        return []
+
+    caption = "The best point of each size that the training passed; any of them can be built without training again."
+    return Chart("Quality against LUTs", caption, draw)
+
+
 def _ranges(axes: Any, rows: Sequence[Mapping[str, Any]]) -> list[Label]:
     for place, row in enumerate(rows):
         low, high = math.log2(row["step"]), math.log2(row["largest"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,10 +13,11 @@ import numpy as np
 from codesign.comparison.certainty import binomial_error, number_error
 from codesign.comparison.compare import Column, make_comparison
 from codesign.comparison.entry import NETWORK, STEPS, Entry
-from codesign.comparison.figures import Chart, bits_charts, type_bits, use_charts
+from codesign.comparison.figures import Chart, bits_charts, use_charts
 from codesign.comparison.forms import percent_text
+from codesign.comparison.network_picture import network_boxes, network_svg
 from codesign.comparison.page import render
-from codesign.comparison.profile_charts import profile_charts
+from codesign.comparison.profile_charts import front_chart, profile_charts
 from codesign.comparison.run_charts import (
     bin_charts,
     confusion_chart,
@@ -30,7 +30,7 @@ from codesign.comparison.run_charts import (
     stage_chart,
     training_charts,
 )
-from codesign.comparison.sources import PROJECT, RUN, read_arrays, read_entry, read_summary, task_of
+from codesign.comparison.sources import RUN, read_arrays, read_entry, read_summary, task_of
 from codesign.comparison.summary import summarise
 from codesign.core.files import read_json, write_text
 from codesign.core.metrics import METRICS
@@ -68,15 +68,6 @@ class Card:
     value: str
     more: str
     about: str
-
-
-@dataclass(frozen=True)
-class Box:
-    """A layer as it is drawn: its name, its kind, shape and types, and the types that come in, a line each."""
-
-    name: str
-    lines: tuple[str, ...]
-    edge: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +124,7 @@ def render_run(folder: str | Path, made: datetime | None = None) -> str:
     entry = read_entry(folder, name=summary.get("design"))
     description = summarise(folder)
     try:
+        boxes = tuple(network_boxes(folder, summary))
         sections = tuple(section for section in _sections(folder, summary, entry) if section.charts)
         return render(
             "run.html.j2",
@@ -143,7 +135,8 @@ def render_run(folder: str | Path, made: datetime | None = None) -> str:
             verdict=_verdict(summary, description.is_trustworthy),
             cards=tuple(_cards(entry)),
             asked=tuple(_asked(folder, summary)),
-            boxes=tuple(_boxes(folder, summary)),
+            boxes=boxes,
+            network=network_svg(boxes),
             sections=sections,
             warnings=description.notes,
         )
@@ -194,47 +187,6 @@ def _asked(folder: Path, summary: Mapping[str, Any]) -> Iterator[tuple[str, tupl
             yield name, tuple((key, str(value)) for key, value in values.items())
 
 
-def _boxes(folder: Path, summary: Mapping[str, Any]) -> Iterator[Box]:
-    """The layers in the order of the hardware, each with the types that come in along its edges."""
-    previous, types = "", dict(summary["layers"])
-    nodes = _nodes(folder) or [{"name": name, "inputs": None} for name in types]
-    for node in nodes:
-        name = node["name"]
-        inputs = [previous] if node["inputs"] is None else node["inputs"]
-        known = [source for source in inputs if source in types]
-        arriving = [short_type(types[source].get("result", "")) for source in known]
-        if known != [previous]:  # a branch: the edge says where it comes from
-            arriving = [f"{source}: {kind}" for source, kind in zip(known, arriving, strict=True)]
-        own = types.get(name, {})
-        lines = [
-            f"{tensor} {short_type(own[tensor])}" for tensor in ("weight", "bias", "accum") if tensor in own
-        ]
-        if "kind" in node:
-            shape = " x ".join(str(size) for size in node["output_shape"])
-            lines.insert(0, f"{node['kind'].replace('_', ' ')}, {shape}")
-        yield Box(name, tuple(lines), "\n".join(arriving))
-        previous = name
-    if previous in types:
-        yield Box("output", (), short_type(types[previous].get("result", "")))
-
-
-def _nodes(folder: Path) -> list[dict[str, Any]]:
-    """The layers of the project's graph with kind, shape and inputs; none where the project has no graph to read."""
-    graph = read_arrays(folder / PROJECT / "codesign_graph.npz").get("graph")
-    try:
-        return list(json.loads(bytes(graph))["nodes"]) if graph is not None else []
-    except (ValueError, KeyError, TypeError):
-        return []
-
-
-def short_type(kind: str) -> str:
-    """A type without the modes that every type of the hardware has: ``fixed<5,3>``."""
-    if type_bits(kind) is None:
-        return kind
-    head, _, rest = kind.partition("<")
-    return f"{head}<{','.join(rest.rstrip('>').split(',')[:2])}>"
-
-
 def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterator[Section]:
     comparison = make_comparison([entry])
     yield Section("Quality from stage to stage", "quality", tuple(_stages(summary, entry)))
@@ -242,6 +194,8 @@ def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterato
     histories = read_histories(folder)
     yield Section("Training", "training", training_charts(histories) if histories else ())
     yield Section("The bit-width scan", "scan", tuple(_scan(folder)))
+    front = folder / "quantization" / "front.json"
+    yield Section("Learned widths", "front", (front_chart(read_json(front)),) if front.is_file() else ())
     yield Section("Bits by layer", "bits", tuple(bits_charts(comparison)))
     profile = folder / "verification" / "profile.json"
     rows = read_json(profile) if profile.is_file() else []

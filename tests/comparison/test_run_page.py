@@ -6,6 +6,7 @@ import html
 import json
 import re
 import shutil
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sklearn.metrics import roc_auc_score
 from test_comparison_page import Page
 
 from codesign.comparison.figures import picture
+from codesign.comparison.network_picture import Box, network_svg, short_type
 from codesign.comparison.profile_charts import profile_charts
 from codesign.comparison.run_charts import (
     class_scores,
@@ -27,7 +29,7 @@ from codesign.comparison.run_charts import (
     stage_chart,
     training_charts,
 )
-from codesign.comparison.run_page import render_run, short_type, write_run_page
+from codesign.comparison.run_page import render_run, write_run_page
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
 HISTORY = {
@@ -140,6 +142,39 @@ def test_a_network_with_branches_says_on_its_edges_where_they_come_from(run):
     # a graph that cannot be read leaves the layers in their order
     (run / "project" / "hls" / "codesign_graph.npz").write_bytes(b"PK")
     assert len(edges_of(render_run(run))) == 4
+
+
+def test_the_network_is_a_picture_too_whose_rows_have_room_for_every_word(run):
+    boxes = [
+        Box(f"layer_{n}", ("dense, 8", "weight fixed<5,3>"), "fixed<9,4>" if n else "") for n in range(6)
+    ]
+    boxes.append(Box("a & <very> long name of a layer", (), "one: fixed<9,4>\ntwo: ufixed<19,14>"))
+    drawing = ElementTree.fromstring(network_svg(boxes))
+    names = {name: drawing.findall(f".//{name}") for name in ("rect", "path", "text")}
+    assert [len(found) for found in names.values()] == [7, 6, 7 + 12 + 5 + 2]
+    _, _, width, height = map(float, drawing.attrib["viewBox"].split())
+    corners = [[float(rect.attrib[key]) for key in ("x", "y", "width", "height")] for rect in names["rect"]]
+    assert all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in corners)
+    assert len({y for _, y, _, _ in corners}) == 2
+    assert "a & <very> long name of a layer" in [text.text for text in names["text"]]
+    assert [float(text.attrib["textLength"]) for text in names["text"] if "long" in str(text.text)] == [146]
+    kept = re.search(r'<div class="kept" hidden>(<svg.*?</svg>)</div>', render_run(run))
+    assert kept is not None
+    assert "fc1" in [text.text for text in ElementTree.fromstring(kept[1]).iter()]
+
+
+def test_the_front_of_learned_widths_is_on_the_page(run):
+    assert "Learned widths" not in render_run(run)
+    points = [
+        {"luts": 900.0, "validation_quality": 0.91, "test_quality": None, "epoch": 7},
+        {"luts": 4300.0, "validation_quality": 0.97, "test_quality": 0.96, "epoch": 3},
+    ]
+    front = {"measure": "accuracy", "reference": 0.98, "key": "k", "points": points}
+    (run / "quantization").mkdir(exist_ok=True)
+    write(run / "quantization" / "front.json", front)
+    text = render_run(run)
+    assert ' id="front">Learned widths' in text
+    assert "4,300 LUTs: validation accuracy 0.9700" in text
 
 
 def test_the_page_has_the_numbers_with_their_errors_and_the_types_on_the_edges(run):
