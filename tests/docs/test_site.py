@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from packaging.specifiers import SpecifierSet
 
 import codesign
 import codesign.errors
@@ -180,6 +182,29 @@ def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(tmp_path: Pat
         assert [url for url in loads.found if re.match(r"(https?:)?//", url)] == [], page.name
     functions = (tmp_path / "site" / "python.html").read_text(encoding="utf-8")
     assert functions.count("doc-heading") >= len(codesign.__all__)
+
+
+def test_a_version_is_a_dated_release_of_the_changes_everywhere_the_same() -> None:
+    released = re.findall(
+        r"^## (\S+) \((\d{4}-\d\d-\d\d)\)$", text_of(REPOSITORY / "CHANGELOG.md"), re.MULTILINE
+    )
+    assert released, "no version of the changes has a date"
+    project = tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]
+    citation = yaml.safe_load(text_of(REPOSITORY / "CITATION.cff"))
+    assert released[0][0] == project["version"] == citation["version"] == codesign.__version__
+    assert str(citation["date-released"]) == released[0][1]
+
+
+def test_every_python_that_is_named_is_one_that_pip_takes() -> None:
+    """The Pythons of `pyproject.toml` are those of the README, the Makefile and the workflow."""
+    allowed = SpecifierSet(
+        tomllib.loads(text_of(REPOSITORY / "pyproject.toml"))["project"]["requires-python"]
+    )
+    workflow = yaml.safe_load(text_of(REPOSITORY / ".github" / "workflows" / "ci.yml"))
+    tried = workflow["jobs"]["test"]["strategy"]["matrix"]["python"]
+    assert tried == [f"3.{minor}" for minor in range(8, 20) if f"3.{minor}" in allowed]
+    for name in ("README.md", "Makefile", "docs/supported.md"):
+        assert all(python in text_of(REPOSITORY / name) for python in (tried[0], tried[-1])), name
 
 
 def test_every_page_is_in_the_site() -> None:
