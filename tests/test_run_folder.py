@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from tiny_design import environment
 
+from codesign.cli.fronts import _copied
 from codesign.core.record import Record
 from codesign.core.sealed import STAGE
 from codesign.errors import FolderInUseError, OutputFolderError
@@ -359,3 +360,22 @@ def test_a_search_copied_without_its_hidden_files_goes_on_and_is_called_a_search
     (tmp_path / "search.json").rename(tmp_path / "run.json")
     with pytest.raises(OutputFolderError, match="is not empty and holds no search; "), copy.locked():
         pass
+
+
+def test_another_point_of_a_front_begins_with_the_stages_before_the_hardware(tmp_path: Path) -> None:
+    run, stages = RunFolder(tmp_path / "run"), ("teacher", "student", "pruning", "scan", "quantization")
+    with run.locked():
+        for name in (*stages, "project"):
+            make_stage(run, name, text=name)
+    _copied(run.path, tmp_path / "new")
+    new = RunFolder(tmp_path / "new")
+    assert sorted(path.name for path in new.path.iterdir()) == sorted([LOCK, *stages])
+    assert all(new.evidence(name) == run.evidence(name) for name in stages)
+    make_stage(run, "quantization", text="later", digest="e")
+    _copied(run.path, new.path)  # what stands there stays
+    assert new.evidence("quantization") == evidence()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes").write_text("mine")
+    with pytest.raises(OutputFolderError, match="is not empty and holds no run; "):
+        _copied(run.path, tmp_path / "mine")
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
