@@ -162,7 +162,7 @@ def read_build(
     """
     directory = Path(directory)
     files = find_files(directory, solution)
-    reading = Reading(files, allow_stale)
+    reading, asked = Reading(files, allow_stale), top
     csynth, top = reading.csynth(top or find_top(files))
     csim, found_cosim, counted, exported = (
         reading.single(kind, top) for kind in ("csim", "cosim", "transactions", "export")
@@ -172,6 +172,8 @@ def read_build(
     transactions = None if found_cosim is not None and cosim is None else counted
     vivado = [report for report in reading.vivado() if reading.keep(report, csynth, top)]
     vivado = reading.of_one_design(vivado, top)
+    if not reading.has_files and asked is not None and any(files.by_kind.values()):
+        raise ReportMissingError(f"{directory}: none of its reports is of {asked}; name another top")
     if not reading.has_files:
         raise ReportMissingError(
             f"{directory}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"

@@ -85,7 +85,9 @@ def find_files(directory: Path, solution: str | None) -> BuildFiles:
             raise ReportMissingError(f"{directory}: there is no solution {solution!r} with reports below it")
     if len(roots) > 1:
         names = ", ".join(root.relative_to(directory).as_posix() or "." for root in roots)
-        raise ReportError(f"{directory} holds the reports of several solutions ({names}); name one of them")
+        raise ReportError(
+            f"{directory} holds the reports of several solutions ({names}); name one of them by its folder"
+        )
     root = roots[0] if roots else None
     found = BuildFiles(directory, _home(directory), root)
     for path in _files(directory):

@@ -39,6 +39,14 @@ def with_dates(reports: Sequence[CsynthReport]) -> list[CsynthReport]:
     return [replace(r, date=dates.get(r.path.with_suffix(""))) if r.form == "xml" else r for r in reports]
 
 
+def _top_of(path: Path) -> str | None:
+    """The top function that a C synthesis names in itself; ``None`` if it cannot be read."""
+    try:
+        return PARSERS["csynth"](path, read_text(path)).top
+    except ReportError:
+        return None
+
+
 def choose_top(reports: Sequence[CsynthReport], directory: Path) -> str | None:
     """The top function by the reports alone.
 
@@ -63,7 +71,7 @@ def choose_top(reports: Sequence[CsynthReport], directory: Path) -> str | None:
     if len(whole) == 1:
         return whole.pop()
     raise ReportError(
-        f"{directory} holds C synthesis reports of several tops ({', '.join(tops)}); name one of them"
+        f"{directory} holds C synthesis reports of several tops ({', '.join(tops)}); name one of them (--top)"
     )
 
 
@@ -175,7 +183,9 @@ class Reading:
         """The C synthesis of the last run, and the top function."""
         paths = self.files.by_kind.get("csynth", [])
         if top is not None:
-            paths = [path for path in paths if path.stem in (f"{top}_csynth", "csynth")]
+            named = [path for path in paths if path.stem in (f"{top}_csynth", "csynth")]
+            # people give reports names of their own
+            paths = named or [path for path in paths if _top_of(path) == top]
         read = [report for path in paths if isinstance(report := self._parse(path, "csynth"), CsynthReport)]
         reports = with_dates(read)
         top = top or choose_top(reports, self.files.directory)

@@ -136,7 +136,7 @@ def test_several_solutions_must_be_told_apart(tmp_path):
     with pytest.raises(ReportError) as caught:
         read_build(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} holds the reports of several solutions (one/{SOLUTION}, two/{SOLUTION}); name one of them"
+        f"{tmp_path} holds the reports of several solutions (one/{SOLUTION}, two/{SOLUTION}); name one of them by its folder"
     )
     assert read_build(tmp_path, solution=f"two/{SOLUTION}").csynth.used.lut == 9999
     assert read_build(tmp_path / "one", solution="solution1").csynth.used.lut == 5120
@@ -151,12 +151,28 @@ def test_several_tops_must_be_told_apart(tmp_path):
     with pytest.raises(ReportError) as caught:
         read_build(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path} holds C synthesis reports of several tops (jet_tagger, muon_sorter); name one of them"
+        f"{tmp_path} holds C synthesis reports of several tops (jet_tagger, muon_sorter); name one of them (--top)"
     )
     assert read_build(tmp_path, top="muon_sorter").csynth.top == "muon_sorter"
     app = '<project name="p" top="jet_tagger"><solutions/></project>'
     put(tmp_path / "jet_tagger_prj" / "hls.app", app)
     assert read_build(tmp_path).csynth.top == "jet_tagger"
+
+
+def test_a_named_top_is_found_in_reports_that_people_renamed(tmp_path):
+    text = (FIXTURES / "vitis_hls_2023_csynth.rpt").read_text()
+    put(tmp_path / "wide_csynth.rpt", text)
+    put(tmp_path / "narrow_csynth.rpt", text.replace("jet_tagger", "muon_sorter"))
+    with pytest.raises(
+        ReportError, match=r"several tops \(jet_tagger, muon_sorter\); name one of them \(--top\)"
+    ):
+        read_build(tmp_path)
+    for top, name in (("jet_tagger", "wide_csynth.rpt"), ("muon_sorter", "narrow_csynth.rpt")):
+        build = read_build(tmp_path, top=top)
+        assert (build.csynth.top, build.csynth.path.name, build.is_trustworthy) == (top, name, True)
+    with pytest.raises(ReportMissingError) as caught:
+        read_build(tmp_path, top="tau_finder")
+    assert str(caught.value) == f"{tmp_path}: none of its reports is of tau_finder; name another top"
 
 
 def test_a_module_of_the_top_is_not_taken_for_it(tmp_path):
