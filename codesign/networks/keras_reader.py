@@ -324,7 +324,6 @@ class Reader:
             visit(end)
         network = Network(tuple(order.values()), name, tuple(outputs) if len(outputs) > 1 else ())
         self._check_ends(name, inputs, outputs)
-        _check_indices(network)
         if not any(layer.weights for layer in network.layers):
             raise ConversionError(
                 f"the model {name!r} has no layer that multiplies by weights; nothing is to be built"
@@ -353,7 +352,7 @@ class Reader:
                 )
 
 
-def _check_indices(network: Network) -> None:
+def require_own_indices(network: Network) -> None:
     """Refuse a table whose places are not an input of their own: places have a format of whole numbers."""
     for port in network.index_sizes():
         ends = list(network.consumers(port))

@@ -21,7 +21,7 @@ from codesign.networks.build import value_formats
 from codesign.networks.description import Network
 from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
-from codesign.networks.keras_reader import Reader
+from codesign.networks.keras_reader import Reader, require_own_indices
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ def read_keras(model: Model, x: np.ndarray | None = None, *, check: bool = True)
     """
     reader = _reader_of(model)
     network = reader.network(model.name)
+    require_own_indices(network)
     if reader.formats:
         raise ConversionError(
             f"the model {model.name!r} has QKeras quantizers ({', '.join(reader.formats)}); "
@@ -100,6 +101,7 @@ def read_qkeras(
     reader = _reader_of(model, input_format)
     network = reader.network(model.name)
     network, grids = _without_input_grids(network, reader.formats, input_format)
+    require_own_indices(network)
     _require_formats(network, reader.formats)
     known = {**reader.formats, **(grids if len(grids) > 1 else {})}
     formats = {layer.name: known[layer.name] for layer in network.layers if layer.name in known}

@@ -116,7 +116,7 @@ def test_what_cannot_be_scanned_is_told(files, tmp_path, monkeypatch, words, sen
     assert sentence in str(result.exception)
 
 
-def test_a_softmax_in_the_middle_is_named(files, tmp_path):
+def test_a_softmax_in_the_middle_gets_a_format(files, tmp_path):
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -127,4 +127,6 @@ def test_a_softmax_in_the_middle_is_named(files, tmp_path):
     )
     model.save(tmp_path / "gate.keras")
     result = invoke(tmp_path / "gate.keras", "--data", files / "data.npz", "-o", tmp_path / "out")
-    assert "layer 'gate' has the activation 'softmax' in the middle of the network" in str(result.exception)
+    assert result.exit_code == 0, result.output
+    formats = PrecisionMap.load(tmp_path / "out" / "precision_map.json")
+    assert not formats.layers["gate_softmax"].result.signed

@@ -326,11 +326,17 @@ def graph_of(network: Network, precision: PrecisionMap, io_type: str, folder: Pa
     return convert_graph(build_float(network), precision, target, HardwareChoices(), folder), target
 
 
-def on_grid(precision: PrecisionMap, network: Network, n: int, rng: np.random.Generator) -> np.ndarray:
+def on_grid(
+    precision: PrecisionMap, network: Network, n: int, rng: np.random.Generator, *, in_tables: bool = False
+) -> np.ndarray:
+    """Any code of each input; with ``in_tables`` those alone that the user's own tables have a row for."""
     parts = []
     for port in network.inputs:
         grid = precision.of_input(port.name)
-        parts.append(rng.integers(*grid.code_limits, (n, *port.shape), endpoint=True) * grid.step)
+        low, high = grid.code_limits
+        if in_tables:
+            high = min(high, network.index_sizes().get(port.name, high + 1) - 1)
+        parts.append(rng.integers(low, high, (n, *port.shape), endpoint=True) * grid.step)
     return (parts[0] if len(parts) == 1 else side_by_side(parts)).astype(np.float32)
 
 
@@ -424,7 +430,7 @@ def test_float_models_and_students_are_read_back_as_they_were_made(name: str) ->
     network = prepare_for_quantization(NETWORKS[name])
     precision = random_formats(network, rng)
     student = build_quantized(network, precision)
-    x = on_grid(precision, network, 50, rng)
+    x = on_grid(precision, network, 50, rng, in_tables=True)
     read = read_qkeras(student, x)
     again = build_quantized(read.network, read.precision)
     assert [layer.kind for layer in read.network.layers] == [layer.kind for layer in network.layers]

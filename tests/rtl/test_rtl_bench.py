@@ -213,7 +213,10 @@ def test_vendor_files_name_the_ports_and_the_clock(graph, tmp_path):
     assert "get_ports {out_ready in_valid rst_n in_x[*] in_z[*]}" in xdc
     assert "get_ports {out_valid in_ready out_out[*] out_tanh[*]}" in xdc
     tcl = (project.folder / "vivado.tcl").read_text()
-    assert "create_project -in_memory -part xcvu9p-flga2104-2L-e" in tcl
+    assert (
+        'set part "xcvu9p-flga2104-2L-e"\nset clock_period 2.5\ncreate_project -in_memory -part $part\n'
+        in tcl
+    )
     assert "ipx::package_project" in tcl
-    assert "set_property value 400000000" in tcl
+    assert "set_property value [expr {round(1e9 / $clock_period)}] [ipx::get_bus_parameters FREQ_HZ" in tcl
     assert "ACTIVE_LOW" in tcl
