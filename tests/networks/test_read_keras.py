@@ -390,7 +390,9 @@ def test_somebody_has_said_what_becomes_of_every_argument(layer_class: type) -> 
 
 def test_a_table_has_an_input_of_its_own() -> None:
     def both(x: Any) -> Any:
-        return layers.Concatenate(name="both")([layers.Flatten()(layers.Embedding(5, 2)(x)), x])
+        return layers.Dense(2)(
+            layers.Concatenate(name="both")([layers.Flatten()(layers.Embedding(5, 2)(x)), x])
+        )
 
     with pytest.raises(ConversionError) as caught:
         read_keras(with_graph(both, (3,)))

@@ -251,7 +251,7 @@ def test_a_worker_waits_for_another_process_in_a_run_s_folder(
 
     monkeypatch.setattr("codesign.flow.run_design", run_design)
     monkeypatch.setattr(unit_module.time, "sleep", lambda seconds: None)
-    unit = SimpleNamespace(cache_bytes=1.0, overrides={}, until=None)
+    unit = SimpleNamespace(kind="run", cache_bytes=1.0, overrides={}, until=None)
     unit_module._run(unit, tmp_path, tmp_path / "run", tmp_path)  # type: ignore[arg-type]
     assert len(tries) == 3
     monkeypatch.setattr(unit_module, "_WAIT_S", -1.0)

@@ -1,5 +1,7 @@
 """Ensembles: the mean is the mean of the soft targets, members are the networks that their seeds make."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -57,6 +59,10 @@ def test_equal_members_are_their_own_mean():
         np.testing.assert_allclose(soft, softmax(member[0] / 2.0, axis=-1), rtol=1e-5)
 
 
+LEARN: dict[str, Any] = {"epochs": 6, "learning_rate": 0.05, "batch_size": 16}
+"""What a member needs to know more of the clouds than a guess."""
+
+
 @pytest.fixture(scope="module")
 def data():
     return clouds(n=180)
@@ -64,12 +70,12 @@ def data():
 
 @pytest.fixture(scope="module")
 def trained(data):
-    settings = TeacherSettings(kind="ensemble", members=2, epochs=2, workers=1)
+    settings = TeacherSettings(kind="ensemble", members=2, **LEARN, workers=1)
     return train_ensemble(dense(data, 6), data, settings, seed=4)
 
 
 def test_members_are_what_their_seeds_train(data, trained):
-    second = train_teacher(dense(data, 6), data, TeacherSettings(epochs=2), seed=5)
+    second = train_teacher(dense(data, 6), data, TeacherSettings(**LEARN), seed=5)
     np.testing.assert_array_equal(trained.member_logits["test"][1], second.test_logits)
     assert not np.array_equal(trained.member_logits["test"][0], second.test_logits)
 

@@ -65,7 +65,10 @@ def test_the_given_model_is_not_changed_and_its_weights_do_not_matter(small_chai
 
 def test_a_trained_file_teaches_as_well(small_chain: SmallChain, tmp_path: Path) -> None:
     data, path = small_chain.dataset, tmp_path / "trained.keras"
+    keras.utils.set_random_seed(0)
     model = teacher_model(data)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(data.x_train, data.y_train, epochs=20, verbose=0)
     model.save(path)
     teacher = load_teacher(path, data)
     np.testing.assert_allclose(
