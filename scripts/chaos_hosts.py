@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chaos_search import REPOSITORY, Chaos, judge, undisturbed, write
+from chaos_search import REPOSITORY, Chaos, arguments, judge, run_repeats, write
 
 KINDS = {"worker": 50, "all workers of a host": 10, "scheduler": 8, "search": 14, "network": 18}
 BRIDGE, NET = "codesign-br", "10.213.77"
@@ -73,37 +72,12 @@ class Host:
 
 def main() -> None:
     """Run the repeats; exit with 1 if anything was lost."""
-    options = _options()
+    options = arguments(__doc__, repeats=1).parse_args()
     why_not = _cannot()
     if why_not:
         print(f"skipped: {why_not}")
         return
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="codesign-hosts-") as root:
-        wanted = undisturbed(Path(root) / "calm", options)
-        for repeat in range(options.repeats):
-            dice = random.Random(options.seed + repeat)
-            chaos = _repeat(Path(root) / str(repeat), options, dice, wanted)
-            print(f"repeat {repeat}: {chaos.told(options.trials)}", flush=True)
-            rows.append({**chaos.__dict__, "kills": dict(chaos.kills)})
-    if options.output is not None:
-        options.output.write_text(json.dumps(rows, indent=2) + "\n")
-    sys.exit(1 if any(row["faults"] for row in rows) else 0)
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--trials", type=int, default=40)
-    parser.add_argument("--workers", type=int, default=6)
-    parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=4.0, help="of a trial, in the mean")
-    parser.add_argument("--sampler", default="random")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path)
-    return parser.parse_args()
+    run_repeats(_repeat, options)
 
 
 def _cannot() -> str | None:

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,36 +65,44 @@ class Chaos:
 
 def main() -> None:
     """Run the repeats, print a line for each, exit with 1 if anything was lost."""
-    options = _options()
+    parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
     if options.child is not None:
         _child(options)
         return
-    rows = []
-    with tempfile.TemporaryDirectory(prefix="codesign-chaos-") as root:
-        wanted = undisturbed(Path(root) / "calm", options)
-        for repeat in range(options.repeats):
-            chaos = _repeat(Path(root) / str(repeat), options, random.Random(options.seed + repeat), wanted)
-            print(f"repeat {repeat}: {chaos.told(options.trials)}", flush=True)
-            rows.append({**chaos.__dict__, "kills": dict(chaos.kills)})
-    if options.output is not None:
-        options.output.write_text(json.dumps(rows, indent=2) + "\n")
-    sys.exit(1 if any(row["faults"] for row in rows) else 0)
+    run_repeats(_repeat, options)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def arguments(about: str | None, *, repeats: int) -> argparse.ArgumentParser:
+    """The options of a script that disturbs a search of sleeping trials."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--workers", type=int, default=6)
     parser.add_argument("--kills", type=int, default=30)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=repeats)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a trial, in the mean")
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser
+
+
+def run_repeats(
+    repeat: Callable[[Path, argparse.Namespace, random.Random, dict[int, Any]], Chaos],
+    options: argparse.Namespace,
+) -> None:
+    """Disturb the search again and again, compare with a calm one, exit with 1 if anything was lost."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="codesign-chaos-") as root:
+        wanted = undisturbed(Path(root) / "calm", options)
+        for number in range(options.repeats):
+            chaos = repeat(Path(root) / str(number), options, random.Random(options.seed + number), wanted)
+            print(f"repeat {number}: {chaos.told(options.trials)}", flush=True)
+            rows.append({**chaos.__dict__, "kills": dict(chaos.kills)})
+    if options.output is not None:
+        options.output.write_text(json.dumps(rows, indent=2) + "\n")
+    sys.exit(1 if any(row["faults"] for row in rows) else 0)
 
 
 def _child(options: argparse.Namespace) -> None:
