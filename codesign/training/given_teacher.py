@@ -115,7 +115,10 @@ def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, f
         By ``none``, ``standard``, ``minmax``, or the number that whole-numbered features such as grey values are divided by;
         the dataset's own scaling first. Empty where the targets are the features themselves.
     """
-    outputs = _outputs(model, dataset)
+    return _qualities(_outputs(model, dataset), dataset)
+
+
+def _qualities(outputs: Mapping[str | float, np.ndarray], dataset: Dataset) -> dict[str | float, float]:
     return {scaling: dataset.task.quality(dataset.y_validation, each) for scaling, each in outputs.items()}
 
 
@@ -150,13 +153,13 @@ def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> di
     dict
         All qualities, as `input_qualities` gives them.
     """
-    outputs, targets = _outputs(model, dataset), dataset.y_validation
-    found = {scaling: dataset.task.quality(targets, each) for scaling, each in outputs.items()}
+    outputs = _outputs(model, dataset)
+    found = _qualities(outputs, dataset)
     if not found:
         return found
     own, best = next(iter(found)), max(found, key=found.__getitem__)
     # an untrained network, or one of other targets, is not taken for one of another scaling
-    knows = dataset.task.is_told(targets, outputs[best])
+    knows = dataset.task.is_told(dataset.y_validation, outputs[best])
     if knows and found[best] > found[own] + max(_FAR, _by_chance(dataset)):
         raise DataError(
             f"{what} reaches {dataset.task.measure} {found[own]:.4f} on the features with the scaling {own} and "
