@@ -148,9 +148,8 @@ def _at_logits(
 
     Large logits are all 0 or 1 behind a softmax, which would hide that they differ.
     """
-    if (
-        not any(reader.endings) or network.index_sizes()
-    ):  # a cut is tried on random numbers, no places in a table
+    # a cut is tried on random numbers, which are no places in a table
+    if not any(reader.endings) or network.index_sizes():
         return model, reader.endings
     cut, ends = without_endings(model)
     return (cut, (None,) * len(ends)) if ends == reader.endings else (model, reader.endings)

@@ -31,9 +31,8 @@ class Quantization(Stage):
         depends = super().depends(context)
         if context.settings.pruning.inside == "quantization":
             depends["settings pruning"] = json_digest(context.settings.section("pruning"))
-        if (
-            context.settings.quantization.learned.latency_ns is not None
-        ):  # it is counted at the design's clock
+        # a latency is counted at the design's clock
+        if context.settings.quantization.learned.latency_ns is not None:
             depends["settings hardware"] = json_digest(context.settings.section("hardware"))
         return depends
 
