@@ -63,6 +63,9 @@ template <class T> void take(hls::stream<T> &values, int count, double *&out) {
 void compute(const std::vector<double> &in, double *out) {
 @CALL@
 }
+
+// tables and the states of recurrent layers are static in hls4ml's code
+std::mutex turn;
 }  // namespace @NAME@
 
 extern "C" {
@@ -70,6 +73,7 @@ int @NAME@_n_inputs(void) { return @N_INPUTS@; }
 int @NAME@_n_outputs(void) { return @N_OUTPUTS@; }
 const char *@NAME@_digest(void) { return "@DIGEST@"; }
 void @NAME@_predict(const double *inputs, double *outputs, size_t n_samples) {
+    std::lock_guard<std::mutex> mine(@NAME@::turn);
     std::vector<double> sample(@N_INPUTS@);
     for (size_t i = 0; i < n_samples; ++i) {
         sample.assign(inputs + i * @N_INPUTS@, inputs + (i + 1) * @N_INPUTS@);
@@ -80,8 +84,8 @@ void @NAME@_predict(const double *inputs, double *outputs, size_t n_samples) {
 """
 
 _HEADER = """\
-/* Written by codesign: the C interface of the network @NAME@. The library keeps its tables in memory of its own; call it from
-   one thread at a time. */
+/* Written by codesign: the C interface of the network @NAME@. Any thread may call it: calls of one network wait for each other,
+   those of different networks do not. */
 #ifndef CODESIGN_@NAME@_H
 #define CODESIGN_@NAME@_H
 
@@ -118,7 +122,7 @@ _MAKEFILE = """\
 # make: the library; make test: the golden vectors through it.
 CXX ?= g++
 CXXFLAGS ?= -O2
-FLAGS := -std=c++14 -w -fPIC -fvisibility=hidden -fno-gnu-unique -Ifirmware/ap_types
+FLAGS := -std=c++14 -pthread -w -fPIC -fvisibility=hidden -fno-gnu-unique -Ifirmware/ap_types
 
 lib@NAME@.so: @NAME@.cpp @NAME@.h
 \t$(CXX) $(FLAGS) $(CXXFLAGS) -shared -o $@ @NAME@.cpp
@@ -218,7 +222,7 @@ is in `@NAME@.h`: doubles in, the hardware's own numbers out, as the C++ of the 
 
 All of the project's C++ is in the namespace `@NAME@` and hidden, its weights are compiled in, and nothing is read from disk: as
 many networks as have names fit one program, linked or loaded. `@NAME@.cpp` may also be compiled into a program directly
-(`-std=c++14 -Ifirmware/ap_types`). Call a network from one thread at a time.
+(`-std=c++14 -Ifirmware/ap_types -pthread`). Any thread may call a network: calls of one network wait for each other.
 
 Inputs of a sample: @INPUTS@. Outputs: @OUTPUTS@.
 """
@@ -364,7 +368,7 @@ def _copy_firmware(project: HlsProject, folder: Path) -> None:
 
 def _outside(firmware: Path) -> Iterator[str]:
     """The headers that must not stand in the namespace: the system's, and those of `ap_types`, which all networks share."""
-    system, shared = {"<cstddef>", "<map>", "<string>", "<vector>"}, set()
+    system, shared = {"<cstddef>", "<map>", "<mutex>", "<string>", "<vector>"}, set()
     for path in [*firmware.glob("*.[ch]*"), *(firmware / "nnet_utils").glob("*.h")]:
         for sign, name in _INCLUDE.findall(path.read_text(encoding="utf-8")):
             if (firmware / "ap_types" / name).is_file():

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_networks import MODELS
 from test_csim import make
 
 from codesign.core.target import Target
@@ -72,6 +75,29 @@ def test_they_compute_what_csim_does(libraries: list[EmulatorLibrary], projects:
     assert done.returncode == 0, done.stderr
     for got, expected in zip(json.loads(done.stdout), wanted, strict=True):
         np.testing.assert_array_equal(np.array(got), expected)
+
+
+def recurrent():
+    import keras
+
+    return keras.Sequential(
+        [keras.Input((6, 3)), keras.layers.GRU(8, name="gru"), keras.layers.Dense(3, name="out")]
+    )
+
+
+@pytest.mark.slow
+def test_threads_wait_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A recurrent layer's state is static in the C++, so two samples at once would disturb each other."""
+    monkeypatch.setitem(MODELS, "gru", recurrent)
+    project = make("gru", tmp_path / "gru", Target(), "latency", seed=3)[0]
+    library = write_library(project, tmp_path / "lib", name="gru")
+    build_library(library)
+    network = runpy.run_path(str(library.folder / "example.py"))["Network"](library.folder)
+    random = np.random.default_rng(0)
+    parts = [random.normal(0, 1, (400, project.n_inputs)).tolist() for _ in range(6)]
+    alone = [network.predict(part) for part in parts]
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(network.predict, parts)) == alone
 
 
 def test_two_networks_are_linked_into_one_program(libraries: list[EmulatorLibrary], tmp_path: Path) -> None:
