@@ -343,6 +343,22 @@ def cluster_executor(work: Work, file: str | Path) -> Iterator[Executor]:
             yield executor
 
 
+def executor_faults(scheduler: str | None, cluster: str | Path | None) -> list[str]:
+    """What is wrong with what is asked for, known before anything is begun."""
+    faults: list[str] = []
+    if scheduler is not None and cluster is not None:
+        faults.append("--scheduler and --cluster: give one of them")
+    if cluster is not None:
+        from codesign.search.cluster import read_cluster
+
+        try:
+            read_cluster(cluster)
+        except SettingsError as error:
+            source = "" if error.source is None else f"{error.source}: "
+            faults += [f"{source}{fault}" for fault in error.faults]
+    return faults
+
+
 def open_executor(
     work: Work,
     *,
@@ -355,10 +371,10 @@ def open_executor(
     Raises
     ------
     SettingsError
-        If more than one is asked for.
+        For what `executor_faults` finds.
     """
-    if scheduler is not None and cluster is not None:
-        raise SettingsError("--scheduler and --cluster: give one of them")
+    if faults := executor_faults(scheduler, cluster):
+        raise SettingsError(faults)
     if scheduler is not None:
         return remote_executor(work, scheduler)
     if cluster is not None:

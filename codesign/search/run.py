@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,7 +55,7 @@ def search_folder(path: str | Path, output: str | Path | None = None) -> Path:
     if output is not None:
         return Path(output)
     path = Path(path)
-    return (path if path.is_dir() else path.parent) / "search"
+    return (path.parent if path.suffix in (".yaml", ".yml") else path) / "search"
 
 
 def run_search(
@@ -95,15 +96,17 @@ def run_search(
         For anything that the user can mend; before any worker starts wherever it can be known.
     """
     from codesign.search.coordinator import Coordinator
-    from codesign.search.executor import open_executor
+    from codesign.search.executor import executor_faults, open_executor
     from codesign.search.proposer import Proposer
     from codesign.search.tracking import Tracker
 
-    settings, file = read_search(path)
-    space = Space(settings)
     folder = search_folder(path, output).resolve()
-    with RunFolder(folder, "search", ABOUT).locked():
-        plan = make_plan(settings, space, file, folder)
+    with contextlib.ExitStack() as held:
+        with _told_together(executor_faults(scheduler, cluster)):
+            settings, file = read_search(path)
+            space = Space(settings)
+            held.enter_context(RunFolder(folder, "search", ABOUT).locked())
+            plan = make_plan(settings, space, file, folder)
         mend(folder / "ledger.jsonl")
         proposer = Proposer(folder, space, settings)
         ledger = Ledger(folder)
@@ -112,6 +115,20 @@ def run_search(
         with open_executor(work, scheduler=scheduler, cluster=cluster, workers=workers) as executor:
             Coordinator(plan, proposer, ledger, executor, progress, tracker).run()
     return SearchResult(folder, ledger, settings)
+
+
+@contextlib.contextmanager
+def _told_together(others: Sequence[str]) -> Iterator[None]:
+    """Raise the faults that are found inside together with these."""
+    try:
+        yield
+    except SettingsError as error:
+        if not others:
+            raise
+        source = "" if error.source is None else f"{error.source}: "
+        raise SettingsError([*(f"{source}{fault}" for fault in error.faults), *others]) from None
+    if others:
+        raise SettingsError(others)
 
 
 def make_plan(settings: SearchSettings, space: Space, file: Path, folder: Path) -> Plan:

@@ -20,7 +20,8 @@ class DimensionSettings(Section):
     """One thing that is varied: an ``int`` or ``float`` from `low` to `high`, or one of the `choices`.
 
     `step` makes a number even (of floats: a grid), `log` spreads it by its logarithm. `when` is a condition on other
-    things that are varied; where it does not hold, the setting is left as the design has it.
+    things that are varied; where it does not hold, the setting is left as the design has it. A list alone stands for its
+    choices.
     """
 
     type: Literal["int", "float", "categorical"]
@@ -30,6 +31,17 @@ class DimensionSettings(Section):
     log: bool = False
     choices: tuple[Plain | tuple[Plain, ...], ...] = ()
     when: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choices_alone(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            value = {"type": "categorical", "choices": value}
+        if isinstance(value, dict) and isinstance(value.get("choices"), list):
+            # what a validator has touched is taken strictly: a list is no tuple then
+            choices = tuple(tuple(one) if isinstance(one, list) else one for one in value["choices"])
+            value = {**value, "choices": choices}
+        return value
 
     @field_validator("low", "high")
     @classmethod

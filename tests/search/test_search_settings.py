@@ -83,6 +83,37 @@ def test_what_the_design_does_not_take_is_said_all_together(tmp_path: Path) -> N
     )
 
 
+def test_faults_of_search_design_and_cluster_are_told_together(tmp_path: Path) -> None:
+    cluster = tmp_path / "slurm.yaml"
+    cluster.write_text("system: slurm\njobs: 2\nquue: short\nmemory: 4 GB\n")
+    file = write_search(tmp_path, space={"pruning.sparsity": [0.5, 1.5]})
+    with pytest.raises(SettingsError) as told:
+        run_search(file, cluster=cluster, scheduler="tcp://127.0.0.1:1")
+    assert told.value.faults == (
+        "space: pruning.sparsity: should be less than 1, not 1.5",
+        "--scheduler and --cluster: give one of them",
+        f"{cluster}: quue: unknown setting; did you mean queue?",
+    )
+    write_search(tmp_path, limits={"lutz": 1})
+    with pytest.raises(SettingsError) as told:
+        run_search(file, cluster=cluster)
+    assert told.value.faults == (
+        f"{file}: limits: lutz is no objective; did you mean luts?",
+        f"{cluster}: quue: unknown setting; did you mean queue?",
+    )
+    assert not (tmp_path / "search" / "search.json").exists()
+
+
+def test_a_list_alone_stands_for_its_choices(tmp_path: Path) -> None:
+    shape = [[4, 2], [8]]
+    settings, _ = read_search(
+        write_search(tmp_path, space={"pruning.method": ["hessian", "structured"], "student.shape": shape})
+    )
+    assert settings.space["pruning.method"].choices == ("hessian", "structured")
+    assert settings.space["student.shape"].choices == ((4, 2), (8,))
+    assert {one.type for one in settings.space.values()} == {"categorical"}
+
+
 def test_a_folder_of_another_search_is_refused_and_of_the_same_taken(tmp_path: Path) -> None:
     file = write_search(tmp_path)
     folder = tmp_path / "search"
