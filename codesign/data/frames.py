@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,15 +61,23 @@ def read_csv_data(path: Path, wanted: tuple[str, ...] = ()) -> RawData:
     decimal = "," if separator == ";" and "," in second and "." not in second else "."
     try:
         # only an empty cell and nan mean "missing": NA or None may well be the name of a class
-        frame = pandas.read_csv(
-            path,
-            sep=separator,
-            decimal=decimal,
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            na_values=["", "nan", "NaN", "NAN"],
-            index_col=False,
-        )
+        with warnings.catch_warnings():
+            # rows of more cells than names lose the last ones
+            warnings.simplefilter("error", pandas.errors.ParserWarning)
+            frame = pandas.read_csv(
+                path,
+                sep=separator,
+                decimal=decimal,
+                encoding="utf-8-sig",
+                keep_default_na=False,
+                na_values=["", "nan", "NaN", "NAN"],
+                index_col=False,
+            )
+    except pandas.errors.ParserWarning as error:
+        raise DataError(
+            f"{path}: the first line has {len(names)} names, but the rows have more values; name every column, that of the "
+            "rows' own names or numbers too, or save the table without them"
+        ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: not a readable CSV file ({str(error).strip()}); check the file") from error
     return frame_data(frame, wanted, name=path.stem, where=str(path))
@@ -84,9 +93,10 @@ def _check_header(names: list[str], path: Path) -> None:
             f"{path}: the first line must name the columns, not hold data ({', '.join(names[:4])}); "
             f"add a header"
         )
-    if len(names) > 1 and "" in names:
+    unnamed = [place for place, name in enumerate(names) if re.fullmatch(r"(Unnamed: \d+)?", name)]
+    if len(names) > 1 and unnamed:
         raise DataError(
-            f"{path}: column {names.index('')} (counted from 0) has no name, perhaps a saved row index; "
+            f"{path}: column {unnamed[0]} (counted from 0) has no name, perhaps a saved row index; "
             f"name it or remove it"
         )
     _require_different(names, str(path))
@@ -136,6 +146,8 @@ def frame_data(frame: pandas.DataFrame, wanted: tuple[str, ...], *, name: str, w
         )
     for column in features.columns:
         _require_numeric(features[column], where)
+    if guessed:
+        _require_no_one_hot(features, frame[targets[0]], where)
     return RawData(
         features.to_numpy(dtype=np.float64, na_value=np.nan),
         {f"label column {target!r}" if not wanted else target: _values(frame[target]) for target in targets},
@@ -144,12 +156,43 @@ def frame_data(frame: pandas.DataFrame, wanted: tuple[str, ...], *, name: str, w
         list(features.columns),
         weights=_values(frame[weights[0]]) if weights else None,
         guessed=guessed,
-        notes=tuple(
-            f"{where}: the column {column!r} is taken for a feature; if it weighs the samples, call it sample_weight"
-            for column in features.columns
-            if looks_like_weights(column)
+        notes=(
+            *(
+                f"{where}: the column {column!r} is taken for a feature; if it weighs the samples, call it sample_weight"
+                for column in features.columns
+                if looks_like_weights(column)
+            ),
+            *(
+                f"{where}: the column {column!r} is taken for a feature, but only counts the rows; remove it"
+                for column in features.columns
+                if _counts_rows(features[column])
+            ),
         ),
     )
+
+
+def _require_no_one_hot(features: pandas.DataFrame, label: pandas.Series, where: str) -> None:
+    """Refuse a last column that is the last of one-hot ones: the others would tell the class as features."""
+    names = [str(label.name)]
+    total = _values(label)
+    if not np.isin(total, (0, 1)).all():
+        return
+    for name in reversed(features.columns):
+        column = features[name].to_numpy()
+        if not np.isin(column, (0, 1)).all():
+            return
+        names.insert(0, str(name))
+        total = total + column
+        if (total == 1).all():
+            raise DataError(
+                f"{where}: the last columns {', '.join(names)} are one-hot classes; name all of them as label_column, or "
+                "keep one column of classes"
+            )
+
+
+def _counts_rows(column: pandas.Series) -> bool:
+    values = column.to_numpy()
+    return len(values) > 2 and values.dtype.kind in "iu" and bool((np.diff(values) == 1).all())
 
 
 def _values(column: pandas.Series) -> np.ndarray:
@@ -182,7 +225,15 @@ def _target_columns(columns: list[str], wanted: tuple[str, ...], where: str) -> 
         raise DataError(
             f"{where}: {' and '.join(candidates)} could all be the labels; say which with label_column"
         )
-    return (candidates, False) if candidates else ([columns[-1]], True)
+    if candidates:
+        return candidates, False
+    last = [column for column in columns if column.lower() not in WEIGHT_NAMES][-1:]
+    if not last or looks_like_weights(last[0]):
+        raise DataError(
+            f"{where}: no column is called like labels, and the last one, {columns[-1]!r}, may be weights of the samples; say "
+            "which are the labels with label_column"
+        )
+    return last, True
 
 
 def _require_numeric(column: pandas.Series, where: str) -> None:

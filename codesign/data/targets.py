@@ -28,6 +28,9 @@ TaskName = Literal["auto", "classification", "binary", "multi_label", "regressio
 MANY_CLASSES = 25
 """More different whole numbers than this may be classes or a quantity: the user must say which."""
 
+_FEW_ROWS = 0.02
+"""The part of the rows of one-hot labels that may be wrong, where more are labels that hold beside one another."""
+
 
 @dataclass(frozen=True)
 class HeadChoice:
@@ -139,6 +142,9 @@ def encode_targets(
         )
     kind = _found(columns, where, class_names, guessed) if choice.kind == "auto" else choice.kind
     label = " and ".join(columns)
+    if kind in ("classification", "binary") and len(columns) > 1 and _are_one_hot(columns):
+        class_names = class_names or tuple(columns)
+        columns = {label: np.stack(list(columns.values()), axis=1)}
     at = f"{where}: {label}"
     if kind == "regression":
         return _values(columns, at, choice.loss)
@@ -196,6 +202,8 @@ def _reconstruction(
 def _found(columns: Columns, where: str, class_names: Sequence[str] | None, guessed: bool) -> TaskName:
     """The task that the targets leave no doubt of; `DataError` asks for it otherwise."""
     if len(columns) > 1:
+        if _are_one_hot(columns):
+            return "classification"
         return (
             "regression" if all(_fractional(array) for array in columns.values()) else _asked(columns, where)
         )
@@ -207,6 +215,12 @@ def _found(columns: Columns, where: str, class_names: Sequence[str] | None, gues
         if is_one_hot(array):
             return "classification"
         if np.isin(array, (0, 1)).all():
+            other = np.flatnonzero(array.sum(axis=1) != 1)
+            if len(other) <= _FEW_ROWS * len(array):
+                raise DataError(
+                    f"{where}: {name} is one-hot but for {len(other)} of {len(array)} rows, the first at row {other[0]} "
+                    "(counted from 0); remove these samples, or set data.task: multi_label"
+                )
             return "multi_label"
         shares = (array >= 0).all() and np.allclose(array.sum(axis=1), 1, atol=1e-4)
         return _asked(columns, where) if shares or not _fractional(array) else "regression"
@@ -223,6 +237,14 @@ def _found(columns: Columns, where: str, class_names: Sequence[str] | None, gues
     return "classification"
 
 
+def _are_one_hot(columns: Columns) -> bool:
+    """Whether columns are the places of one-hot labels, named after the classes."""
+    arrays = [np.asarray(array) for array in columns.values()]
+    return all(a.ndim == 1 and a.dtype.kind in "biuf" for a in arrays) and is_one_hot(
+        np.stack(arrays, axis=1)
+    )
+
+
 def _asked(columns: Columns, where: str) -> TaskName:
     raise DataError(
         f"{where}: {' and '.join(columns)} may be classes, labels or quantities; set data.task to classification, "
@@ -237,7 +259,10 @@ def _fractional(array: np.ndarray) -> bool:
 
 def _single(columns: Columns, where: str, kind: str) -> np.ndarray:
     if len(columns) > 1:
-        raise DataError(f"{where}: the task {kind!r} has one column of labels, not {len(columns)}; name one")
+        raise DataError(
+            f"{where}: the task {kind!r} has one column of labels, not {len(columns)}; name one, or columns of 0 and a single 1 "
+            "in each row"
+        )
     return next(iter(columns.values()))
 
 

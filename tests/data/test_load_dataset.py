@@ -91,6 +91,27 @@ def test_the_label_column_is_named_known_or_last(tmp_path):
     assert (named.n_classes, named.feature_names) == (2, ("a", "y"))
 
 
+def test_weights_in_the_last_column_are_no_labels(tmp_path):
+    rows = "".join(f"{i},{i % 2},{i % 3 + 1}\n" for i in range(30))
+    data = load_dataset(csv(tmp_path, "a,signal,event_weight\n" + rows))
+    assert (data.n_classes, data.feature_names) == (2, ("a",))
+    assert data.weights_train is not None
+
+
+def test_one_hot_columns_name_the_classes(tmp_path):
+    rows = "".join(f"{i},{','.join('1' if c == i % 3 else '0' for c in range(3))}\n" for i in range(30))
+    data = load_dataset(csv(tmp_path, "a,g,h,k\n" + rows), label_column=["g", "h", "k"], scaling="none")
+    assert (data.class_names, data.feature_names) == (("g", "h", "k"), ("a",))
+    assert all(int(x) % 3 == y for x, y in zip(data.x_test[:, 0], data.y_test))
+
+
+def test_a_column_that_counts_the_rows_is_noted(tmp_path):
+    rows = "".join(f"{i + 7},{i * 5 % 11},{i % 2}\n" for i in range(30))
+    path = csv(tmp_path, "event,a,label\n" + rows)
+    note = f"{path}: the column 'event' is taken for a feature, but only counts the rows; remove it"
+    assert note in load_dataset(path).notes
+
+
 def test_a_class_may_be_called_na_or_none(tmp_path):
     rows = "".join(f"{i},{('NA', 'None')[i % 2]}\n" for i in range(30))
     assert load_dataset(csv(tmp_path, "a,label\n" + rows)).class_names == ("NA", "None")
@@ -259,6 +280,15 @@ def test_damaged_npz_files(refusal, tmp_path):
         ("1,2,0\n3,4,1\n", "the first line must name the columns, not hold data (1, 2, 0); add a header"),
         (",a,y\n0,1,0\n1,2,1\n", "column 0 (counted from 0) has no name, perhaps a saved row index; "
          "name it or remove it"),
+        ("Unnamed: 0,a,y\n0,1,0\n1,2,1\n", "column 0 (counted from 0) has no name, perhaps a saved row index; "
+         "name it or remove it"),
+        # as R's write.table writes it: no name for the names of the rows
+        ("a,b,y\n1,0.5,1.5,g\n2,0.5,2.5,h\n", "the first line has 3 names, but the rows have more values; name every "
+         "column, that of the rows' own names or numbers too, or save the table without them"),
+        ("a,signal,weight\n1,0,2\n2,1,3\n", "no column is called like labels, and the last one, 'weight', may be weights of "
+         "the samples; say which are the labels with label_column"),
+        ("a,g,h,k\n1,1,0,0\n2,0,1,0\n3,0,0,1\n", "the last columns g, h, k are one-hot classes; name all of them as "
+         "label_column, or keep one column of classes"),
         ("a y\n1 0\n2 1\n", "features and labels need at least two columns, not 1 (a y); "
          "are the columns separated by commas?"),
         ("0.5,1.5,g\n1,2,h\n", "the first line must name the columns, not hold data (0.5, 1.5, g); add a header"),

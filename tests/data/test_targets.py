@@ -45,6 +45,15 @@ def test_whole_numbers_and_shares_are_asked_for(refusal):
     )
 
 
+def test_one_hot_rows_with_a_few_wrong_ones_are_no_labels_of_their_own(refusal):
+    wrong = np.eye(3)[np.arange(80) % 3]
+    wrong[4] = 0
+    assert refusal(dataset_from_arrays, X, wrong) == (
+        "arrays: y is one-hot but for 1 of 80 rows, the first at row 4 (counted from 0); remove these samples, or set "
+        "data.task: multi_label"
+    )
+
+
 def test_targets_are_standardised_on_the_train_part_and_told_in_their_units():
     dataset = dataset_from_arrays(X, MOMENTUM, name="momentum")
     assert (dataset.y_train.dtype, dataset.y_train.shape) == (np.float32, (48, 1))
