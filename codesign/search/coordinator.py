@@ -183,7 +183,8 @@ class Coordinator:
     def _until_idle(self) -> None:
         while True:
             self._fill()
-            if not (self.executor.running or self.ready or self.licensed):
+            # without a worker for the moment nothing runs, and yet there is more to propose
+            if not (self.executor.running or self.ready or self.licensed or self._may_propose()):
                 return
             for ended in self.executor.ended(_POLL_S):
                 self._take(ended)

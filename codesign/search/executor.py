@@ -9,7 +9,7 @@ import queue
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -57,6 +57,34 @@ class Ended:
     failure: Failure | None = None
 
 
+class _Told:
+    """What the scheduler tells when it is asked; asked again beside, so that one that is busy keeps nobody waiting.
+
+    Parameters
+    ----------
+    ask
+        Asks, and waits for the answer.
+    every_s
+        How old an answer may be before it is asked again.
+    """
+
+    def __init__(self, ask: Callable[[], Any], every_s: float) -> None:
+        self._ask, self._every_s = ask, every_s
+        self._answer: Any = None
+        self._at: float | None = None
+        self._asked: Future[Any] | None = None
+
+    def last(self, threads: ThreadPoolExecutor) -> Any:
+        """The last answer; the first is waited for."""
+        if self._at is None:
+            self._answer, self._at = self._ask(), time.monotonic()
+        elif self._asked is not None and self._asked.done():
+            self._answer, self._at, self._asked = self._asked.result(), time.monotonic(), None
+        elif self._asked is None and time.monotonic() - self._at > self._every_s:
+            self._asked = threads.submit(self._ask)
+        return self._answer
+
+
 class Executor:
     """Units on a Dask cluster.
 
@@ -82,15 +110,15 @@ class Executor:
     ) -> None:
         self.client, self.work, self._keep_up, self._kill = client, work, keep_up, kill
         self._kept = time.monotonic()
-        self._looked = -_LOOK_S
-        self._known: dict[str, int] = {}
+        self._workers = _Told(self._ask_workers, _LOOK_S)
+        self._places = _Told(self._ask_places, _LOOK_S)
         self._offered = False
         self.running: dict[str, tuple[Unit, Any, float]] = {}
         """Unit, future and the time of its submission (monotonic, s), by key."""
         self.banned: dict[str, str] = {}
         """Workers that refused, with their reason."""
         self.hung: dict[str, str] = {}
-        self._ended: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        self._ended: queue.SimpleQueue[tuple[Any, Ended]] = queue.SimpleQueue()
         self._count = 0
         self._readers = ThreadPoolExecutor(_READERS, "codesign-results")
 
@@ -119,14 +147,13 @@ class Executor:
         return sum(count for address, count in threads.items() if address not in self.banned)
 
     def _threads(self) -> Mapping[str, int]:
-        """The threads of each worker; the scheduler tells some kilobytes a worker, so it is not asked at every turn."""
-        now = time.monotonic()
-        if now - self._looked > _LOOK_S:
-            workers = self.client.scheduler_info(n_workers=-1)["workers"]
-            self._known = {address: int(worker["nthreads"]) for address, worker in workers.items()}
-            self._offered |= any(worker.get("resources", {}).get(RESOURCE) for worker in workers.values())
-            self._looked = now
-        return self._known
+        """The threads of each worker."""
+        return self._workers.last(self._readers)
+
+    def _ask_workers(self) -> dict[str, int]:
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        self._offered |= any(worker.get("resources", {}).get(RESOURCE) for worker in workers.values())
+        return {address: int(worker["nthreads"]) for address, worker in workers.items()}
 
     def _offers_licences(self) -> bool:
         """Whether some worker has said that it runs the vendor's tools; once one has, only such workers get them."""
@@ -145,7 +172,7 @@ class Executor:
         name = f"{unit.key}-{os.getpid()}-{self._count}"
         future = self.client.submit(attempt, self.work, unit, key=name, pure=False, **allowed)
         self.running[unit.key] = (unit, future, time.monotonic())
-        future.add_done_callback(lambda done: self._ended.put((unit.key, done)))
+        future.add_done_callback(lambda done: self._read_later(unit, done))
 
     def ended(self, timeout_s: float) -> list[Ended]:
         """Wait for units to end, at most so long; all that have."""
@@ -154,13 +181,26 @@ class Executor:
             found.append(self._ended.get(timeout=timeout_s))
             while True:
                 found.append(self._ended.get_nowait())
-        mine = [
-            (key, self.running.pop(key)[0], future)
-            for key, future in found
-            if key in self.running and self.running[key][1] is future
-        ]
-        # a result is asked of the scheduler, which asks the worker: one after the other, many workers would wait for that
-        return list(self._readers.map(self._outcome_of, *zip(*mine, strict=True))) if mine else []
+        mine = []
+        for future, ended in found:
+            if self._is_current(ended.unit.key, future):
+                del self.running[ended.unit.key]
+                mine.append(ended)
+        return mine
+
+    def _is_current(self, key: str, future: Any) -> bool:
+        """Whether this is the last attempt of a unit that is still wanted."""
+        return self.running.get(key, (None, None))[1] is future
+
+    def _read_later(self, unit: Unit, future: Any) -> None:
+        """Get a result beside: it is asked of the scheduler, which asks the worker, while other workers end."""
+
+        def read() -> None:
+            if self._is_current(unit.key, future):
+                self._ended.put((future, self._outcome_of(unit.key, unit, future)))
+
+        with contextlib.suppress(RuntimeError):  # given up meanwhile
+            self._readers.submit(read)
 
     def _outcome_of(self, key: str, unit: Unit, future: Any) -> Ended:
         from distributed.scheduler import KilledWorker
@@ -184,10 +224,13 @@ class Executor:
         return Ended(unit, None, "death" if hung else "lost", hung or "the cluster forgot it")
 
     def where(self) -> dict[str, str]:
-        """The worker that each running unit is on, by the unit's key."""
-        names = {future.key: key for key, (_, future, _) in self.running.items()}
+        """The worker that each running unit is on, by the unit's key, as the scheduler last told."""
+        return self._places.last(self._readers)
+
+    def _ask_places(self) -> dict[str, str]:
+        names = {future.key: key for key, (_, future, _) in list(self.running.items())}
         found: dict[str, str] = {}
-        with contextlib.suppress(Exception):  # for display only
+        with contextlib.suppress(Exception):  # for display, and for ending what hangs
             for address, keys in self.client.processing().items():
                 found |= {names[key]: address for key in keys if key in names}
         return found
@@ -199,7 +242,7 @@ class Executor:
     def end(self, key: str, reason: str) -> None:
         """End a unit that takes too long, with its worker; it then ends as a death with this reason."""
         _, future, _ = self.running[key]
-        address = self.where().get(key)
+        address = self._ask_places().get(key)
         self.hung[key] = reason
         if address is not None and self._kill is not None:
             self._kill(address)
