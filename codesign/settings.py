@@ -101,9 +101,9 @@ class DataSettings(Section):
     task: str | Mapping[str, HeadSettings] = "auto"
     """`classification`, `binary`, `multi_label`, `regression`, `reconstruction`, `score`, or a mapping of heads;
     `auto` finds it where the data leave no doubt."""
-    scaling: Literal["auto", "none", "standard", "minmax"] | Positive = "auto"
-    """Of the features: `none`, `standard` (mean 0, deviation 1), `minmax` (0 to 1), or a number to divide by; `auto`
-    is the usual one of the source."""
+    scaling: Literal["auto", "none", "standard", "minmax", "shift"] | Positive = "auto"
+    """Of the features: `none`, `standard` (mean 0, deviation 1), `minmax` (0 to 1), `shift` (mean 0, each divided by a power
+    of two so that it fills the inputs' format), or a number to divide by; `auto` is the usual one of the source."""
     target_scaling: Literal["standard", "none"] = "standard"
     """Of the targets of a regression."""
     target_loss: Literal["squared", "huber"] = "squared"
@@ -171,7 +171,7 @@ class DataSettings(Section):
         except ValidationError:
             # one fault, not one for each kind of value that there could be
             raise ValueError(
-                f"must be auto, none, standard, minmax or a number above 0, not {value!r}"
+                f"must be auto, none, standard, minmax, shift or a number above 0, not {value!r}"
             ) from None
 
     @field_validator("fold")

@@ -2,8 +2,8 @@
 
     python scripts/bench_frontier.py --data pendigits.npz dry_bean.npz --peer hgq2_points.json --levels levels.json
 
-For each data set and seed a teacher is trained, then for each network one front. Fronts keep what no cheaper point beats on
-the validation part; LUTs at a level are interpolated in their logarithm along the front, with the test accuracies made
+For each data set and seed a teacher is trained, then for each network one front. What no cheaper point of any network beats on
+the validation part is kept; LUTs at a level are interpolated in their logarithm along the front, with the test accuracies made
 monotone. The peer's file has one row a point: data, seed, luts, validation, test.
 
 With --ablation each ingredient is left out in turn: LUTs at equal test accuracy as multiples of those of the whole method,
@@ -31,7 +31,10 @@ def main() -> int:
     parser.add_argument("--data", required=True, nargs="+", type=Path, help=".npz files")
     parser.add_argument("--peer", type=Path, help="the peer's points, JSON")
     parser.add_argument("--levels", type=Path, help="JSON: test accuracies by data set")
-    parser.add_argument("--hidden", nargs="+", default=["32-16"], help="hidden layers of each network")
+    parser.add_argument(
+        "--hidden", nargs="+", default=["32-16", "16-16", "64-32"], help="hidden layers of each network"
+    )
+    parser.add_argument("--scaling", default="shift", help="of the features: data.scaling")
     parser.add_argument("--steps", type=int, default=60_000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument(
@@ -80,7 +83,7 @@ def main() -> int:
 
 def points_of(path, seed, arguments) -> list[dict]:
     """The joint front of the networks."""
-    task = Task(path, seed)
+    task = Task(path, seed, arguments.scaling)
     return [row for hidden in arguments.hidden for row in task.front(hidden, arguments)[0]]
 
 
@@ -93,14 +96,16 @@ class Task:
         An .npz file.
     seed
         Of the split and all trainings.
+    scaling
+        Of the features.
     """
 
-    def __init__(self, path, seed):
+    def __init__(self, path, seed, scaling):
         from codesign.data import load_dataset
         from codesign.settings import DistillationSettings, TeacherSettings
         from codesign.training.teacher import train_teacher
 
-        self.name, self.seed, self.dataset = path.stem, seed, load_dataset(path, seed=seed)
+        self.name, self.seed, self.dataset = path.stem, seed, load_dataset(path, seed=seed, scaling=scaling)
         settings = TeacherSettings(epochs=30, batch_size=128, learning_rate=2e-3)
         self.teacher = train_teacher(self.network("128-64"), self.dataset, settings, seed=seed)
         self.distillation = DistillationSettings(epochs=20, batch_size=128, learning_rate=5e-3)

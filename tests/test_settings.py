@@ -144,12 +144,12 @@ def test_defaults_are_valid_and_frozen() -> None:
         (
             "data",
             {"source": "digits", "scaling": "robust"},
-            "data.scaling: must be auto, none, standard, minmax or a number above 0, not 'robust'",
+            "data.scaling: must be auto, none, standard, minmax, shift or a number above 0, not 'robust'",
         ),
         (
             "data",
             {"source": "digits", "scaling": 0},
-            "data.scaling: must be auto, none, standard, minmax or a number above 0, not 0",
+            "data.scaling: must be auto, none, standard, minmax, shift or a number above 0, not 0",
         ),
         (
             "data",

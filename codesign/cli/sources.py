@@ -15,7 +15,7 @@ LabelColumnOption = Annotated[str | None, typer.Option(help="The column or array
 ScalingOption = Annotated[
     str | None,
     typer.Option(
-        help="Of the features, as in the model's training: none, standard, minmax or a number to divide by. Left out, "
+        help="Of the features, as in the model's training: none, standard, minmax, shift or a number to divide by. Left out, "
         "the quality decides between none and the usual one."
     ),
 ]

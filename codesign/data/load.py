@@ -74,7 +74,7 @@ def load_dataset(
     seed
         Of the split, of `max_samples` and of data that are made, 0 to 2**32 - 1.
     scaling
-        `none`, `standard`, `minmax`, a number to divide by, or a fitted `Scaling`. `auto` divides the digits
+        `none`, `standard`, `minmax`, `shift`, a number to divide by, or a fitted `Scaling`. `auto` divides the digits
         by 16, which keeps them exactly on a fixed-point grid, and standardises everything else.
     fractions
         Shares of the train, validation and test parts.

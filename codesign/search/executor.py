@@ -112,6 +112,7 @@ class Executor:
         self._kept = time.monotonic()
         self._workers = _Told(self._ask_workers, _LOOK_S)
         self._places = _Told(self._ask_places, _LOOK_S)
+        self._dashboard = _Told(lambda: str(client.dashboard_link or ""), _KEEP_UP_S)
         self._offered = False
         self.running: dict[str, tuple[Unit, Any, float]] = {}
         """Unit, future and the time of its submission (monotonic, s), by key."""
@@ -125,7 +126,7 @@ class Executor:
     @property
     def dashboard(self) -> str:
         """The link of Dask's dashboard."""
-        return str(self.client.dashboard_link or "")
+        return self._dashboard.last(self._readers)
 
     def slots(self) -> int:
         """How many units can run side by side now.
@@ -168,8 +169,9 @@ class Executor:
             allowed = {"workers": [address for address in self._threads() if address not in self.banned]}
         if unit.kind == "vendor" and self._offers_licences():
             allowed["resources"] = {RESOURCE: 1}
-        # a name of its own for each attempt: a scheduler that still knows an earlier one would answer with it
-        name = f"{unit.key}-{os.getpid()}-{self._count}"
+        # a name of its own for each attempt: a scheduler that still knows an earlier one would answer with it; and the same
+        # first word for all: of tasks with names of many kinds Dask knows no times, and gives one to a busy worker
+        name = f"unit-{unit.key}-{os.getpid()}-{self._count}"
         future = self.client.submit(attempt, self.work, unit, key=name, pure=False, **allowed)
         self.running[unit.key] = (unit, future, time.monotonic())
         future.add_done_callback(lambda done: self._read_later(unit, done))

@@ -117,6 +117,25 @@ def test_convolutions_and_pools_learn_too(tmp_path):
     compare_with_hardware(student, dataset, tmp_path)
 
 
+def test_a_rare_input_widens_no_format_and_saturates():
+    dataset = clouds()
+    network = prepare_for_quantization(read_keras(dense(dataset)))
+    rare = np.tile(dataset.x_train, (5, 1))
+    rare[7] = 100.0
+    wide = LearnableNetwork(network, dataset.x_train).input_bits
+    learnable = LearnableNetwork(network, rare)
+    assert learnable.input_bits <= wide < np.log2(100)
+    often = rare.copy()
+    often[: len(often) // 20, 0] = 100.0  # of one feature alone
+    assert LearnableNetwork(network, often).input_bits == 7
+    params, moving = learnable.begin()
+    limits = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
+    snapshot = learnable.snapshot(params, moving)
+    x = tf.constant(np.stack([rare[7], np.full_like(rare[7], 2.0**learnable.input_bits)]), tf.float32)
+    logits = learnable.compute(snapshot, {}, limits, x).logits.numpy()
+    np.testing.assert_array_equal(logits[0], logits[1])
+
+
 def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
     dataset = clouds()
     network = prepare_for_quantization(read_keras(dense(dataset)))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -40,7 +41,24 @@ def test_minmax_fills_zero_to_one_on_the_train_part(x):
     assert np.all(flat.max(axis=0) == np.where(constant, 0, 1))
 
 
-@given(TABLES, st.sampled_from(["none", "standard", "minmax", 16, 0.3]))
+@given(TABLES)
+def test_shift_divides_by_a_power_of_two_that_nearly_all_values_fill(x):
+    scaling = Scaling.fit("shift", x)
+    assert all(math.frexp(divisor)[0] == 0.5 for divisor in scaling.divisor)
+    scaled = np.abs(scaling.apply(x).reshape(len(x), -1).astype(np.float64))
+    reach = np.percentile(scaled, 99.8, axis=0)
+    assert np.all(reach <= 1 + 1e-5)
+    assert np.all(np.maximum(reach, scaled.std(axis=0))[varies(x)] > 0.45)
+
+
+def test_shift_does_not_blow_up_what_is_nearly_always_zero():
+    x = np.zeros((10_000, 2))
+    x[::100, 0] = 5.0
+    x[::1000, 1] = 5.0
+    assert np.abs(Scaling.fit("shift", x).apply(x)).max() < 32
+
+
+@given(TABLES, st.sampled_from(["none", "standard", "minmax", "shift", 16, 0.3]))
 def test_inverse_restores_the_source(x, choice):
     scaling = Scaling.fit(choice, x)
     restored = scaling.inverse(scaling.apply(x))
@@ -49,13 +67,13 @@ def test_inverse_restores_the_source(x, choice):
     np.testing.assert_allclose(restored, x, rtol=1e-6, atol=resolution)
 
 
-@given(TABLES, st.sampled_from(["none", "standard", "minmax", 16]))
+@given(TABLES, st.sampled_from(["none", "standard", "minmax", "shift", 16]))
 def test_a_stored_scaling_is_the_same_scaling(x, choice):
     scaling = Scaling.fit(choice, x)
     assert Scaling.from_json(json.loads(json.dumps(scaling.to_json()))) == scaling
 
 
-@pytest.mark.parametrize("choice", ["standard", "minmax"])
+@pytest.mark.parametrize("choice", ["standard", "minmax", "shift"])
 @pytest.mark.parametrize("constant", [0.1, -7.0, 1e-30, 0.0, 3e38])
 def test_a_constant_feature_becomes_zero(choice, constant):
     x = np.column_stack([np.full(100, constant), np.arange(100)])
@@ -91,7 +109,7 @@ def test_a_fitted_scaling_is_taken_as_it_is_if_the_features_agree(refusal):
 @pytest.mark.parametrize("choice", ["Standard", "zscore", True, None])
 def test_an_unknown_choice(refusal, choice):
     assert refusal(Scaling.fit, choice, np.eye(2)) == (
-        f"scaling must be none, standard, minmax, a number to divide by, or a Scaling, not {choice!r}"
+        f"scaling must be none, standard, minmax, shift, a number to divide by, or a Scaling, not {choice!r}"
     )
 
 
@@ -104,6 +122,8 @@ def test_a_divisor_that_cannot_be_inverted(refusal, divisor):
 
 
 def test_a_scaling_of_unknown_kind_or_unequal_lengths(refusal):
-    assert refusal(Scaling, "log") == "scaling must be one of none, standard, minmax, divisor, not 'log'"
+    assert (
+        refusal(Scaling, "log") == "scaling must be one of none, standard, minmax, shift, divisor, not 'log'"
+    )
     message = "scaling needs as many offsets as divisors, not 2 and 1"
     assert refusal(Scaling, "standard", (0.0, 1.0), (1.0,)) == message

@@ -102,7 +102,7 @@ def test_one_hot_columns_name_the_classes(tmp_path):
     rows = "".join(f"{i},{','.join('1' if c == i % 3 else '0' for c in range(3))}\n" for i in range(30))
     data = load_dataset(csv(tmp_path, "a,g,h,k\n" + rows), label_column=["g", "h", "k"], scaling="none")
     assert (data.class_names, data.feature_names) == (("g", "h", "k"), ("a",))
-    assert all(int(x) % 3 == y for x, y in zip(data.x_test[:, 0], data.y_test))
+    assert all(int(x) % 3 == y for x, y in zip(data.x_test[:, 0], data.y_test, strict=True))
 
 
 def test_a_column_that_counts_the_rows_is_noted(tmp_path):

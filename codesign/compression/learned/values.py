@@ -30,6 +30,10 @@ LEARNABLE = ("input", "dense", "conv1d", "conv2d", "relu", "linear", "flatten", 
 """What widths can be learned for."""
 
 _LN2 = float(np.log(2.0))
+_WITHIN = 99.8
+"""Percent of each feature's train values that the inputs' format holds: what is rarer saturates and costs every adder nothing."""
+_LOOKED_AT = 65_536
+"""Samples that tell it."""
 _SHARPNESS = 10.0
 _FIRST_FRACTION = 3.0
 _MOMENTUM = 0.99
@@ -84,8 +88,8 @@ class LearnableNetwork:
     network
         Of `LEARNABLE`, one after another.
     x
-        Train inputs, `(n_samples, *input_shape)`: their greatest magnitude gives the inputs' integer bits, and some of them
-        the normalisations that the training begins with.
+        Train inputs, `(n_samples, *input_shape)`: what nearly all of them are within gives the inputs' integer bits, and some
+        of them the normalisations that the training begins with.
     digits
         Whether a weight's price counts its signed digits, not its bits.
 
@@ -101,7 +105,8 @@ class LearnableNetwork:
         self.network = network
         self.shapes: dict[str, Shape] = network.shapes()
         self.signed = bool(x.min() < 0)
-        self.input_bits = int(np.ceil(np.log2(max(float(np.abs(x).max()), 1e-6))))
+        within = np.percentile(np.abs(x[:_LOOKED_AT]).reshape(-1, x.shape[-1]), _WITHIN, axis=0).max()
+        self.input_bits = int(np.ceil(np.log2(max(float(within), 1e-6))))
         points = {layer.name for layer in network.activations}
         self.points = tuple(layer.name for layer in network.activations)
         self.normalised = tuple(
