@@ -248,6 +248,8 @@ def _figure(charts: Sequence[Chart], *, titles: bool, marks: Sequence[tuple[str,
         ]
         figure.legend(handles=handles, loc="outside lower center", ncols=2 * columns)
     figure.draw_without_rendering()  # only now it is known where the points are
+    # what is added now stands inside the axes: writing need not lay the figure out twice more
+    figure.set_layout_engine(None)
     for axes, wanted in labels:
         _place(axes, wanted)
     return figure

@@ -94,7 +94,7 @@ class PageTable:
 
 
 @dataclass(frozen=True)
-class Card:
+class Best:
     """The best of one metric."""
 
     title: str
@@ -196,7 +196,7 @@ def _cell(comparison: Comparison, entry: Entry, column: Column) -> Cell:
     )
 
 
-def _cards(comparison: Comparison) -> Iterator[Card]:
+def _cards(comparison: Comparison) -> Iterator[Best]:
     """The best design of each metric, among those that can be held against each other."""
     for metric in _CARDS:
         columns = [
@@ -211,7 +211,7 @@ def _cards(comparison: Comparison) -> Iterator[Card]:
                 yield card
 
 
-def _card(comparison: Comparison, column: Column) -> Card | None:
+def _card(comparison: Comparison, column: Column) -> Best | None:
     """The best of one column; ``None`` where all are the same, or are of different silicon."""
     having = _having(comparison, column)
     values = [number.value for _, number in having]
@@ -225,7 +225,7 @@ def _card(comparison: Comparison, column: Column) -> Card | None:
     rest = [(entry, number) for entry, number in having if number.value != best_value]
     if uncertain := sum(not _beats(comparison, column, best, other) for other in rest):
         who += f"; {uncertain} of {len(rest)} others within error"
-    return Card(
+    return Best(
         heading(comparison, column),
         column.about.text(best_value),
         spread_text(column, best[1]),

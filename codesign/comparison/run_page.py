@@ -71,7 +71,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Section:
+class ChartGroup:
     """Charts under a heading, with the anchor that the page's own links go to."""
 
     title: str
@@ -187,20 +187,20 @@ def _asked(folder: Path, summary: Mapping[str, Any]) -> Iterator[tuple[str, tupl
             yield name, tuple((key, str(value)) for key, value in values.items())
 
 
-def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterator[Section]:
+def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterator[ChartGroup]:
     comparison = make_comparison([entry])
-    yield Section("Quality from stage to stage", "quality", tuple(_stages(summary, entry)))
-    yield Section("On the test samples", "samples", tuple(_samples(folder)))
+    yield ChartGroup("Quality from stage to stage", "quality", tuple(_stages(summary, entry)))
+    yield ChartGroup("On the test samples", "samples", tuple(_samples(folder)))
     histories = read_histories(folder)
-    yield Section("Training", "training", training_charts(histories) if histories else ())
-    yield Section("The bit-width scan", "scan", tuple(_scan(folder)))
+    yield ChartGroup("Training", "training", training_charts(histories) if histories else ())
+    yield ChartGroup("The bit-width scan", "scan", tuple(_scan(folder)))
     front = folder / "quantization" / "front.json"
-    yield Section("Learned widths", "front", (front_chart(read_json(front)),) if front.is_file() else ())
-    yield Section("Bits by layer", "bits", tuple(bits_charts(comparison)))
+    yield ChartGroup("Learned widths", "front", (front_chart(read_json(front)),) if front.is_file() else ())
+    yield ChartGroup("Bits by layer", "bits", tuple(bits_charts(comparison)))
     profile = folder / "verification" / "profile.json"
     rows = read_json(profile) if profile.is_file() else []
-    yield Section("Values in their formats", "values", tuple(profile_charts(rows)))
-    yield Section("Use of the part", "resources", tuple(use_charts(comparison)))
+    yield ChartGroup("Values in their formats", "values", tuple(profile_charts(rows)))
+    yield ChartGroup("Use of the part", "resources", tuple(use_charts(comparison)))
 
 
 def _stages(summary: Mapping[str, Any], entry: Entry) -> Iterator[Chart]:

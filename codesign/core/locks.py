@@ -33,6 +33,9 @@ _NO_FLOCK = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.
 _HALF_MADE_S = 10.0
 """A holder's file without its content is that of a process that died while it wrote it after this long."""
 
+_LOOK_EVERY_S = 0.05
+"""How often one that waits looks whether the holder's file is still there."""
+
 _FOREIGN_LEFTOVER_S = 7 * 86400.0
 """Scratch of another machine, whose processes nobody here can see, is a leftover after this long."""
 
@@ -101,7 +104,7 @@ def _start(pid: int) -> int:
 
 
 @contextlib.contextmanager
-def hold(path: str | Path, taken: str) -> Iterator[None]:
+def hold(path: str | Path, taken: str, *, wait: bool = False) -> Iterator[None]:
     """Hold a lock; it goes with the process, however that ends.
 
     Parameters
@@ -110,6 +113,9 @@ def hold(path: str | Path, taken: str) -> Iterator[None]:
         The lock's file, made if it is missing and left there; its folder exists.
     taken
         The sentence for another process that holds it: what works there, and what to do.
+    wait
+        Wait until a process that holds it ends, instead of refusing. Without `flock` nothing tells when one of another
+        machine ends: that is refused all the same.
 
     Raises
     ------
@@ -129,13 +135,13 @@ def hold(path: str | Path, taken: str) -> Iterator[None]:
         except OSError as error:
             raise OutputFolderError(f"{path} cannot be written ({error.strerror})") from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in _TAKEN:
                 raise FolderInUseError(taken) from None
             if error.errno not in _NO_FLOCK:
                 raise OutputFolderError(f"{path} cannot be locked ({error.strerror})") from error
-            held.enter_context(_hold_file(path.with_name(path.name + HELD), taken))
+            held.enter_context(_hold_file(path.with_name(path.name + HELD), taken, wait))
         yield
 
 
@@ -152,12 +158,12 @@ def is_held(path: str | Path) -> bool:
 
 
 @contextlib.contextmanager
-def _hold_file(path: Path, taken: str) -> Iterator[None]:
+def _hold_file(path: Path, taken: str, wait: bool) -> Iterator[None]:
     """A file that only one process can make stands for the lock."""
     mine = Owner.here()
     try:
         while not _made(path, mine):
-            _refuse_living(path, taken)
+            _refuse_living(path, taken, wait)
         try:
             yield
         finally:
@@ -177,14 +183,17 @@ def _made(path: Path, owner: Owner) -> bool:
     return True
 
 
-def _refuse_living(path: Path, taken: str) -> None:
-    """Remove the file of a holder that is gone; refuse in every other case."""
+def _refuse_living(path: Path, taken: str, wait: bool) -> None:
+    """Remove the file of a holder that is gone; give one that lives a moment, or refuse."""
     try:
         age = time.time() - path.stat().st_mtime
         owner = _owner(path)
     except FileNotFoundError:  # it has just ended
         return
     fate = owner.fate() if owner is not None else "gone" if age > _HALF_MADE_S else "alive"
+    if fate == "alive" and wait:
+        time.sleep(_LOOK_EVERY_S)
+        return
     if fate == "alive":
         raise FolderInUseError(taken)
     if owner is not None and fate == "unknown":

@@ -16,8 +16,8 @@ from codesign.hls.plan import (
     STAGE_OF_STEP,
     BuildPlan,
     PlanStep,
+    ProductKind,
     ProjectScript,
-    ReportKind,
     expected_reports,
     step_product,
 )
@@ -190,7 +190,7 @@ def collect_reports(directory: Path, step: StepName, project: ProjectScript) -> 
     )
 
 
-def _stage(step: StepName, kind: ReportKind) -> str | None:
+def _stage(step: StepName, kind: ProductKind) -> str | None:
     return None if kind == "ip" else STAGE_OF_STEP.get(step)
 
 

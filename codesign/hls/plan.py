@@ -28,7 +28,7 @@ from codesign.hls.runner_scripts import (
 )
 from codesign.hls.toolchain import FoundTool
 
-ReportKind = Literal[
+ProductKind = Literal[
     "csim_log",
     "csim_results",
     "csynth_xml",
@@ -113,7 +113,7 @@ class ExpectedReport:
     """
 
     path: str
-    kind: ReportKind
+    kind: ProductKind
 
 
 @dataclass(frozen=True)
@@ -331,13 +331,13 @@ def expected_reports(step: StepName, project: ProjectScript) -> tuple[ExpectedRe
     """List what a step must leave in the project."""
     name, solution = project.name, project.solution
     stem = "vivado_synth_opted" if step == "vsynth" else "vivado_impl_routed"
-    vivado: tuple[tuple[str, ReportKind], ...] = (
+    vivado: tuple[tuple[str, ProductKind], ...] = (
         (f"{stem}.rpt", "utilization"),
         (f"{stem}_hierarchical.rpt", "utilization_hierarchical"),
         (f"{stem}_timing.rpt", "timing"),
         (f"{stem}_power.rpt", "power"),
     )
-    table: dict[StepName, tuple[tuple[str, ReportKind], ...]] = {
+    table: dict[StepName, tuple[tuple[str, ProductKind], ...]] = {
         "csim": (
             (f"{solution}/csim/report/{name}_csim.log", "csim_log"),
             ("tb_data/csim_results.log", "csim_results"),

@@ -18,7 +18,7 @@ _TITLE = re.compile(r"(?:(Vivado|Vitis) HLS Report for|Synthesis Summary Report 
 
 
 @dataclass(frozen=True)
-class Section:
+class BannerSection:
     """What stands under one banner.
 
     Parameters
@@ -52,7 +52,7 @@ class HlsHeader:
     date: datetime | None
 
 
-def sections(text: str, fields: FieldReader) -> dict[str, Section]:
+def sections(text: str, fields: FieldReader) -> dict[str, BannerSection]:
     """Divide a report at its banners, by title; every table in it must be whole.
 
     Raises
@@ -72,18 +72,18 @@ def sections(text: str, fields: FieldReader) -> dict[str, Section]:
     found = {}
     for start, end in zip(starts, ends, strict=True):
         title = lines[start][3:].strip()
-        found[title] = Section(title, tuple(lines[start + 2 : end]), start + 3)
+        found[title] = BannerSection(title, tuple(lines[start + 2 : end]), start + 3)
     return found
 
 
-def section(found: dict[str, Section], title: str, fields: FieldReader) -> Section:
+def section(found: dict[str, BannerSection], title: str, fields: FieldReader) -> BannerSection:
     """One section by title; a missing one means that the file breaks off before it."""
     if title not in found:
         raise fields.error(title, "the section is missing; the file is half written or was cut")
     return found[title]
 
 
-def header(first: Section, fields: FieldReader) -> HlsHeader:
+def header(first: BannerSection, fields: FieldReader) -> HlsHeader:
     """Read the first section's entries (date, version, project, solution, family, part)."""
     entries = {m[1].strip(): m[2] for line in first.lines if (m := _ENTRY.fullmatch(line))}
     title = _TITLE.fullmatch(first.title)
@@ -109,7 +109,7 @@ def header(first: Section, fields: FieldReader) -> HlsHeader:
     )
 
 
-def labelled_tables(part: Section, fields: FieldReader) -> dict[str, tuple[str, ReportTable | None]]:
+def labelled_tables(part: BannerSection, fields: FieldReader) -> dict[str, tuple[str, ReportTable | None]]:
     """Tables by the path of their labels.
 
     Returns

@@ -54,7 +54,7 @@ _MOST_ROWS = 1000
 
 
 @dataclass(frozen=True)
-class PageCell:
+class ResultCell:
     """One cell of the page's table: its words, what sorting goes by, where it leads."""
 
     text: str
@@ -65,13 +65,13 @@ class PageCell:
 
 
 @dataclass(frozen=True)
-class PageTable:
+class ResultTable:
     """A table of the page."""
 
     title: str
     remark: str
     header: tuple[str, ...]
-    rows: tuple[tuple[PageCell, ...], ...]
+    rows: tuple[tuple[ResultCell, ...], ...]
 
 
 def write_results(found: Found) -> Path:
@@ -376,7 +376,7 @@ def _importance_chart(importance: Importance) -> Chart:
     return Chart(f"Importance for {objective.title}", caption, draw, height=1.1 + 0.3 * len(names))
 
 
-def _tables(found: Found) -> list[PageTable]:
+def _tables(found: Found) -> list[ResultTable]:
     columns = objective_columns(found)
     header = (
         "trial",
@@ -394,40 +394,40 @@ def _tables(found: Found) -> list[PageTable]:
     if len(rows) > len(shown):
         remark += f" {len(rows) - len(shown)} further trials are in {TABLE}."
     return [
-        PageTable(
+        ResultTable(
             "The front",
             "Proved points have been through the whole chain.",
             header,
             tuple(_rows(found, front)),
         ),
-        PageTable("All trials", remark, header, tuple(_rows(found, shown))),
+        ResultTable("All trials", remark, header, tuple(_rows(found, shown))),
     ]
 
 
 def _rows(
     found: Found, rows: Sequence[tuple[TrialLine, ProofLine | None, bool]]
-) -> Iterator[tuple[PageCell, ...]]:
+) -> Iterator[tuple[ResultCell, ...]]:
     columns = objective_columns(found)
     for line, proof, _ in rows:
         state = line.state if line.state != "complete" else proof.state if proof is not None else "estimate"
         why = line.reason or (proof.reason if proof is not None else "")
         hardware: Mapping[str, float] = {} if proof is None else proof.values
         yield (
-            PageCell(str(line.number), line.number, _link(found, line, proof)),
-            PageCell(state, state=state, hint=why),
+            ResultCell(str(line.number), line.number, _link(found, line, proof)),
+            ResultCell(state, state=state, hint=why),
             *(_choice_cell(line.params.get(name)) for name in found.settings.space),
-            *(PageCell(number_text(line, name), line.values.get(name)) for name in columns),
+            *(ResultCell(number_text(line, name), line.values.get(name)) for name in columns),
             *(
-                PageCell(f"{hardware[name]:,.0f}" if name in hardware else "", hardware.get(name))
+                ResultCell(f"{hardware[name]:,.0f}" if name in hardware else "", hardware.get(name))
                 for name in ("lut", "latency_cycles")
             ),
-            PageCell(f"{line.seconds:.0f}", line.seconds),
+            ResultCell(f"{line.seconds:.0f}", line.seconds),
         )
 
 
-def _choice_cell(value: Any) -> PageCell:
+def _choice_cell(value: Any) -> ResultCell:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return PageCell("" if value is None else value_text(value), float(value) if is_number else None)
+    return ResultCell("" if value is None else value_text(value), float(value) if is_number else None)
 
 
 def _link(found: Found, line: TrialLine, proof: ProofLine | None) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -11,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from codesign.core.files import json_digest
+from codesign.core.locks import hold
 from codesign.core.sealed import STAGE
+from codesign.errors import OutputFolderError
 from codesign.run_folder import RunFolder, StageEvidence
 
 SHARED = ("teacher", "student")
@@ -42,11 +43,10 @@ class StageCache:
         """Wait until nobody else makes the stage of a key; the turn goes with the process, however it ends."""
         locks = self.path / _LOCKS
         locks.mkdir(parents=True, exist_ok=True)
-        with (locks / json_digest(key)[:16]).open("w") as file:
-            with contextlib.suppress(
-                OSError
-            ):  # a file system without locks makes a stage twice, to the same result
-                fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as turn:
+            # where no lock is to be had the stage is made twice, to the same result
+            with contextlib.suppress(OutputFolderError):
+                turn.enter_context(hold(locks / json_digest(key)[:16], "the stage is made there", wait=True))
             yield
 
     def take(self, key: str, folder: Path) -> StageEvidence | None:

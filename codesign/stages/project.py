@@ -170,6 +170,10 @@ def converted_graph(
     model, chosen = build_float(network), hardware_choices(settings)
     graph = convert_graph(model, precision, settings.target, chosen, folder, settings.top)
     precision = with_proven_accumulators(precision, Emulator.of(read_graph(graph)))
+    # Asked again, though only accumulators differ: what they are proven from (the types of sums, of what is between layers) is
+    # known only when hls4ml has inferred it, and hls4ml builds on it at once (types of what follows, sizes of tables, the text
+    # of the templates). Types put into the finished graph would leave these as they were; asked again, all of it is hls4ml's
+    # own and has passed the checks of `convert_graph`.
     return convert_graph(model, precision, settings.target, chosen, folder, settings.top), precision
 
 

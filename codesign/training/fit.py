@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _STEPS_TOGETHER = 256  # between two returns to Python, where Ctrl-C and a loss that is not finite are seen
 _VALIDATION_BATCH = 4096
 
-Part = tuple[np.ndarray, ...]
+Samples = tuple[np.ndarray, ...]
 """Inputs, targets and perhaps the samples' weights."""
 
 
@@ -49,7 +49,7 @@ class Epochs:
         Samples of a step; the last step of an epoch has what is left.
     """
 
-    def __init__(self, model: keras.Model, train: Part, validation: Part, batch_size: int) -> None:
+    def __init__(self, model: keras.Model, train: Samples, validation: Samples, batch_size: int) -> None:
         self.model, self.batch_size = model, batch_size
         self.train_data = tuple(tf.constant(array) for array in train)
         self.validation_data = tuple(tf.constant(array) for array in validation)
@@ -202,8 +202,8 @@ def make_reproducible(seed: int) -> None:
 def fit(
     model: keras.Model,
     loss: keras.losses.Loss,
-    train: Part,
-    validation: Part,
+    train: Samples,
+    validation: Samples,
     settings: TrainingSettings,
     *,
     callbacks: Sequence[keras.callbacks.Callback] = (),

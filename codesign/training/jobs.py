@@ -29,7 +29,7 @@ from codesign.errors import TrainingError
 from codesign.networks.logits import ending_in_logits, untrained_copy
 from codesign.settings import TrainingSettings
 from codesign.training import losses_combined as losses_combined  # Keras finds a loss by its registered name
-from codesign.training.fit import History, fit, make_reproducible
+from codesign.training.fit import History, Samples, fit, make_reproducible
 
 _log = logging.getLogger(__name__)
 
@@ -41,9 +41,6 @@ CROWDING = 1.3
 
 _LOOK_S = 0.3
 """How often it is looked how far the trainings are."""
-
-Part = tuple[np.ndarray, ...]
-"""Inputs, targets and perhaps the samples' weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +69,8 @@ class FitJob:
 
     model: keras.Model
     loss: keras.losses.Loss
-    train: Part
-    validation: Part
+    train: Samples
+    validation: Samples
     settings: TrainingSettings
     seed: int
     what: str = "training"
@@ -218,7 +215,7 @@ def travelling(job: FitJob, folder: Path, written: dict[int, str]) -> _Travellin
 def arrived(job: _Travelling) -> FitJob:
     """The inverse of `travelling`."""
 
-    def part(names: Sequence[str]) -> Part:
+    def part(names: Sequence[str]) -> Samples:
         return tuple(np.load(name, mmap_mode="r") for name in names)
 
     return FitJob(

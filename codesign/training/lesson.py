@@ -24,16 +24,13 @@ from codesign.training.features import (
     student_side,
     teacher_side,
 )
-from codesign.training.fit import History, fit
+from codesign.training.fit import History, Samples, fit
 from codesign.training.losses_combined import Term, distillation_loss, pack_combined
 from codesign.training.own import NOTHING, Own, OwnMetricsCallback
 from codesign.training.teacher import Teacher
 
 _REGRESSED = 4096
 """Samples that the regressor of a hint is fitted to."""
-
-Part = tuple[np.ndarray, ...]
-"""Inputs, packed targets and perhaps the samples' weights."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +57,8 @@ class Lesson:
     student: keras.Model
     model: keras.Model
     loss: keras.losses.Loss
-    train: Part
-    validation: Part
+    train: Samples
+    validation: Samples
     dataset: Dataset
     own: Own = NOTHING
 

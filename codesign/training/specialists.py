@@ -28,8 +28,8 @@ from codesign.training.clusters import (
     named_clusters,
     require_several_classes,
 )
-from codesign.training.fit import History
-from codesign.training.jobs import FitJob, Part, run_jobs
+from codesign.training.fit import History, Samples
+from codesign.training.jobs import FitJob, run_jobs
 from codesign.training.losses import DistillationLoss, pack_targets
 from codesign.training.teacher import Teacher, train_teacher
 
@@ -202,7 +202,7 @@ def specialist_job(
 
 def _subset(
     dataset: Dataset, part: str, cluster: tuple[int, ...], rng: np.random.Generator
-) -> tuple[Part, float]:
+) -> tuple[Samples, float]:
     """Inputs and packed targets of a specialist, and by how much the others are too few, as a logarithm."""
     x, y = dataset.part(part)
     inside = np.isin(y, cluster)

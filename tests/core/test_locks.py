@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -96,6 +97,18 @@ def test_a_lock_goes_with_its_process_and_its_scratch_with_the_next_one(
     assert list(tmp_path.glob(".child-*")) == []
 
 
+def test_one_that_waits_comes_when_the_holder_has_ended(tmp_path: Path, system: str) -> None:
+    lock = tmp_path / "lock"
+    process = child(lock, system)
+    end = threading.Timer(0.3, process.kill)
+    end.start()
+    with hold(lock, TAKEN, wait=True):
+        assert process.wait() == -signal.SIGKILL
+        assert refusal(lock) == TAKEN
+    end.join()
+    process.communicate()
+
+
 def test_an_error_of_the_work_under_a_lock_is_not_the_locks(tmp_path: Path, system: str) -> None:
     with pytest.raises(OSError, match="No space left"), hold(tmp_path / "lock", TAKEN):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path / "model"))
@@ -114,6 +127,8 @@ def without_flock(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_another_machine_it_is_said_what_to_do(tmp_path: Path) -> None:
     other = {"host": "node7", "place": "0123abcd", "pid": 4711, "start": 5}
     (tmp_path / f"lock{HELD}").write_text(json.dumps(other))
+    with pytest.raises(OutputFolderError), hold(tmp_path / "lock", TAKEN, wait=True):
+        pass  # nothing would tell when the wait is over
     assert refusal(tmp_path / "lock") == (
         f"{TAKEN}; it is process 4711 on node7, and this file system has no locks that end with their process: if that "
         f"one has ended, remove {tmp_path / f'lock{HELD}'}"
