@@ -87,8 +87,8 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     from codesign.networks.logits import ending_in_logits
     from codesign.terminal import say
     from codesign.training.given_teacher import (
-        input_qualities,
-        is_near_chance,
+        outputs_by_scaling,
+        qualities_of,
         require_scaled_inputs,
     )
 
@@ -99,11 +99,12 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     dataset = load_design_data(data, Path.cwd())
     check_fits(model, f"the student {path}", dataset.sample_shape, dataset.task)
     network = ending_in_logits(model)
+    outputs = outputs_by_scaling(network, dataset)
+    found = qualities_of(outputs, dataset)
+    chosen = next(iter(found), None)
     if data.scaling != "auto":
-        found = require_scaled_inputs(network, f"the student {path}", dataset)
-        chosen = next(iter(found), None)
+        require_scaled_inputs(outputs, f"the student {path}", dataset)
     else:
-        found = input_qualities(network, dataset)
         chosen = max(found, key=found.__getitem__, default=None)
         if chosen is not None and chosen != next(iter(found)):
             dataset = load_design_data(data.model_copy(update={"scaling": chosen}), Path.cwd())
@@ -115,7 +116,7 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
                 f"The features have the scaling {chosen}: {dataset.task.measure} {found[chosen]:.4f} on the validation part "
                 f"({others}); --scaling decides otherwise"
             )
-    if chosen is not None and is_near_chance(found[chosen], dataset):
+    if chosen is not None and not dataset.task.is_told(dataset.y_validation, outputs[chosen]):
         say(
             f"The student {path} knows no more of these data than a guess ({dataset.task.measure} {found[chosen]:.4f}): was it "
             "trained on other data, other classes or another scaling?"

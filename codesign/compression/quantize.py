@@ -335,4 +335,4 @@ def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
 
 def _folded_names(network: Network) -> dict[str, str]:
     """The layers that took in a normalisation, by its name: a hint's layer may be named after either."""
-    return {layer.name: layer.inputs[0] for layer in network.layers if layer.kind == "batch_norm"}
+    return {layer.name: layer.inputs[0] for layer in network.layers if layer.row.role == "norm"}

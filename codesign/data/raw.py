@@ -12,7 +12,7 @@ import numpy as np
 from codesign.core.ports import Port
 from codesign.core.task import Task
 from codesign.data.arrays import require_finite
-from codesign.data.targets import TargetChoice, encode_targets
+from codesign.data.targets import TargetChoice, encode_targets, require_read
 from codesign.errors import DataError
 
 OWN_PARTS = ("train", "validation", "test")
@@ -125,6 +125,7 @@ def check(raw: RawData, choice: TargetChoice) -> CheckedData:
     targets, task = encode_targets(
         columns, choice, x, names, where=where, class_names=raw.class_names, guessed=raw.guessed
     )
+    require_read(choice, task, where)
     _require_no_target_in_features(x, targets, task, names, where)
     return CheckedData(raw, x, targets, task, names, _weights(raw.weights, len(x), where))
 

@@ -162,6 +162,31 @@ def encode_targets(
     return labels, (Binary if kind == "binary" else Classification)(names)
 
 
+def require_read(choice: TargetChoice, task: Task, where: str) -> None:
+    """Refuse an option of the targets that nothing of the task reads: `DataError`."""
+    of_values = any(isinstance(one, Regression) for one in task.tasks) and not choice.heads
+    scaled = any(type(one) is Regression for one in task.tasks)
+    of_labels = any(
+        one.labelled
+        if isinstance(one, Reconstruction)
+        else one.whole_targets and not isinstance(one, MultiLabel)
+        for one in task.tasks
+    )
+    for option, unread, of in (
+        (
+            "target_loss: huber",
+            choice.loss != "squared" and not of_values,
+            "one regression or reconstruction",
+        ),
+        ("target_scaling: none", choice.scaling != "standard" and not scaled, "regressions"),
+        ("renumber: true", choice.renumber and not of_labels, "labels that are whole numbers"),
+    ):
+        if unread:
+            raise DataError(
+                f"{where}: data.{option} is for {of}, and nothing of the task {task.kind!r} reads it; leave it out"
+            )
+
+
 def _encode_heads(
     columns: Columns, choice: TargetChoice, x: np.ndarray, feature_names: Sequence[str], where: str
 ) -> tuple[np.ndarray, Task]:

@@ -179,7 +179,7 @@ def build_of(
         for port, tensor in zip(ports, given, strict=True)
     }
     for layer in network.layers:
-        if layer.kind != "input":
+        if layer.row.role != "input":
             inputs = [tensors[name] for name in layer.inputs]
             tensors[layer.name] = make(layer)(inputs if layer.row.many else inputs[0])
     ends = [tensors[name] for name in network.output_names]

@@ -113,14 +113,19 @@ def end_joined(tensors: Sequence[Any], taken: set[str]) -> Any:
 
 
 def copied(
-    model: keras.Model, clone: Callable[[keras.Model], keras.Model] = keras.models.clone_model
+    model: keras.Model,
+    clone: Callable[[keras.Model], keras.Model] = keras.models.clone_model,
+    *,
+    trained: bool = True,
 ) -> keras.Model:
-    """A copy of a model, made by `clone`, with its weights, and with what its normalisations were adapted to."""
+    """A copy of a model, made by `clone`: with its weights, or newly drawn ones; what normalisations were adapted to stays."""
     copy = clone(model)
-    copy.set_weights(model.get_weights())
+    if trained:
+        copy.set_weights(model.get_weights())
     for given, made in zip(every_layer(model), every_layer(copy), strict=True):
         # an adapted normalisation computes with values that it makes of its weights
         if hasattr(made, "finalize_state") and given.built:
+            made.set_weights(given.get_weights())
             made.finalize_state()
     return copy
 

@@ -87,6 +87,7 @@ READ: Mapping[str, frozenset[str]] = {
         "ReLU": {"max_value", "negative_slope", "threshold"},
         "PReLU": {"shared_axes"},
         "Softmax": {"axis"},
+        "Dot": {"axes", "normalize"},
         "Embedding": {"input_dim", "output_dim", "weights"},
         "GRU": _GATED | {"reset_after"},
         "LSTM": _GATED | {"unit_forget_bias"},
@@ -115,6 +116,9 @@ READ: Mapping[str, frozenset[str]] = {
         "QBatchNormalization": _NORM
         | {f"{name}_quantizer" for name in ("beta", "gamma", "mean", "variance", "inverse")},
         "QActivation": {"activation"},
+        "QSimpleRNN": {"units"},
+        "QLSTM": {"units"},
+        "QGRU": {"units"},
         "QAveragePooling2D": _POOL | {"average_quantizer", "activation"},
         "QGlobalAveragePooling2D": {"data_format", "average_quantizer", "activation"},
     }.items()

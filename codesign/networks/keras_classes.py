@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,8 @@ from codesign.networks.keras_graph import Call, TakeInput
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
 
-_MOST_UNROLLED = 32  # steps of a recurrent layer
+MOST_UNROLLED = 32
+"""Steps of a recurrent layer that are built one behind the other."""
 
 LayerReader = Callable[["Reader", Call, tuple[str, ...]], str]
 """Adds what a call does behind the named layers; returns the name of the layer that makes its output."""
@@ -56,6 +57,13 @@ def only(call: Call, **expected: Any) -> None:
             raise ConversionError(
                 f"layer {call.name!r} has {option}={given!r}; only {option}={value!r} is supported"
             )
+
+
+def only_last_axis(call: Call, given: Any) -> None:
+    """Refuse a layer that works along another axis than the last."""
+    axis = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+    if axis not in (-1, len(call.output_shapes[0])):
+        raise ConversionError(f"layer {call.name!r} has axis={axis!r}; only the last axis is supported")
 
 
 def refuse_unexpected(layer: Any, name: str) -> None:
@@ -140,14 +148,10 @@ def separable_reader(rank: int) -> Callable[..., str]:
         strides = _list(layer.strides, rank)
         parts = reader.with_formats_of_parts(layer, call)
         kernel = _dilated(parts[0]["kernel"], _list(layer.dilation_rate, rank))
-        if layer.padding == "causal":
-            before = kernel.shape[0] - 1
-            inputs = (reader.add(f"{call.name}_pad", "zero_padding1d", inputs, {"padding": [before, 0]}),)
-        padding = "same" if layer.padding == "same" else "valid"
         kind = f"depthwise_conv{rank}d"
         if kernel.shape[-1] > 1:
             kind, kernel = f"conv{rank}d", _without_multiplier(kernel)
-        config = {"strides": strides, "padding": padding}
+        config = {"strides": strides, "padding": layer.padding}
         first = reader.add(f"{call.name}_depthwise", kind, inputs, config, {**parts[0], "kernel": kernel})
         config = {"strides": [1] * rank, "padding": "valid"}
         return reader.add(call.name, f"conv{rank}d", (first,), config, parts[1])
@@ -191,10 +195,7 @@ def _time_distributed(reader: Reader, call: Call, inputs: tuple[str, ...]) -> st
 
 def _batch_norm(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     layer = call.layer
-    if layer.axis not in (-1, len(call.input_shapes[0])):
-        raise ConversionError(
-            f"layer {call.name!r} normalises axis {layer.axis}; only the last axis is supported"
-        )
+    only_last_axis(call, layer.axis)
     mean, variance = array(layer.moving_mean), array(layer.moving_variance)
     gamma = array(layer.gamma) if layer.scale else np.ones_like(mean)
     beta = array(layer.beta) if layer.center else np.zeros_like(mean)
@@ -257,10 +258,7 @@ def _embedding(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 
 
 def _softmax(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    if call.layer.axis not in (-1, len(call.input_shapes[0])):
-        raise ConversionError(
-            f"layer {call.name!r} has axis={call.layer.axis!r}; only the last axis is supported"
-        )
+    only_last_axis(call, call.layer.axis)
     return reader.activated(activations.softmax, inputs[0], call, alone=True)
 
 
@@ -344,6 +342,19 @@ def _many(kind: str) -> Callable[..., str]:
     return read
 
 
+def _dot(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    """The scalar product of two vectors: their product, and a sum of it as a Dense of ones."""
+    only(call, normalize=False)
+    if len(call.output_shapes[0]) != 1 or {len(shape) for shape in call.input_shapes} != {1}:
+        raise ConversionError(
+            f"layer {call.name!r} is a Dot of the shapes {', '.join(map(str, call.input_shapes))}; only two vectors are "
+            "supported: use Dense per step, Multiply and GlobalAveragePooling1D"
+        )
+    product = reader.add(f"{call.name}_product", "multiply", inputs)
+    ones = np.ones((int(call.input_shapes[0][0]), 1), np.float32)
+    return reader.add(call.name, "dense", (product,), {}, {"kernel": ones})
+
+
 def _chain(
     reader: Reader, name: str, kind: str, inputs: tuple[str, ...], config: Mapping[str, Any], last: str
 ) -> str:
@@ -401,7 +412,7 @@ def _upsampling(rank: int) -> Callable[..., str]:
 def check_recurrent(call: Call) -> None:
     """Refuse a GRU or an LSTM that is computed otherwise than hls4ml does."""
     layer = call.layer
-    _from_zero(call)
+    from_zero(call)
     only(call, **({"reset_after": True} if isinstance(layer, layers.GRU) else {}))
     for option, function in (("activation", activations.tanh), ("recurrent_activation", activations.sigmoid)):
         if getattr(layer, option) is not function:
@@ -426,9 +437,9 @@ def _recurrent(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
 def _backwards(reader: Reader, call: Call, source: str) -> str:
     """A sequence from its last step to its first: every step cut out, and joined the other way round."""
     steps = int(call.input_shapes[0][0])
-    if steps > _MOST_UNROLLED:
+    if steps > MOST_UNROLLED:
         raise ConversionError(
-            f"layer {call.name!r} goes backwards over {steps} steps; a sequence of up to {_MOST_UNROLLED} is turned round: turn "
+            f"layer {call.name!r} goes backwards over {steps} steps; a sequence of up to {MOST_UNROLLED} is turned round: turn "
             "round the data, or use one direction"
         )
     if steps == 1:
@@ -455,7 +466,7 @@ _MERGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """Two recurrent layers, one of the sequence turned round, and what joins them."""
     layer, ends = call.layer, []
-    _from_zero(call)
+    from_zero(call)
     for side, inner in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
         read = _RECURRENT.get(type(inner))
         if read is None:
@@ -472,18 +483,19 @@ def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return reader.add(call.name, kind, tuple(ends), config)
 
 
-def _from_zero(call: Call) -> None:
+def from_zero(call: Call) -> None:
+    """Refuse a recurrent layer that keeps its state, or gives it away."""
     only(call, stateful=False, return_state=False)
 
 
 def _simple_rnn(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """Every step a layer of its own: a product with the step, one with the state before it, their sum, the activation."""
     layer = call.layer
-    _from_zero(call)
+    from_zero(call)
     steps, units = int(call.input_shapes[0][0]), int(layer.units)
-    if steps > _MOST_UNROLLED:
+    if steps > MOST_UNROLLED:
         raise ConversionError(
-            f"layer {call.name!r} is a SimpleRNN of {steps} steps, of which hls4ml 1.3 has no C++; up to {_MOST_UNROLLED} "
+            f"layer {call.name!r} is a SimpleRNN of {steps} steps, of which hls4ml 1.3 has no C++; up to {MOST_UNROLLED} "
             "steps are unrolled: use GRU"
         )
     weights = {"kernel": array(layer.cell.kernel)}
@@ -492,19 +504,34 @@ def _simple_rnn(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     given = reader.add(f"{call.name}_steps", "dense", inputs, {}, weights)
     inside = replace(call, outputs=())  # not the end of the network, whatever its activation
     states: list[str] = []
-    for step in reversed(range(steps)) if layer.go_backwards else range(steps):
+    for step in in_order(layer, steps):
         own = f"{call.name}_{step + 1}"
-        total = given
-        if steps > 1:
-            total = reader.add(f"{own}_step", "cropping1d", (given,), {"cropping": [step, steps - 1 - step]})
-        total = reader.add(f"{own}_of_input", "reshape", (total,), {"target_shape": [units]})
+        total = one_step(reader, own, given, step, steps, units)
         if states:
             recurrent = {"kernel": array(layer.cell.recurrent_kernel)}
             before = reader.add(f"{own}_of_state", "dense", (states[-1],), {}, recurrent)
             total = reader.add(f"{own}_sum", "add", (total, before))
         states.append(reader.activated(layer.activation, total, replace(inside, name=own)))
-    if not layer.return_sequences:
+    return sequence_of(reader, call, states)
+
+
+def in_order(layer: Any, steps: int) -> Sequence[int]:
+    """The numbers of a recurrent layer's steps, in the order in which it takes them."""
+    return range(steps)[::-1] if layer.go_backwards else range(steps)
+
+
+def one_step(reader: Reader, name: str, source: str, step: int, steps: int, size: int) -> str:
+    """One step of a sequence as a vector of `size` values."""
+    if steps > 1:
+        source = reader.add(f"{name}_step", "cropping1d", (source,), {"cropping": [step, steps - 1 - step]})
+    return reader.add(f"{name}_of_input", "reshape", (source,), {"target_shape": [size]})
+
+
+def sequence_of(reader: Reader, call: Call, states: list[str]) -> str:
+    """What a recurrent layer puts out: its last state, or all of them as a sequence."""
+    if not call.layer.return_sequences:
         return states[-1]
+    units = int(call.layer.units)
     rows = [
         reader.add(f"{call.name}_{number}_row", "reshape", (state,), {"target_shape": [1, units]})
         for number, state in enumerate(states, 1)
@@ -566,6 +593,7 @@ CLASSES: Mapping[type, LayerReader] = {
     layers.ReLU: _relu,
     layers.PReLU: _prelu,
     layers.Embedding: _embedding,
+    layers.Dot: _dot,
     **_RECURRENT,
     layers.Bidirectional: _bidirectional,
     layers.Flatten: _flatten,
@@ -581,18 +609,13 @@ def _operation(kind: str) -> Callable[..., str]:
     return lambda reader, call, inputs: reader.add(call.name, kind, inputs)
 
 
-def _softmax_operation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    only(call, axis=-1)
-    return reader.activated(activations.softmax, inputs[0], call, alone=True)
-
-
 OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Relu": _operation("relu"),
     "Tanh": _operation("tanh"),
     "Softplus": _operation("softplus"),
     "Softsign": _operation("softsign"),
     "Selu": _operation("selu"),
-    "Softmax": _softmax_operation,
+    "Softmax": _softmax,
     "Sigmoid": lambda reader, call, inputs: reader.activated(
         activations.sigmoid, inputs[0], call, alone=True
     ),

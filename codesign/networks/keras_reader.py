@@ -21,7 +21,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.layers import LAYERS, supported
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.errors import ConversionError
-from codesign.networks import keras_classes, qkeras_classes
+from codesign.networks import keras_classes, qkeras_classes, qkeras_recurrent
 from codesign.networks.build import HARDWARE_LAYERS, exact_formats
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, refuse_unexpected, short
@@ -75,14 +75,24 @@ _INSTEAD = (
     "hard_silu or mish"
 )
 
+_NONE: Mapping[Any, str] = {
+    activations.gelu: "hls4ml's C++ for Vitis has none; the nearest is silu, else relu",
+    activations.exponential: "hls4ml's C++ for Vitis has none, and no fixed range holds it; use softplus",
+}
+"""What to use in place of activations that people ask for."""
+
 PROBABILITIES = (activations.softmax, activations.sigmoid)
-_READERS: dict[type, LayerReader] = {**keras_classes.CLASSES, **qkeras_classes.CLASSES}
+_READERS: dict[type, LayerReader] = {
+    **keras_classes.CLASSES,
+    **qkeras_classes.CLASSES,
+    **qkeras_recurrent.CLASSES,
+}
 """How each class is read: looked up by the class itself, so that one of the user's own is never taken for it."""
 
 CLASSES: tuple[type, ...] = tuple(_READERS)
 """Every class that is read."""
 
-_OF_SEVERAL = frozenset(name for row in LAYERS if row.many for name in row.keras)
+_OF_SEVERAL = frozenset(name for row in LAYERS if row.many for name in row.keras) | {"Dot"}
 """Classes, and operations of the same names, that read several tensors."""
 
 _OWN_ACTIVATION = (
@@ -92,6 +102,7 @@ _OWN_ACTIVATION = (
     layers.GRU,
     layers.LSTM,
     layers.SimpleRNN,
+    *qkeras_recurrent.CLASSES,
     *HARDWARE_LAYERS,
     qkeras.QActivation,
 )
@@ -210,6 +221,11 @@ class Reader:
         if activation is None or activation is activations.linear:
             return source
         if isinstance(activation, keras.Layer) and type(activation) in _READERS:
+            if not activation.built:
+                raise ConversionError(
+                    f"layer {call.name!r} has a {type(activation).__name__} as activation, whose weights were never made; put it "
+                    "behind the layer as a layer of its own"
+                )
             inside = replace(call, layer=activation, name=name, input_shapes=call.output_shapes)
             return self._known(inside, (source,))
         if is_quantizer(activation):
@@ -239,7 +255,7 @@ class Reader:
         shown = getattr(activation, "__name__", None) or short(activation)
         raise ConversionError(
             f"layer {call.name!r} has the activation {shown} ({type(activation).__name__}), which is not supported; "
-            f"{_INSTEAD}"
+            f"{_NONE.get(activation, _INSTEAD)}"
         )
 
     def clipped(
@@ -407,20 +423,18 @@ def _unknown(call: Call) -> str:
 
 
 _HINTS: Mapping[str, str] = {
-    "LayerNormalization": "hls4ml 1.3 has it for one axis of two only; use BatchNormalization",
+    "LayerNormalization": "it divides by the spread of each sample, of which hls4ml 1.3 has C++ for sequences with axis=2 alone "
+    "and the emulation none; use BatchNormalization",
     "GroupNormalization": "hls4ml 1.3 has none; use BatchNormalization",
     "UnitNormalization": "hls4ml 1.3 has none; use BatchNormalization",
-    "MultiHeadAttention": "hls4ml 1.3 has none; use Dense per particle and GlobalAveragePooling1D",
+    "MultiHeadAttention": "hls4ml 1.3 has HGQ2's alone; use Dense per particle and GlobalAveragePooling1D",
     "Attention": "hls4ml 1.3 has none; use Dense per particle and GlobalAveragePooling1D",
     "Conv1DTranspose": "hls4ml 1.3 has none; use UpSampling1D and Conv1D",
     "Conv2DTranspose": "hls4ml 1.3 has none; use UpSampling2D and Conv2D",
     "Conv3D": "hls4ml 1.3 has none; use Conv2D with the depth as channels",
     "Lambda": "its function cannot be read; use layers",
-    "Dot": "hls4ml 1.3 cannot read it from Keras 3; use Multiply and Dense",
     "Masking": "hardware has a fixed length; pad with zeros and let the network learn",
-    "QLSTM": "its gates round where hls4ml's C++ does not; use LSTM with formats of the scan",
-    "QGRU": "its gates round where hls4ml's C++ does not; use GRU with formats of the scan",
-    "QSimpleRNN": "its state rounds where hls4ml's C++ does not; use GRU with formats of the scan",
+    "QBidirectional": "use two QLSTM, one with go_backwards, and Concatenate",
     "QConv2DTranspose": "hls4ml 1.3 has none; use UpSampling2D and QConv2D",
     "QAdaptiveActivation": "its format changes with its training; use QActivation",
     "Discretization": "bin the values before the network",

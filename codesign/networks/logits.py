@@ -10,7 +10,7 @@ import numpy as np
 
 from codesign.core.ports import Port, apart, row_shape, side_by_side
 from codesign.errors import ConversionError
-from codesign.networks.joined import copied, every_layer, input_ports, joined, output_ports, outputs_of
+from codesign.networks.joined import copied, input_ports, joined, output_ports, outputs_of
 from codesign.networks.keras_graph import functional
 
 NOISE = 1e-4
@@ -118,16 +118,6 @@ def _is_read_once(opened: Any, tensor: Any) -> bool:
         for given in node.arguments.keras_tensors
     ]
     return sum(other is tensor for other in [*readers, *opened.outputs]) == 1
-
-
-def untrained_copy(model: keras.Model) -> keras.Model:
-    """A copy of a model with newly drawn weights; what its normalisations were adapted to stays."""
-    copy = keras.models.clone_model(model)
-    for given, made in zip(every_layer(model), every_layer(copy), strict=True):
-        if hasattr(made, "finalize_state") and given.built:
-            made.set_weights(given.get_weights())
-            made.finalize_state()
-    return copy
 
 
 def last_operation(model: keras.Model) -> Any:

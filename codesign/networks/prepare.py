@@ -30,7 +30,7 @@ def fold_batch_norm(network: Network) -> Network:
 
     Zeros of a kernel stay exactly zero: a channel is only scaled.
     """
-    network = network.map_layers(lambda layer: _as_scale(layer) if layer.kind == "batch_norm" else layer)
+    network = network.map_layers(lambda layer: _as_scale(layer) if layer.row.role == "norm" else layer)
     for name in [layer.name for layer in network.layers if layer.kind == "scale"]:
         network = _folded(network, network[name])
     return network

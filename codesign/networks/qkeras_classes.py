@@ -22,6 +22,7 @@ from codesign.networks.keras_classes import (
     conv_reader,
     global_pool_reader,
     only,
+    only_last_axis,
     pool_reader,
     read_dense,
     separable_reader,
@@ -180,18 +181,19 @@ def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     first = codes[places] if len(places) else codes[:1]
     # in steps of the grid, 1 at the first value of a level and more behind it
     lines = {"kernel": np.full(count, 2.0**exact.fractional_bits), "bias": 1.0 - first}
-    line = _with_exact_formats(reader, f"{name}_line", "scale", turned, lines)
+    line = with_exact_formats(reader, f"{name}_line", "scale", turned, lines)
     reached = _point(reader, f"{name}_steps", "relu", line, _BIT)
     rises = np.diff(levels)[places - 1] if len(places) else np.zeros(1)
     heights = {"kernel": rises[:, None], "bias": levels[:1]}
-    total = _with_exact_formats(reader, f"{name}_sum", "dense", reached, heights)
+    total = with_exact_formats(reader, f"{name}_sum", "dense", reached, heights)
     level = _point(reader, f"{name}_level", "linear", total, result)
     return reader.add(name, "reshape", (level,), {"target_shape": list(shape)})
 
 
-def _with_exact_formats(
+def with_exact_formats(
     reader: Reader, name: str, kind: str, source: str, weights: Mapping[str, np.ndarray]
 ) -> str:
+    """Add a layer whose constants have formats that hold them."""
     formats = {key: _exact_format(values, name) for key, values in weights.items()}
     name = reader.add(name, kind, (source,), {}, weights)
     reader.formats[name] = LayerPrecision(formats["kernel"], formats.get("bias"))
@@ -231,7 +233,7 @@ def _scaled(
         return source
     channels = reader.shape(source)[-1]
     weights = {"kernel": np.full(channels, factor)} | ({"bias": np.full(channels, term)} if term else {})
-    return _with_exact_formats(reader, name, "scale", source, weights)
+    return with_exact_formats(reader, name, "scale", source, weights)
 
 
 def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
@@ -363,11 +365,7 @@ def _folded(read: LayerReader) -> LayerReader:
 
     def reader_of(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
         norm = call.layer.batchnorm
-        axis = norm.axis[0] if isinstance(norm.axis, list | tuple) else norm.axis
-        if axis not in (-1, len(call.output_shapes[0])):
-            raise ConversionError(
-                f"layer {call.name!r} normalises axis {axis}; only the last axis is supported"
-            )
+        only_last_axis(call, norm.axis)
         if not (norm.scale and norm.center):
             raise ConversionError(
                 f"layer {call.name!r} normalises without scale or center, which QKeras itself cannot compute; use both"
@@ -380,9 +378,7 @@ def _folded(read: LayerReader) -> LayerReader:
 def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     """A normalisation whose constants QKeras quantizes: a factor and a term, where some format holds them."""
     layer = call.layer
-    axis = layer.axis[0] if isinstance(layer.axis, list | tuple) else layer.axis
-    if axis not in (-1, len(call.input_shapes[0])):
-        raise ConversionError(f"layer {call.name!r} normalises axis {axis}; only the last axis is supported")
+    only_last_axis(call, layer.axis)
 
     def own(name: str, quantizer: str, default: float) -> Any:
         value = getattr(layer, name)

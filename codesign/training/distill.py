@@ -20,8 +20,8 @@ from codesign.networks import joined
 from codesign.networks.build import build_float
 from codesign.networks.description import Network
 from codesign.networks.design import check_fits
-from codesign.networks.joined import n_outputs
-from codesign.networks.logits import ending_in_logits, predict_logits, untrained_copy
+from codesign.networks.joined import copied, n_outputs
+from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.read_keras import read_keras
 from codesign.networks.shapes import layer_shapes
 from codesign.settings import DistillationSettings, TrainingSettings
@@ -113,7 +113,7 @@ def distill_student(
     check_same_outputs(teacher, n_outputs(model))
     chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
     make_reproducible(seed)
-    network = ending_in_logits(untrained_copy(model))
+    network = ending_in_logits(copied(model, trained=False))
     snapshots = _Snapshots(network, max(1, round(_EARLY * settings.epochs)))
     if chosen.hint_epochs:
         first = TrainingSettings(

@@ -99,8 +99,8 @@ _WHOLE = 1e-3
 """How far unscaled whole numbers may be from whole, by float32's rounding."""
 
 
-def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, float]:
-    """The quality on the validation part with the features scaled in each way that users scale them.
+def outputs_by_scaling(model: keras.Model, dataset: Dataset) -> dict[str | float, np.ndarray]:
+    """What a model gives for the validation part with the features scaled in each way that users scale them.
 
     Parameters
     ----------
@@ -112,18 +112,9 @@ def input_qualities(model: keras.Model, dataset: Dataset) -> dict[str | float, f
     Returns
     -------
     dict
-        By ``none``, ``standard``, ``minmax``, or the number that whole-numbered features such as grey values are divided by;
-        the dataset's own scaling first. Empty where the targets are the features themselves.
+        Outputs by ``none``, ``standard``, ``minmax``, or the number that whole-numbered features such as grey values are
+        divided by; the dataset's own scaling first. Empty where the targets are the features themselves.
     """
-    return _qualities(_outputs(model, dataset), dataset)
-
-
-def _qualities(outputs: Mapping[str | float, np.ndarray], dataset: Dataset) -> dict[str | float, float]:
-    return {scaling: dataset.task.quality(dataset.y_validation, each) for scaling, each in outputs.items()}
-
-
-def _outputs(model: keras.Model, dataset: Dataset) -> dict[str | float, np.ndarray]:
-    """What a model gives for the validation part scaled in each way, as for `input_qualities`."""
     task, own = dataset.task, dataset.scaling
     if not task.needs_targets or n_outputs(model) not in task.allowed_outputs:
         return {}
@@ -139,24 +130,32 @@ def _outputs(model: keras.Model, dataset: Dataset) -> dict[str | float, np.ndarr
     return found
 
 
+def qualities_of(outputs: Mapping[str | float, np.ndarray], dataset: Dataset) -> dict[str | float, float]:
+    """The quality of each of several outputs for the validation part."""
+    return {scaling: dataset.task.quality(dataset.y_validation, each) for scaling, each in outputs.items()}
+
+
 def scaling_of(dataset: Dataset) -> str | float:
     """How a dataset's features are scaled, as the settings name it."""
     own = dataset.scaling
     return float(np.ravel(own.divisor)[0]) if own.kind == "divisor" else own.kind
 
 
-def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> dict[str | float, float]:
+def require_scaled_inputs(outputs: Mapping[str | float, np.ndarray], what: str, dataset: Dataset) -> None:
     """Refuse a network that was trained on features of another scaling: `DataError` with both qualities.
 
-    Returns
-    -------
-    dict
-        All qualities, as `input_qualities` gives them.
+    Parameters
+    ----------
+    outputs
+        Its, as `outputs_by_scaling` gives them.
+    what
+        The network, for the sentence.
+    dataset
+        Its features.
     """
-    outputs = _outputs(model, dataset)
-    found = _qualities(outputs, dataset)
+    found = qualities_of(outputs, dataset)
     if not found:
-        return found
+        return
     own, best = next(iter(found)), max(found, key=found.__getitem__)
     # an untrained network, or one of other targets, is not taken for one of another scaling
     knows = dataset.task.is_told(dataset.y_validation, outputs[best])
@@ -166,14 +165,6 @@ def require_scaled_inputs(model: keras.Model, what: str, dataset: Dataset) -> di
             f"{found[best]:.4f} with {best}: scale the data as its training did, here with the scaling {best} "
             "(data.scaling, --scaling)"
         )
-    return found
-
-
-def is_near_chance(quality: float, dataset: Dataset) -> bool:
-    """Whether a quality on the validation part is that of a network that knows nothing."""
-    task = dataset.task
-    allowed = _by_chance(dataset) / 2 if task.has_classes else 0.0
-    return quality <= task.guess(dataset.y_validation) + allowed
 
 
 def _by_chance(dataset: Dataset) -> float:

@@ -26,7 +26,8 @@ import numpy as np
 from codesign.core.progress import SILENT, Progress
 from codesign.core.task import Task, task_from_json
 from codesign.errors import TrainingError
-from codesign.networks.logits import ending_in_logits, untrained_copy
+from codesign.networks.joined import copied
+from codesign.networks.logits import ending_in_logits
 from codesign.settings import TrainingSettings
 from codesign.training import losses_combined as losses_combined  # Keras finds a loss by its registered name
 from codesign.training.fit import History, Samples, fit, make_reproducible
@@ -105,7 +106,7 @@ def run_job(job: FitJob, progress: Progress = SILENT) -> FitResult:
 def job_model(job: FitJob) -> keras.Model:
     """The model that a job trains, before its training."""
     make_reproducible(job.seed)
-    model = ending_in_logits(untrained_copy(job.model))
+    model = ending_in_logits(copied(job.model, trained=False))
     if job.weights is not None:
         model.set_weights(job.weights)
     return model

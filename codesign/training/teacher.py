@@ -21,13 +21,15 @@ from codesign.errors import DataError
 from codesign.networks import loading
 from codesign.networks.build import weights_in
 from codesign.networks.design import check_fits
-from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits, untrained_copy
+from codesign.networks.joined import copied
+from codesign.networks.logits import are_probabilities, ending_in_logits, predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.cache import OutputCache, cached_arrays
 from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.given_teacher import (
     fitted_to,
     is_rescaled,
+    outputs_by_scaling,
     require_knowledge,
     require_scaled_inputs,
     suspicion,
@@ -127,7 +129,7 @@ def train_teacher(
         network, history = train_autoencoder(model, dataset, settings, seed=seed, progress=progress)
         return teacher_of(network, dataset, history)
     make_reproducible(seed)
-    network = ending_in_logits(untrained_copy(model))
+    network = ending_in_logits(copied(model, trained=False))
     outputs = int(network.output_shape[-1])
     watched = OwnMetricsCallback(metrics, dataset, outputs)
     history = fit(
@@ -189,7 +191,7 @@ def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     stripped = ending_in_logits(model)
     made = fitted_to(stripped, dataset)
     if dataset.task.learns_targets:
-        require_scaled_inputs(made, what, dataset)
+        require_scaled_inputs(outputs_by_scaling(made, dataset), what, dataset)
         outputs = predict_logits(made, dataset.x_validation)
         _refuse_probabilities(outputs, model, dataset)
         require_knowledge(outputs, what, dataset)

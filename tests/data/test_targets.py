@@ -54,6 +54,21 @@ def test_one_hot_rows_with_a_few_wrong_ones_are_no_labels_of_their_own(refusal):
     )
 
 
+@pytest.mark.parametrize(
+    ("y", "options", "sentence"),
+    [
+        (np.arange(80) % 3, {"target_loss": "huber"}, "data.target_loss: huber is for one regression or reconstruction, and "
+         "nothing of the task 'classification' reads it; leave it out"),
+        (LABELS, {"target_scaling": "none"}, "data.target_scaling: none is for regressions, and nothing of the task "
+         "'multi_label' reads it; leave it out"),
+        (MOMENTUM, {"renumber": True}, "data.renumber: true is for labels that are whole numbers, and nothing of the task "
+         "'regression' reads it; leave it out"),
+    ],
+)  # fmt: skip
+def test_an_option_that_the_task_does_not_read_is_refused(y, options, sentence, refusal):
+    assert refusal(dataset_from_arrays, X, y, **options) == f"arrays: {sentence}"
+
+
 def test_targets_are_standardised_on_the_train_part_and_told_in_their_units():
     dataset = dataset_from_arrays(X, MOMENTUM, name="momentum")
     assert (dataset.y_train.dtype, dataset.y_train.shape) == (np.float32, (48, 1))

@@ -188,14 +188,17 @@ def not_finite() -> keras.Model:
         (lambda: with_graph(lambda x: layers.GRU(3, return_state=True, name="memory")(x)[0], (5, 2)), "layer 'memory' (GRU) has 2 outputs; only one is supported"),
         (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, initial_state=layers.Flatten()(layers.GlobalAveragePooling1D()(x))), (5, 2)), "layer 'memory' (GRU) is given a tensor as initial_state, which is not supported; call it with its input alone"),
         (lambda: with_graph(lambda x: layers.GRU(2, name="memory")(x, layers.GlobalAveragePooling1D()(x)), (5, 2)), "layer 'memory' (GRU) is called with 2 tensors; call it with its input alone"),
-        (lambda: sequential(layers.Dense(3, activation="gelu", name="fc")), f"layer 'fc' has the activation gelu (function), which is not supported; {INSTEAD}"),
+        (lambda: sequential(layers.Dense(3, activation=layers.PReLU(), name="fc")), "layer 'fc' has a PReLU as activation, whose weights were never made; put it behind the layer as a layer of its own"),
+        (lambda: sequential(layers.Dense(3, activation="celu", name="fc")), f"layer 'fc' has the activation celu (function), which is not supported; {INSTEAD}"),
         (lambda: sequential(layers.Dense(3, activation=lambda x: x * 2, name="fc")), "layer 'fc' has the activation <lambda> (function), which is not supported"),
         (lambda: sequential(layers.Dense(3, activation=partial(keras.activations.elu, alpha=0.3), name="fc")), "(partial), which is not supported"),
         (lambda: sequential(layers.ReLU(threshold=1.0, name="act"), layers.Dense(2)), "layer 'act' is a ReLU with threshold=1.0; only 0 is supported"),
         (lambda: sequential(layers.Flatten(data_format="channels_first", name="flat"), layers.Dense(2), shape=IMAGE), "layer 'flat' has data_format='channels_first'; only data_format='channels_last' is supported"),
         (lambda: sequential(layers.GlobalMaxPooling1D(data_format="channels_first", name="pool"), layers.Dense(2), shape=(5, 2)), "layer 'pool' has data_format='channels_first'; only data_format='channels_last' is supported"),
         (lambda: sequential(layers.AveragePooling2D(2, padding="same", name="mean"), layers.Conv2D(1, 1), shape=IMAGE), "layer 'mean' has padding='same'; only padding='valid' is supported"),
-        (lambda: sequential(layers.BatchNormalization(axis=1, name="norm"), shape=IMAGE), "layer 'norm' normalises axis 1; only the last axis is supported"),
+        (lambda: sequential(layers.Dense(3, activation="gelu", name="fc")), "layer 'fc' has the activation gelu (function), which is not supported; hls4ml's C++ for Vitis has none; the nearest is silu, else relu"),
+        (lambda: with_graph(lambda x: layers.Dense(2)(layers.Dot(axes=1, normalize=True, name="dot")([x, x]))), "layer 'dot' has normalize=True; only normalize=False is supported"),
+        (lambda: sequential(layers.BatchNormalization(axis=1, name="norm"), shape=IMAGE), "layer 'norm' has axis=1; only the last axis is supported"),
         (lambda: sequential(layers.Rescaling([[1.0], [2.0], [3.0]], name="by"), layers.Dense(2), shape=(3, 4)), "layer 'by' scales along other axes than the last"),
         (lambda: sequential(layers.UpSampling2D(2, interpolation="bilinear", name="up"), layers.Conv2D(1, 1), shape=IMAGE), "layer 'up' has interpolation='bilinear'; only interpolation='nearest' is supported"),
         (lambda: sequential(layers.EinsumDense("abc,bd->adc", (3, 4), name="mix"), layers.Flatten(), layers.Dense(1), shape=(5, 4)), "layer 'mix' is an EinsumDense of 'abc,bd->adc'"),
@@ -293,6 +296,9 @@ READ = {
     ),
     "inverted normalisation": lambda: sequential(
         layers.Normalization(mean=[1.0, 2, 3, 4], variance=[0.1, 1, 2, 3], invert=True), layers.Dense(2)
+    ),
+    "scalar product": lambda: with_graph(
+        lambda x: layers.Dense(2)(layers.Dot(axes=-1)([layers.Dense(3)(x), layers.Dense(3)(x)]))
     ),
     "rescaling": lambda: sequential(layers.Rescaling(1 / 16, offset=-1), layers.Dense(2)),
     "an activation that is a layer": lambda: sequential(

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from learning_tasks import dense
 
+from codesign.cli.sources import read_model
 from codesign.compression.scan import scan_bit_widths
 from codesign.compression.scan_source import read_student
 from codesign.data import Dataset, dataset_from_arrays
 from codesign.errors import DataError
-from codesign.settings import DistillationSettings, ScanSettings, TeacherSettings
+from codesign.settings import DistillationSettings, ScanSettings, TeacherSettings, make_design
 from codesign.training.distill import distill_student
-from codesign.training.given_teacher import input_qualities, is_near_chance
+from codesign.training.given_teacher import outputs_by_scaling, qualities_of
 from codesign.training.teacher import load_teacher, train_teacher
 
 RANDOM = np.random.default_rng(0)
@@ -47,7 +48,8 @@ def test_a_teacher_of_raw_inputs_is_refused_where_the_data_are_scaled(tmp_path):
         load_teacher(tmp_path / "raw.keras", scaled)
     assert load_teacher(tmp_path / "raw.keras", raw).record.metrics["test_accuracy"] == 1.0
     without_sigmoid = linear(raw, np.array([[1.0], [0], [0]]), np.array([-5.0]))
-    assert next(iter(input_qualities(without_sigmoid, raw).items())) == ("none", 1.0)
+    found = qualities_of(outputs_by_scaling(without_sigmoid, raw), raw)
+    assert next(iter(found.items())) == ("none", 1.0)
 
 
 def test_a_teacher_of_scaled_inputs_is_refused_where_the_data_are_raw(tmp_path):
@@ -58,17 +60,30 @@ def test_a_teacher_of_scaled_inputs_is_refused_where_the_data_are_raw(tmp_path):
         load_teacher(tmp_path / "scaled.keras", raw)
 
 
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_student_that_knows_nothing_of_the_data_is_said_to(knows, tmp_path, capsys):
+    y = (X[:, 0] > 5).astype(int)
+    raw = dataset_from_arrays(X, y, scaling="none")
+    of_raw_inputs(raw).save(tmp_path / "student.keras")
+    # labels of another file: a coin's
+    np.savez(tmp_path / "d.npz", X=X, y=y if knows else RANDOM.permutation(y))
+    settings = make_design({"name": "d", "data": {"source": str(tmp_path / "d.npz")}}).data
+    read_model(tmp_path / "student.keras", settings)
+    sentence = (
+        f"The student {tmp_path / 'student.keras'} knows no more of these data than a guess (accuracy 0."
+    )
+    assert (sentence in capsys.readouterr().out) is not knows
+
+
 def test_grey_values_are_tried_divided_by_their_largest():
     grey = np.random.default_rng(3).integers(0, 256, (300, 3))
     grey[:3] = 255
     data = dataset_from_arrays(grey, (grey[:, 0] > 99).astype(int))
     divided = linear(data, np.array([[255.0], [0], [0]]), np.array([-99.5]))
-    found = input_qualities(divided, data)
+    found = qualities_of(outputs_by_scaling(divided, data), data)
     assert list(found) == ["standard", "none", "minmax", 255.0]
     assert found[255.0] == 1.0
     assert found["none"] < 0.7
-    assert not is_near_chance(found[255.0], data)
-    assert is_near_chance(found["none"], data)
 
 
 def trained_regression(tmp_path, name="energy.keras", **options) -> Dataset:
