@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class RunResult(Shown):
     """What a run left.
 

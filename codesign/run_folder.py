@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from codesign.core.locks import hold
+from codesign.core.places import RUN as RUN
 from codesign.core.record import Record
 from codesign.core.sealed import STAGE, field, is_refusal, replace_folder
 from codesign.errors import OutputFolderError, StaleProjectError
-
-RUN = "run.json"
-"""Where a run keeps its design's folder, its settings and the versions it ran with."""
 
 LOCK = ".codesign-lock"
 """Stands in every run's folder, locked while a run works there."""

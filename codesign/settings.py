@@ -18,6 +18,7 @@ from pydantic import (
 
 from codesign.core.files import json_digest
 from codesign.core.parts import DEFAULT_PART, check_part
+from codesign.core.places import DESIGN, mistaken
 from codesign.core.target import (
     DEFAULT_TOP,
     Backend,
@@ -401,14 +402,18 @@ def read_settings_file(path: str | Path, name: str, cure: str) -> tuple[dict[str
     SettingsError
         If it cannot be read (`cure` says what to give), or is no mapping.
     """
-    path = Path(path)
-    path = path / name if path.is_dir() else path
+    given = Path(path)
+    path = given / name if given.is_dir() else given
+    wrong = mistaken(given, Path(name).stem, name, cure)
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
-        raise SettingsError(f"{path} cannot be read ({reason}); {cure}") from error
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise SettingsError(wrong) from error
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read ({error.strerror}); {cure}") from error
     values = read_yaml(text, path)
+    if not isinstance(values, dict) and path.suffix not in (".yaml", ".yml"):
+        raise SettingsError(wrong)
     if not isinstance(values, dict):
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
     return values, path
@@ -430,7 +435,7 @@ def read_design(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         With every fault of the file: unknown keys (with a suggestion), wrong types, impossible values.
     """
     values, path = read_settings_file(
-        path, "design.yaml", "give a design folder with a design.yaml; codesign new my_design makes one"
+        path, DESIGN, f"give a design folder with a {DESIGN}; codesign new my_design makes one"
     )
     for dotted, value in (overrides or {}).items():
         set_value(values, dotted, value)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
 import re
+from dataclasses import fields, is_dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from small_chain import SmallChain
 
+import codesign
 import codesign.stages.verification
 from codesign.compression.quantize import quantize_student
 from codesign.compression.scan import scan_bit_widths
 from codesign.core.record import Record
-from codesign.core.shown import Shown, html_table
+from codesign.core.shown import Brief, Shown, html_table
 from codesign.core.text_table import TextTable
 from codesign.hls.project import open_project
 from codesign.stages.project import convert
@@ -82,6 +88,52 @@ def test_every_value_shows_itself_in_a_line_and_a_small_table(values: dict[str, 
     assert "emulation 0 of" in repr(values["ladder"])
     assert "skipped no Yosys" in repr(values["no rtl"])
     assert '<td style="text-align:left">fixed&lt;' in values["quantized"]._repr_html_()
+
+
+def dataclasses_of_the_package() -> dict[str, type]:
+    modules = [
+        importlib.import_module(one.name)
+        for one in pkgutil.walk_packages(codesign.__path__, "codesign.")
+        if not one.name.endswith("__main__")
+    ]
+    return {
+        f"{module.__name__}.{name}": each
+        for module in modules
+        for name, each in vars(module).items()
+        if inspect.isclass(each)
+        and is_dataclass(each)
+        and each.__module__ == module.__name__
+        and not name.startswith("_")
+    }
+
+
+LONG = (np.zeros((100, 100)), {f"layer_{n}": np.zeros(9) for n in range(50)}, "word " * 99, tuple(range(999)))
+
+
+def test_no_dataclass_prints_arrays_models_or_pages() -> None:
+    every = dataclasses_of_the_package()
+    names = "|".join(each.__name__ for each in every.values())
+    heavy = re.compile(r"ndarray|keras|\b(Model|Network|Graph)\b")
+    several = re.compile(rf"(Mapping|tuple|list|dict|Sequence)\[.*\b(Any|{names})\b")
+    checked = 0
+    for name, each in every.items():
+        kinds = [str(one.type) for one in fields(each) if one.repr]
+        if not issubclass(each, Brief):
+            assert not [kind for kind in kinds if heavy.search(kind) or several.search(kind)], name
+            continue
+        if issubclass(each, Shown):  # with facts of its own: see the test above
+            continue
+        value = object.__new__(each)
+        for number, one in enumerate(fields(each)):
+            object.__setattr__(value, one.name, LONG[number % len(LONG)])
+        line = repr(value)
+        assert line.startswith(f"<{each.__name__}: "), name
+        assert len(line) < 320, (name, len(line))
+        assert "array(" not in line
+        assert "float64 (100, 100)" in line
+        assert value._repr_html_().count("<tr>") == len(kinds), name
+        checked += 1
+    assert checked > 50
 
 
 def test_a_table_is_escaped_and_cut() -> None:

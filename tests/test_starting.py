@@ -23,6 +23,14 @@ def test_every_design_of_the_repository_is_offered_and_says_what_it_is() -> None
     assert all(len(about) > 20 for about in designs().values())
 
 
+def test_every_design_names_what_another_table_needs() -> None:
+    for start in designs():
+        text = (REPOSITORY / "models" / start / "design.yaml").read_text(encoding="utf-8")
+        data = text[text.index("\ndata:") : text.index("\n\n", text.index("\ndata:"))]
+        names = ("scaling",) if "data.py" in data else ("scaling", "label_column", ".csv")
+        assert [name for name in names if name not in data] == []
+
+
 @pytest.mark.parametrize("start", designs())
 def test_a_new_design_is_the_old_one_under_its_own_name(start: str, tmp_path: Path) -> None:
     made = new_design(tmp_path / "deep" / "my_design", start)

@@ -63,10 +63,15 @@ def run(
 ) -> None:
     """Run a design from its data to its verified HLS project; the same command resumes an interrupted run."""
     from codesign.core.yaml_text import read_assignments
-    from codesign.errors import NotVerifiedError
+    from codesign.errors import NotVerifiedError, SettingsError
     from codesign.flow import run_design
+    from codesign.starting import designs
     from codesign.terminal import progress, say, tell
 
+    if not design.exists() and (shipped := str(design)) in designs():
+        raise SettingsError(
+            f"{shipped}: there is no such folder; codesign new {shipped} --from {shipped} makes it"
+        )
     overrides = _from_here(read_assignments(setting or [], "--set"), design)
     if seed is not None:
         overrides["seed"] = seed
@@ -173,7 +178,7 @@ def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
         if not isinstance(value, str) or value == "digits":
             return value
         path = Path(value).expanduser()
-        if path.suffix not in _FILES and not path.is_dir():
+        if path.suffix not in _FILES and not path.exists():
             return value
         path = path.resolve()
         return str(path.relative_to(home) if path.is_relative_to(home) else path)

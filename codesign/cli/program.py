@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -80,7 +80,7 @@ def main() -> NoReturn:
 def _run_app() -> NoReturn:
     try:
         # typer returns the code of an Exit when it does not exit itself
-        code = app(standalone_mode=False)
+        code = app(standalone_mode=False, prog_name="codesign")
         sys.stdout.flush()
     except CodesignError as error:
         _fail(error)
@@ -99,10 +99,25 @@ def _run_app() -> NoReturn:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if isinstance(error, getattr(typer, "_click", typer).exceptions.ClickException):
-            error.show()
-            sys.exit(error.exit_code)
+            _misused(error)
         raise
     sys.exit(code or 0)
+
+
+def _misused(error: Any) -> NoReturn:
+    """A command line that no command takes: one sentence; without any command, the help."""
+    from codesign.terminal import say
+
+    context = getattr(error, "ctx", None)
+    if context is None or type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+    else:
+        words = error.format_message().rstrip(".")
+        say(
+            f"error: {words[:1].lower()}{words[1:]}; {context.command_path} --help says what it takes",
+            err=True,
+        )
+    sys.exit(error.exit_code)
 
 
 def _fail(error: CodesignError) -> NoReturn:

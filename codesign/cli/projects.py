@@ -7,10 +7,16 @@ from typing import Any
 
 
 def folder_of(folder: Path) -> Path:
-    """The project of a run, or the folder itself."""
-    from codesign.comparison.sources import PROJECT, is_run
+    """The project of a run, or the folder itself; `ReportMissingError` for a run that has none yet."""
+    from codesign.comparison.sources import PROJECT
+    from codesign.core.places import is_run, unfinished
+    from codesign.errors import ReportMissingError
 
-    return folder / PROJECT if is_run(folder) else folder
+    if not is_run(folder):
+        return folder
+    if not (folder / PROJECT).is_dir():
+        raise ReportMissingError(unfinished(folder, "an HLS project"))
+    return folder / PROJECT
 
 
 def project_of(folder: Path) -> Any:

@@ -76,7 +76,7 @@ def status(folder: Annotated[Path, _FOLDER]) -> None:
     from codesign.search.results import read_found
     from codesign.search.run import search_folder
 
-    _show(read_found(folder if folder.is_dir() else search_folder(folder)))
+    _show(read_found(search_folder(folder) if folder.suffix in (".yaml", ".yml") else folder))
 
 
 @search.command("page")

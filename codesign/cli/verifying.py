@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.projects import project_of
+from codesign.cli.projects import folder_of, project_of
 
 
 def verify(
@@ -71,6 +71,7 @@ class _Given:
             self.x, self.golden = read_vector_file(vectors)
         self.run: Any = None
         if (folder / RUN).is_file():
+            folder_of(folder)  # a run that has not come so far is refused before the slow imports
             from codesign.networks.backend import import_backend
 
             import_backend()

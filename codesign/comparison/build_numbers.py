@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from codesign.comparison.entry import UNKNOWN, Number, measured, sorted_numbers
+from codesign.core.shown import Brief
 from codesign.reports import (
     BuildReport,
     CosimReport,
@@ -25,7 +26,7 @@ RESOURCES = ("lut", "ff", "dsp", "bram_18k", "uram", "carry8")
 
 
 @dataclass(frozen=True)
-class Measurements:
+class Measurements(Brief):
     """What reports say.
 
     Parameters

@@ -75,7 +75,7 @@ class Change:
     error: float | None = None
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Comparison(Shown):
     """Designs side by side.
 

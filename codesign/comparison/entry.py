@@ -11,6 +11,7 @@ import numpy as np
 
 from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
+from codesign.core.shown import Brief
 from codesign.reports.records import same_part
 
 EntryKind = Literal["run", "unfinished", "seeds", "project", "rtl", "build", "report"]
@@ -103,7 +104,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Brief):
     """One design of a comparison.
 
     Parameters

@@ -18,6 +18,7 @@ from codesign.comparison.compare import Column, Comparison
 from codesign.comparison.entry import NETWORK, STEPS, Entry, Number
 from codesign.comparison.forms import percent_text, value_text
 from codesign.core.metrics import METRICS
+from codesign.core.shown import Brief
 from codesign.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Label:
 
 
 @dataclass(frozen=True)
-class Chart:
+class Chart(Brief):
     """A picture with its words.
 
     Parameters

@@ -13,6 +13,7 @@ from typing import Any
 from codesign.comparison.compare import Change, Column, Comparison
 from codesign.comparison.entry import NETWORK, STEPS, TEACHER, Entry, Number
 from codesign.core.files import read_json, write_text, write_with
+from codesign.core.places import require_place
 from codesign.core.text_table import TextTable, printable, spreadsheet_safe
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
@@ -272,10 +273,13 @@ def check_outputs(paths: list[Path]) -> None:
     ------
     SettingsError
         Its ending tells no form.
+    OutputFolderError
+        It cannot be written there.
     """
     for path in paths:
         if path.suffix.lower() not in ENDINGS:
             raise SettingsError(f"--output: {path} ends in none of {', '.join(ENDINGS)}, which tell the form")
+        require_place(path)
 
 
 def check_form(form: str) -> None:

@@ -22,6 +22,7 @@ from codesign.comparison.forms import (
     spread_text,
     where_text,
 )
+from codesign.core.shown import Brief
 
 _DARK = (
     "#6a9dfa", "#f09a4c", "#4cc79b", "#e474b8", "#a58cf0", "#e0c14a",
@@ -72,7 +73,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class Row(Brief):
     """A design's line of a table."""
 
     name: str
@@ -83,7 +84,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class PageTable:
+class PageTable(Brief):
     """A table of a page; `about` are headings of columns of words."""
 
     title: str

@@ -34,6 +34,8 @@ from codesign.comparison.sources import RUN, read_arrays, read_entry, read_summa
 from codesign.comparison.summary import summarise
 from codesign.core.files import read_json, write_text
 from codesign.core.metrics import METRICS
+from codesign.core.places import require_place
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 
@@ -71,7 +73,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class ChartGroup:
+class ChartGroup(Brief):
     """Charts under a heading, with the anchor that the page's own links go to."""
 
     title: str
@@ -115,6 +117,7 @@ def check_page(path: Path) -> None:
     """Refuse a file that is no page, before any work."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"--output: {path} does not end in .html; a run is written as a page")
+    require_place(path)
 
 
 def render_run(folder: str | Path, made: datetime | None = None) -> str:

@@ -28,6 +28,10 @@ from codesign.comparison.entry import (
 from codesign.core.build_marker import BuildMarker
 from codesign.core.files import RTL_COUNTS, json_digest, read_json
 from codesign.core.metrics import METRICS
+from codesign.core.places import RUN as RUN
+from codesign.core.places import SUMMARY as SUMMARY
+from codesign.core.places import is_run as is_run
+from codesign.core.places import mistaken, unfinished
 from codesign.core.quality import predicted_classes
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, STAGE, Manifest, differences, field
 from codesign.core.task import Classification, Regression, Task, task_from_json
@@ -36,10 +40,6 @@ from codesign.reports import BuildReport, Report, read_build, read_report
 from codesign.reports.build_files import MANIFEST
 from codesign.reports.records import HARMLESS
 from codesign.run_folder import LOCK
-from codesign.run_folder import RUN as RUN
-
-SUMMARY = "summary.json"
-"""What a finished run has."""
 
 PROJECT = Path("project") / "hls"
 """Where a run's HLS project lies."""
@@ -60,11 +60,6 @@ _MOST_FINDINGS = 2
 """How many reports that were left out for one reason are named one by one."""
 
 
-def is_run(folder: Path) -> bool:
-    """Whether a folder is a run's, finished or not."""
-    return (folder / SUMMARY).is_file() or (folder / RUN).is_file()
-
-
 def read_summary(folder: str | Path) -> dict[str, Any]:
     """Read the summary of a finished run.
 
@@ -78,7 +73,9 @@ def read_summary(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / SUMMARY
     if not path.is_file():
         raise ReportMissingError(
-            f"{folder} holds no finished run (it has no {SUMMARY}); run the design to its end first"
+            unfinished(folder, "an end")
+            if is_run(folder)
+            else mistaken(folder, "run's folder", RUN, "run a design first")
         )
     summary: dict[str, Any] = _json_object(path)
     return summary

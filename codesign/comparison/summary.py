@@ -34,6 +34,7 @@ from codesign.core.metrics import METRICS
 from codesign.core.parts import find_device
 from codesign.core.record import Record
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, read_object
+from codesign.core.shown import Brief
 from codesign.core.text_table import TextTable, printable
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import BuildReport, Report, ToolLogReport, read_build, read_report, same_part
@@ -321,7 +322,7 @@ def rtl_table(rtl: Mapping[str, Any], part: str, reuse_factor: int = 1) -> TextT
 
 
 @dataclass(frozen=True)
-class Description:
+class Description(Brief):
     """What one thing says.
 
     Parameters
@@ -382,6 +383,8 @@ def _of_run(folder: Path, top: str | None) -> Description:
     build = find_build(folder / PROJECT, top)
     if build is not None:
         return _joined(own, _of_build(build))
+    if top is not None:
+        raise ReportMissingError(f"--top: {folder} has no reports of builds, so none of {top}; leave it out")
     failure = failed_build(folder / PROJECT)
     return own if failure is None else _joined(own, Description((), (failure,), False))
 

@@ -14,6 +14,7 @@ from codesign.affine.calibration import check_calibration_set
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import apart
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.shown import Brief
 from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import ACTIVATION_KINDS, LayerSpec, Network
@@ -37,7 +38,7 @@ class Extremes:
 
 
 @dataclass(frozen=True)
-class Ranges:
+class Ranges(Brief):
     """What a network's tensors were seen to hold.
 
     Parameters

@@ -39,7 +39,7 @@ from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher, as_teacher
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class PrunedStudent(ShownStudent):
     """A float student with zeros that stay.
 

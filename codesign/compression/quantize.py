@@ -42,7 +42,7 @@ from codesign.training.own import Own, OwnLoss, OwnMetrics
 from codesign.training.teacher import Teacher, as_teacher
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class QuantizedStudent(ShownStudent):
     """A student with number formats.
 
@@ -246,11 +246,16 @@ def quantize_student(
     ConversionError
         If a format has no QKeras form.
     SettingsError
-        If phases (co-study with something of your own), rounds or sparsities cannot be, the early weights are of another
-        network, or pruning leaves no path through the network.
+        If widths are to be learned instead, phases (co-study with something of your own), rounds or sparsities cannot be,
+        the early weights are of another network, or pruning leaves no path through the network.
     TrainingError
         If the loss is not finite.
     """
+    if settings.method == "learned":
+        raise SettingsError(
+            "quantization.method: learned is no training with given formats, and takes no callbacks, loss or metrics; call "
+            "codesign.compression.learned.learn.learn_widths, or run the design"
+        )
     if not isinstance(network, Network):
         network = as_student(network, dataset).network
     teacher = as_teacher(teacher, dataset)

@@ -99,7 +99,7 @@ class AccumulatorProof:
         return f"{self.precision} holds every sum: {self.least:g} to {self.most:g} for any input on the input grid"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class ScanResult(Shown):
     """What the scan chose, and everything it tried.
 

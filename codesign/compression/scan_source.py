@@ -31,7 +31,7 @@ class AnyStudent(Protocol):
         ...
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class FloatStudent(ShownStudent):
     """A float student that was trained elsewhere.
 

@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 from codesign.core import sealed
 from codesign.core.files import file_digest, write_json
 from codesign.core.sealed import read_object
+from codesign.core.shown import Brief
 from codesign.errors import ReportFormatError, ReportMissingError
 
 MARKER = "codesign_build.json"
@@ -50,7 +51,7 @@ class ReportFile:
 
 
 @dataclass(frozen=True)
-class StepResult:
+class StepResult(Brief):
     """What became of one step.
 
     Parameters
@@ -91,7 +92,7 @@ class StepResult:
 
 
 @dataclass(frozen=True)
-class BuildMarker:
+class BuildMarker(Brief):
     """What became of a build.
 
     Parameters

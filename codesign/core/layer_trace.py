@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from codesign.core.shown import Brief
+
 
 @dataclass(frozen=True, eq=False)
-class LayerTrace:
+class LayerTrace(Brief):
     """The results of a reference, layer by layer.
 
     Parameters

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.shown import Brief
 
 Shape = tuple[int, ...]
 ShapeRule = Callable[[Mapping[str, Any], Mapping[str, Shape], Sequence[Shape]], Shape]
@@ -24,7 +25,7 @@ Grows = Literal["not", "sum", "product", "mean"]
 
 
 @dataclass(frozen=True)
-class LayerKind:
+class LayerKind(Brief):
     """A kind of layer.
 
     Parameters

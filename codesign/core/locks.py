@@ -262,7 +262,13 @@ def make_scratch(folder: str | Path, name: str) -> Path:
     """A temporary folder that tells by its name which process made it."""
     mine = Owner.here()
     prefix = f".{name}-scratch-{mine.place}-{mine.pid}-{mine.start}-"
-    return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+    try:
+        return Path(tempfile.mkdtemp(dir=folder, prefix=prefix))
+    except FileNotFoundError as error:
+        if not Path(folder).is_dir():
+            raise
+        # /proc and its like let nothing be made in them, and say that they are not there
+        raise PermissionError(errno.EACCES, "nothing can be made there", str(folder)) from error
 
 
 def leftovers(folder: str | Path, name: str) -> list[Path]:

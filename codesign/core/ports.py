@@ -14,11 +14,12 @@ from itertools import pairwise
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.errors import DataError
 
 
 @dataclass(frozen=True)
-class Port:
+class Port(Brief):
     """An input or an output.
 
     Parameters

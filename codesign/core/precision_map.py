@@ -199,7 +199,7 @@ class LayerPrecision:
         return plain if self.weight_widths is None else {**plain, _WIDTHS: self.weight_widths.to_dict()}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class PrecisionMap(Shown):
     """Number formats of the network's input and of every layer, in the network's order.
 
@@ -349,6 +349,8 @@ class PrecisionMap(Shown):
             )
         known = ("input", "layers")
         faults = [f"{key}: unknown key; known are {', '.join(known)}" for key in value if key not in known]
+        if len(faults) > len(known):
+            raise SettingsError(f"is no precision map: it has {', '.join(list(value)[:4])}, ...", source)
         faults += [f"{key}: missing" for key in known if key not in value]
         own = value.get("input")
         input_precision = None if own is None else _parse("input", own, faults)

@@ -25,7 +25,7 @@ _PACKAGES = (
 )
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Record(Shown):
     """The evidence of one stage.
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from codesign.core.files import file_digest, read_json, tree_digests, write_json
 from codesign.core.locks import leftovers, make_scratch, scratch
+from codesign.core.shown import Brief
 from codesign.errors import CodesignError, OutputFolderError, StaleProjectError
 
 Value = TypeVar("Value")
@@ -124,7 +125,9 @@ class Seal:
         restore(folder)
         path = folder / self.manifest
         if not path.is_file():
-            raise StaleProjectError(f"{folder} is no {self.what} (it has no {self.manifest}); {self.make}")
+            from codesign.core.places import mistaken
+
+            raise StaleProjectError(mistaken(folder, self.what, self.manifest, self.make))
         try:
             values = read_object(path)
         except (ValueError, OSError) as error:
@@ -142,7 +145,7 @@ class Seal:
 
 
 @dataclass(frozen=True)
-class Manifest:
+class Manifest(Brief):
     """What a sealed folder says of itself.
 
     Parameters

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set, Sized
+from dataclasses import fields
 from html import escape
 from typing import Any
 
@@ -12,12 +13,45 @@ from codesign.core.text_table import TextTable, printable
 _MOST_ROWS = 60
 """Rows of a table that a notebook shows."""
 
+_LONGEST = 40
+"""Characters of a value in a line."""
 
-class Shown:
-    """A value whose `repr` is a line of what matters and whose notebook form is that as a table.
+_LINE = 280
+"""Characters of a line."""
 
-    A dataclass takes it with ``repr=False``, or its own `repr` would print every array.
+_PLAIN = (str, int, float, complex, type(None))
+
+
+class Brief:
+    """A dataclass whose `repr` is one short line of its fields, and whose notebook form is a table of them.
+
+    Of arrays stands the type and shape, of anything long what it is and how many.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep the short form where a dataclass would write its own, which prints every array."""
+        super().__init_subclass__(**options)
+        if "__repr__" not in cls.__dict__:
+            cls.__repr__ = cls.__repr__  # type: ignore[method-assign]
+
+    def facts(self) -> Mapping[str, str]:
+        """What matters, by what it is called."""
+        return {one.name: _brief(getattr(self, one.name)) for one in fields(self) if one.repr}  # type: ignore[arg-type]
+
+    def __repr__(self) -> str:
+        """One line."""
+        words = printable(", ".join(f"{name} {text}".strip() for name, text in self.facts().items()))
+        if len(words) > _LINE:
+            words = f"{words[: words.rindex(', ', 0, _LINE)]}, ..."
+        return f"<{type(self).__name__}: {words}>"
+
+    def _repr_html_(self) -> str:
+        """The facts and the tables, for notebooks."""
+        return html_table(TextTable(type(self).__name__, ("", ""), tuple(self.facts().items())))
+
+
+class Shown(Brief):
+    """A value that says itself what matters of it, in a line, and as tables in a notebook."""
 
     def facts(self) -> Mapping[str, str]:
         """What matters, by what it is called."""
@@ -27,16 +61,29 @@ class Shown:
         """What a notebook shows below the facts."""
         return iter(())
 
-    def __repr__(self) -> str:
-        """One line."""
-        words = ", ".join(f"{name} {text}".strip() for name, text in self.facts().items())
-        return f"<{type(self).__name__}: {printable(words)}>"
-
     def _repr_html_(self) -> str:
         """The facts and the tables, for notebooks."""
-        rows = tuple(self.facts().items())
-        facts = TextTable(type(self).__name__, ("", ""), rows)
-        return "\n".join(html_table(table) for table in (facts, *self.tables()))
+        return "\n".join([super()._repr_html_(), *(html_table(table) for table in self.tables())])
+
+
+def _brief(value: object) -> str:
+    """A value in a few words."""
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{value.dtype} {tuple(value.shape)}"
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST else f"{value[: _LONGEST - 3]}..."
+    if isinstance(value, Mapping | Sequence | Set) and any(
+        not isinstance(one, _PLAIN) for one in _parts(value)
+    ):
+        return f"{len(value)} {'by name' if isinstance(value, Mapping) else 'of them'}"
+    text = repr(value)
+    if len(text) <= _LONGEST and "\n" not in text:
+        return text
+    return f"{len(value)} of them" if isinstance(value, Sized) else f"a {type(value).__name__}"
+
+
+def _parts(value: Any) -> Iterable[object]:
+    return value.values() if isinstance(value, Mapping) else value
 
 
 class ShownStudent(Shown):

@@ -20,6 +20,7 @@ from codesign.core.quality import (
     efficiency_at,
     macro_auc,
 )
+from codesign.core.shown import Brief
 from codesign.errors import DataError
 
 FALSE_POSITIVES = 0.01
@@ -36,7 +37,7 @@ N_BINS = 5
 
 
 @dataclass(frozen=True)
-class Task:
+class Task(Brief):
     """What every task has; the classes below say what is different.
 
     Parameters

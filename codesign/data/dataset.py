@@ -44,7 +44,7 @@ class Overlap:
     test_in_validation: int
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False)
 class Dataset(Shown):
     """Scaled features and targets of a task, split once and for all.
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.ports import Port
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.data.arrays import require_finite
 from codesign.data.targets import TargetChoice, encode_targets, require_read
@@ -22,7 +23,7 @@ _ENOUGH = 20
 
 
 @dataclass(frozen=True, eq=False)
-class RawData:
+class RawData(Brief):
     """Features and target columns as a source has them.
 
     Parameters
@@ -66,7 +67,7 @@ class RawData:
 
 
 @dataclass(frozen=True, eq=False)
-class CheckedData:
+class CheckedData(Brief):
     """Raw data that can be split.
 
     Parameters

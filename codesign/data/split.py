@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.data.arrays import read_only, require_seed
 from codesign.errors import DataError
@@ -18,7 +19,7 @@ PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
+class Split(Brief):
     """Which sample of the source is in which part.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.core.task import (
     Binary,
     Classification,
@@ -55,7 +56,7 @@ class HeadChoice:
 
 
 @dataclass(frozen=True)
-class TargetChoice:
+class TargetChoice(Brief):
     """What a user says of the targets.
 
     Parameters

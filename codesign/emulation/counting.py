@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.shown import Brief
 from codesign.emulation.batches import Buffers, run_in_batches
 from codesign.emulation.cast import TENSORS, Tally, Tensor, count_assignment
 from codesign.emulation.emulator import Emulator, execute
@@ -51,7 +52,7 @@ class TensorOverflow:
 
 
 @dataclass(frozen=True)
-class OverflowReport:
+class OverflowReport(Brief):
     """What overflowed in a network for some inputs.
 
     Parameters

@@ -13,6 +13,7 @@ import numpy as np
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import arrays_of, side_by_side
 from codesign.core.precision_map import PrecisionMap
+from codesign.core.shown import Brief
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
 from codesign.emulation.inference import infer_types
@@ -61,7 +62,7 @@ class Accumulator:
 
 
 @dataclass(frozen=True, eq=False)
-class Emulator:
+class Emulator(Brief):
     """A graph that is ready to run.
 
     Parameters

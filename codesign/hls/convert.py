@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from codesign.core.layers import RECURRENT, LayerKind, row_of
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.shown import Brief
 from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.keras_layers import register_layers
@@ -45,7 +46,7 @@ class LayerHardware:
 
 
 @dataclass(frozen=True)
-class HardwareChoices:
+class HardwareChoices(Brief):
     """Strategy and reuse factor of a project.
 
     Parameters
@@ -189,7 +190,7 @@ def convert_graph(
     if distributed and importlib.util.find_spec("da4ml") is None:
         raise ConversionError(
             f"the strategy {DISTRIBUTED!r} of {', '.join(distributed)} needs the package da4ml; "
-            "pip install 'da4ml>=0.5.2,<0.6', or choose another strategy"
+            "pip install 'codesign[da]', or choose another strategy"
         )
     _refuse_what_changes(model)
     graph = _converted(model, config, target, folder, top)

@@ -17,6 +17,7 @@ from codesign.core.files import CACHE_ADVICE, is_kept, json_digest, keep, progra
 from codesign.core.locks import scratch
 from codesign.core.process import run_process
 from codesign.core.sealed import writable
+from codesign.core.shown import Brief
 from codesign.errors import DataError, ToolFailedError
 from codesign.hls.project import HlsProject
 from codesign.hls.testbench import read_outputs, write_vectors
@@ -36,7 +37,7 @@ _SUMMARY = re.compile(r"^codesign: (\d+) samples, (\d+) compared, (\d+) differ, 
 
 
 @dataclass(frozen=True)
-class CsimResult:
+class CsimResult(Brief):
     """What a C simulation computed.
 
     Parameters

@@ -22,6 +22,7 @@ from codesign.core.files import arrays_digest, json_digest, write_arrays
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import Port
 from codesign.core.precision_map import LayerPrecision
+from codesign.core.shown import Brief
 from codesign.core.target import IoType
 from codesign.errors import ConversionError, StaleProjectError
 
@@ -36,7 +37,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, eq=False)
-class Node:
+class Node(Brief):
     """One layer as its C++ sees it.
 
     Parameters
@@ -141,7 +142,7 @@ def types_of(node: Node, formats: LayerPrecision) -> dict[str, FixedPoint]:
 
 
 @dataclass(frozen=True, eq=False)
-class Graph:
+class Graph(Brief):
     """A converted network.
 
     Parameters

@@ -15,7 +15,9 @@ from typing import Any, Literal, get_args
 from codesign.core.build_marker import STEPS as STEPS
 from codesign.core.build_marker import StepName as StepName
 from codesign.core.parts import check_part
+from codesign.core.places import mistaken
 from codesign.core.sealed import RTL_PROJECT, field
+from codesign.core.shown import Brief
 from codesign.core.target import Backend
 from codesign.errors import SettingsError, StaleProjectError
 from codesign.hls.project import MANIFEST, open_project
@@ -117,7 +119,7 @@ class ExpectedReport:
 
 
 @dataclass(frozen=True)
-class PlanStep:
+class PlanStep(Brief):
     """One run of one tool.
 
     Parameters
@@ -150,7 +152,7 @@ class PlanStep:
 
 
 @dataclass(frozen=True)
-class BuildPlan:
+class BuildPlan(Brief):
     """Everything a build will run.
 
     Parameters
@@ -204,7 +206,7 @@ def read_project_script(directory: str | Path) -> ProjectScript:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError):
         raise StaleProjectError(
-            f"{directory}: not an HLS project (it has no project.tcl); convert a student into it first"
+            mistaken(directory, "HLS project", path.name, "convert a student into it first")
         ) from None
     values = dict(re.findall(r'^set (\w+) "?([^"\n]*)"?\s*$', text, re.MULTILINE))
     try:

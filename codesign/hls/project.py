@@ -29,7 +29,7 @@ TASK, CLASS_OUTPUTS = "task", "class_outputs"
 """In a project's settings: the kind of a task whose outputs do not all decide on one class, and where those stand that do."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class HlsProject(Shown):
     """A directory of HLS sources, its manifest read and checked.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from codesign.core.shown import Brief
 from codesign.core.target import Strategy
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph, Node
@@ -12,7 +13,7 @@ from codesign.hls.reuse import STRATEGY_OF, MatrixShape, ReuseOption, advise_reu
 
 
 @dataclass(frozen=True)
-class LayerAdvice:
+class LayerAdvice(Brief):
     """What can be chosen for one layer.
 
     Parameters

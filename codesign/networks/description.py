@@ -37,7 +37,7 @@ def free_name(name: str, taken: set[str]) -> str:
     return name
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class LayerSpec(Shown):
     """One layer.
 
@@ -86,7 +86,7 @@ class LayerSpec(Shown):
         return replace(self, weights={**self.weights, **weights})
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Network(Shown):
     """Layers in topological order, which end at the outputs (the logits).
 

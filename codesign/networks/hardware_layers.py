@@ -17,6 +17,7 @@ from keras import ops
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.layers import SOFTMAX_ADDRESS, softmax_types
 from codesign.core.precision_map import LayerPrecision
+from codesign.core.shown import Brief
 from codesign.emulation.tables import activation_table, addressed_values, assigned, exponentials
 from codesign.errors import ConversionError
 from codesign.networks.description import LayerSpec
@@ -54,7 +55,7 @@ class Needs:
 
 
 @dataclass(frozen=True)
-class Described:
+class Described(Brief):
     """What a layer of the student is in a `Network`; fields as of `LayerSpec`, and its formats, if it has any."""
 
     kind: str

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 from keras.src.models.functional import Functional
 
+from codesign.core.shown import Brief
 from codesign.errors import ConversionError
 
 
@@ -53,7 +54,7 @@ class JoinOutputs(keras.layers.Layer):
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Brief):
     """One use of a layer or operation.
 
     Parameters
@@ -86,7 +87,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class KerasGraph:
+class KerasGraph(Brief):
     """All calls in order of execution, nested models opened, and the numbers of the tensors at its ends."""
 
     calls: tuple[Call, ...]

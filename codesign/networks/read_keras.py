@@ -16,6 +16,7 @@ from keras import Model
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.shown import Brief
 from codesign.errors import ConversionError
 from codesign.networks.build import value_formats
 from codesign.networks.description import Network
@@ -63,7 +64,7 @@ def read_keras(model: Model, x: np.ndarray | None = None, *, check: bool = True)
 
 
 @dataclass(frozen=True)
-class QuantizedReading:
+class QuantizedReading(Brief):
     """What a QKeras model is.
 
     Parameters
@@ -100,6 +101,11 @@ def read_qkeras(
     """
     reader = _reader_of(model, input_format)
     network = reader.network(model.name)
+    if not reader.formats:
+        raise ConversionError(
+            f"the model {model.name!r} is a float one: no layer of it has a quantizer; codesign scan chooses formats for it, "
+            "and codesign convert --precision SCAN/precision_map.json takes them"
+        )
     network, grids = _without_input_grids(network, reader.formats, input_format)
     require_own_indices(network)
     _require_formats(network, reader.formats)

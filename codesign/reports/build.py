@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from codesign.core.places import mistaken
+from codesign.core.shown import Brief
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.build_files import find_files, find_top
 from codesign.reports.build_reading import PARSERS, AnyReport, Reading
@@ -39,7 +41,7 @@ from codesign.reports.utilization import UtilizationReport
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildReport:
+class BuildReport(Brief):
     """The reports of one build.
 
     Parameters
@@ -177,6 +179,10 @@ def read_build(
     if not reading.has_files:
         raise ReportMissingError(
             f"{directory}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"
+            if (directory / "project.tcl").is_file()
+            else mistaken(
+                directory, "build", "report of Vivado, Vivado HLS or Vitis HLS", "build a project first"
+            )
         )
     marker = reading.evidence.marker
     timing = reading.by_stage(vivado, TimingReport)

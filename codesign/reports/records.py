@@ -14,6 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
+from codesign.core.shown import Brief
+
 Stage = Literal["csim", "csynth", "cosim", "synthesis", "post-opt", "post-place", "post-route"]
 """How far the design had come when the numbers were made.
 
@@ -106,7 +108,7 @@ class Resources:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Report(Brief):
     """What every report says about itself.
 
     Parameters

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from codesign.core.shown import Brief
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Stage
 from codesign.reports.tables import ReportTable, drawn_tables
@@ -69,7 +70,7 @@ class VivadoHeader:
 
 
 @dataclass(frozen=True)
-class VivadoSection:
+class VivadoSection(Brief):
     """A numbered section: its number, title and tables, and whether anything stands in it."""
 
     number: str

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 
@@ -49,7 +50,7 @@ class LayerEstimate:
 
 
 @dataclass(frozen=True)
-class RtlEstimate:
+class RtlEstimate(Brief):
     """What a network's open RTL will take, before it is made.
 
     Parameters

@@ -42,7 +42,7 @@ CUTOFF = 0.9
 """The part of a clock period that the logic between two registers may take."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class RtlProject(Shown):
     """A directory of Verilog, its manifest read and checked.
 

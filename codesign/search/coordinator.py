@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from codesign.core.locks import Owner
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Brief
 from codesign.errors import OutputFolderError, ToolError
 from codesign.search.executor import Ended, Executor
 from codesign.search.front import non_dominated_ranks, result_front
@@ -56,7 +57,7 @@ _TIMES_LONGEST = 10
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Brief):
     """What a search is, checked and complete.
 
     Parameters

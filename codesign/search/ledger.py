@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from codesign.core.files import read_json, write_json
+from codesign.core.places import SEARCH, mistaken
+from codesign.core.shown import Brief
 from codesign.errors import OutputFolderError, StaleProjectError
 
 LEDGER = "ledger.jsonl"
 PROGRESS = "progress.json"
-ABOUT = "search.json"
+ABOUT = SEARCH
 JOURNAL = "optuna.journal"
 RUNS = "runs"
 PLANS = "plans"
@@ -23,7 +25,7 @@ State = Literal["complete", "pruned", "failed"]
 
 
 @dataclass
-class TrialLine:
+class TrialLine(Brief):
     """A trial that has ended.
 
     Parameters
@@ -258,7 +260,7 @@ def read_about(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / ABOUT
     if not path.is_file():
         raise StaleProjectError(
-            f"{folder} is no search of codesign (it has no {ABOUT}); give the folder of one"
+            mistaken(folder, "search's folder", ABOUT, "codesign search run SEARCH.yaml makes one")
         )
     try:
         found = dict(read_json(path))

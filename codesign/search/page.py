@@ -23,6 +23,7 @@ from codesign.comparison.figures import (
 )
 from codesign.comparison.page import render
 from codesign.core.files import write_text, write_with
+from codesign.core.shown import Brief
 from codesign.errors import OutputFolderError, SettingsError
 from codesign.search.importance import Importance, importances
 from codesign.search.ledger import ProofLine, TrialLine
@@ -65,7 +66,7 @@ class ResultCell:
 
 
 @dataclass(frozen=True)
-class ResultTable:
+class ResultTable(Brief):
     """A table of the page."""
 
     title: str

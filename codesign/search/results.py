@@ -17,6 +17,7 @@ import yaml
 from codesign.core.files import write_text
 from codesign.core.locks import Owner
 from codesign.core.sealed import whole_folder
+from codesign.core.shown import Brief
 from codesign.core.text_table import TextTable
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import NotVerifiedError, OutputFolderError, SearchError, SettingsError
@@ -30,7 +31,7 @@ PROVED, ESTIMATE = "proved", "estimate"
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Brief):
     """A search's folder, read.
 
     Parameters

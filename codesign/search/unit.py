@@ -20,6 +20,7 @@ from typing import Any, Literal
 from codesign.core.files import json_digest, read_json, tree_digests, write_json
 from codesign.core.record import versions
 from codesign.core.sealed import whole_folder
+from codesign.core.shown import Brief
 from codesign.errors import CodesignError, FolderInUseError, OutputFolderError, ToolError, WorkerRefusedError
 
 MARK = "search-mark.json"
@@ -35,7 +36,7 @@ _WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Unit:
+class Unit(Brief):
     """One run of a trial, complete in itself.
 
     Parameters

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from codesign.core.files import json_digest, read_json
+from codesign.core.places import RUN as RUN
+from codesign.core.places import mistaken
 from codesign.core.progress import SILENT, Progress
 from codesign.errors import StaleProjectError
-from codesign.run_folder import RUN as RUN
 from codesign.run_folder import RunFolder, StageEvidence
 from codesign.settings import DesignSettings, make_design
 from codesign.stages.context import Context, Stage
@@ -79,9 +80,7 @@ def open_run(folder: str | Path) -> Context:
     folder = Path(folder)
     found = read_run(folder)
     if not found:
-        raise StaleProjectError(
-            f"{folder} is no run of codesign (it has no {RUN}); give the folder that a run named"
-        )
+        raise StaleProjectError(mistaken(folder, "run's folder", RUN, "give the folder that a run named"))
     settings = make_design(found["settings"], source=folder / RUN)
     context = new_context(Path(found["design"]), settings, folder)
     run_folder = RunFolder(folder)

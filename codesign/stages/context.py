@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from codesign.core.files import file_digest, forget_moment, json_digest, write_json
+from codesign.core.places import unfinished
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
+from codesign.core.shown import Brief
 from codesign.data import Dataset, load_design_data
 from codesign.errors import ReportMissingError, SettingsError
 from codesign.settings import DesignSettings
 
 
 @dataclass
-class Context:
+class Context(Brief):
     """What the stages of one run share; values of earlier stages are loaded from their folders when first asked for."""
 
     design: Path
@@ -66,7 +68,7 @@ class Context:
     def value(self, stage: str) -> Any:
         """What a stage made, from memory or from its folder; `ReportMissingError` if it is not finished."""
         if stage not in self.values and stage not in self.records:
-            raise ReportMissingError(f"{self.folder} has no finished stage {stage!r}; run the design further")
+            raise ReportMissingError(unfinished(self.folder, f"the stage {stage!r}"))
         if stage not in self.values:
             self.values[stage] = self.stages[stage].load(self, self.folder / stage, self.records[stage])
         return self.values[stage]

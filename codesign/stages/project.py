@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from codesign.networks.description import Network
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class ConvertedStudent(Shown):
     """A student as an HLS project.
 

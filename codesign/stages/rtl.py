@@ -21,7 +21,7 @@ from codesign.verification.rungs import write_project_rtl
 NOT_ASKED = "hardware.open_rtl is false"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class RtlStudent(Shown):
     """A student as open RTL.
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from codesign.emulation.profile import TensorProfile
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class VerifiedStudent(Shown):
     """What the equality ladder found.
 

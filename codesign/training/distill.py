@@ -36,7 +36,7 @@ _EARLY = 0.05
 """The part of a training after which a network is stable enough to rewind to (arXiv:1912.05671, section 4)."""
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Student(ShownStudent):
     """A trained float student.
 

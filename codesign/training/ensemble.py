@@ -33,7 +33,7 @@ from codesign.training.teacher import Teacher, all_logits, load_model
 Mean = Literal["arithmetic", "geometric"]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class EnsembleTeacher(Teacher):
     """Several networks as one teacher.
 

@@ -109,7 +109,7 @@ def _floats(metrics: dict[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class History(Shown):
     """What a training went through, one value an epoch.
 

@@ -24,6 +24,7 @@ import keras
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Brief
 from codesign.core.task import Task, task_from_json
 from codesign.errors import TrainingError
 from codesign.networks.joined import copied
@@ -45,7 +46,7 @@ _LOOK_S = 0.3
 
 
 @dataclass(frozen=True, eq=False)
-class FitJob:
+class FitJob(Brief):
     """One training, complete in itself.
 
     Parameters
@@ -80,7 +81,7 @@ class FitJob:
 
 
 @dataclass(frozen=True, eq=False)
-class FitResult:
+class FitResult(Brief):
     """A trained model, ending at its logits, and what its training went through."""
 
     model: keras.Model

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.errors import DataError, SettingsError
@@ -34,7 +35,7 @@ _REGRESSED = 4096
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Lesson(Brief):
     """All that `codesign.training.fit.fit` needs to teach a student.
 
     Parameters

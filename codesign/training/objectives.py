@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from keras import ops
 
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.errors import SettingsError
 from codesign.training.losses import (
@@ -50,7 +51,7 @@ class Following:
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(Brief):
     """One softmax over several classes, or one output, the logit of class 1."""
 
     n_outputs: int

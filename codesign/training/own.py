@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from codesign.core.shown import Brief
 from codesign.data import Dataset
 from codesign.errors import DataError, SettingsError
 from codesign.networks.logits import predict_logits
@@ -69,7 +70,7 @@ class WithOwnLoss(keras.losses.Loss):
 
 
 @dataclass(frozen=True)
-class Own:
+class Own(Brief):
     """What a training gets of the user's own.
 
     Parameters

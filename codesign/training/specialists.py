@@ -14,6 +14,7 @@ from codesign.core.files import arrays_digest
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import accuracy
 from codesign.core.record import Record
+from codesign.core.shown import Brief
 from codesign.core.task import Task
 from codesign.data import Dataset
 from codesign.data.split import PARTS
@@ -35,7 +36,7 @@ from codesign.training.teacher import Teacher, train_teacher
 
 
 @dataclass(frozen=True, eq=False)
-class Specialist:
+class Specialist(Brief):
     """A network that tells a few classes apart and puts all others into a dustbin.
 
     Parameters
@@ -62,7 +63,7 @@ class Specialist:
         return logits
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class SpecialistTeacher(Teacher):
     """A generalist and its specialists as one teacher; `model` is ``None``.
 

@@ -40,7 +40,7 @@ from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithO
 from codesign.training.score_teacher import score_scaling, train_autoencoder
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Teacher(Shown):
     """A trained network to learn from, and its logits on the data, computed once.
 

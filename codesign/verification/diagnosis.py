@@ -11,6 +11,7 @@ import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
 from codesign.core.ports import apart, side_by_side
+from codesign.core.shown import Brief
 from codesign.emulation import Emulator, emulate
 from codesign.emulation.emulator import execute, values_of
 from codesign.errors import ConversionError, DataError, SettingsError, ToolNotFoundError
@@ -29,7 +30,7 @@ _FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(Brief):
     """The first layer that differs, and why.
 
     Parameters

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint, Overflow, Rounding
+from codesign.core.shown import Brief
 from codesign.hls.graph import Node
 
 Cause = Literal[
@@ -55,7 +56,7 @@ _TABLE_SIZES = ("table_size", "exp_table_size", "inv_table_size")
 
 
 @dataclass(frozen=True)
-class Hypothesis:
+class Hypothesis(Brief):
     """One change.
 
     Parameters

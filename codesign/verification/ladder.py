@@ -14,7 +14,7 @@ from codesign.core.ladder_table import ladder_table
 from codesign.core.ports import Port, apart, columns_of
 from codesign.core.progress import SILENT, Progress
 from codesign.core.quality import predicted_classes
-from codesign.core.shown import Shown
+from codesign.core.shown import Brief, Shown
 from codesign.core.text_table import TextTable
 from codesign.errors import (
     ConversionError,
@@ -48,7 +48,7 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Partial:
+class Partial(Brief):
     """Outputs of the first samples only, from what did not compute all of them.
 
     Parameters
@@ -64,7 +64,7 @@ class Partial:
 
 
 @dataclass(frozen=True)
-class Decisions:
+class Decisions(Brief):
     """Of each output the class alone that it decides on, of what computes no logits.
 
     Parameters
@@ -135,7 +135,7 @@ class Rung:
         return named and f" in output {named}"
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Verification(Shown):
     """The table of a ladder.
 

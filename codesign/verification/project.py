@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from codesign.core.places import mistaken
 from codesign.core.ports import row_shape
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.progress import SILENT, Progress
@@ -159,7 +160,12 @@ def read_vector_file(path: str | Path) -> tuple[np.ndarray, np.ndarray | None]:
             found = {name: arrays[name] for name in ("x", "golden") if name in arrays}
             names = ", ".join(arrays.files) or "nothing"
     except (OSError, EOFError, ValueError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path} is no .npz of test vectors ({error})") from error
+        there = Path(path).is_file()
+        raise DataError(
+            mistaken(path, ".npz of test vectors", "array x", "write one by numpy.savez(FILE, x=X)")
+            if not there or Path(path).suffix != ".npz"
+            else f"{path} is no .npz of test vectors ({error}); write it again by numpy.savez"
+        ) from error
     if "x" not in found:
         raise DataError(f"{path} holds {names}; test vectors are named x, and what must come out golden")
     for name, values in found.items():

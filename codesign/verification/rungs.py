@@ -122,11 +122,13 @@ def ladder_rungs(
     Raises
     ------
     SettingsError
-        If no such rung exists.
+        If no such rung exists, or none was asked for.
     """
     unknown = [word for word in asked or () if word not in RUNG_NAMES]
     if unknown:
         raise SettingsError(f"there is no rung {unknown[0]!r}; there are {', '.join(RUNG_NAMES)}")
+    if asked is not None and not asked:
+        raise SettingsError(f"no rung was asked for; there are {', '.join(RUNG_NAMES)}")
     if rtl is None:
         rtl = find_rtl if asked is None else ensure_rtl
     every: dict[str, Compute] = {**RUNGS, **rtl_rungs(rtl), RUNG_NAMES["cosim"]: Recorded(cosim)}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.errors import StaleProjectError
 from codesign.hls.graph import Graph, Node
 from codesign.hls.project import HlsProject
@@ -19,7 +20,7 @@ _ARRAY = re.compile(r"=\s*\{(?P<values>[^}]*)\}")
 
 
 @dataclass(frozen=True, eq=False)
-class WeightFile:
+class WeightFile(Brief):
     """One file of weights that differs from the converted graph.
 
     Parameters

@@ -190,7 +190,8 @@ def test_what_is_nothing_is_named(tmp_path, make_run):
     with pytest.raises(ReportMissingError, match=rf"^{tmp_path}/no: there is no such file or folder$"):
         read_entry(tmp_path / "no")
     with pytest.raises(
-        ReportMissingError, match=r"no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first$"
+        ReportMissingError,
+        match=r"is no build \(it has no report of Vivado, Vivado HLS or Vitis HLS\); build a project first$",
     ):
         read_entry(tmp_path)
     (tmp_path / "text.rpt").write_text("hello")

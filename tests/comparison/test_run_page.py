@@ -225,7 +225,7 @@ def test_what_has_no_page_is_said_in_one_sentence(run, tmp_path):
     with pytest.raises(ReportFormatError, match=r"run: damaged \(KeyError"):
         render_run(run)
     (run / "summary.json").unlink()
-    with pytest.raises(ReportMissingError, match=r"holds no finished run"):
+    with pytest.raises(ReportMissingError, match=r"is a run without an end"):
         render_run(run)
 
 

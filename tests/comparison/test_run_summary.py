@@ -59,7 +59,7 @@ def test_a_summary_is_read_back_as_it_was_written(summary, tmp_path):
     write_summary(tmp_path, summary)
     assert read_summary(tmp_path) == summary
     with pytest.raises(
-        ReportMissingError, match=r"^.*/no holds no finished run \(it has no summary\.json\); run the design"
+        ReportMissingError, match=r"^.*/no: there is no such file or folder; run a design first$"
     ):
         read_summary(tmp_path / "no")
 

@@ -150,7 +150,7 @@ def test_nothing_there_and_an_unfinished_run_are_refused(tmp_path, make_run):
     ):
         summarise(folder)
     (folder / "summary.json").unlink()
-    with pytest.raises(ReportMissingError, match=r"holds no finished run"):
+    with pytest.raises(ReportMissingError, match=r"is a run without an end"):
         summarise(folder)
 
 

@@ -131,16 +131,16 @@ def test_a_run_gives_its_student_and_its_hardware_but_what_is_set(
     ("words", "sentence"),
     [
         (["q.keras"], "--data: missing; name the data that q.keras was trained on"),
-        (["no.keras", "--data", "data.npz"], "does not exist; give a trained .keras or .h5 file"),
+        (["no.keras", "--data", "data.npz"], "does not exist; give a trained .keras or .h5 file, or the folder of a run"),
         (["saved", "--data", "data.npz"], "saved is a SavedModel without layers, which can only compute; save it"),
         (["q.keras", "--data", "digits"], "the input shape is (5,), but the data's samples have shape (64,)"),
         (["q.keras", "--data", "five.npz"], "the output shape is (3,), but the data have 5 classes"),
         (["q.keras", "--data", "no.npz"], "no.npz: no such file"),
-        (["float.keras", "--data", "data.npz"], "is not quantized; put QActivation"),
+        (["float.keras", "--data", "data.npz"], "is a float one: no layer of it has a quantizer; codesign scan chooses"),
         (["float.keras", "--data", "data.npz", "--precision", "no.json"], "no.json cannot be read"),
         (["q.keras", "--data", "data.npz", "--set", "reuse=2"], "hardware.reuse: unknown setting; did you mean reuse_factor?"),
         (["q.keras", "--data", "data.npz", "--input-format", "eight"], "'eight' is not a fixed-point format"),
-        (["."], "is no run of codesign"),
+        (["."], "is no run's folder"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_converted_is_told(

@@ -98,7 +98,7 @@ def test_the_hessian_and_affine_widths_from_the_command_line(files, tmp_path):
             ["model.keras", "--data", "digits"],
             "the input shape is (5,), but the data's samples have shape (64,)",
         ),
-        (["."], "is no run of codesign"),
+        (["."], "is no run's folder"),
         (
             ["model.keras", "--data", "data.npz", "--method", "guess"],
             "scan.method: should be 'descent' or 'hessian', not 'guess'",

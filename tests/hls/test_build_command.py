@@ -94,7 +94,7 @@ STEP_NAMES = "csim, csynth, cosim, export, vsynth, impl"
         ("p --plan x --collect y", "--plan writes a plan and --collect reads one back: give one of them"),
         ("p --steps csynth,synth", f"steps: synth is none of {STEP_NAMES}"),
         ("p --steps ,", f"steps: no step was asked for; choose among {STEP_NAMES}"),
-        ("p --collect q", "{}/q is no build plan (it has no codesign_plan.json); write one first"),
+        ("p --collect q", "{}/q: there is no such file or folder; write one first"),
     ],
 )
 def test_bad_input_is_one_message(command, tmp_path, monkeypatch, words, message):

@@ -175,7 +175,7 @@ def test_a_plan_makes_stale_all_that_builds_on_its_steps(make_project: Callable[
     [
         (
             lambda p: (p / "project.tcl").unlink(),
-            "{}: not an HLS project (it has no project.tcl); convert a student into it first",
+            "{} is no HLS project (it has no project.tcl); convert a student into it first",
         ),
         (
             lambda p: (p / "project.tcl").write_text('set project_name "x"\n'),
@@ -193,7 +193,7 @@ def test_a_plan_makes_stale_all_that_builds_on_its_steps(make_project: Callable[
         ),
         (
             lambda p: shutil.rmtree(p),
-            "{}: not an HLS project (it has no project.tcl); convert a student into it first",
+            "{}: there is no such file or folder; convert a student into it first",
         ),
     ],
 )

@@ -52,7 +52,7 @@ def agree(name: str, target: Target, choices: Any, folder: Path) -> Any:
 
 @pytest.mark.parametrize("io_type", ["io_parallel", "io_stream"])
 def test_distributed_arithmetic_changes_no_bit(tmp_path: Path, io_type: Any) -> None:
-    pytest.importorskip("da4ml", reason="pip install 'da4ml>=0.5.2,<0.6'", exc_type=ImportError)
+    pytest.importorskip("da4ml", reason="pip install 'codesign[da]'", exc_type=ImportError)
     graph = agree("dense", Target(io_type=io_type), DISTRIBUTED, tmp_path / "p")
     values = read_graph(graph)
     dense = [node for node in values if node.kind == "dense"]
@@ -122,6 +122,6 @@ def test_without_its_package_distributed_arithmetic_says_what_to_install(
     with pytest.raises(ConversionError) as caught:
         convert_graph(model, precision, Target(), DISTRIBUTED, tmp_path / "p")
     assert str(caught.value) == (
-        "the strategy 'distributed_arithmetic' of logits needs the package da4ml; pip install 'da4ml>=0.5.2,<0.6', or "
+        "the strategy 'distributed_arithmetic' of logits needs the package da4ml; pip install 'codesign[da]', or "
         "choose another strategy"
     )

@@ -201,7 +201,7 @@ def test_nothing_to_read_is_an_error_and_nothing_usable_is_a_report_of_it(tmp_pa
     with pytest.raises(ReportMissingError) as caught:
         read_build(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: no report of Vivado, Vivado HLS or Vitis HLS lies in it; build it first"
+        f"{tmp_path} is no build (it has no report of Vivado, Vivado HLS or Vitis HLS); build a project first"
     )
     place(tmp_path, "xml", edit=lambda text: "")
     build = read_build(tmp_path)

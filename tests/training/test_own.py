@@ -115,6 +115,12 @@ def test_pruning_and_quantization_take_what_is_the_users_own(method: str) -> Non
     plain_student = quantize_student(pruned, precision, teacher, DATA, alone, STUDENT)
     other = quantize_student(pruned, precision, teacher, DATA, alone, STUDENT, **large)  # type: ignore[arg-type]
     assert other.record.digest != plain_student.record.digest
+    with pytest.raises(
+        SettingsError, match=r"^quantization\.method: learned is no training with given formats"
+    ):
+        quantize_student(
+            pruned, precision, teacher, DATA, alone.model_copy(update={"method": "learned"}), STUDENT
+        )
     together = alone.model_copy(update={"co_study_epochs": 1})
     with pytest.raises(
         SettingsError, match=r"^quantization\.co_study_epochs: two networks learn together there"

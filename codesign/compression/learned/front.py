@@ -12,6 +12,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from codesign.core.files import read_json, write_arrays, write_json, write_text, write_with
+from codesign.core.places import RUN, is_run, mistaken
+from codesign.core.shown import Brief
 from codesign.errors import QualityError, StaleProjectError
 
 ARRAYS, TABLE, CSV, PICTURE = "front.npz", "front.json", "front.csv", "front.png"
@@ -34,7 +36,7 @@ R = TypeVar("R", bound=Ranked)
 
 
 @dataclass(frozen=True)
-class Point:
+class Point(Brief):
     """One epoch of the training that is worth keeping.
 
     Parameters
@@ -78,7 +80,7 @@ def best(points: Sequence[R]) -> list[R]:
 
 
 @dataclass(frozen=True)
-class Front:
+class Front(Brief):
     """The finished front of a training.
 
     Parameters
@@ -200,7 +202,14 @@ class Front:
         folder = Path(folder)
         if not (folder / TABLE).is_file():
             raise StaleProjectError(
-                f"{folder} holds no front; run a design with quantization.method: learned, and give its folder"
+                f"{folder.parent} is a run without a front; run a design with quantization.method: learned, and give its folder"
+                if is_run(folder.parent)
+                else mistaken(
+                    folder.parent,
+                    "run's folder",
+                    RUN,
+                    "codesign run DESIGN --budget-luts N makes one with a front",
+                )
             )
         try:
             table = read_json(folder / TABLE)

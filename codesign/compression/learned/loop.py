@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_fractions, tied
+from codesign.core.shown import Brief
 from codesign.settings import LearnedSettings
 from codesign.training.lesson import Lesson
 
@@ -79,7 +80,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Epochs:
+class Epochs(Brief):
     """What a call gives back, one row an epoch.
 
     Parameters

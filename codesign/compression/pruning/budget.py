@@ -18,6 +18,7 @@ from codesign.compression.pruning.dead import UselessWeights
 from codesign.compression.pruning.scores import Masks, unit_sums
 from codesign.compression.pruning.targets import LayerOutcome, SkipReason, scheduled
 from codesign.core.precision_map import PrecisionMap
+from codesign.core.shown import Brief
 from codesign.core.target import IoType
 from codesign.cost import luts_by_layer
 from codesign.networks.description import Network
@@ -36,7 +37,7 @@ _CAREFUL = (
 
 
 @dataclass(frozen=True)
-class Costs:
+class Costs(Brief):
     """What layers of one kind cost now.
 
     Parameters
@@ -57,7 +58,7 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class ShiftAddCost:
+class ShiftAddCost(Brief):
     """LUTs of layers whose constants become shifts and additions; a unit is a weight.
 
     Parameters
@@ -106,7 +107,7 @@ class ShiftAddCost:
 
 
 @dataclass(frozen=True)
-class MultiplierCost:
+class MultiplierCost(Brief):
     """Multipliers of layers that share them; a unit is all that one multiplier works off.
 
     hls4ml leaves out a multiplier whose weights are all zero under the strategy `unrolled`; its `resource` kernel keeps

@@ -18,6 +18,7 @@ from codesign.compression.pruning.scores import HessianScores, TaylorScores, uni
 from codesign.compression.pruning.targets import LayerOutcome, SkipReason, checked_targets, scheduled
 from codesign.compression.pruning.units import Units, removable_units, remove_units
 from codesign.core.progress import SILENT, Progress
+from codesign.core.shown import Brief
 from codesign.data import Dataset
 from codesign.networks.build import build_float, read_weights
 from codesign.networks.description import Network
@@ -31,7 +32,7 @@ from codesign.training.teacher import Teacher
 
 
 @dataclass(frozen=True)
-class StructuredResult:
+class StructuredResult(Brief):
     """A smaller network.
 
     Parameters

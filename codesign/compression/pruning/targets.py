@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codesign.core.shown import Brief
 from codesign.errors import SettingsError
 from codesign.networks.description import Network
 from codesign.settings import PruningSettings
@@ -29,7 +30,7 @@ class SkipReason(StrEnum):
 
 
 @dataclass(frozen=True)
-class LayerOutcome:
+class LayerOutcome(Brief):
     """What became of one layer.
 
     Parameters

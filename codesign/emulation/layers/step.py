@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 
+from codesign.core.shown import Brief
 from codesign.emulation.batches import Buffers
 from codesign.emulation.cast import Cast, Tally, Tensor
 from codesign.emulation.codes import Arithmetic, Array, Signal
@@ -15,7 +16,7 @@ Tallies = MutableMapping[Tensor, Tally]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Step(Brief):
     """A layer that is ready to run.
 
     Parameters
