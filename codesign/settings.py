@@ -404,15 +404,18 @@ def read_settings_file(path: str | Path, name: str, cure: str) -> tuple[dict[str
     """
     given = Path(path)
     path = given / name if given.is_dir() else given
-    wrong = mistaken(given, Path(name).stem, name, cure)
+    wrong, is_yaml = mistaken(given, Path(name).stem, name, cure), path.suffix in (".yaml", ".yml")
     try:
         text = path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError) as error:
+    except FileNotFoundError as error:
         raise SettingsError(wrong) from error
+    except UnicodeDecodeError as error:
+        told = f"{path} cannot be read (it is no UTF-8 text); {cure}" if is_yaml else wrong
+        raise SettingsError(told) from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}); {cure}") from error
     values = read_yaml(text, path)
-    if not isinstance(values, dict) and path.suffix not in (".yaml", ".yml"):
+    if not isinstance(values, dict) and not is_yaml:
         raise SettingsError(wrong)
     if not isinstance(values, dict):
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)

@@ -225,8 +225,8 @@ def test_a_file_that_is_no_design(tmp_path: Path, text: str, message: str) -> No
 
 def test_a_folder_without_a_design(tmp_path: Path) -> None:
     expected = (
-        f"{tmp_path / 'design.yaml'} cannot be read (No such file or directory); give a design folder with a "
-        "design.yaml; codesign new my_design makes one"
+        f"{tmp_path} is no design (it has no design.yaml); give a design folder with a design.yaml; codesign new my_design "
+        "makes one"
     )
     with pytest.raises(SettingsError, match="^" + re.escape(expected) + "$"):
         read_design(tmp_path)
