@@ -213,8 +213,9 @@ def test_a_student_without_formats_is_left_out_and_named(
 def test_another_study_in_the_folder_is_not_mixed(tmp_path: Path) -> None:
     from codesign.errors import SettingsError
 
-    study = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits"}, 2, (), tmp_path, 2)
-    other = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits", "seed": 4}, 2, (), tmp_path, 2)
+    # of no seeds: nothing is trained
+    study = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits"}, 2, (), tmp_path, 0)
+    other = Study("digits-tiny", MODELS / "tiny", {"data.source": "digits", "seed": 4}, 2, (), tmp_path, 0)
     compression_study._measure(study, 1, 0)
     with pytest.raises(SettingsError, match=r"holds another study; remove it or choose another --output$"):
         compression_study._measure(other, 1, 0)
