@@ -93,7 +93,7 @@ def test_a_float_model_takes_the_map_of_a_scan(files: Path, tmp_path: Path) -> N
     made = invoke(*words, "--precision", files / "map.json")
     assert made.exit_code == 0, made.output
     golden_is_exact(tmp_path / "p")
-    assert "no kernel quantizer" in str(
+    assert "no layer of it has a quantizer" in str(
         invoke(files / "float.keras", *words[1:], "--overwrite", "--input-format", "fixed<8,4>").exception
     )
     short = PrecisionMap.load(files / "map.json")
