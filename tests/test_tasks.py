@@ -301,6 +301,11 @@ def test_a_teacher_of_rare_classes_is_taken_though_it_never_says_them() -> None:
             {"distillation.terms": [{"form": "decoupled"}]},
             r"distillation.terms\[0\].form: 'decoupled' is not for values",
         ),
+        (
+            "regression",
+            {"distillation.temperature": 3.0},
+            "distillation.temperature: 3 softens logits, and the outputs are values; leave it out",
+        ),
         ("score", {"quantization.self_study_epochs": 1}, "quantization.self_study_epochs: the task 'score'"),
         (
             "regression",

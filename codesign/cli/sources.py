@@ -20,7 +20,11 @@ ScalingOption = Annotated[
     ),
 ]
 TaskOption = Annotated[
-    str | None, typer.Option(help="classification, binary, multi_label, regression, reconstruction or score.")
+    str | None,
+    typer.Option(
+        help="classification, binary, multi_label, regression, reconstruction or score; of several heads a mapping: "
+        "{kind: {task: classification}, pt: {task: regression}}."
+    ),
 ]
 
 

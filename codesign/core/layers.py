@@ -124,6 +124,11 @@ class LayerKind(Brief):
         return self.role == "point" and not self.rereads
 
     @property
+    def only_rounds(self) -> bool:
+        """Whether all that it does, to any value, is to round it: what comes before may then do that in its place."""
+        return self.role == "point" and self.fused
+
+    @property
     def needs_point(self) -> bool:
         """Whether its result must be rounded before anything but a point reads it."""
         return self.role in ("product", "wide")

@@ -124,7 +124,7 @@ def add_quantization_points(network: Network) -> Network:
         for layer in network.layers
         if layer.row.needs_point
         and any(
-            user.kind != "linear" if layer.row.inexact else not user.row.rounds
+            not user.row.only_rounds if layer.row.inexact else not user.row.rounds
             for user in network.consumers(layer.name)
         )
     }
@@ -250,7 +250,7 @@ def _with_explicit_padding(network: Network, precision: PrecisionMap) -> Network
 
 def _can_move(layer: LayerSpec, network: Network, formats: Mapping[str, LayerPrecision]) -> bool:
     """Whether the layer before a point can round in its place."""
-    if layer.kind != "linear":
+    if not layer.row.only_rounds:
         return False
     before = network[layer.inputs[0]]
     own = formats.get(before.name, LayerPrecision()).result

@@ -140,7 +140,7 @@ def _without_input_grids(
     for port in network.inputs:
         what = f"the input {'' if len(network.inputs) == 1 else repr(port.name) + ' '}of {network.name!r}"
         readers = network.consumers(port.name)
-        own = len(readers) == 1 and readers[0].kind == "linear" and readers[0].name in formats
+        own = len(readers) == 1 and readers[0].row.only_rounds and readers[0].name in formats
         if not own and given is None:
             raise ConversionError(
                 f"{what} is not quantized; put QActivation(quantized_bits(...)) directly after it, "
@@ -192,7 +192,7 @@ def _require_formats(network: Network, formats: Mapping[str, LayerPrecision]) ->
 def _with_exact_averages(network: Network, precision: PrecisionMap) -> PrecisionMap:
     """Formats that hold every mean where no quantizer follows an average: hls4ml would cut its bits."""
     for layer in network.layers:
-        points = [user for user in network.consumers(layer.name) if user.kind == "linear"]
+        points = [user for user in network.consumers(layer.name) if user.row.only_rounds]
         if (
             not layer.row.inexact
             or layer.name in precision.layers

@@ -180,6 +180,11 @@ def check_forms(settings: DistillationSettings, task: Task) -> None:
     ):
         if form not in _FEATURE_LOSSES:
             objective.check(form, place)
+    if settings.temperature not in (None, 1.0) and not objective.has_temperature:
+        raise SettingsError(
+            f"distillation.temperature: {settings.temperature:g} softens logits, and the outputs are {objective.kind}; leave "
+            "it out"
+        )
 
 
 def targets_loss(task: Task, n_outputs: int) -> keras.losses.Loss:
