@@ -111,12 +111,19 @@ def float64_outputs(model: keras.Model, x: np.ndarray, batch_size: int | None = 
     import qkeras
 
     of_float32 = (qkeras.quantized_relu, qkeras.quantized_linear)
+    folded = {
+        number: _folded(layer)
+        for number, layer in enumerate(every_layer(model))
+        if hasattr(layer, "get_folded_weights")
+    }
     before = keras.config.floatx()
     # QKeras' quantizers compute in it, whatever the dtype of their layers
     keras.config.set_floatx("float64")
     try:
         copy = copied(model, lambda given: type(given).from_config(_in_float64(given.get_config())))
-        for layer in every_layer(copy):
+        for number, layer in enumerate(every_layer(copy)):
+            if number in folded:
+                layer.call = partial(_of_folded, layer, *folded[number])
             for place, given in list(vars(layer).items()):
                 if place.endswith("_quantizer_internal") and given is not None:
                     setattr(layer, place, _of_float32(given))
@@ -125,6 +132,36 @@ def float64_outputs(model: keras.Model, x: np.ndarray, batch_size: int | None = 
         return outputs_of(copy, np.asarray(x, np.float64), batch_size)
     finally:
         keras.config.set_floatx(before)
+
+
+def _folded(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The kernel and bias that a layer with a normalisation inside multiplies by, as it folds and quantizes them in float32."""
+    quantizers = (
+        getattr(layer, "depthwise_quantizer_internal", None) or layer.kernel_quantizer_internal,
+        layer.bias_quantizer_internal,
+    )
+    kernel, bias = (
+        ops.convert_to_numpy(weights if quantizer is None else quantizer(weights)).astype(np.float64)
+        for weights, quantizer in zip(layer.get_folded_weights(), quantizers, strict=True)
+    )
+    return kernel, bias
+
+
+def _of_folded(layer: Any, kernel: np.ndarray, bias: np.ndarray, inputs: Any, training: Any = None) -> Any:
+    """What such a layer gives at inference, its sums in float64."""
+    if kernel.ndim == 2:
+        sums = ops.matmul(inputs, kernel)
+    else:
+        product = ops.depthwise_conv if hasattr(layer, "depthwise_kernel") else ops.conv
+        sums = product(
+            inputs,
+            kernel,
+            strides=layer.strides,
+            padding=layer.padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )
+    return sums + bias if layer.activation is None else layer.activation(sums + bias)
 
 
 _ACTIVATIONS = ("activation", "quantizer")

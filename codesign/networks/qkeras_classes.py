@@ -452,6 +452,8 @@ def _from_config(layer_class: Any, config: dict[str, Any]) -> Any:
     return layer_class(**{key: value for key, value in config.items() if key not in dropped})
 
 
+# QKeras 1.2 does not register it, so that no file with one could be loaded
+keras.saving.get_custom_objects().setdefault("QDenseBatchnorm", qkeras.QDenseBatchnorm)
 # QKeras 1.2 writes arguments of Keras' normalisation into its own configuration, which it then does not take
 qkeras.QDenseBatchnorm.from_config = classmethod(_from_config)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from small_networks import randomized
 from test_every_kind import NETWORKS, on_grid, random_formats
 
 from codesign.compression.quantize import QuantizedStudent, quantized_student_of
@@ -23,7 +24,9 @@ from codesign.networks.build import build_float, build_quantized
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.exact import build_exact, exceeds_float32, float64_outputs
 from codesign.networks.faithful import check_quantized
+from codesign.networks.joined import outputs_of
 from codesign.networks.layer_outputs import trace_layers
+from codesign.networks.loading import load_model
 from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.verification import diagnose
@@ -209,3 +212,32 @@ def test_a_users_model_in_float64_is_the_model_where_float32_holds_its_sums(
     assert outputs.dtype == np.float64
     assert keras.config.floatx() == "float32"
     np.testing.assert_array_equal(outputs, predict_logits(model, x))
+
+
+@pytest.mark.parametrize("width", [6, 16])
+def test_layers_with_a_normalisation_inside_are_folded_in_float32(width: int, tmp_path: Path) -> None:
+    import qkeras
+
+    def bits() -> object:
+        return qkeras.quantized_bits(width, 2, alpha=1)
+
+    model = keras.Sequential(
+        [
+            keras.Input((4, 4, 2)),
+            qkeras.QActivation(bits()),
+            qkeras.QConv2DBatchnorm(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
+            qkeras.QActivation(bits()),
+            keras.layers.Flatten(),
+            qkeras.QDenseBatchnorm(3, kernel_quantizer=bits(), bias_quantizer=bits()),
+        ]
+    )
+    randomized(model, 3).save(tmp_path / "model.keras")
+    loaded = load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).normal(size=(100, 4, 4, 2))
+    student = quantized_student_of(loaded, x)
+    assert exceeds_float32(student.network, student.precision) is (width == 16)
+    on_grid = student.precision.quantize_inputs(student.network.inputs, x)
+    exact = outputs_of(build_exact(student.network, student.precision), on_grid)
+    np.testing.assert_array_equal(float64_outputs(loaded, on_grid), exact)
+    if width == 6:
+        np.testing.assert_array_equal(exact, predict_logits(loaded, on_grid.astype(np.float32)))
