@@ -1,12 +1,17 @@
 """Every way of pruning does what its record says, and leaves the student as it was."""
 
+from types import SimpleNamespace
+from typing import get_args
+
 import keras
 import numpy as np
 import pytest
 from learning_tasks import clouds, dense
 
 from codesign.compression.prune import prune_student
+from codesign.compression.pruning.masked import scorer
 from codesign.core.record import Record
+from codesign.core.task import Classification
 from codesign.errors import SettingsError
 from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings, HardwareSettings, PruningSettings
@@ -190,3 +195,17 @@ def test_a_keras_model_is_pruned_as_the_student_of_it(student, teacher, data, op
     assert zeros(results[0].network) == zeros(results[1].network)
     removed, same = (result.record.metrics["weights_removed"] for result in results)
     assert removed == same
+
+
+def test_each_score_is_one_of_its_own(student):
+    words = get_args(PruningSettings.model_fields["score"].annotation)
+    assert set(words) < set(get_args(PruningSettings.model_fields["method"].annotation))
+    x = np.zeros((8, *student.network.inputs[0].shape), np.float32)
+    model = student.model()
+    lesson = SimpleNamespace(
+        student=model, model=model, loss=None, train=(x, np.zeros(8)), task=Classification(("a", "b", "c"))
+    )
+    made = {word: type(scorer(PruningSettings(), word, [], lesson)) for word in words}
+    assert len(set(made.values())) == len(words)
+    with pytest.raises(ValueError, match="no score of weights is called 'random'"):
+        scorer(PruningSettings(), "random", [], lesson)

@@ -41,6 +41,11 @@ def scorer(
         Layers with kernels.
     lesson
         Its student is scored; its loss and samples are those of the saliencies.
+
+    Raises
+    ------
+    ValueError
+        Another method.
     """
     if method == "magnitude":
         return lambda: magnitudes(lesson.student, names)
@@ -48,6 +53,8 @@ def scorer(
     x, targets = x[: settings.saliency_samples], targets[: settings.saliency_samples]
     if method == "taylor":
         return TaylorScores(lesson.model, names, lesson.loss, x, targets)
+    if method != "hessian":  # a new word of the settings must not be pruned by another's score
+        raise ValueError(f"no score of weights is called {method!r}")
     objective = objective_of(lesson.task, int(lesson.student.output_shape[-1]))
     return HessianScores(lesson.student, names, x, objective)
 
