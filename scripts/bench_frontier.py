@@ -35,8 +35,8 @@ def main() -> int:
         "--hidden", nargs="+", default=["32-16", "16-16", "64-32"], help="hidden layers of each network"
     )
     parser.add_argument("--scaling", default="shift", help="of the features: data.scaling")
-    parser.add_argument("--steps", type=int, default=60_000)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--steps", type=int, default=120_000)
+    parser.add_argument("--seeds", type=int, nargs="+", help="left out: those that the peer has points of")
     parser.add_argument(
         "--set", nargs="*", default=[], help="learned settings, for example learning_rate=0.005"
     )
@@ -54,26 +54,24 @@ def main() -> int:
         flush=True,
     )
     for path in arguments.data:
-        for seed in arguments.seeds:
+        of_data = []
+        for seed in arguments.seeds or sorted({p["seed"] for p in peer if p["data"] == path.stem}) or [0]:
             ours = points_of(path, seed, arguments)
             rows += [{"data": path.stem, "seed": seed, **row} for row in ours]
             theirs = [p for p in peer if (p["data"], p["seed"]) == (path.stem, seed)]
-            found = []
             for level in levels.get(path.stem, ()):
                 mine, other = luts_at(ours, level), luts_at(theirs, level)
                 ratio = mine / other if mine and other else None
-                found += [ratio] if ratio else []
+                of_data += [ratio] if ratio else []
                 shown = " | ".join("-" if v is None else f"{v:,.0f}" for v in (mine, other))
                 print(
                     f"| {path.stem} | {seed} | {level:.1%} | {shown} | {f'{ratio:.2f}' if ratio else '-'} |",
                     flush=True,
                 )
-            ratios += found
-            if found:
-                print(
-                    f"| {path.stem} | {seed} | geometric mean | | | {np.exp(np.log(found).mean()):.2f} |",
-                    flush=True,
-                )
+        if of_data:
+            mean = np.exp(np.log(of_data).mean())
+            print(f"| {path.stem} | all | geometric mean | | | {mean:.2f} |", flush=True)
+        ratios += of_data
     if ratios:
         print(f"geometric mean of all {len(ratios)}: {np.exp(np.log(ratios).mean()):.2f}")
     if arguments.output:
@@ -195,7 +193,7 @@ def ablate(arguments, levels) -> int:
     missed: dict[tuple[str, str], int] = {}
     rows = []
     for path in arguments.data:
-        for seed in arguments.seeds:
+        for seed in arguments.seeds or [0]:
             task, first = Task(path, seed), arguments.hidden[0]
             whole, front = task.front(first, arguments)
             others = {"rounding by adders": task.with_adders(first, front)}
@@ -215,7 +213,7 @@ def ablate(arguments, levels) -> int:
                         ratios.setdefault((name, path.stem), []).append(pair[0] / pair[1])
                     elif pair[1]:
                         missed[name, path.stem] = missed.get((name, path.stem), 0) + 1
-    print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {arguments.seeds}\n")
+    print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {arguments.seeds or [0]}\n")
     print(
         "| instead | data | LUTs | from | to | levels not reached |\n| --- | --- | ---: | ---: | ---: | ---: |"
     )

@@ -74,7 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samplers", default="random,random with pruner,nsga2,tpe")
     parser.add_argument("--workers", default="1,2,4,8,16,64,256")
     parser.add_argument("--seconds", type=float, default=10.0, help="that a trial sleeps, in the mean")
-    parser.add_argument("--each", type=int, default=20, help="trials for each worker")
+    parser.add_argument("--each", type=int, default=30, help="trials for each worker")
     parser.add_argument("--output", type=Path, help="a JSON file")
     return parser.parse_args()
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from codesign.comparison.run_charts import COLOURS
 from codesign.core.files import write_with
@@ -82,17 +83,19 @@ def bits_figure(folder: Path) -> Figure:
 
 
 def fronts_figure(points: list[dict], peer: list[dict]) -> Figure:
-    """Test accuracy against LUTs of the points that no cheaper one beats on validation, a panel a data set."""
+    """Test accuracy against LUTs of the points of the first split that no cheaper one beats on validation, a panel a data set."""
     names = list(dict.fromkeys(point["data"] for point in points))
     figure = Figure(figsize=(4.2 * len(names), 3.4), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-        steps = sorted({point["steps"] for point in points if point["data"] == name})
-        known = {point["seed"] for point in points if point["data"] == name}
-        theirs = [point for point in peer if point["data"] == name and point["seed"] in known]
+        seed = min(point["seed"] for point in points if point["data"] == name)
+        ours, theirs = (
+            [point for point in some if (point["data"], point["seed"]) == (name, seed)]
+            for some in (points, peer)
+        )
         for number, (label, found) in enumerate(
             (
-                (f"learned widths, {steps[-1]:,} steps", [p for p in points if p["data"] == name]),
-                (f"HGQ2, {min(p['steps'] for p in theirs):,} steps and more", theirs),
+                (f"learned widths, {max(p['steps'] for p in ours):,} steps", ours),
+                (f"HGQ2, up to {max(p['steps'] for p in theirs):,} steps", theirs),
             )
         ):
             front: list[dict] = []
@@ -109,9 +112,13 @@ def fronts_figure(points: list[dict], peer: list[dict]) -> Figure:
                 label=label,
             )
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_title(name)
         axes.set_xlabel("LUTs, estimated by alkaid")
         axes.set_ylabel("test accuracy")
+        axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
     return figure

@@ -117,9 +117,12 @@ def test_verilog_that_cannot_be_translated_is_reported_with_its_log(graph, tmp_p
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_layer_as_verilog(kind, tmp_path):
-    rng = np.random.default_rng([77, *kind.encode()])
-    graph = KINDS[kind](rng)
-    arrays = inputs_of(rng, graph, 2000)
+    for seed in range(77, 177):
+        rng = np.random.default_rng([seed, *kind.encode()])
+        graph = KINDS[kind](rng)
+        arrays = inputs_of(rng, graph, 2000)
+        if not (emulated(graph, arrays) == emulated(graph, arrays)[0]).all():  # a constant has no logic
+            break
     project = write_rtl(graph, tmp_path / "rtl", clock_period_ns=2.0)
     np.testing.assert_array_equal(simulate(project, arrays), emulated(graph, arrays))
 
