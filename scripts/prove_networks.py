@@ -1,6 +1,6 @@
 """Convert and verify networks in the style of published ones: random weights and widths, every rung, no mismatch.
 
-    python scripts/prove_networks.py            # all of them, some twenty minutes
+    python scripts/prove_networks.py            # all of them, an hour or more on two cores
     python scripts/prove_networks.py --quick    # two small ones, without the Verilog
     python scripts/prove_networks.py --only conv --seed 7
 
