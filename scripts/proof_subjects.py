@@ -6,11 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
-import numpy as np
-from keras import layers
+from codesign.networks.backend import import_backend
 
-from codesign.networks.design import load_networks
+import_backend()
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from keras import layers  # noqa: E402
+
+from codesign.networks.design import load_networks  # noqa: E402
 
 Weights = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
