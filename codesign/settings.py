@@ -103,8 +103,8 @@ class DataSettings(Section):
     """`classification`, `binary`, `multi_label`, `regression`, `reconstruction`, `score`, or a mapping of heads;
     `auto` finds it where the data leave no doubt."""
     scaling: Literal["auto", "none", "standard", "minmax", "shift"] | Positive = "auto"
-    """Of the features: `none`, `standard` (mean 0, deviation 1), `minmax` (0 to 1), `shift` (mean 0, each divided by a power
-    of two so that it fills the inputs' format), or a number to divide by; `auto` is the usual one of the source."""
+    """Of the features: `none`, `standard` (mean 0, deviation 1), `minmax` (0 to 1), `shift` (mean 0, a power of two each, to
+    fill the inputs' format), or a number to divide by; `auto` is usual for the source."""
     target_scaling: Literal["standard", "none"] = "standard"
     """Of the targets of a regression."""
     target_loss: Literal["squared", "huber"] = "squared"

@@ -195,7 +195,7 @@ class Executor:
         return self.running.get(key, (None, None))[1] is future
 
     def _read_later(self, unit: Unit, future: Any) -> None:
-        """Get a result beside: it is asked of the scheduler, which asks the worker, while other workers end."""
+        """Read a result beside: it is asked of the scheduler, which asks the worker, while other workers end."""
 
         def read() -> None:
             if self._is_current(unit.key, future):
