@@ -164,7 +164,10 @@ def check(name: str, text: str, folder: Path, settings: Mapping[str, Any] = SLOW
     assert {(rung["mismatches"], rung["skipped"]) for rung in table["rungs"]} == {(0, None)}, name
 
 
-@pytest.mark.parametrize("name", TOGETHER)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name == "a sequence" else name for name in TOGETHER],
+)
 def test_kinds_of_layers_run_through_every_stage(name: str, tmp_path: Path) -> None:
     check(name, TOGETHER[name], tmp_path, QUICK)
 

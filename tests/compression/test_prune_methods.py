@@ -213,6 +213,8 @@ def test_each_score_is_one_of_its_own(student):
 
 @pytest.mark.parametrize("method", get_args(PruningSettings.model_fields["method"].annotation))
 def test_every_method_of_the_settings_prunes(student, teacher, data, method):
-    result, layers = pruned(student, teacher, data, method=method, sparsity=0.4, hardware=HardwareSettings())
+    result, layers = pruned(
+        student, teacher, data, method=method, sparsity=0.4, epochs=1, rounds=1, hardware=HardwareSettings()
+    )
     assert result.record.metrics["weights_removed"] >= 0.3
     assert any(layer["reached"] for layer in layers.values())

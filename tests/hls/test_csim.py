@@ -218,6 +218,7 @@ def test_sources_that_do_not_compile_leave_no_program(small_chain: SmallChain, t
     assert not (project.folder / BUILD).exists()
 
 
+@pytest.mark.slow
 def test_programs_and_paths_of_this_machine_do_not_travel(small_chain: SmallChain, tmp_path: Path) -> None:
     made = small_chain.converted.project
     project = open_project(

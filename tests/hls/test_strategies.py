@@ -65,6 +65,7 @@ def test_distributed_arithmetic_changes_no_bit(tmp_path: Path, io_type: Any) -> 
     )
 
 
+@pytest.mark.slow
 def test_the_unrolled_strategy_changes_no_bit(tmp_path: Path) -> None:
     target = Target()
 

@@ -159,7 +159,8 @@ def test_two_networks_stand_in_one_simulation(graph, tmp_path):
     subprocess.run(command, cwd=both, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("control", ["ready", pytest.param("valid", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("control", ["ready", "valid"])
 def test_the_harness_drives_the_control_signals(graph, tmp_path, control):
     arrays = inputs_of(np.random.default_rng(5), graph, 300)
     project = write_rtl(graph, tmp_path / "rtl", interface=Interface("fixed", control, "low"))

@@ -32,6 +32,7 @@ def once():
     yield "affine PTQ", "affine", precision_study.affine_ptq
 
 
+@pytest.mark.slow
 def test_every_method_is_measured_once_and_not_again(data, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(precision_study, "experiments", once)
     monkeypatch.setattr(precision_study, "PTQ_BITS", (4, 8))

@@ -83,6 +83,7 @@ def test_all_commands_take_it_and_say_what_cannot_be_checked(project, command):
     assert (code, (project.parent / "plan" / "run.sh").is_file()) == (0, True)
 
 
+@pytest.mark.slow
 def test_its_own_test_inputs_are_taken(project, command):
     x = np.arange(24).reshape(4, 6) / 8
     (project / "tb_data").mkdir(exist_ok=True)
