@@ -51,6 +51,12 @@ class SettingsError(CodesignError):
             message = "\n  - ".join([f"{head}{count} settings cannot be used", *self.faults])
         super().__init__(message)
 
+    @property
+    def located(self) -> tuple[str, ...]:
+        """The faults, each beginning with the source: to be told beside those of others."""
+        head = f"{self.source}: " if self.source is not None else ""
+        return tuple(f"{head}{fault}" for fault in self.faults)
+
 
 class DataError(CodesignError):
     """Data that is missing, malformed or does not fit the network."""

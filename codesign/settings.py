@@ -32,7 +32,7 @@ from codesign.core.target import (
     Target,
     check_top,
 )
-from codesign.core.yaml_text import read_yaml
+from codesign.core.yaml_text import YAML_SUFFIXES, read_yaml
 from codesign.errors import SettingsError, did_you_mean
 from codesign.settings_base import ClockPeriod, Count, CountOrNone, Positive, Section, Seed
 from codesign.settings_learning import (
@@ -404,20 +404,25 @@ def read_settings_file(path: str | Path, name: str, cure: str) -> tuple[dict[str
     """
     given = Path(path)
     path = given / name if given.is_dir() else given
-    wrong, is_yaml = mistaken(given, Path(name).stem, name, cure), path.suffix in (".yaml", ".yml")
+    is_yaml = path.suffix in YAML_SUFFIXES
+
+    def another_thing() -> SettingsError:
+        return SettingsError(mistaken(given, Path(name).stem, name, cure))
+
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise SettingsError(wrong) from error
+        raise another_thing() from error
     except UnicodeDecodeError as error:
-        told = f"{path} cannot be read (it is no UTF-8 text); {cure}" if is_yaml else wrong
-        raise SettingsError(told) from error
+        if not is_yaml:
+            raise another_thing() from error
+        raise SettingsError(f"{path} cannot be read (it is no UTF-8 text); {cure}") from error
     except OSError as error:
         raise SettingsError(f"{path} cannot be read ({error.strerror}); {cure}") from error
     values = read_yaml(text, path)
-    if not isinstance(values, dict) and not is_yaml:
-        raise SettingsError(wrong)
     if not isinstance(values, dict):
+        if not is_yaml:
+            raise another_thing()
         raise SettingsError(f"must be a mapping of settings, not {type(values).__name__}", source=path)
     return values, path
 

@@ -191,9 +191,9 @@ def ablate(arguments, levels) -> int:
     """Print what each ingredient is worth."""
     ratios: dict[tuple[str, str], list[float]] = {}
     missed: dict[tuple[str, str], int] = {}
-    rows = []
+    rows, seeds = [], arguments.seeds or [0]
     for path in arguments.data:
-        for seed in arguments.seeds or [0]:
+        for seed in seeds:
             task, first = Task(path, seed), arguments.hidden[0]
             whole, front = task.front(first, arguments)
             others = {"rounding by adders": task.with_adders(first, front)}
@@ -213,7 +213,7 @@ def ablate(arguments, levels) -> int:
                         ratios.setdefault((name, path.stem), []).append(pair[0] / pair[1])
                     elif pair[1]:
                         missed[name, path.stem] = missed.get((name, path.stem), 0) + 1
-    print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {arguments.seeds or [0]}\n")
+    print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {seeds}\n")
     print(
         "| instead | data | LUTs | from | to | levels not reached |\n| --- | --- | ---: | ---: | ---: | ---: |"
     )

@@ -73,10 +73,11 @@ def run(
 @search.command("status")
 def status(folder: Annotated[Path, _FOLDER]) -> None:
     """Say where a search stands: done, running where and since when, failed and why, the front, the time left."""
+    from codesign.core.yaml_text import YAML_SUFFIXES
     from codesign.search.results import read_found
     from codesign.search.run import search_folder
 
-    _show(read_found(search_folder(folder) if folder.suffix in (".yaml", ".yml") else folder))
+    _show(read_found(search_folder(folder) if folder.suffix in YAML_SUFFIXES else folder))
 
 
 @search.command("page")

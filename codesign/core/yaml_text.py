@@ -14,6 +14,8 @@ import yaml
 
 from codesign.errors import SettingsError
 
+YAML_SUFFIXES = (".yaml", ".yml")
+
 MOST_DEEP = 50
 """Levels of lists and mappings in one another."""
 MOST_VALUES = 100_000

@@ -18,7 +18,7 @@ FITTED = ("standard", "minmax", "shift")
 """Kinds that look at the train part."""
 
 _WITHIN = 99.8
-"""Percent of a feature's values that `shift` puts between -1 and 1."""
+"""Percent of a feature's values that count as nearly all."""
 
 _BLOCK_ROWS = 65_536
 """Rows scaled at once: bounds the float64 copy that the arithmetic needs."""
@@ -182,9 +182,24 @@ class Scaling:
             )
 
 
+def reach(x: np.ndarray) -> np.ndarray:
+    """What the magnitudes of nearly all values of each feature are within: what is rarer may saturate.
+
+    Parameters
+    ----------
+    x
+        Shape `(n_samples, n_features)`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape `(n_features,)`.
+    """
+    return np.percentile(np.abs(x), _WITHIN, axis=0)
+
+
 def _power_of_two_around(flat: np.ndarray, offset: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """The least power of two that nearly all of a feature's values are within, of as many rows as memory likes."""
     rows = flat[:: max(1, len(flat) // _BLOCK_ROWS)]
-    reach = np.percentile(np.abs(rows - offset), _WITHIN, axis=0)
-    reach = np.maximum(reach, deviation)  # what is nearly always 0 has no such percentile
-    return np.exp2(np.ceil(np.log2(np.where(reach > 0, reach, 1.0))))
+    wide = np.maximum(reach(rows - offset), deviation)  # what is nearly always 0 has no such percentile
+    return np.exp2(np.ceil(np.log2(np.where(wide > 0, wide, 1.0))))

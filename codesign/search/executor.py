@@ -399,8 +399,7 @@ def executor_faults(scheduler: str | None, cluster: str | Path | None) -> list[s
         try:
             read_cluster(cluster)
         except SettingsError as error:
-            source = "" if error.source is None else f"{error.source}: "
-            faults += [f"{source}{fault}" for fault in error.faults]
+            faults += error.located
     return faults
 
 

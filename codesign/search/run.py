@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
+from codesign.core.yaml_text import YAML_SUFFIXES
 from codesign.errors import DataError, OutputFolderError, SettingsError
 from codesign.run_folder import RunFolder
 from codesign.search.ledger import ABOUT, Ledger, mend
@@ -55,7 +56,7 @@ def search_folder(path: str | Path, output: str | Path | None = None) -> Path:
     if output is not None:
         return Path(output)
     path = Path(path)
-    return (path.parent if path.suffix in (".yaml", ".yml") else path) / "search"
+    return (path.parent if path.suffix in YAML_SUFFIXES else path) / "search"
 
 
 def run_search(
@@ -125,8 +126,7 @@ def _told_together(others: Sequence[str]) -> Iterator[None]:
     except SettingsError as error:
         if not others:
             raise
-        source = "" if error.source is None else f"{error.source}: "
-        raise SettingsError([*(f"{source}{fault}" for fault in error.faults), *others]) from None
+        raise SettingsError([*error.located, *others]) from None
     if others:
         raise SettingsError(others)
 

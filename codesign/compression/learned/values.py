@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from codesign.core.layers import Shape
+from codesign.data.scaling import reach
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import LayerSpec, Network
@@ -30,10 +31,8 @@ LEARNABLE = ("input", "dense", "conv1d", "conv2d", "relu", "linear", "flatten", 
 """What widths can be learned for."""
 
 _LN2 = float(np.log(2.0))
-_WITHIN = 99.8
-"""Percent of each feature's train values that the inputs' format holds: what is rarer saturates and costs every adder nothing."""
 _LOOKED_AT = 65_536
-"""Samples that tell it."""
+"""Samples that tell the inputs' range."""
 _SHARPNESS = 10.0
 _FIRST_FRACTION = 3.0
 _MOMENTUM = 0.99
@@ -105,7 +104,8 @@ class LearnableNetwork:
         self.network = network
         self.shapes: dict[str, Shape] = network.shapes()
         self.signed = bool(x.min() < 0)
-        within = np.percentile(np.abs(x[:_LOOKED_AT]).reshape(-1, x.shape[-1]), _WITHIN, axis=0).max()
+        # what is rarer saturates, and costs every adder nothing
+        within = reach(x[:_LOOKED_AT].reshape(-1, x.shape[-1])).max()
         self.input_bits = int(np.ceil(np.log2(max(float(within), 1e-6))))
         points = {layer.name for layer in network.activations}
         self.points = tuple(layer.name for layer in network.activations)
