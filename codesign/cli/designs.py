@@ -163,11 +163,13 @@ def _require_quality(summary: Any, least: float) -> None:
 
 
 _PATHS = ("data.source", "teacher.file", "teacher.files")
-_FILES = (".npz", ".npy", ".csv", ".parquet", ".py", ".keras", ".h5", ".hdf5")
+_DATA = (".npz", ".npy", ".csv", ".parquet", ".py")
 
 
 def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
     """Files and folders that were typed start at the working directory; a design's own start at its folder."""
+    from codesign.core.places import MODEL_SUFFIXES
+
     home = (design if design.is_dir() else design.parent).resolve()
 
     def placed(value: Any) -> Any:
@@ -178,7 +180,7 @@ def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
         if not isinstance(value, str) or value == "digits":
             return value
         path = Path(value).expanduser()
-        if path.suffix not in _FILES and not path.exists():
+        if path.suffix not in (*_DATA, *MODEL_SUFFIXES) and not path.exists():
             return value
         path = path.resolve()
         return str(path.relative_to(home) if path.is_relative_to(home) else path)

@@ -23,7 +23,11 @@ SUMMARY = "summary.json"
 SEARCH = "search.json"
 """Where a search keeps what it is of."""
 
-MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
+H5 = (".h5", ".hdf5")
+"""How the names of files end in which Keras 2 and 3 both write models."""
+
+MODEL_SUFFIXES = (".keras", *H5)
+"""How the names of all files of models end."""
 
 _MODEL, _RUN, _DESIGN = "it is a model", "it is a run's folder", "it is a design"
 

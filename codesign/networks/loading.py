@@ -12,11 +12,9 @@ from typing import Any
 import keras
 
 from codesign.core.files import is_saved_model
+from codesign.core.places import H5
 from codesign.errors import DataError
 from codesign.networks import keras2
-
-H5 = (".h5", ".hdf5")
-"""How the names of files end in which Keras 2 and 3 both write models."""
 
 
 def load_model(path: str | Path, what: str = "the model") -> keras.Model:

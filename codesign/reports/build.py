@@ -27,14 +27,14 @@ from codesign.core.places import mistaken
 from codesign.core.shown import Brief
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.build_files import find_files, find_top
-from codesign.reports.build_reading import PARSERS, AnyReport, Reading
+from codesign.reports.build_reading import AnyReport, Reading
 from codesign.reports.cosim import CosimReport, TransactionReport
 from codesign.reports.csim import CsimReport
 from codesign.reports.csynth import CsynthReport
 from codesign.reports.export import ExportReport
 from codesign.reports.power import PowerReport
 from codesign.reports.records import HARMLESS, STAGES, BuildStatus, Finding, Report, plain
-from codesign.reports.text import identify, read_text
+from codesign.reports.text import KINDS, identify, read_text
 from codesign.reports.timing import TimingReport
 from codesign.reports.tool_log import ToolLogReport
 from codesign.reports.utilization import UtilizationReport
@@ -124,9 +124,9 @@ def read_report(path: str | Path) -> Report:
     kind = identify(text)
     if kind is None:
         raise ReportFormatError(
-            path, "kind", f"this is none of the reports that are read: {', '.join(PARSERS)}"
+            path, "kind", f"this is none of the reports that are read: {', '.join(sorted(KINDS))}"
         )
-    return PARSERS[kind](path, text)
+    return KINDS[kind].parse(path, text)
 
 
 def read_build(

@@ -13,6 +13,7 @@ from codesign.core.build_marker import MARKER
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, Seal, read_object
 from codesign.errors import ReportError, ReportMissingError
 from codesign.reports.records import ReportKind
+from codesign.reports.text import KINDS
 
 MANIFEST = HLS_PROJECT.manifest
 """What this package's projects have: their sources with digests."""
@@ -23,21 +24,6 @@ SEALS: tuple[Seal, ...] = (HLS_PROJECT, RTL_PROJECT)
 _SKIPPED = frozenset({"stale_reports", "firmware", "tb_data", "node_modules", "__pycache__"})
 _STEP_FOLDERS = ("csim/report", "syn/report", "sim/report", "impl/report")
 _MAX_DEPTH = 8
-_NAMED: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
-    ("csynth", re.compile(r"(?:.*_)?csynth\.(?:xml|rpt)")),
-    ("cosim", re.compile(r".*_cosim\.rpt")),
-    ("csim", re.compile(r".*_csim\.log")),
-    ("export", re.compile(r".*_export\.rpt")),
-    ("transactions", re.compile(r".*\.performance\.result\.transaction\.xml|result\.transaction\.rpt")),
-    (
-        "utilization",
-        re.compile(
-            r"vivado_(?:synth|impl)(?:_opted|_routed)?(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt"
-        ),
-    ),
-    ("timing", re.compile(r".*timing.*\.rpt")),
-    ("power", re.compile(r".*power.*\.rpt")),
-)
 
 
 @dataclass(frozen=True)
@@ -91,12 +77,14 @@ def find_files(directory: Path, solution: str | None) -> BuildFiles:
     root = roots[0] if roots else None
     found = BuildFiles(directory, _home(directory), root)
     for path in _files(directory):
-        kind = next((kind for kind, form in _NAMED if form.fullmatch(path.name)), None)
+        name = next(
+            (name for name, kind in KINDS.items() if kind.files and kind.files.fullmatch(path.name)), None
+        )
         in_solution = root is None or path.is_relative_to(root)
-        if kind in ("csynth", "cosim", "csim", "export", "transactions") and not in_solution:
+        if name is not None and KINDS[name].is_of_hls and not in_solution:
             continue
-        if kind is not None:
-            found.by_kind.setdefault(kind, []).append(path)
+        if name is not None:
+            found.by_kind.setdefault(name, []).append(path)
         elif path.suffix == ".rpt":
             found.unnamed.append(path)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,16 +13,15 @@ from typing import TypeVar
 from codesign.errors import ReportError
 from codesign.reports.build_evidence import Evidence
 from codesign.reports.build_files import BuildFiles
-from codesign.reports.cosim import CosimReport, parse_cosim, parse_transactions
-from codesign.reports.csim import CsimReport, parse_csim_log
+from codesign.reports.cosim import CosimReport
+from codesign.reports.csim import CsimReport
 from codesign.reports.csynth import CsynthReport, parse_csynth
-from codesign.reports.export import ExportReport, parse_export
-from codesign.reports.power import PowerReport, parse_power
+from codesign.reports.export import ExportReport
 from codesign.reports.records import HARMLESS, STAGES, Finding, Reason, Report, ReportKind, same_part
-from codesign.reports.text import decode, identify, read_data, read_text, require_kind
-from codesign.reports.timing import TimingReport, parse_timing
+from codesign.reports.text import KINDS, decode, identify, read_data, read_text, require_kind
+from codesign.reports.timing import TimingReport
 from codesign.reports.tool_log import ToolLogReport, parse_tool_log
-from codesign.reports.utilization import UtilizationReport, parse_utilization
+from codesign.reports.utilization import UtilizationReport
 
 _TOGETHER = timedelta(seconds=2)
 """A run prints its forms this close; no synthesis is as short."""
@@ -42,7 +41,7 @@ def with_dates(reports: Sequence[CsynthReport]) -> list[CsynthReport]:
 def _top_of(path: Path) -> str | None:
     """The top function that a C synthesis names in itself; ``None`` if it cannot be read."""
     try:
-        return PARSERS["csynth"](path, read_text(path)).top
+        return parse_csynth(path, read_text(path)).top
     except ReportError:
         return None
 
@@ -135,26 +134,12 @@ def _disagreement(report: CsynthReport, newest: CsynthReport) -> str:
 
 AnyReport = TypeVar("AnyReport", bound=Report)
 
-PARSERS: Mapping[ReportKind, Callable[[Path, str], Report]] = MappingProxyType({
-    "csim": parse_csim_log, "csynth": parse_csynth, "cosim": parse_cosim, "transactions": parse_transactions,
-    "export": parse_export, "utilization": parse_utilization, "timing": parse_timing, "power": parse_power,
-    "log": parse_tool_log,
-})  # fmt: skip
-"""What makes the record of each kind of its text: a file is read once."""
-
-_NAMES: Mapping[ReportKind, tuple[str, ...]] = {
-    "csim": ("{top}_csim.log", "_csim.log"),
-    "cosim": ("{top}_cosim.rpt",),
-    "transactions": ("{top}.performance.result.transaction.xml", "result.transaction.rpt"),
-    "export": ("{top}_export.rpt",),
-}
 TOOL_LOGS = ("vitis_hls.log", "vivado_hls.log", "vivado.log")
 """What the tools write into the folder that they run in."""
 
 STEP_LOGS = "codesign_build/logs"
 """Where a run of this package keeps what each step printed."""
 
-_VIVADO: tuple[ReportKind, ...] = ("utilization", "timing", "power")
 _OTHER_COMMAND = re.compile(r"^\| Command\s*: \S", re.MULTILINE)
 _ORDER: Mapping[str, int] = {stage: at for at, stage in enumerate(STAGES)}
 _FORMS = ("site", "kernel", "slr", "hierarchical")
@@ -205,7 +190,7 @@ class Reading:
         """The report of a kind of which a build has one."""
         paths = self.files.by_kind.get(kind, [])
         if top is not None:
-            ranks = {name.format(top=top): rank for rank, name in enumerate(_NAMES[kind])}
+            ranks = {name.format(top=top): rank for rank, name in enumerate(KINDS[kind].names)}
             paths = sorted((path for path in paths if path.name in ranks), key=lambda path: ranks[path.name])
         if top is None and len({path.name for path in paths}) > 1:
             names = ", ".join(sorted({path.name for path in paths}))
@@ -252,10 +237,11 @@ class Reading:
 
     def vivado(self) -> list[Report]:
         """Every whole and fresh report of Vivado."""
-        named = [(path, kind) for kind in _VIVADO for path in self.files.by_kind.get(kind, [])]
+        kinds = [name for name, kind in KINDS.items() if kind.files is not None and not kind.is_of_hls]
+        named = [(path, kind) for kind in kinds for path in self.files.by_kind.get(kind, [])]
         reports = []
         for path, kind in [*named, *((path, None) for path in self.files.unnamed)]:
-            report = self._parse(path, kind, _VIVADO)
+            report = self._parse(path, kind, kinds)
             if report is not None and self._fresh(report):
                 reports.append(report)
         return reports
@@ -332,7 +318,7 @@ class Reading:
             best = max(rivals, key=lambda report: report.date or datetime.min)
             chosen[stage] = best
             for report in same:
-                if report in rivals and _numbers(report) != _numbers(best):
+                if report in rivals and report.headline != best.headline:
                     message = f"of {report.date} differs from {best.path} of {best.date}, which is taken"
                     self._refuse("stale", report.path, message)
                 elif report is not best:
@@ -377,7 +363,7 @@ class Reading:
             require_kind(path, found, kind)
             self.has_files = True
             self.evidence.saw(path, data)
-            report = PARSERS[kind](path, text)
+            report = KINDS[kind].parse(path, text)
             stage = self.evidence.stage_of(path)
             return report if stage is None else replace(report, stage=stage)
         except ReportError as error:
@@ -428,12 +414,3 @@ def _preference(report: Report) -> tuple[bool, bool, int, int, str]:
     is_shell, form, _ = _rank(report)
     in_runs = any(part.endswith(".runs") for part in report.path.parts)
     return is_shell, in_runs, form, len(report.path.parts), report.path.as_posix()
-
-
-def _numbers(report: Report) -> object:
-    """What two reports of one run must have in common."""
-    if isinstance(report, UtilizationReport):
-        return report.used
-    if isinstance(report, TimingReport):
-        return report.wns_ns, report.tns_ns
-    return report.power_w if isinstance(report, PowerReport) else None

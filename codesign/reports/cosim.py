@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.tables import drawn_tables
-from codesign.reports.text import read_kind
+from codesign.reports.text import read_kind, register
 
 CosimStatus = Literal["Pass", "Fail", "NA"]
 """`NA`: the language was not simulated."""
@@ -141,6 +141,17 @@ def parse_cosim(path: Path, text: str) -> CosimReport:
     )
 
 
+register(
+    "cosim",
+    parse_cosim,
+    "a C/RTL co-simulation report",
+    r"^\+\s*RTL\s*\+\s*Status\s*\+",
+    files=r".*_cosim\.rpt",
+    names=("{top}_cosim.rpt",),
+    is_of_hls=True,
+)
+
+
 def _result(fields: FieldReader, name: str, row: dict[str, str] | None) -> CosimResult:
     if row is None:
         raise fields.error(name, "the table has no row for this language")
@@ -243,3 +254,14 @@ def parse_transactions(path: Path, text: str) -> TransactionReport:
         path=path, stage="cosim",
         latency_cycles=tuple(latencies), interval_cycles=tuple(intervals),
     )  # fmt: skip
+
+
+register(
+    "transactions",
+    parse_transactions,
+    "a list of co-simulated transactions",
+    r"\A *latency +interval *\n",
+    files=r".*\.performance\.result\.transaction\.xml|result\.transaction\.rpt",
+    names=("{top}.performance.result.transaction.xml", "result.transaction.rpt"),
+    is_of_hls=True,
+)

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
-from codesign.reports.text import identify, read_text, require_kind
+from codesign.reports.text import identify, read_text, register, require_kind
 
 CSIM_START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
 _FINISH = re.compile(r"INFO: \[SIM (?:211-)?3\] \*+ CSIM finish \*+")
@@ -121,6 +121,18 @@ def parse_csim_log(path: Path, text: str) -> CsimReport:
         output=_output(body),
         later_errors=tool_errors(lines[ends[0] + 1 :]),
     )
+
+
+register(
+    "csim",
+    parse_csim_log,
+    "a C simulation log",
+    r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+",
+    rf"\A{re.escape(_OWN_START)}",
+    files=r".*_csim\.log",
+    names=("{top}_csim.log", "_csim.log"),
+    is_of_hls=True,
+)
 
 
 def tool_errors(lines: Iterable[str]) -> tuple[str, ...]:

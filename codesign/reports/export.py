@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Resources, Stage, unmet
-from codesign.reports.text import read_kind
+from codesign.reports.text import read_kind, register
 
 _ENTRY = re.compile(r"([A-Z][A-Za-z -]*?):\s+(\S.*?)\s*")
 _TOOL = re.compile(r"Xilinx Vivado v\.(\S+)")
@@ -134,3 +134,14 @@ def parse_export(path: Path, text: str) -> ExportReport:
         used=Resources(**fields.fill(_USED, entries.get, "used.")), **fields.fill(_FIELDS, entries.get),
         achieved_clock_ns=achieved, is_met=verdicts[0], unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
+
+
+register(
+    "export",
+    parse_export,
+    "an HLS export report",
+    r"^#=== Post-(?:Synthesis|Implementation) Resource usage ===",
+    files=r".*_export\.rpt",
+    names=("{top}_export.rpt",),
+    is_of_hls=True,
+)

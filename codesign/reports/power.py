@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind
-from codesign.reports.text import read_kind
+from codesign.reports.text import read_kind, register
 from codesign.reports.vivado import header, numbered_sections, stage_of
 
 _REMARK = re.compile(r"(\S+)(?: \((.+)\))?")
@@ -62,6 +62,11 @@ class PowerReport(Report):
     activity_file: str | None
     nets_matched: str | None
     remarks: tuple[str, ...]
+
+    @property
+    def headline(self) -> object:
+        """The power."""
+        return self.power_w
 
 
 _WATTS: Columns = {
@@ -143,3 +148,12 @@ def parse_power(path: Path, text: str) -> PowerReport:
         **choices,
         remarks=tuple(remarks), unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
+
+
+register(
+    "power",
+    parse_power,
+    "a Vivado power report",
+    r"^\| Command\s*: report_power\b",
+    files=r".*power.*\.rpt",
+)

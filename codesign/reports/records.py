@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from codesign.core.shown import Brief
 
@@ -26,9 +26,8 @@ Vivado's netlist after synthesis, `opt_design`, placement and routing.
 STAGES: tuple[Stage, ...] = get_args(Stage)
 """All stages, in the order of the flow."""
 
-ReportKind = Literal[
-    "csim", "csynth", "cosim", "transactions", "utilization", "timing", "power", "export", "log"
-]
+ReportKind: TypeAlias = str
+"""The word of a kind of report, such as `csynth`: `codesign.reports.text.KINDS` has them all."""
 
 
 BuildStatus = Literal["finished", "running", "failed", "interrupted", "unmarked"]
@@ -142,6 +141,11 @@ class Report(Brief):
 
     kind: ClassVar[ReportKind]
     derived: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def headline(self) -> object:
+        """What a second report of the same run must say too; ``None`` where nothing is compared."""
+        return None
 
     def doubts(self) -> Iterator[Finding]:
         """What it says against the design: a simulation that failed or was not run, a timing that is not met."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from codesign.errors import ReportFormatError, ReportMissingError
-from codesign.reports.records import ReportKind
+from codesign.reports.records import Report, ReportKind
 
 TOOL_BANNER = re.compile(
     r"^(?:[*#]+ )?(?:(?P<hls>Vivado|Vitis)(?:\(TM\))? HLS - .*?|Vivado |vitis-run )v(?P<version>\d{4}\.\d+(?:\.\d+)*) \(64-bit\)",
@@ -18,31 +20,57 @@ TOOL_BANNER = re.compile(
 _HEAD = 4000
 """A log's first banner stands in as many characters."""
 
-_MARKS: tuple[tuple[ReportKind, re.Pattern[str]], ...] = (
-    ("csynth", re.compile(r"\A\s*(?:<\?xml[^>]*>\s*)?<profile>")),
-    ("csynth", re.compile(r"^== (?:Vivado|Vitis) HLS Report for '", re.MULTILINE)),
-    ("csynth", re.compile(r"^== Synthesis Summary Report of '", re.MULTILINE)),
-    ("utilization", re.compile(r"^\| Command\s*: report_(?:accelerator_)?utilization\b", re.MULTILINE)),
-    ("timing", re.compile(r"^\| Command\s*: report_timing_summary\b", re.MULTILINE)),
-    ("power", re.compile(r"^\| Command\s*: report_power\b", re.MULTILINE)),
-    ("export", re.compile(r"^#=== Post-(?:Synthesis|Implementation) Resource usage ===", re.MULTILINE)),
-    ("cosim", re.compile(r"^\+\s*RTL\s*\+\s*Status\s*\+", re.MULTILINE)),
-    ("transactions", re.compile(r"\A *latency +interval *\n")),
-    ("csim", re.compile(r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+", re.MULTILINE)),
-    ("csim", re.compile(r"\Acodesign: C simulation by g\+\+ ")),
-)
 
-_WHAT = {
-    "csim": "a C simulation log",
-    "csynth": "a C synthesis report",
-    "cosim": "a C/RTL co-simulation report",
-    "transactions": "a list of co-simulated transactions",
-    "utilization": "a Vivado utilisation report",
-    "timing": "a Vivado timing summary",
-    "power": "a Vivado power report",
-    "export": "an HLS export report",
-    "log": "the log of a whole run of a tool",
-}
+@dataclass(frozen=True)
+class Kind:
+    """A kind of report: how it is told from the others, how its files are found, and what reads it.
+
+    Parameters
+    ----------
+    parse
+        Makes the record of a path and its text.
+    what
+        What a file of it is called, with its article.
+    marks
+        Patterns of which a file's text holds one (multi-line).
+    files
+        How its files are named in a build; ``None`` for one that is found by its place.
+    names
+        Of a kind of which a build has one: its files' names, best first, with `{top}`.
+    is_of_hls
+        Whether HLS writes it into its solution.
+    """
+
+    parse: Callable[[Path, str], Report]
+    what: str
+    marks: tuple[re.Pattern[str], ...] = ()
+    files: re.Pattern[str] | None = None
+    names: tuple[str, ...] = ()
+    is_of_hls: bool = False
+
+
+KINDS: dict[ReportKind, Kind] = {}
+"""Every kind that is read; each reader adds its own where it is defined."""
+
+
+def register(
+    kind: ReportKind,
+    parse: Callable[[Path, str], Report],
+    what: str,
+    *marks: str,
+    files: str | None = None,
+    names: tuple[str, ...] = (),
+    is_of_hls: bool = False,
+) -> None:
+    """Add a kind of report; the patterns as strings (see `Kind`)."""
+    KINDS[kind] = Kind(
+        parse,
+        what,
+        tuple(re.compile(mark, re.MULTILINE) for mark in marks),
+        None if files is None else re.compile(files),
+        names,
+        is_of_hls,
+    )
 
 
 # what could steer a terminal that shows a name or a line of the report
@@ -51,10 +79,11 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def identify(text: str) -> ReportKind | None:
     """The kind of a report by its contents, ``None`` if it is none that this package reads."""
-    found = next((kind for kind, mark in _MARKS if mark.search(text)), None)
-    if found in (None, "csim") and TOOL_BANNER.search(text[:_HEAD]):
+    found = [name for name, kind in KINDS.items() if any(mark.search(text) for mark in kind.marks)]
+    if found in ([], ["csim"]) and TOOL_BANNER.search(text[:_HEAD]):
         return "log"
-    return found
+    # the log of a simulation may print anything
+    return next((name for name in found if name != "csim"), found[0] if found else None)
 
 
 def read_text(path: str | Path) -> str:
@@ -125,5 +154,5 @@ def require_kind(path: str | Path, found: ReportKind | None, kind: ReportKind) -
     if found == kind:
         return
     if found is not None:
-        raise ReportFormatError(path, "kind", f"this is {_WHAT[found]}, not {_WHAT[kind]}")
-    raise ReportFormatError(path, "kind", f"this is not {_WHAT[kind]}, or its beginning is lost")
+        raise ReportFormatError(path, "kind", f"this is {KINDS[found].what}, not {KINDS[kind].what}")
+    raise ReportFormatError(path, "kind", f"this is not {KINDS[kind].what}, or its beginning is lost")

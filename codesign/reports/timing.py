@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Stage, unmet
 from codesign.reports.tables import underlined_table
-from codesign.reports.text import read_kind
+from codesign.reports.text import read_kind, register
 from codesign.reports.vivado import VivadoHeader, header, stage_of, stage_of_command
 
 
@@ -80,6 +80,11 @@ class TimingReport(Report):
     pulse_failing: int | None
     pulse_endpoints: int | None
     clocks: tuple[ClockTiming, ...]
+
+    @property
+    def headline(self) -> object:
+        """Worst and total negative slack."""
+        return self.wns_ns, self.tns_ns
 
     def doubts(self) -> Iterator[Finding]:
         """That there are no constraints, or that they are not met, and by how much at worst: setup, hold or pulse width."""
@@ -169,6 +174,15 @@ def parse_timing(path: Path, text: str) -> TimingReport:
         path=path, stage=_stage(head, text, fields), **vars(head), is_met=is_met, clocks=clocks,
         **_slacks(totals, fields), unknown_fields=tuple(fields.unknown),
     )  # fmt: skip
+
+
+register(
+    "timing",
+    parse_timing,
+    "a Vivado timing summary",
+    r"^\| Command\s*: report_timing_summary\b",
+    files=r".*timing.*\.rpt",
+)
 
 
 def _slacks(totals: Mapping[str, str], fields: FieldReader) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind, Resources
 from codesign.reports.tables import ReportTable
-from codesign.reports.text import read_kind
+from codesign.reports.text import read_kind, register
 from codesign.reports.vivado import (
     VivadoHeader,
     VivadoSection,
@@ -151,6 +151,11 @@ class UtilizationReport(Report):
     kernels: tuple[KernelUse, ...] = ()
 
     @property
+    def headline(self) -> object:
+        """The resources used."""
+        return self.used
+
+    @property
     def is_complete(self) -> bool:
         """Whether everything of the design was counted; a netlist with black boxes was not."""
         return not self.black_boxes
@@ -200,6 +205,15 @@ def parse_utilization(path: Path, text: str) -> UtilizationReport:
             _report(path, head, sections, fields, "hierarchical", tree[0].used, None), instances=tree
         )
     return _site_report(path, head, sections, fields)
+
+
+register(
+    "utilization",
+    parse_utilization,
+    "a Vivado utilisation report",
+    r"^\| Command\s*: report_(?:accelerator_)?utilization\b",
+    files=r"vivado_(?:synth|impl)(?:_opted|_routed)?(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt",
+)
 
 
 def _site_report(

@@ -32,6 +32,7 @@ from codesign.training.given_teacher import (
     outputs_by_scaling,
     require_knowledge,
     require_scaled_inputs,
+    scaling_of,
     suspicion,
 )
 from codesign.training.losses import pack_targets
@@ -191,8 +192,9 @@ def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     stripped = ending_in_logits(model)
     made = fitted_to(stripped, dataset)
     if dataset.task.learns_targets:
-        require_scaled_inputs(outputs_by_scaling(made, dataset), what, dataset)
-        outputs = predict_logits(made, dataset.x_validation)
+        scaled = outputs_by_scaling(made, dataset)
+        require_scaled_inputs(scaled, what, dataset)
+        outputs = scaled[scaling_of(dataset)] if scaled else predict_logits(made, dataset.x_validation)
         _refuse_probabilities(outputs, model, dataset)
         require_knowledge(outputs, what, dataset)
     return made

@@ -7,8 +7,9 @@ import pytest
 from reports_project import FIXTURES
 
 from codesign.errors import ReportFormatError
-from codesign.reports import read_report
+from codesign.reports import Report, read_report
 from codesign.reports.fields import Column, FieldReader
+from codesign.reports.text import KINDS
 
 NEVER_IN_THE_FIXTURES = {
     ("CsimReport", "date"),
@@ -37,6 +38,14 @@ NEVER_IN_THE_FIXTURES = {
     ("TransactionReport", "version"),
 }
 """Fields that no form prints (a log names no date), or that the fixtures' designs do not have (a power budget)."""
+
+
+def test_every_record_has_a_kind_that_is_told_from_all_others():
+    assert {record.kind for record in Report.__subclasses__()} == set(KINDS)
+    for path in sorted(FIXTURES.rglob("*.rpt")) + sorted(FIXTURES.rglob("*.xml")):
+        text = path.read_text()
+        found = [name for name, kind in KINDS.items() if any(mark.search(text) for mark in kind.marks)]
+        assert len(found) <= 1, path  # which reader gets a file must not depend on the order of the table
 
 
 def fill(path, columns, cells, **options):

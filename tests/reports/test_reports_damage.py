@@ -144,7 +144,7 @@ def test_what_is_no_report_is_said_to_be_none(tmp_path):
         read_timing(path)
     assert str(caught.value) == f"{path}: kind: this is not a Vivado timing summary, or its beginning is lost"
     with pytest.raises(
-        ReportFormatError, match="kind: this is none of the reports that are read: csim, csynth,"
+        ReportFormatError, match="kind: this is none of the reports that are read: cosim, csim, csynth,"
     ):
         read_report(path)
 
