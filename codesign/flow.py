@@ -105,7 +105,7 @@ def run_design(
     design: str | Path,
     *,
     output: str | Path | None = None,
-    name: str = "run",
+    name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     start_from: str | None = None,
     until: str | None = None,
@@ -125,7 +125,7 @@ def run_design(
     output
         The run's folder; by default ``hls_projects/<design>/<name>`` below the working directory.
     name
-        The last part of the default folder.
+        The last part of the default folder: ``run``, if neither is given.
     overrides
         Settings by dotted path that replace those of the `design.yaml`.
     start_from
@@ -165,7 +165,7 @@ def plan_run(
     design: str | Path,
     *,
     output: str | Path | None = None,
-    name: str = "run",
+    name: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     start_from: str | None = None,
     until: str | None = None,
@@ -202,13 +202,18 @@ def plan_run(
 def _place(
     design: str | Path,
     output: str | Path | None,
-    name: str,
+    name: str | None,
     overrides: Mapping[str, Any] | None,
     request: _Request,
 ) -> tuple[DesignSettings, Path, RunFolder]:
     """The settings, the design's folder and the run's folder, after checking that the request makes sense."""
     settings = read_design(design, overrides)
     request.check()
+    if name is not None and output is not None:
+        raise SettingsError(
+            f"--name {name} is for a folder below hls_projects, and --output {output} names another; give one of them"
+        )
+    name = "run" if name is None else name
     if not _NAME.fullmatch(name):
         raise SettingsError(
             f"--name: must be letters, digits, '.', '_' and '-', not {name!r}; give any other folder with --output"

@@ -30,9 +30,13 @@ def main() -> int:
         parser.error("--seeds must be at least 2: a spread needs two runs")
     rows = []
     for seed in range(arguments.seeds):
-        output = None if arguments.output is None else arguments.output / f"seed{seed}"
+        place = (
+            {"name": f"seed{seed}"}
+            if arguments.output is None
+            else {"output": arguments.output / f"seed{seed}"}
+        )
         try:
-            result = run_design(arguments.design, output=output, name=f"seed{seed}", overrides={"seed": seed})
+            result = run_design(arguments.design, **place, overrides={"seed": seed})
         except CodesignError as error:
             print(f"error: seed {seed}: {error}", file=sys.stderr)
             return 1

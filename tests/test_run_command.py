@@ -124,7 +124,7 @@ def test_json_lines_are_for_programs_and_quiet_prints_nothing(
     assert (code, out, error) == (
         1,
         "",
-        "error: --quiet prints nothing and --json-lines prints JSON: give one of them",
+        "error: --quiet: does nothing beside --json-lines, which prints JSON; leave one of them out",
     )
 
 
@@ -226,3 +226,15 @@ def test_an_output_without_room_is_one_sentence(words: tuple[str, ...]) -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "error: what is printed cannot be written (No space left on device)\n"
+
+
+def test_golden_outputs_beside_a_run_are_refused(command: Command, tmp_path: Path) -> None:
+    assert command("run", "tiny")[0] == 0
+    Path("hls_projects/tiny/run/project/hls").mkdir(parents=True, exist_ok=True)
+    np.savez(tmp_path / "vectors.npz", x=np.zeros((2, 4)), golden=np.zeros((2, 3)))
+    code, out, error = command("verify", "hls_projects/tiny/run", "--vectors", tmp_path / "vectors.npz")
+    assert (code, out) == (1, "")
+    assert error.endswith(
+        "has golden outputs, and a run is held against its own student; take them out, or verify "
+        "hls_projects/tiny/run/project/hls\n"
+    )

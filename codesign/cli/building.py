@@ -46,14 +46,14 @@ def build(
     asked = None if steps is None else [step.strip() for step in steps.split(",") if step.strip()]
     target = {"clock_period_ns": clock_period, "part": part}
     if plan is not None:
-        _write_plan(_needed_project(project, collect), asked, target, plan)
+        _write_plan(_needed_project(project), asked, target, plan)
         return
     if collect is not None:
         from codesign.hls.runner_remote import collect_results
 
         folder = collect_results(collect, None if project is None else _project_in(project)).directory
     else:
-        folder = _needed_project(project, collect)
+        folder = _needed_project(project)
         with progress() as shown:
             _build_here(folder, asked, target, timeout, verbose, shown)
     description = summarise(folder)
@@ -61,13 +61,11 @@ def build(
     refuse_doubtful([] if description.is_trustworthy else [folder])
 
 
-def _needed_project(project: Path | None, collect: Path | None) -> Path:
+def _needed_project(project: Path | None) -> Path:
     from codesign.errors import SettingsError
 
     if project is None:
         raise SettingsError("name the HLS project to build, or the folder of a run")
-    if collect is not None:
-        raise SettingsError("--plan writes a plan and --collect reads one back: give one of them")
     return _project_in(project)
 
 

@@ -49,10 +49,7 @@ def convert(
     from codesign.terminal import progress, say
 
     given = given_about_data(data, label_column, scaling, task)
-    hardware = {
-        name.removeprefix("hardware."): value
-        for name, value in read_assignments(setting or [], "--set").items()
-    }
+    hardware = read_assignments([pair.removeprefix("hardware.") for pair in setting or []], "--set")
     import_backend()
     student, dataset, settings = load_student(
         source, given, hardware, precision=precision, input_format=input_format
@@ -122,8 +119,6 @@ def load_student(
         given is not None and str(input_format).count(",") < 2
     ):  # the modes of QKeras, unless others were typed
         given = given.with_modes("RND_CONV", "SAT")
-    if formats is not None and given is not None:
-        raise SettingsError("--input-format: the map of --precision has the input's format; leave one out")
     model, dataset = read_model(source, settings.data)
     if formats is not None:
         return float_student_with(model, formats, dataset.x_validation), dataset, settings.hardware

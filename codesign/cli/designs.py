@@ -18,7 +18,9 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help="The run's folder; else hls_projects/<design>/<name>."),
     ] = None,
-    name: Annotated[str, typer.Option(help="The run is written to hls_projects/<design>/<name>.")] = "run",
+    name: Annotated[
+        str | None, typer.Option(help="The run is written to hls_projects/<design>/<name>; else run.")
+    ] = None,
     start_from: Annotated[
         str | None, typer.Option("--from", help="Redo this stage and all after it.")
     ] = None,
@@ -73,11 +75,12 @@ def run(
             f"{shipped}: there is no such folder; codesign new {shipped} --from {shipped} makes it"
         )
     overrides = _from_here(read_assignments(setting or [], "--set"), design)
-    if seed is not None:
-        overrides["seed"] = seed
-    overrides |= _chosen_point(
+    options = {} if seed is None else {"seed": seed}
+    options |= _chosen_point(
         {"budget_luts": budget_luts, "quality_loss": quality_loss, "latency_ns": latency_ns}
     )
+    _refuse_both(overrides, options)
+    overrides |= options
     if dry_run:
         _show_plan(design, output, name, overrides, start_from, until)
         return
@@ -150,6 +153,19 @@ def _chosen_point(asked: dict[str, float | None]) -> dict[str, Any]:
     return {"quantization.method": "learned", **chosen}
 
 
+def _refuse_both(typed: dict[str, Any], options: dict[str, Any]) -> None:
+    """Raise `SettingsError` for a setting that `--set` and an option of its own give two values."""
+    from codesign.errors import SettingsError
+
+    faults = [
+        f"--set {name}={typed[name]}: another option of this line gives it as {value}; leave one of them out"
+        for name, value in options.items()
+        if name in typed and typed[name] != value
+    ]
+    if faults:
+        raise SettingsError(faults)
+
+
 def _require_quality(summary: Any, least: float) -> None:
     """Raise `QualityError` if the last stage with a validation quality is below what was asked for."""
     from codesign.errors import QualityError
@@ -194,7 +210,7 @@ def _from_here(overrides: dict[str, Any], design: Path) -> dict[str, Any]:
 def _show_plan(
     design: Path,
     output: Path | None,
-    name: str,
+    name: str | None,
     overrides: dict[str, Any],
     start_from: str | None,
     until: str | None,

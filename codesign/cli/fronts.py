@@ -17,18 +17,17 @@ def front(
     latency_ns: Annotated[
         float | None, typer.Option(min=0.1, help="With --pick: of at most so many ns from input to output.")
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="The new run's folder; by default RUN-PICK.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --pick: the new run's folder; else RUN-PICK.")
+    ] = None,
 ) -> None:
     """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
     from codesign.compression.learned.front import Front
-    from codesign.errors import SettingsError
     from codesign.stages import open_run
     from codesign.terminal import progress, say, show_tables
 
     found = Front.load(run / "quantization")
     if pick is None:
-        if latency_ns is not None:
-            raise SettingsError("--latency-ns chooses the point that --pick LUTS builds: give that too")
         show_tables(
             [_table(run, found)], [f"codesign front {shlex.quote(str(run))} --pick LUTS builds another point"]
         )

@@ -24,11 +24,8 @@ def long_work(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(*, quiet: bool, json_lines: bool, **options: Any) -> None:
-        from codesign.errors import SettingsError
         from codesign.terminal import speaking
 
-        if quiet and json_lines:
-            raise SettingsError("--quiet prints nothing and --json-lines prints JSON: give one of them")
         with speaking("quiet" if quiet else "json" if json_lines else "terminal"):
             command(**options)
 

@@ -14,6 +14,7 @@ from codesign.cli.converting import convert
 from codesign.cli.designs import INTERRUPTED, doctor, run
 from codesign.cli.emulating import emulator
 from codesign.cli.fronts import front
+from codesign.cli.idle import Command
 from codesign.cli.long_work import long_work
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
@@ -47,7 +48,7 @@ for _command in (
     advise,
     doctor,
 ):
-    app.command()(_command)
+    app.command(cls=Command)(_command)
 app.add_typer(search, name="search")
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from codesign.cli.designs import INTERRUPTED
+from codesign.cli.idle import Command
 from codesign.cli.long_work import long_work
 
 search = typer.Typer(
@@ -18,7 +19,7 @@ search = typer.Typer(
 _FOLDER = typer.Argument(help="A search.yaml, its folder, or the folder of a search.")
 
 
-@search.command("run")
+@search.command("run", cls=Command)
 @long_work
 def run(
     path: Annotated[Path, typer.Argument(help="A search.yaml, or its folder.")],
@@ -70,7 +71,7 @@ def run(
     )
 
 
-@search.command("status")
+@search.command("status", cls=Command)
 def status(folder: Annotated[Path, _FOLDER]) -> None:
     """Say where a search stands: done, running where and since when, failed and why, the front, the time left."""
     from codesign.core.yaml_text import YAML_SUFFIXES
@@ -80,7 +81,7 @@ def status(folder: Annotated[Path, _FOLDER]) -> None:
     _show(read_found(search_folder(folder) if folder.suffix in YAML_SUFFIXES else folder))
 
 
-@search.command("page")
+@search.command("page", cls=Command)
 def page(
     folder: Annotated[Path, _FOLDER],
     output: Annotated[
@@ -100,7 +101,7 @@ def page(
         say(f"{path} written", err=True)
 
 
-@search.command("best")
+@search.command("best", cls=Command)
 def best(
     folder: Annotated[Path, _FOLDER],
     budget_luts: Annotated[

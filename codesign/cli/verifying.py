@@ -61,6 +61,8 @@ class _Given:
     """A run or a project, and the vectors to compare on."""
 
     def __init__(self, folder: Path, vectors: Path | None) -> None:
+        from codesign.comparison.sources import PROJECT
+        from codesign.errors import SettingsError
         from codesign.stages import RUN, open_run
         from codesign.verification import read_vector_file
 
@@ -72,6 +74,11 @@ class _Given:
         self.run: Any = None
         if (folder / RUN).is_file():
             folder_of(folder)  # a run that has not come so far is refused before the slow imports
+            if self.golden is not None:
+                raise SettingsError(
+                    f"--vectors: {vectors} has golden outputs, and a run is held against its own student; take them out, or "
+                    f"verify {folder / PROJECT}"
+                )
             from codesign.networks.backend import import_backend
 
             import_backend()

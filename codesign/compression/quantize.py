@@ -253,8 +253,8 @@ def quantize_student(
     """
     if settings.method == "learned":
         raise SettingsError(
-            "quantization.method: learned is no training with given formats, and takes no callbacks, loss or metrics; call "
-            "codesign.compression.learned.learn.learn_widths, or run the design"
+            "quantization.method: learned is no training with given formats, and has no callbacks and metrics; call "
+            "codesign.compression.learned.learn.learn_widths, which takes a loss, or run the design"
         )
     if not isinstance(network, Network):
         network = as_student(network, dataset).network

@@ -124,14 +124,19 @@ def read_assignments(pairs: Sequence[str], option: str) -> dict[str, Any]:
     Raises
     ------
     SettingsError
-        If a word has no name or no equals sign, or its value is no YAML.
+        If a word has no name or no equals sign, its value is no YAML, or it takes away an earlier one.
     """
-    values = {}
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise SettingsError(
                 f"{option} takes NAME=VALUE, for example distillation.alpha=0.5, not {pair!r}"
             )
-        values[name.strip()] = read_yaml(value, source=f"{option} {pair}")
+        name = name.strip()
+        if lost := [earlier for earlier in values if f"{earlier}.".startswith(f"{name}.")]:
+            raise SettingsError(
+                f"{option} {pair}: {lost[0]} was given before and is lost; leave one of them out"
+            )
+        values[name] = read_yaml(value, source=f"{option} {pair}")
     return values

@@ -91,9 +91,10 @@ def distill_student(
     seed
         Of the initial weights, the order of the samples and dropout.
     callbacks
-        Keras callbacks of your own; they are told of epochs, not of steps.
+        Keras callbacks of your own; they are told of epochs, not of steps, and neither of hints nor of trials.
     loss
-        A loss of your own on `(targets, outputs)`, added to `L`; outputs are logits.
+        A loss of your own on `(targets, outputs)`, added to `L` (not to that of hints, which learn from layers alone); outputs
+        are logits.
     metrics
         By name, `(targets, outputs) -> number`: measured on the validation part after each epoch
         (`history.measured`).
@@ -111,7 +112,9 @@ def distill_student(
     teacher = as_teacher(teacher, dataset)
     check_fits(model, f"the student {model.name!r}", dataset.sample_shape, dataset.task)
     check_same_outputs(teacher, n_outputs(model))
-    chosen, trials = choose_distillation(model, teacher, dataset, settings, seed=seed, progress=progress)
+    chosen, trials = choose_distillation(
+        model, teacher, dataset, settings, seed=seed, loss=loss, progress=progress
+    )
     make_reproducible(seed)
     network = ending_in_logits(copied(model, trained=False))
     snapshots = _Snapshots(network, max(1, round(_EARLY * settings.epochs)))
@@ -221,6 +224,7 @@ def choose_distillation(
     settings: DistillationSettings,
     *,
     seed: int = 0,
+    loss: OwnLoss | None = None,
     progress: Progress = SILENT,
 ) -> tuple[DistillationSettings, tuple[DistillationTrial, ...]]:
     """Replace a temperature or alpha of ``None`` by the best of `settings.search`.
@@ -235,6 +239,8 @@ def choose_distillation(
         As `codesign.training.distill.distill_student` takes them.
     seed
         Of every trial.
+    loss
+        Of your own, added to that of every trial; they run one after another then.
     progress
         Told after every epoch.
 
@@ -268,11 +274,12 @@ def choose_distillation(
     jobs = []
     for temperature, alpha in pairs:
         with_pair = settings.model_copy(update={"temperature": temperature, "alpha": alpha})
-        lesson = make_lesson(ending_in_logits(model), teacher, dataset, with_pair)
+        lesson = make_lesson(ending_in_logits(model), teacher, dataset, with_pair, own=Own(loss=loss))
         what = f"student T={temperature:g} alpha={alpha:g}"
         parts = lesson.train, lesson.validation
         jobs.append(FitJob(lesson.model, lesson.loss, *parts, short, seed, what, task=dataset.task))
-    results = run_jobs(jobs, workers=search.workers, progress=progress)
+    # a function of the user's cannot be sent to another process
+    results = run_jobs(jobs, workers=search.workers if loss is None else 1, progress=progress)
     columns = dataset.task.columns(dataset.y_validation)
     trials = []
     for (temperature, alpha), result in zip(pairs, results, strict=True):

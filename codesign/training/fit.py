@@ -18,7 +18,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.shown import Shown
 from codesign.core.task import Task
 from codesign.core.text_table import TextTable
-from codesign.errors import TrainingError
+from codesign.errors import SettingsError, TrainingError
 from codesign.settings import TrainingSettings
 from codesign.training.losses import packed_accuracy
 
@@ -239,9 +239,12 @@ def fit(
 
     Raises
     ------
+    SettingsError
+        For a callback that could do nothing: it listens to steps alone, or sets the learning rate.
     TrainingError
         Soon after the loss is not finite, within an epoch; the model keeps the weights of the last good epoch.
     """
+    check_callbacks(callbacks)
     steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
     rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
     counted = getattr(loss, "packed_accuracy", packed_accuracy)
@@ -251,7 +254,7 @@ def fit(
     model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics, jit_compile=False)
     data = Epochs(model, train, validation, settings.batch_size)
     watch = _Watch(keep_from, keep_by, settings, progress, what, judge)
-    told = keras.callbacks.CallbackList([*callbacks, watch], model=model)
+    told = keras.callbacks.CallbackList([*callbacks, watch], model=model, epochs=settings.epochs, verbose=0)
     model.stop_training = False
     told.on_train_begin()
     for epoch in range(settings.epochs):
@@ -267,6 +270,49 @@ def fit(
     # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
     model.compiled = False
     return watch.finish()
+
+
+def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuse callbacks that this loop would leave without a word of what they wait for: `SettingsError`."""
+    for callback in callbacks:
+        name = type(callback).__name__
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise SettingsError(
+                f"callbacks: {name} is no keras.callbacks.Callback; give a list of objects of that class"
+            )
+        if isinstance(callback, keras.callbacks.LearningRateScheduler | keras.callbacks.ReduceLROnPlateau):
+            raise SettingsError(
+                f"callbacks: {name} sets the learning rate, which falls along a cosine here; leave it out and set learning_rate"
+            )
+        if untold := _untold(callback):
+            raise SettingsError(
+                f"callbacks: {name} waits for batches ({untold}), and the training tells of epochs alone; let it do its work in "
+                "on_epoch_end"
+            )
+
+
+_BATCHES = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+"""What a callback waits for in vain: a step back to Python for each batch would take longer than the batch."""
+
+
+def _untold(callback: keras.callbacks.Callback) -> str:
+    """What a callback waits for in vain; empty where it needs none of it."""
+    for option in ("save_freq", "update_freq"):
+        if (given := getattr(callback, option, "epoch")) != "epoch":
+            return f"{option}={given!r}"
+    hears = {name: getattr(callback, name) for name in (*_BATCHES, "on_epoch_begin", "on_epoch_end")}
+    plain = keras.callbacks.Callback
+    own = [
+        name for name, heard in hears.items() if getattr(heard, "__func__", heard) is not getattr(plain, name)
+    ]
+    # Keras' own ones listen to both, and need batches only for the options above
+    by_epoch = any("epoch" in name for name in own)
+    needs = [
+        name
+        for name in own
+        if name in _BATCHES and not (by_epoch and hears[name].__module__.startswith("keras."))
+    ]
+    return ", ".join(needs)
 
 
 _VALIDATION_QUALITY = "val_packed_accuracy"

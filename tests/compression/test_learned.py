@@ -220,6 +220,36 @@ def test_a_checkpoint_of_another_training_is_refused(learned, tmp_path):
         learn_widths(network, teacher, dataset, SETTINGS, DISTILLATION, checkpoint=checkpoint)
 
 
+def test_a_loss_of_the_users_own_is_learned_with(learned, tmp_path):
+    dataset, teacher, network, _ = learned
+    short = SETTINGS.model_copy(update={"steps": 60})
+
+    def small(targets, outputs):
+        return 10 * keras.ops.mean(outputs**2, axis=-1)
+
+    plain, pressed = (
+        learn_widths(network, teacher, dataset, short, DISTILLATION, loss=loss) for loss in (None, small)
+    )
+    sizes = [
+        np.abs(student_at(network, front, front.points[-1], dataset, short).model()(dataset.x_test)).mean()
+        for front in (plain, pressed)
+    ]
+    assert sizes[1] < 0.8 * sizes[0]
+    with pytest.raises(SettingsError, match=r"^checkpoint: cannot tell a training with a loss of your own"):
+        learn_widths(network, teacher, dataset, short, DISTILLATION, checkpoint=tmp_path / "kept", loss=small)
+    with pytest.raises(
+        SettingsError, match=r"^loss: cannot be compiled with the training of widths \(.*keras\.ops$"
+    ):
+        learn_widths(
+            network,
+            teacher,
+            dataset,
+            short,
+            DISTILLATION,
+            loss=lambda y, p: tf.numpy_function(lambda v: v[:, 0], [p], tf.float32),
+        )
+
+
 def test_a_front_is_read_as_it_was_written(learned, tmp_path):
     *_, front = learned
     front.save(tmp_path)

@@ -10,7 +10,7 @@ def test_the_guide_runs_from_its_first_snippet_to_its_last(tmp_path, monkeypatch
     snippets = re.findall(
         r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
     )
-    assert len(snippets) == 8
+    assert len(snippets) == 9
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
     for snippet in snippets:

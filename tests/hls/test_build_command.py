@@ -91,7 +91,10 @@ STEP_NAMES = "csim, csynth, cosim, export, vsynth, impl"
     ("words", "message"),
     [
         ("", "name the HLS project to build, or the folder of a run"),
-        ("p --plan x --collect y", "--plan writes a plan and --collect reads one back: give one of them"),
+        (
+            "p --plan x --collect y",
+            "--plan: does nothing beside --collect, which reads what has run; leave one of them out",
+        ),
         ("p --steps csynth,synth", f"steps: synth is none of {STEP_NAMES}"),
         ("p --steps ,", f"steps: no step was asked for; choose among {STEP_NAMES}"),
         ("p --collect q", "{}/q: there is no such file or folder; write one first"),

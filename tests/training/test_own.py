@@ -22,6 +22,7 @@ from codesign.settings import (
     QuantizationSettings,
     TeacherSettings,
 )
+from codesign.settings_learning import SearchSettings
 from codesign.training.distill import Student, distill_student
 from codesign.training.fit import History, read_history
 from codesign.training.teacher import Teacher, train_teacher
@@ -152,3 +153,61 @@ def test_what_is_no_loss_and_no_metric_is_said() -> None:
             train_teacher(dense(DATA, 6), DATA, TEACHER, loss=wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"^metrics: 'all' must give a number, not ndarray"):
         train_teacher(dense(DATA, 6), DATA, TEACHER, metrics={"all": lambda y, p: p})
+
+
+def test_callbacks_of_keras_do_their_work(tmp_path: Any) -> None:
+    callbacks = keras.callbacks
+    kept = tmp_path / "kept.weights.h5"
+    given = [
+        callbacks.EarlyStopping("val_loss", patience=0, min_delta=1e9),
+        callbacks.CSVLogger(str(tmp_path / "log.csv")),
+        callbacks.ModelCheckpoint(str(kept), save_weights_only=True),
+        callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: (tmp_path / f"epoch{epoch}").touch()),
+    ]
+    teacher = train_teacher(dense(DATA, 6), DATA, TEACHER, callbacks=given)
+    assert teacher.history is not None
+    assert len(teacher.history.loss) == 2  # of three
+    assert (tmp_path / "log.csv").read_text().startswith("epoch,loss,packed_accuracy,val_loss")
+    assert kept.is_file()
+    assert (tmp_path / "epoch1").is_file()
+
+
+class Batches(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Does something."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Waits in vain."""
+
+
+@pytest.mark.parametrize(
+    ("callback", "sentence"),
+    [
+        (Batches(), "Batches waits for batches (on_train_batch_end), and the training tells of epochs alone"),
+        (
+            keras.callbacks.LambdaCallback(on_train_batch_end=print, on_epoch_end=print),
+            "LambdaCallback waits for batches (on_train_batch_end)",
+        ),
+        (keras.callbacks.TerminateOnNaN(), "TerminateOnNaN waits for batches (on_batch_end)"),
+        (keras.callbacks.ModelCheckpoint("m.keras", save_freq=7), "ModelCheckpoint waits for batches (save_freq=7)"),
+        (keras.callbacks.ReduceLROnPlateau(), "ReduceLROnPlateau sets the learning rate, which falls along a cosine"),
+        (Epochs, "type is no keras.callbacks.Callback; give a list of objects of that class"),
+    ],
+)  # fmt: skip
+def test_a_callback_that_would_wait_in_vain_is_refused(callback: Any, sentence: str) -> None:
+    with pytest.raises(SettingsError) as told:
+        train_teacher(dense(DATA, 6), DATA, TEACHER, callbacks=[callback])
+    assert str(told.value).startswith(f"callbacks: {sentence}")
+
+
+def test_trials_of_temperature_and_alpha_learn_with_the_own_loss() -> None:
+    teacher = train_teacher(dense(DATA, 6), DATA, TEACHER)
+    search = SearchSettings(temperatures=(1.0, 4.0), alphas=(0.5,), epochs=1)
+    settings = STUDENT.model_copy(update={"temperature": None, "search": search})
+    counted = Epochs()
+    plain, pressed = (
+        distill_student(dense(DATA, 4), teacher, DATA, settings, callbacks=[counted], loss=loss).record.metrics["search"]
+        for loss in (None, lambda y, p: 10 * keras.ops.mean(p**2, axis=-1))
+    )  # fmt: skip
+    assert counted.seen == [0, 1, 0, 1]  # of the students alone
+    assert all(a["validation_loss"] != b["validation_loss"] for a, b in zip(plain, pressed, strict=True))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from codesign.compression.learned.formats import network_of
 from codesign.compression.learned.front import Front, Point, best, draw
@@ -33,6 +34,7 @@ from codesign.settings import DistillationSettings, LearnedSettings
 from codesign.training.distill import check_same_outputs, student_record
 from codesign.training.fit import make_reproducible
 from codesign.training.lesson import make_lesson
+from codesign.training.own import Own, OwnLoss
 from codesign.training.teacher import Teacher
 
 _CALIBRATIONS = 16
@@ -54,6 +56,7 @@ def learn_widths(
     *,
     checkpoint: str | Path | None = None,
     seed: int = 0,
+    loss: OwnLoss | None = None,
     progress: Progress = SILENT,
 ) -> Front:
     """Train weights together with the widths of every weight and every result, at a rising price of LUTs.
@@ -73,6 +76,9 @@ def learn_widths(
         are written every 20 seconds and removed at the end.
     seed
         Of the order of the samples.
+    loss
+        A loss of your own on `(targets, outputs)`, added to what is learnt; outputs are logits. It is compiled, so it must be
+        made of `keras.ops`. Callbacks and metrics there are none: many epochs are one compiled call.
     progress
         Told after every few epochs.
 
@@ -84,22 +90,35 @@ def learn_widths(
     Raises
     ------
     SettingsError
-        For layers whose widths cannot be learned, terms of the loss on layers, or a checkpoint of another training.
+        For layers whose widths cannot be learned, terms of the loss on layers, a checkpoint of another training, or a loss of
+        your own that cannot be compiled or has a checkpoint, which could not tell it from others.
     TrainingError
         If no epoch gives a network that depends on its inputs.
     """
+    if loss is not None and checkpoint is not None:
+        raise SettingsError(
+            "checkpoint: cannot tell a training with a loss of your own from others; leave checkpoint or loss out"
+        )
     make_reproducible(seed)
     prepared = prepare_for_quantization(network)
     check_learnable(prepared)
     check_logits_alone(distillation)
     model = build_float(prepared)
     check_same_outputs(teacher, model.output_shape[-1])
-    lesson = make_lesson(model, teacher, dataset, distillation)
+    lesson = make_lesson(model, teacher, dataset, distillation, own=Own(loss=loss))
     learnable = LearnableNetwork(prepared, dataset.x_train, digits=settings.price_of == "digits")
     loop = Loop(learnable, lesson, settings, seed)
     key = training_key(network, teacher, dataset, settings, distillation, seed)
     run = _Training(loop, dataset, key, None if checkpoint is None else Path(checkpoint), progress)
-    run.train()
+    try:
+        run.train()
+    except tf.errors.OpError as error:
+        if loss is None:
+            raise
+        reason = str(error).splitlines()[0][:200]
+        raise SettingsError(
+            f"loss: cannot be compiled with the training of widths ({reason}); compute it by keras.ops"
+        ) from error
     points = _measured(learnable, run.points, dataset, progress)
     if not points:
         raise TrainingError(
