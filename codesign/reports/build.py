@@ -34,7 +34,7 @@ from codesign.reports.csynth import CsynthReport
 from codesign.reports.export import ExportReport
 from codesign.reports.power import PowerReport
 from codesign.reports.records import HARMLESS, STAGES, BuildStatus, Finding, Report, plain
-from codesign.reports.text import KINDS, identify, read_text
+from codesign.reports.text import REPORT_KINDS, identify, read_text
 from codesign.reports.timing import TimingReport
 from codesign.reports.tool_log import ToolLogReport
 from codesign.reports.utilization import UtilizationReport
@@ -124,9 +124,9 @@ def read_report(path: str | Path) -> Report:
     kind = identify(text)
     if kind is None:
         raise ReportFormatError(
-            path, "kind", f"this is none of the reports that are read: {', '.join(sorted(KINDS))}"
+            path, "kind", f"this is none of the reports that are read: {', '.join(sorted(REPORT_KINDS))}"
         )
-    return KINDS[kind].parse(path, text)
+    return REPORT_KINDS[kind].parse(path, text)
 
 
 def read_build(

@@ -13,7 +13,7 @@ from codesign.core.build_marker import MARKER
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, Seal, read_object
 from codesign.errors import ReportError, ReportMissingError
 from codesign.reports.records import ReportKind
-from codesign.reports.text import KINDS
+from codesign.reports.text import REPORT_KINDS
 
 MANIFEST = HLS_PROJECT.manifest
 """What this package's projects have: their sources with digests."""
@@ -78,10 +78,11 @@ def find_files(directory: Path, solution: str | None) -> BuildFiles:
     found = BuildFiles(directory, _home(directory), root)
     for path in _files(directory):
         name = next(
-            (name for name, kind in KINDS.items() if kind.files and kind.files.fullmatch(path.name)), None
+            (name for name, kind in REPORT_KINDS.items() if kind.files and kind.files.fullmatch(path.name)),
+            None,
         )
         in_solution = root is None or path.is_relative_to(root)
-        if name is not None and KINDS[name].is_of_hls and not in_solution:
+        if name is not None and REPORT_KINDS[name].is_of_hls and not in_solution:
             continue
         if name is not None:
             found.by_kind.setdefault(name, []).append(path)

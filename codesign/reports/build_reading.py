@@ -18,7 +18,7 @@ from codesign.reports.csim import CsimReport
 from codesign.reports.csynth import CsynthReport, parse_csynth
 from codesign.reports.export import ExportReport
 from codesign.reports.records import HARMLESS, STAGES, Finding, Reason, Report, ReportKind, same_part
-from codesign.reports.text import KINDS, decode, identify, read_data, read_text, require_kind
+from codesign.reports.text import REPORT_KINDS, decode, identify, read_data, read_text, require_kind
 from codesign.reports.timing import TimingReport
 from codesign.reports.tool_log import ToolLogReport, parse_tool_log
 from codesign.reports.utilization import UtilizationReport
@@ -190,7 +190,7 @@ class Reading:
         """The report of a kind of which a build has one."""
         paths = self.files.by_kind.get(kind, [])
         if top is not None:
-            ranks = {name.format(top=top): rank for rank, name in enumerate(KINDS[kind].names)}
+            ranks = {name.format(top=top): rank for rank, name in enumerate(REPORT_KINDS[kind].names)}
             paths = sorted((path for path in paths if path.name in ranks), key=lambda path: ranks[path.name])
         if top is None and len({path.name for path in paths}) > 1:
             names = ", ".join(sorted({path.name for path in paths}))
@@ -237,7 +237,7 @@ class Reading:
 
     def vivado(self) -> list[Report]:
         """Every whole and fresh report of Vivado."""
-        kinds = [name for name, kind in KINDS.items() if kind.files is not None and not kind.is_of_hls]
+        kinds = [name for name, kind in REPORT_KINDS.items() if kind.files is not None and not kind.is_of_hls]
         named = [(path, kind) for kind in kinds for path in self.files.by_kind.get(kind, [])]
         reports = []
         for path, kind in [*named, *((path, None) for path in self.files.unnamed)]:
@@ -363,7 +363,7 @@ class Reading:
             require_kind(path, found, kind)
             self.has_files = True
             self.evidence.saw(path, data)
-            report = KINDS[kind].parse(path, text)
+            report = REPORT_KINDS[kind].parse(path, text)
             stage = self.evidence.stage_of(path)
             return report if stage is None else replace(report, stage=stage)
         except ReportError as error:

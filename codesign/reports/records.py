@@ -27,7 +27,7 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 """All stages, in the order of the flow."""
 
 ReportKind: TypeAlias = str
-"""The word of a kind of report, such as `csynth`: `codesign.reports.text.KINDS` has them all."""
+"""The word of a kind of report, such as `csynth`: `codesign.reports.text.REPORT_KINDS` has them all."""
 
 
 BuildStatus = Literal["finished", "running", "failed", "interrupted", "unmarked"]

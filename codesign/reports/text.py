@@ -22,7 +22,7 @@ _HEAD = 4000
 
 
 @dataclass(frozen=True)
-class Kind:
+class KnownReport:
     """A kind of report: how it is told from the others, how its files are found, and what reads it.
 
     Parameters
@@ -49,7 +49,7 @@ class Kind:
     is_of_hls: bool = False
 
 
-KINDS: dict[ReportKind, Kind] = {}
+REPORT_KINDS: dict[ReportKind, KnownReport] = {}
 """Every kind that is read; each reader adds its own where it is defined."""
 
 
@@ -62,8 +62,8 @@ def register(
     names: tuple[str, ...] = (),
     is_of_hls: bool = False,
 ) -> None:
-    """Add a kind of report; the patterns as strings (see `Kind`)."""
-    KINDS[kind] = Kind(
+    """Add a kind of report; the patterns as strings (see `KnownReport`)."""
+    REPORT_KINDS[kind] = KnownReport(
         parse,
         what,
         tuple(re.compile(mark, re.MULTILINE) for mark in marks),
@@ -79,7 +79,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def identify(text: str) -> ReportKind | None:
     """The kind of a report by its contents, ``None`` if it is none that this package reads."""
-    found = [name for name, kind in KINDS.items() if any(mark.search(text) for mark in kind.marks)]
+    found = [name for name, kind in REPORT_KINDS.items() if any(mark.search(text) for mark in kind.marks)]
     if found in ([], ["csim"]) and TOOL_BANNER.search(text[:_HEAD]):
         return "log"
     # the log of a simulation may print anything
@@ -154,5 +154,7 @@ def require_kind(path: str | Path, found: ReportKind | None, kind: ReportKind) -
     if found == kind:
         return
     if found is not None:
-        raise ReportFormatError(path, "kind", f"this is {KINDS[found].what}, not {KINDS[kind].what}")
-    raise ReportFormatError(path, "kind", f"this is not {KINDS[kind].what}, or its beginning is lost")
+        raise ReportFormatError(
+            path, "kind", f"this is {REPORT_KINDS[found].what}, not {REPORT_KINDS[kind].what}"
+        )
+    raise ReportFormatError(path, "kind", f"this is not {REPORT_KINDS[kind].what}, or its beginning is lost")

@@ -9,7 +9,7 @@ from reports_project import FIXTURES
 from codesign.errors import ReportFormatError
 from codesign.reports import Report, read_report
 from codesign.reports.fields import Column, FieldReader
-from codesign.reports.text import KINDS
+from codesign.reports.text import REPORT_KINDS
 
 NEVER_IN_THE_FIXTURES = {
     ("CsimReport", "date"),
@@ -41,10 +41,10 @@ NEVER_IN_THE_FIXTURES = {
 
 
 def test_every_record_has_a_kind_that_is_told_from_all_others():
-    assert {record.kind for record in Report.__subclasses__()} == set(KINDS)
+    assert {record.kind for record in Report.__subclasses__()} == set(REPORT_KINDS)
     for path in sorted(FIXTURES.rglob("*.rpt")) + sorted(FIXTURES.rglob("*.xml")):
         text = path.read_text()
-        found = [name for name, kind in KINDS.items() if any(mark.search(text) for mark in kind.marks)]
+        found = [name for name, kind in REPORT_KINDS.items() if any(mark.search(text) for mark in kind.marks)]
         assert len(found) <= 1, path  # which reader gets a file must not depend on the order of the table
 
 
