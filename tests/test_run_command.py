@@ -236,5 +236,5 @@ def test_golden_outputs_beside_a_run_are_refused(command: Command, tmp_path: Pat
     assert (code, out) == (1, "")
     assert error.endswith(
         "has golden outputs, and a run is held against its own student; take them out, or verify "
-        "hls_projects/tiny/run/project/hls\n"
+        "hls_projects/tiny/run/project/hls"
     )
