@@ -6,12 +6,14 @@ import hashlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codesign.comparison.certainty import number_error
 from codesign.comparison.compare import Column, Comparison
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 INK, SOFT, LINE, CARD = "#1c2430", "#5d6875", "#dfe3e8", "#fefefe"
 GOOD, BAD = "#0b7a4b", "#b3341f"
 COLOURS = (
-    "#2f6fde", "#e07b1f", "#1f9d73", "#c0408f", "#7a5bd0", "#b8940f",
+    "#2f6fde", "#dd7719", "#1f9d73", "#c0408f", "#7a5bd0", "#b38f0c",
     "#2f9bc6", "#8b5e3c", "#d64545", "#4f8a10", "#5b6b8c", "#00857d",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "d", "p")
@@ -39,6 +41,9 @@ _VARIABLES = {
     **{colour: f"--c{index}" for index, colour in enumerate(COLOURS)},
 }
 """The page's name of each colour: what is drawn in them follows the page into the dark."""
+
+_SHARE = "#1f5fc4"
+"""A whole share; white can be read on it, and it is the same on light and dark pages."""
 
 _HINT = "hint-"
 _LETTER = 0.6
@@ -169,6 +174,39 @@ def _style(salt: str) -> Iterator[None]:
 def hint(text: str) -> str:
     """A `gid` for an artist that becomes the words under the pointer in a page."""
     return _HINT + text.encode().hex()
+
+
+def draw_shares(
+    axes: Axes, shares: np.ndarray, words: Mapping[tuple[int, int], tuple[str, str]], size: int = 8
+) -> None:
+    """Draw a matrix of shares as cells of a colour; what is missing to 1 is left to the page, whether it is light or dark.
+
+    Parameters
+    ----------
+    axes
+        Its first row is on top.
+    shares
+        Numbers from 0 to 1, `(n_rows, n_columns)`.
+    words
+        What stands in a cell, and its hint, by row and column.
+    size
+        Of the words, in points.
+    """
+    from matplotlib.patches import Rectangle
+
+    axes.grid(visible=False)
+    for row, column in np.argwhere(shares > 0):
+        # the more, the less of the page shines through
+        alpha = 0.05 + 0.95 * shares[row, column]
+        axes.add_patch(Rectangle((column, row), 1, 1, facecolor=_SHARE, alpha=alpha, linewidth=0))
+    axes.hlines(range(shares.shape[0] + 1), 0, shares.shape[1], color=LINE, linewidth=0.7)
+    axes.vlines(range(shares.shape[1] + 1), 0, shares.shape[0], color=LINE, linewidth=0.7)
+    axes.set_xlim(0, shares.shape[1])
+    axes.set_ylim(shares.shape[0], 0)
+    for (row, column), (word, about) in words.items():
+        colour = "#ffffff" if shares[row, column] > 0.75 else INK
+        text = axes.text(column + 0.5, row + 0.5, word, ha="center", va="center", fontsize=size, color=colour)
+        text.set_gid(hint(about))
 
 
 def picture(chart: Chart) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.comparison.figures import COLOURS, LINE, SOFT, Chart, Label, hint
+from codesign.comparison.figures import COLOURS, LINE, SOFT, Chart, Label, draw_shares, hint
 
 _TENSORS = {"weight": COLOURS[0], "bias": COLOURS[2], "result": COLOURS[1]}
 
@@ -111,23 +111,13 @@ def _digits(axes: Any, rows: Sequence[Mapping[str, Any]]) -> list[Label]:
     shares = np.zeros((len(rows), most))
     for place, row in enumerate(rows):
         shares[place, : len(row["digits"])] = np.array(row["digits"]) / max(1, sum(row["digits"]))
-    axes.grid(visible=False)
-    axes.pcolormesh(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    axes.invert_yaxis()
-    for place, number in np.ndindex(*shares.shape):
-        if shares[place, number] > 0:
-            colour = "#ffffff" if shares[place, number] > 0.55 else "#14202e"
-            text = axes.text(
-                number + 0.5,
-                place + 0.5,
-                f"{shares[place, number]:.0%}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=colour,
-            )
-            count = rows[place]["digits"][number]
-            text.set_gid(hint(f"{rows[place]['layer']}: {count:,} weights of {number} digits"))
+    words = {}
+    for place, row in enumerate(rows):
+        for number, count in enumerate(row["digits"]):
+            if count:
+                about = f"{row['layer']}: {count:,} weights of {number} digits"
+                words[place, number] = f"{shares[place, number]:.0%}", about
+    draw_shares(axes, shares, words)
     axes.set_yticks(np.arange(len(rows)) + 0.5, [row["layer"] for row in rows])
     axes.set_xticks(np.arange(most) + 0.5, [str(number) for number in range(most)])
     axes.set_xlabel("significant digits")

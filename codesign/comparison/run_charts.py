@@ -17,6 +17,7 @@ from codesign.comparison.figures import (
     Chart,
     Label,
     chart_figure,
+    draw_shares,
     hint,
     pareto_front,
     save,
@@ -319,24 +320,13 @@ def confusion_chart(outputs: np.ndarray, targets: np.ndarray, names: Sequence[st
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
 
     def draw(axes: Any) -> list[Label]:
-        axes.grid(visible=False)
-        axes.pcolormesh(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-        axes.invert_yaxis()
-        axes.set_aspect("equal")
-        size = 9 if len(names) <= 10 else 7
+        words = {}
         for row, column in np.ndindex(*counts.shape) if len(names) <= 24 else ():
             if counts[row, column]:
-                colour = "#ffffff" if shares[row, column] > 0.55 else "#14202e"
-                text = axes.text(
-                    column + 0.5,
-                    row + 0.5,
-                    counts[row, column],
-                    ha="center",
-                    va="center",
-                    fontsize=size,
-                    color=colour,
-                )
-                text.set_gid(hint(f"{names[row]} taken for {names[column]}: {shares[row, column]:.2%}"))
+                about = f"{names[row]} taken for {names[column]}: {shares[row, column]:.2%}"
+                words[row, column] = str(counts[row, column]), about
+        draw_shares(axes, shares, words, 9 if len(names) <= 10 else 7)
+        axes.set_aspect("equal")
         turn = 0 if max(map(len, names)) <= 3 else 40
         middle = np.arange(len(names)) + 0.5
         axes.set_xticks(

@@ -273,7 +273,11 @@ def _overflow_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
     eventful = [row for row in rows if row["wrapped"] or row["saturated"] or row["lost"]]
     wrapped = sum(row["wrapped"] for row in rows)
     title = f"Overflows on the test part: {wrapped:,} values wrapped"
-    return (TextTable(title, header, tuple(tuple(str(row[name]) for name in names) for row in eventful)),)
+
+    def counted(value: Any) -> str:
+        return f"{value:,}" if isinstance(value, int) else str(value)
+
+    return (TextTable(title, header, tuple(tuple(counted(row[name]) for name in names) for row in eventful)),)
 
 
 def _rtl_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
