@@ -5,7 +5,7 @@ RUN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 INSTALL := $(RUN)/python -m pip install --quiet --disable-pip-version-check $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e
 
-.PHONY: run test slow mutants figures lint docs clean
+.PHONY: run test slow mutants figures lint docs peers clean
 
 ## Run the main job: the digits design, from data to a verified HLS project.
 run: $(VENV)/.ready
@@ -60,5 +60,13 @@ $(VENV)/.ready-dev: pyproject.toml $(CONSTRAINTS) $(VENV)/.ready
 docs: $(VENV)/.ready-docs
 	NO_MKDOCS_2_WARNING=1 $(RUN)/python -m mkdocs build --strict
 
+## An environment of its own for the peer of scripts/bench_frontier.py, HGQ2, whose wheel would overwrite qkeras.
+peers: .peers/.ready
+
+.peers/.ready: scripts/peers.txt
+	$(PYTHON) -m venv .peers
+	.peers/bin/python -m pip install --quiet --disable-pip-version-check -r scripts/peers.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) .peers build *.egg-info

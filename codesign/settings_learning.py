@@ -335,7 +335,8 @@ class QuantizationSettings(TrainingSettings):
 
     Before the `epochs` of learning from the teacher (tutoring), `self_study_epochs` train on the labels alone and
     `co_study_epochs` train a copy of the teacher together with the student (QKD, arXiv:1911.12491). With `polish`
-    (``true``, or its settings) signed digits of the weights are dropped afterwards.
+    (``true``, or its settings) signed digits of the weights are dropped afterwards; of a point of learned widths within its
+    `quality_loss`, if it has one.
     """
 
     epochs: Count = 30
@@ -358,10 +359,6 @@ class QuantizationSettings(TrainingSettings):
         if self.method == "learned" and (self.self_study_epochs or self.co_study_epochs):
             raise ValueError(
                 "the method 'learned' has no phases: leave out self_study_epochs and co_study_epochs"
-            )
-        if self.method == "learned" and self.polish is not None:
-            raise ValueError(
-                "the method 'learned' drops bits of weights itself, and polishing trains without its widths: leave out polish"
             )
         return self
 

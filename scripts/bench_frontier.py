@@ -1,10 +1,14 @@
 """LUTs at equal test accuracy: fronts of learned widths against the points of a peer.
 
     python scripts/bench_frontier.py --data pendigits.npz dry_bean.npz --peer hgq2_points.json --levels levels.json
+    python scripts/bench_frontier.py --data pendigits.npz --levels levels.json --steps 12000 --peer-python .peers/bin/python
 
 For each data set and seed a teacher is trained, then for each network one front. What no cheaper point of any network beats on
 the validation part is kept; LUTs at a level are interpolated in their logarithm along the front, with the test accuracies made
 monotone. The peer's file has one row a point: data, seed, luts, validation, test.
+
+With --peer-python, the Python of the environment that `make peers` builds, HGQ2 is trained here as well, on the same samples and
+splits, for as many steps, with the same teacher (`scripts/peer_hgq2.py`).
 
 With --ablation each ingredient is left out in turn: LUTs at equal test accuracy as multiples of those of the whole method,
 geometric means over the levels that both reach.
@@ -14,7 +18,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -40,6 +46,17 @@ def main() -> int:
     parser.add_argument(
         "--set", nargs="*", default=[], help="learned settings, for example learning_rate=0.005"
     )
+    parser.add_argument("--peer-python", type=Path, help="train HGQ2 too, with this Python")
+    parser.add_argument(
+        "--peer-hidden",
+        nargs="+",
+        default=["64-64-32", "32-16", "16-16"],
+        help="hidden layers of its networks",
+    )
+    parser.add_argument(
+        "--peer-set", nargs="*", default=["alpha=0.1"], help="options of scripts/peer_hgq2.py"
+    )
+    parser.add_argument("--peer-output", type=Path, help="write its points here, JSON")
     parser.add_argument("--ablation", action="store_true", help="leave each ingredient out in turn")
     parser.add_argument("--output", type=Path, help="write the points here, JSON")
     arguments = parser.parse_args()
@@ -56,6 +73,12 @@ def main() -> int:
     for path in arguments.data:
         of_data = []
         for seed in arguments.seeds or sorted({p["seed"] for p in peer if p["data"] == path.stem}) or [0]:
+            if arguments.peer_python is not None:
+                peer += [
+                    {"data": path.stem, "seed": seed, **row} for row in peer_points(path, seed, arguments)
+                ]
+                if arguments.peer_output:
+                    arguments.peer_output.write_text(json.dumps(peer, indent=1))
             ours = points_of(path, seed, arguments)
             rows += [{"data": path.stem, "seed": seed, **row} for row in ours]
             theirs = [p for p in peer if (p["data"], p["seed"]) == (path.stem, seed)]
@@ -83,6 +106,28 @@ def points_of(path, seed, arguments) -> list[dict]:
     """The joint front of the networks."""
     task = Task(path, seed, arguments.scaling)
     return [row for hidden in arguments.hidden for row in task.front(hidden, arguments)[0]]
+
+
+def peer_points(path, seed, arguments) -> list[dict]:
+    """The points of HGQ2's networks, trained by a Python of their own on standardised features, which it is tuned for."""
+    task = Task(path, seed, "standard")
+    data, rows = task.dataset, []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        parts = {
+            f"{values}_{part}": getattr(data, f"{values}_{part}")
+            for values in ("x", "y")
+            for part in ("train", "validation", "test")
+        }
+        np.savez(folder / "arrays.npz", teacher=task.teacher.train_logits, **parts)
+        for hidden in arguments.peer_hidden:
+            script = Path(__file__).with_name("peer_hgq2.py")
+            command = [arguments.peer_python, script, "--arrays", folder / "arrays.npz"]
+            command += [word for given in arguments.peer_set for word in f"--{given}".split("=", 1)]
+            command += ["--hidden", hidden, "--steps", str(arguments.steps), "--seed", str(seed)]
+            subprocess.run([*map(str, command), "--output", str(folder / "points.json")], check=True)
+            rows += json.loads((folder / "points.json").read_text())
+    return rows
 
 
 class Task:
@@ -194,9 +239,11 @@ def ablate(arguments, levels) -> int:
     rows, seeds = [], arguments.seeds or [0]
     for path in arguments.data:
         for seed in seeds:
-            task, first = Task(path, seed), arguments.hidden[0]
+            task, first = Task(path, seed, arguments.scaling), arguments.hidden[0]
             whole, front = task.front(first, arguments)
             others = {"rounding by adders": task.with_adders(first, front)}
+            if arguments.scaling != "standard":
+                others["standardised features"] = Task(path, seed, "standard").front(first, arguments)[0]
             others |= {name: task.front(first, arguments, **change)[0] for name, change in WITHOUT.items()}
             if len(arguments.hidden) > 1:
                 more = [row for hidden in arguments.hidden[1:] for row in task.front(hidden, arguments)[0]]

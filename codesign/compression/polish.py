@@ -1,7 +1,8 @@
 """Polishing a quantized student: signed digits of its weights go, one by one, where they cost least for what they save.
 
 A weight that is a constant costs an adder for each signed digit (`codesign.cost`), so the cheapest weights are single
-powers of two. A digit is dropped exactly: what is left is a value of the kernel's format.
+powers of two. A digit is dropped exactly: what is left is a value of the kernel's format. Biases end half-way between two
+values of their sums' grid, so that rounding costs no adder.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from codesign.compression.learned.formats import exact_format
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
@@ -25,7 +27,7 @@ from codesign.core.precision_map import PrecisionMap, WeightWidths
 from codesign.core.progress import SILENT, Progress
 from codesign.cost import estimate_luts, luts_by_layer
 from codesign.data import Dataset
-from codesign.networks.build import build_quantized, kernel_variable, read_weights
+from codesign.networks.build import build_quantized, kernel_variable, read_weights, value_formats
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import hardware_form
@@ -45,6 +47,9 @@ Codes = NDArray[np.int64]
 
 _WIDEST = 24
 """Bits of a whole number in float32."""
+
+_PLAIN = ("dense", "conv1d", "conv2d")
+"""Layers each of whose outputs has the weights of the kernel's last axis."""
 
 _CHANCES = 3
 """Trainings of a round before it is undone: what a first one does not recover, a second often does."""
@@ -72,7 +77,7 @@ def polish_student(
     Parameters
     ----------
     student
-        With one format a tensor; unchanged.
+        Unchanged. Weights with widths of their own are values of their tensor's format from here on.
     teacher, distillation
         What it goes on learning with.
     dataset
@@ -186,6 +191,52 @@ def fitted(network: Network, precision: PrecisionMap) -> tuple[Network, Precisio
         widths = _needed_widths(narrow, narrow.to_integers(kernel))
         layers[layer.name] = replace(formats, weight=narrow, weight_widths=WeightWidths.of(widths))
     return network, replace(precision, layers=layers)
+
+
+def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:
+    """The network with biases half-way between two values of their sums' grid, in formats that hold exactly these.
+
+    No sum then lies half-way between two results, and rounding to the nearest is another bias and dropping bits
+    (`codesign.rtl.cast`). Of dense layers and convolutions whose sums a point rounds; a bias moves by less than the sums'
+    last bit, and stays where QKeras' float32 could not compute the sums exactly.
+    """
+    formats, layers, biases = value_formats(network, precision), dict(precision.layers), {}
+    for layer in network.weight_layers:
+        own, given, point = layers[layer.name], formats[layer.inputs[0]], _point_behind(network, layer.name)
+        result = None if point is None else formats[point]
+        if (
+            layer.kind not in _PLAIN
+            or own.weight is None
+            or own.bias is None
+            or given is None
+            or result is None
+        ):
+            continue
+        codes = own.weight.to_integers(layer.weights["kernel"]).reshape(-1, len(layer.weights["bias"]))
+        live = codes.any(axis=0)
+        last = np.where(codes == 0, np.iinfo(np.int64).max, codes & -codes).min(axis=0)
+        step = np.where(live, last, 1) * own.weight.step * given.step
+        given_bias = layer.weights["bias"].astype(np.float64)
+        between = (np.floor(given_bias / step) + 0.5) * step
+        rounds = live & (step < result.step) & result.rounding.startswith("RND")
+        bias = np.where(rounds, between, own.bias.quantize(given_bias))
+        reach = np.abs(codes).sum(axis=0) * own.weight.step * max(-given.minimum, given.maximum)
+        format_ = exact_format(bias)
+        if format_ is not None and (reach + np.abs(bias) < 2.0**_WIDEST * step / 2)[rounds].all():
+            biases[layer.name] = bias
+            layers[layer.name] = replace(own, bias=format_)
+    moved = network.map_layers(
+        lambda layer: layer.with_weights(bias=biases[layer.name]) if layer.name in biases else layer
+    )
+    return moved, replace(precision, layers=layers)
+
+
+def _point_behind(network: Network, name: str) -> str | None:
+    """The point that alone rounds a layer's sums, if one does."""
+    users = network.consumers(name)
+    if len(users) != 1 or users[0].row.role == "product":
+        return None
+    return users[0].name if users[0].row.role == "point" else _point_behind(network, users[0].name)
 
 
 def _on_grid(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:
@@ -302,13 +353,13 @@ class _Polisher:
             self.quantizers[name].digits.assign(values)
 
     def form(self) -> tuple[Network, PrecisionMap]:
-        """The student as it is now: kernels on their grids."""
+        """The student as it is now: kernels on their grids, biases between two values of the sums' grids."""
         network = read_weights(self.student.network, self.model).with_kernels(self._kernels())
         layers = {
             name: layer.replaced("weight", self.formats[name]) if name in self.formats else layer
             for name, layer in self.student.precision.layers.items()
         }
-        return network, replace(self.student.precision, layers=layers)
+        return with_free_rounding(network, replace(self.student.precision, layers=layers))
 
     def drop(self, part: float) -> bool:
         """Drop the digits that matter least until about a part of the LUTs is saved; false if there are none."""

@@ -303,10 +303,10 @@ def quantize_student(
         metrics=metrics,
         progress=progress,
     )
-    return _one_stage(student, polished, prepared)
+    return one_stage(student, polished, prepared)
 
 
-def _one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: Network) -> QuantizedStudent:
+def one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: Network) -> QuantizedStudent:
     """The polished student with the figures of its quantization, and its own over them."""
     first, second = student.record, polished.record
     dead = Counter(first.metrics["dead_units_removed"]) + Counter(second.metrics["dead_units_removed"])
@@ -316,6 +316,8 @@ def _one_stage(student: QuantizedStudent, polished: QuantizedStudent, prepared: 
         "dead_units_removed": dict(dead),
         "weights_removed": polished.hardware()[0].weights_removed(prepared),
     }
+    if "estimated_luts" in metrics:
+        metrics["estimated_luts"] = metrics["polish"]["luts_after"]
     return replace(polished, record=Record.of(second.digest, metrics))
 
 

@@ -16,6 +16,7 @@ from codesign.stages.context import Context, Stage, load_history, save_student
 
 if TYPE_CHECKING:
     from codesign.compression.learned.front import Front, Point
+    from codesign.compression.quantize import QuantizedStudent
 
 
 class Quantization(Stage):
@@ -96,20 +97,25 @@ class Quantization(Stage):
         return QuantizedStudent(network, precision, load_history(folder), record, given)
 
 
-def _latency_ns(context: Context, front: Front, point: Point) -> float:
-    """The latency of a point's open RTL: its pipeline stages at the clock of the design."""
+def _point_latency_ns(context: Context, front: Front, point: Point) -> float:
     from codesign.compression.learned.learn import student_at
+
+    settings = context.settings.quantization.learned
+    student = student_at(context.value("pruning").network, front, point, context.dataset, settings)
+    latency = _latency_ns(context, student)
+    context.progress.step("latency", 1, 1, f"{point.luts:,.0f} LUTs: {latency:g} ns")
+    return latency
+
+
+def _latency_ns(context: Context, student: QuantizedStudent) -> float:
+    """The latency of a student's open RTL: its pipeline stages at the clock of the design."""
     from codesign.hls.graph import read_graph
     from codesign.rtl.project import latency_ns_of
     from codesign.stages.project import converted_graph
 
     hardware = context.settings.hardware
-    settings = context.settings.quantization.learned
-    student = student_at(context.value("pruning").network, front, point, context.dataset, settings)
     graph, _ = converted_graph(*student.hardware(), hardware, context.folder / Quantization.name)
-    latency = latency_ns_of(read_graph(graph), hardware.clock_period_ns, hardware.rtl_interface)
-    context.progress.step("latency", 1, 1, f"{point.luts:,.0f} LUTs: {latency:g} ns")
-    return latency
+    return latency_ns_of(read_graph(graph), hardware.clock_period_ns, hardware.rtl_interface)
 
 
 LEARNING = "learned-widths.npz"
@@ -122,6 +128,9 @@ FRONT = ".learned-front"
 _SCAN_IS_NOT_READ = (
     "the widths are learned (quantization.method): those of the scan stand for comparison and were not read"
 )
+
+
+_POLISHED_IS_SLOW = "the polished student is slower than quantization.learned.latency_ns: the point is built as it was trained"
 
 
 def _check_learned(context: Context) -> None:
@@ -139,9 +148,12 @@ def _check_learned(context: Context) -> None:
 
 
 def _learned(context: Context, folder: Path) -> Any:
-    """Learn widths, or take the front that this stage left before, and build the point that the settings choose."""
+    """Learn widths, or take the front that this stage left before, and build the point that the settings choose, polished."""
     from codesign.compression.learned.front import Front
     from codesign.compression.learned.learn import learn_widths, student_at, training_key
+    from codesign.compression.polish import polish_student
+    from codesign.compression.quantize import one_stage
+    from codesign.networks.prepare import prepare_for_quantization
     from codesign.training.distill import with_learnt_temperature
 
     settings = context.settings.quantization.learned
@@ -170,9 +182,20 @@ def _learned(context: Context, folder: Path) -> Any:
         shutil.rmtree(beside, ignore_errors=True)  # one of another training
         front.save(beside)
     front.save(folder)
-    point = front.choose(
-        settings.budget_luts, settings.quality_loss, settings.latency_ns, partial(_latency_ns, context, front)
-    )
+    latency_of = partial(_point_latency_ns, context, front)
+    point = front.choose(settings.budget_luts, settings.quality_loss, settings.latency_ns, latency_of)
     student = student_at(network, front, point, dataset, settings)
-    metrics = {**student.record.metrics, "notes": [_SCAN_IS_NOT_READ]}
+    notes = [_SCAN_IS_NOT_READ]
+    if (polish := context.settings.quantization.polish) is not None:
+        if settings.quality_loss is not None:
+            spare = point.quality - (front.reference - settings.quality_loss / 100)
+            polish = polish.model_copy(update={"tolerance": min(polish.tolerance, max(spare, 0.0))})
+        polished = polish_student(
+            student, teacher, dataset, polish, distillation, seed=seed, progress=context.progress
+        )
+        if settings.latency_ns is None or _latency_ns(context, polished) <= settings.latency_ns:
+            student = one_stage(student, polished, prepare_for_quantization(network))
+        else:
+            notes.append(_POLISHED_IS_SLOW)
+    metrics = {**student.record.metrics, "notes": notes}
     return replace(student, record=replace(student.record, metrics=metrics))

@@ -14,11 +14,12 @@ import tensorflow as tf
 from learning_tasks import clouds, convolutional, dense, images
 
 from codesign.compression.learned import learn
-from codesign.compression.learned.formats import network_of
+from codesign.compression.learned.formats import exact_format, network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.loop import Loop
 from codesign.compression.learned.values import LearnableNetwork, _bits, _quantized, tied
+from codesign.compression.polish import polish_student
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.quantize import QuantizedStudent
 from codesign.core.progress import SILENT
@@ -29,11 +30,17 @@ from codesign.emulation import Emulator
 from codesign.errors import QualityError, SettingsError, StaleProjectError
 from codesign.hls.convert import HardwareChoices, convert_graph
 from codesign.hls.graph import read_graph
-from codesign.networks.build import build_float
+from codesign.networks.build import build_float, value_formats
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import prepare_for_quantization
 from codesign.networks.read_keras import read_keras
-from codesign.settings import DistillationSettings, LearnedSettings, TeacherSettings, make_design
+from codesign.settings import (
+    DistillationSettings,
+    LearnedSettings,
+    PolishSettings,
+    TeacherSettings,
+    make_design,
+)
 from codesign.stages.quantization import Quantization
 from codesign.training.lesson import make_lesson
 from codesign.training.teacher import train_teacher
@@ -80,6 +87,29 @@ def test_every_point_computes_in_qkeras_and_hardware_what_the_training_computed(
         assert student.record.metrics["validation_accuracy"] == point.quality
         assert student.record.metrics["test_accuracy"] == point.test_quality
         compare_with_hardware(student, dataset, tmp_path)
+
+
+def test_a_point_is_polished_and_its_rounding_stays_free(learned, tmp_path):
+    dataset, teacher, network, front = learned
+    student = student_at(network, front, front.points[-1], dataset, SETTINGS)
+    polish = PolishSettings(
+        tolerance=0.05, rounds=2, step=0.2, epochs=3, learning_rate=0.01, saliency_samples=64
+    )
+    after = polish_student(student, teacher, dataset, polish, DISTILLATION)
+    assert after.record.metrics["polish"]["luts_after"] < 0.95 * front.points[-1].luts
+    assert after.record.metrics["validation_accuracy"] >= front.points[-1].quality - 0.05
+    compare_with_hardware(after, dataset, tmp_path)
+    on_grid, formats = after.hardware()
+    given = value_formats(on_grid, formats)
+    rounded = 0
+    for layer in on_grid.weight_layers[:-1]:
+        last = np.array([2.0 ** -exact_format(row).fractional_bits for row in layer.weights["kernel"].T])
+        steps = layer.weights["bias"].astype(np.float64) / (last * given[layer.inputs[0]].step)
+        rounds = last * given[layer.inputs[0]].step < given[on_grid.consumers(layer.name)[0].name].step
+        rounds &= layer.weights["kernel"].any(axis=0)
+        np.testing.assert_array_equal(steps[rounds] % 1, 0.5)
+        rounded += rounds.sum()
+    assert rounded
 
 
 def compare_with_hardware(student, dataset, folder):
@@ -326,6 +356,49 @@ def test_a_budget_that_no_point_meets_costs_no_training(learned, tmp_path, monke
     assert len(trainings) == 3
     stage.settled(context())
     assert not (tmp_path / ".learned-front").exists()
+
+
+def test_polishing_keeps_what_the_point_was_chosen_for(learned, tmp_path, monkeypatch):
+    dataset, teacher, network, front = learned
+    front = replace(front, reference=front.points[-1].quality)
+    asked = []
+
+    def polish_less(student, teacher, dataset, settings, distillation, **_):
+        asked.append(settings)
+        record = Record.of("1", {"polish": {"luts_after": 7.0}, "dead_units_removed": {}})
+        return replace(student, record=record)
+
+    monkeypatch.setattr("codesign.compression.polish.polish_student", polish_less)
+    monkeypatch.setattr(
+        learn, "learn_widths", lambda *given, **_: replace(front, key=training_key(*given[:5], 0))
+    )
+    point = front.points[-2]
+    loss = 100 * (front.reference - point.quality) + 0.1
+
+    def built(**settings):
+        quantization = {"method": "learned", "polish": {"tolerance": 0.3}, "learned": settings}
+        made = {"pruning": QuantizedStudent(network, None, None, Record.of("0", {})), "teacher": teacher}
+        made["student"] = made["pruning"]
+        context = SimpleNamespace(
+            settings=make_design({"name": "x", "data": {"source": "digits"}, "quantization": quantization}),
+            dataset=dataset,
+            folder=tmp_path,
+            progress=SILENT,
+            value=made.__getitem__,
+        )
+        return Quantization().make(context, tmp_path / "temporary").record.metrics
+
+    assert built(quality_loss=loss)["estimated_luts"] == 7.0
+    assert asked[-1].tolerance == pytest.approx(0.001)
+    built(budget_luts=point.luts)
+    assert asked[-1].tolerance == 0.3
+    monkeypatch.setattr(
+        "codesign.stages.quantization._latency_ns",
+        lambda _, student: 1.0 if student.record.digest == "1" else 0.1,
+    )
+    metrics = built(latency_ns=0.5)
+    assert "polish" not in metrics
+    assert "slower than quantization.learned.latency_ns" in metrics["notes"][-1]
 
 
 def test_a_point_is_chosen_by_its_latency_among_those_that_meet_the_rest():

@@ -64,7 +64,7 @@ def network_of(
             bias = np.round(bias) if ends or "bias" not in layer.weights else np.floor(bias) + 0.5
             kernel = kernel * 2.0 ** (after - shifts)
             bias = bias * 2.0 ** (after - sums)
-            formats = _exact_format(kernel), _exact_format(bias)
+            formats = exact_format(kernel), exact_format(bias)
             reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
             if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**_WIDEST).any():
                 return None
@@ -107,7 +107,7 @@ def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
     return int(min(np.median(units), np.log2(limit + 1)))
 
 
-def _exact_format(values: np.ndarray) -> FixedPoint | None:
+def exact_format(values: np.ndarray) -> FixedPoint | None:
     """A signed format that holds values exactly; ``None`` if it were too wide."""
     live = np.abs(values[values != 0])
     if not live.size:
