@@ -4,9 +4,10 @@ sudo python scripts/chaos_hosts.py                   # 40 trials, 2 hosts of 3 w
 
 Three hosts are made of network namespaces on a bridge (`ip netns`; root is needed, the script says so and ends with 0
 where it cannot). The search runs here with `--scheduler`. A fault is one of: kill -9 of a worker, of all workers of a host
-with what starts them again, of the scheduler, of the search; a host's network that is away for some seconds. What was
-killed is started again, as a batch system or a service manager does. Where `faketime` is installed, one host's clock is
-two hours fast and the other's a day slow. Judged as `chaos_search.py`: every trial has the result of a calm search, once.
+with what starts them again, of the scheduler, of the search; SIGTERM of all processes of a host, as a batch system ends a
+job; SIGSTOP of a worker; a host's network that is away for some seconds. What was killed is started again, as a batch system
+or a service manager does. Where `faketime` is installed, one host's clock is two hours fast and the other's a day slow.
+Judged as `chaos_search.py`: every trial and proof has the result of a calm search, once.
 """
 
 from __future__ import annotations
@@ -27,7 +28,15 @@ from typing import Any
 
 from chaos_search import REPOSITORY, Chaos, arguments, judge, run_repeats, write
 
-KINDS = {"worker": 50, "all workers of a host": 10, "scheduler": 8, "search": 14, "network": 18}
+KINDS = {
+    "worker": 42,
+    "worker hangs": 6,
+    "all workers of a host": 8,
+    "wall time of a host": 6,
+    "scheduler": 8,
+    "search": 14,
+    "network": 16,
+}
 BRIDGE, NET = "codesign-br", "10.213.77"
 CLOCKS = {"codesign-a": "+2h", "codesign-b": "-1d"}
 PORT = 8786
@@ -154,7 +163,7 @@ def _begin(home: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(words, env={**os.environ, "PYTHONPATH": path}, stdout=log, stderr=log)
 
 
-def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted: dict[int, Any]) -> Chaos:
+def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted: dict[Any, Any]) -> Chaos:
     chaos = Chaos()
     write(home, options)
     hosts = _make_hosts(options)
@@ -199,9 +208,14 @@ def _fault(kind: str, hosts: list[Host], child: subprocess.Popen[bytes], dice: r
         return 0
     elif kind == "worker":
         _kill(dice.choice(workers))
+    elif kind == "worker hangs":
+        _kill(dice.choice(workers), signal.SIGSTOP)
     elif kind == "all workers of a host":
         for process in host.processes():
             _kill(process)
+    elif kind == "wall time of a host":
+        for process in host.processes():
+            _kill(process, signal.SIGTERM)
     elif kind == "scheduler":
         for process in scheduler.processes():
             _kill(process)
@@ -224,9 +238,9 @@ def _titled(process: int) -> bool:
     return _words(process).startswith(b"dask worker [")
 
 
-def _kill(process: int) -> None:
+def _kill(process: int, how: int = signal.SIGKILL) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
+        os.kill(process, how)
 
 
 if __name__ == "__main__":

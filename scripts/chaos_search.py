@@ -6,7 +6,7 @@ python scripts/chaos_search.py --repeats 1 --kills 10 --output chaos.json
 The trials sleep (`sleeping_trials.py`); coordinator, scheduler, workers, journal and ledger are the real ones. A kill is
 one of: kill -9 of a worker, of all workers, of the coordinator (with the scheduler in it); SIGTERM of the coordinator, as
 a batch system ends a job; SIGSTOP of a worker, which then hangs. A search whose coordinator is gone is begun again with
-the same command. At the end every trial must have the result of a search that nobody disturbed, once.
+the same command. At the end every trial and every proof must have the result of a search that nobody disturbed, once.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def arguments(about: str | None, *, repeats: int) -> argparse.ArgumentParser:
 
 
 def run_repeats(
-    repeat: Callable[[Path, argparse.Namespace, random.Random, dict[int, Any]], Chaos],
+    repeat: Callable[[Path, argparse.Namespace, random.Random, dict[Any, Any]], Chaos],
     options: argparse.Namespace,
 ) -> None:
     """Disturb the search again and again, compare with a calm one, exit with 1 if anything was lost."""
@@ -109,10 +109,11 @@ def _child(options: argparse.Namespace) -> None:
     """The command that is killed: a search of sleeping trials."""
     from sleeping_trials import sleep
 
+    from codesign.core.interrupt import listening
     from codesign.search.run import run_search
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run_search(options.child, workers=options.workers, work=sleep)
+    with listening():  # as the command line
+        run_search(options.child, workers=options.workers, work=sleep)
 
 
 def _begin(home: Path, options: argparse.Namespace, seconds: float) -> subprocess.Popen[bytes]:
@@ -131,7 +132,7 @@ def write(home: Path, options: argparse.Namespace) -> None:
     (home / "search.yaml").write_text(text)
 
 
-def undisturbed(home: Path, options: argparse.Namespace) -> dict[int, Any]:
+def undisturbed(home: Path, options: argparse.Namespace) -> dict[Any, Any]:
     """The results of the same search without a kill; its trials sleep a tenth as long."""
     write(home, options)
     child = _begin(home, options, options.seconds / 10)
@@ -140,7 +141,7 @@ def undisturbed(home: Path, options: argparse.Namespace) -> dict[int, Any]:
     return results(home)[0]
 
 
-def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted: dict[int, Any]) -> Chaos:
+def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted: dict[Any, Any]) -> Chaos:
     chaos = Chaos()
     write(home, options)
     started = time.monotonic()
@@ -174,33 +175,42 @@ def _repeat(home: Path, options: argparse.Namespace, dice: random.Random, wanted
     return chaos
 
 
-def judge(home: Path, wanted: dict[int, Any], chaos: Chaos, options: argparse.Namespace) -> None:
-    """Note what was lost, or done twice to two results."""
+def judge(home: Path, wanted: dict[Any, Any], chaos: Chaos, options: argparse.Namespace) -> None:
+    """Note what was lost, or done twice to two results, and whether all kills were there to survive."""
     if chaos.faults:
         chaos.faults.append((home / "log").read_text()[-500:])
         return
     found, double = results(home)
     if options.sampler in ("random", "qmc", "grid"):
-        wrong = [number for number, result in wanted.items() if found.get(number) != result]
-        if wrong or len(found) != len(wanted):
+        wrong = [key for key in wanted.keys() | found.keys() if found.get(key) != wanted.get(key)]
+        if wrong:
             chaos.faults.append(f"{len(wrong)} of {len(wanted)} results differ from those of a calm search")
-    elif sum(state == "complete" for _, state, _ in found.values()) != options.trials:
-        chaos.faults.append(f"{len(found)} results of {options.trials}")
+    else:
+        complete = sum(key[0] == "trial" and line[1] == "complete" for key, line in found.items())
+        if complete != options.trials:
+            chaos.faults.append(f"{complete} results of {options.trials}")
     if double:
         chaos.faults.append(f"{double} runs have two results")
+    kills = sum(chaos.kills.values())
+    if kills < options.kills:
+        chaos.faults.append(f"the search ended after {kills} of {options.kills} kills: give longer --seconds")
     finished = Counter(line.split()[0] for line in (home / "search" / FINISHED).read_text().splitlines())
     chaos.again = sum(count - 1 for count in finished.values())
 
 
-def results(home: Path) -> tuple[dict[int, Any], int]:
-    """Parameters, state and values of each trial, and how many runs or trials have a second result."""
-    found: dict[int, Any] = {}
+def results(home: Path) -> tuple[dict[tuple[str, int], Any], int]:
+    """What came of each trial and of each proof, and how many runs, trials or proofs have a second result."""
+    found: dict[tuple[str, int], Any] = {}
     keys: Counter[str] = Counter()
     for text in (home / "search" / "ledger.jsonl").read_text().splitlines():
         line = json.loads(text)
         if line["kind"] == "trial":
-            found[line["number"]] = (line["params"], line["state"], line["values"])
+            found["trial", line["number"]] = (line["params"], line["state"], line["values"])
             keys[f"trial {line['number']}"] += 1
+        elif line["kind"] == "proof":
+            # once as it is proved, once more with what the vendor's tool says
+            found["proof", line["trial"]] = (line["state"], line["values"], line["vendor"])
+            keys[f"proof {line['trial']} {line['vendor']}"] += 1
         elif line["kind"] == "unit":
             keys[line["key"]] += 1
     return found, sum(count - 1 for count in keys.values())

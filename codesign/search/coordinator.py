@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codesign.core.interrupt import stop_if_asked
 from codesign.core.locks import Owner
 from codesign.core.progress import SILENT, Progress
 from codesign.core.shown import Brief
@@ -34,7 +35,7 @@ from codesign.search.ledger import (
 from codesign.search.objectives import last_stage, violations
 from codesign.search.proposer import Proposer
 from codesign.search.settings import SearchSettings
-from codesign.search.space import Params
+from codesign.search.space import Params, Space
 from codesign.search.unit import CSYNTH, Outcome, Unit, pack, unpack
 from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 
@@ -64,7 +65,7 @@ class Plan(Brief):
     ----------
     folder
         The search's folder.
-    settings
+    settings, space
         Of the search.
     design
         The design's folder.
@@ -84,6 +85,7 @@ class Plan(Brief):
 
     folder: Path
     settings: SearchSettings
+    space: Space
     design: Path
     seeds: tuple[int, ...]
     epochs: int
@@ -183,6 +185,7 @@ class Coordinator:
 
     def _until_idle(self) -> None:
         while True:
+            stop_if_asked()
             self._fill()
             # without a worker for the moment nothing runs, and yet there is more to propose
             if not (self.executor.running or self.ready or self.licensed or self._may_propose()):

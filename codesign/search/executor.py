@@ -7,17 +7,21 @@ import logging
 import os
 import queue
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from codesign.errors import SettingsError, ToolError
 from codesign.search.unit import Failure, Outcome, Unit, attempt
 
-_CONNECT_S = 20.0
+if TYPE_CHECKING:
+    from codesign.search.cluster import ClusterSettings
+
+_CONNECT_S = 10.0
 _WORKERS_S = 300.0
 _RESULT_S = 60.0
 _KEEP_UP_S = 15.0
@@ -361,10 +365,7 @@ def remote_executor(work: Work, address: str, wait_s: float = _WORKERS_S) -> Ite
     try:
         client = Client(address, timeout=_CONNECT_S, name="codesign-search")
     except (OSError, TimeoutError, ValueError) as error:
-        raise ToolError(
-            f"--scheduler {address}: no Dask scheduler answered within {_CONNECT_S:g} s ({error or type(error).__name__}); "
-            "start one with `dask scheduler`, or leave the option out for workers on this machine"
-        ) from None
+        raise ToolError(_no_scheduler(address, error or type(error).__name__)) from None
     with client:
         missing = f"--scheduler {address}: it has no worker after {wait_s:g} s; start some with `dask worker {address}`"
         with _serving(Executor(client, work), wait_s, missing) as executor:
@@ -372,58 +373,94 @@ def remote_executor(work: Work, address: str, wait_s: float = _WORKERS_S) -> Ite
 
 
 @contextlib.contextmanager
-def cluster_executor(work: Work, file: str | Path) -> Iterator[Executor]:
+def cluster_executor(work: Work, settings: ClusterSettings) -> Iterator[Executor]:
     """Workers that a batch system starts (`codesign.search.cluster`)."""
     from distributed import Client
 
-    from codesign.search.cluster import open_cluster, read_cluster
+    from codesign.search.cluster import open_cluster
 
-    settings = read_cluster(file)
     with open_cluster(settings) as cluster, Client(cluster) as client:
         missing = (
-            f"--cluster {file}: no job started a worker within {settings.wait_minutes:g} minutes; look at the queue, or "
-            "raise wait_minutes"
+            f"--cluster: no job started a worker within {settings.wait_minutes:g} minutes; look at the queue, or raise "
+            "wait_minutes"
         )
         with _serving(Executor(client, work), 60 * settings.wait_minutes, missing) as executor:
             yield executor
 
 
-def executor_faults(scheduler: str | None, cluster: str | Path | None) -> list[str]:
-    """What is wrong with what is asked for, known before anything is begun."""
+@dataclass(frozen=True)
+class Workers:
+    """Which workers are asked for; by default of this machine, as many as pay.
+
+    Parameters
+    ----------
+    scheduler
+        The address of a scheduler that runs somewhere.
+    cluster
+        How a batch system starts them.
+    count
+        How many of this machine.
+    """
+
+    scheduler: str | None = None
+    cluster: ClusterSettings | None = None
+    count: int | None = None
+
+
+def read_workers(
+    scheduler: str | None, cluster: str | Path | None, count: int | None
+) -> tuple[Workers, list[str]]:
+    """What is asked for, and what is wrong with it, known before anything is begun: a scheduler must be there."""
     faults: list[str] = []
+    settings: ClusterSettings | None = None
     if scheduler is not None and cluster is not None:
         faults.append("--scheduler and --cluster: give one of them")
+    elif scheduler is not None and (fault := _unreachable(scheduler)):
+        faults.append(fault)
     if cluster is not None:
         from codesign.search.cluster import read_cluster
 
         try:
-            read_cluster(cluster)
+            settings = read_cluster(cluster)
         except SettingsError as error:
             faults += error.located
-    return faults
+    return Workers(scheduler, settings, count), faults
 
 
-def open_executor(
-    work: Work,
-    *,
-    scheduler: str | None = None,
-    cluster: str | Path | None = None,
-    workers: int | None = None,
-) -> contextlib.AbstractContextManager[Executor]:
-    """The executor that is asked for: of this machine, of a scheduler, or of a batch system.
+def _unreachable(address: str) -> str | None:
+    """Why there is no scheduler at an address; ``None`` if something listens there, or only Dask can tell."""
+    kind, _, place = address.rpartition("://")
+    if kind not in ("", "tcp", "tls"):
+        return None
+    host, _, port = place.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        return f"--scheduler {address}: must be an address such as tcp://host:8786"
+    until = time.monotonic() + _CONNECT_S
+    while True:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), max(0.5, until - time.monotonic())).close()
+        except OSError as error:  # one that has just been started is waited for
+            if time.monotonic() + _LOOK_S > until:
+                return _no_scheduler(address, error.strerror or error)
+            time.sleep(_LOOK_S)
+        else:
+            return None
 
-    Raises
-    ------
-    SettingsError
-        For what `executor_faults` finds.
-    """
-    if faults := executor_faults(scheduler, cluster):
-        raise SettingsError(faults)
-    if scheduler is not None:
-        return remote_executor(work, scheduler)
-    if cluster is not None:
-        return cluster_executor(work, cluster)
-    return local_executor(work, workers)
+
+def _no_scheduler(address: str, why: object) -> str:
+    return (
+        f"--scheduler {address}: no Dask scheduler answered within {_CONNECT_S:g} s ({why}); start one with `dask scheduler`, "
+        "or leave the option out for workers on this machine"
+    )
+
+
+def open_executor(work: Work, asked: Workers) -> contextlib.AbstractContextManager[Executor]:
+    """The executor that is asked for: of this machine, of a scheduler, or of a batch system."""
+    if asked.scheduler is not None:
+        return remote_executor(work, asked.scheduler)
+    if asked.cluster is not None:
+        return cluster_executor(work, asked.cluster)
+    return local_executor(work, asked.count)
 
 
 @contextlib.contextmanager

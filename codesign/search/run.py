@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from codesign.core.files import file_digest, json_digest, read_json, write_json
 from codesign.core.progress import SILENT, Progress
 from codesign.core.yaml_text import YAML_SUFFIXES
-from codesign.errors import DataError, OutputFolderError, SettingsError
+from codesign.errors import OutputFolderError, SettingsError
 from codesign.run_folder import RunFolder
 from codesign.search.ledger import ABOUT, Ledger, mend
 from codesign.search.settings import SearchSettings, read_search
-from codesign.search.space import Space
+from codesign.search.space import Dimension, Space
 from codesign.search.unit import execute, pack, worker_identity, write_mark
 from codesign.settings import DesignSettings, read_design
 
@@ -97,55 +97,64 @@ def run_search(
         For anything that the user can mend; before any worker starts wherever it can be known.
     """
     from codesign.search.coordinator import Coordinator
-    from codesign.search.executor import executor_faults, open_executor
+    from codesign.search.executor import open_executor, read_workers
     from codesign.search.proposer import Proposer
     from codesign.search.tracking import Tracker
 
     folder = search_folder(path, output).resolve()
+    asked, others = read_workers(scheduler, cluster, workers)
+    faults: list[str] = []
     with contextlib.ExitStack() as held:
-        with _told_together(executor_faults(scheduler, cluster)):
+        with _gathered(faults):
             settings, file = read_search(path)
-            space = Space(settings)
             held.enter_context(RunFolder(folder, "search", ABOUT).locked())
-            plan = make_plan(settings, space, file, folder)
+            plan = make_plan(settings, file, folder)
+        _refuse([*faults, *others])
         mend(folder / "ledger.jsonl")
-        proposer = Proposer(folder, space, settings)
+        proposer = Proposer(folder, plan.space, settings)
         ledger = Ledger(folder)
         name = f"codesign search of {plan.design.name}"
         tracker = None if mlflow is None else Tracker(mlflow, folder, plan.mark, name, settings)
-        with open_executor(work, scheduler=scheduler, cluster=cluster, workers=workers) as executor:
+        with open_executor(work, asked) as executor:
             Coordinator(plan, proposer, ledger, executor, progress, tracker).run()
     return SearchResult(folder, ledger, settings)
 
 
 @contextlib.contextmanager
-def _told_together(others: Sequence[str]) -> Iterator[None]:
-    """Raise the faults that are found inside together with these."""
+def _gathered(faults: list[str]) -> Iterator[None]:
+    """Add the faults that are raised inside to these, to be told together."""
     try:
         yield
     except SettingsError as error:
-        if not others:
-            raise
-        raise SettingsError([*error.located, *others]) from None
-    if others:
-        raise SettingsError(others)
+        faults += error.located
 
 
-def make_plan(settings: SearchSettings, space: Space, file: Path, folder: Path) -> Plan:
+def _refuse(faults: Sequence[str]) -> None:
+    if faults:
+        raise SettingsError(list(dict.fromkeys(faults)))
+
+
+def make_plan(settings: SearchSettings, file: Path, folder: Path) -> Plan:
     """Check everything that can be known before a worker starts, and write down what the search is of.
 
     Raises
     ------
     SettingsError
-        With every fault: settings that the design does not have, values that it does not take, choices that
-        `build_student` does not take.
+        With every fault: of the space, settings that the design does not have, values that it does not take, choices that
+        `build_student` does not take, constraints that nothing meets.
     OutputFolderError
         If the folder is that of another search.
     """
     from codesign.search.coordinator import Plan
 
     design = (file.parent / settings.design).resolve()
-    base, overrides = _checked_design(settings, space, design)
+    faults: list[str] = []
+    with _gathered(faults):
+        space = Space(settings)
+    with _gathered(faults):
+        base, overrides = _checked_design(settings, design)
+    _refuse(faults)
+    next(space.points(), None)  # refuses constraints that no point meets
     seeds = settings.seeds or (base.seed,)
     data = _data_digests(settings, design, overrides)
     networks = design / "networks.py"
@@ -171,6 +180,7 @@ def make_plan(settings: SearchSettings, space: Space, file: Path, folder: Path) 
     return Plan(
         folder=folder,
         settings=settings,
+        space=space,
         design=design,
         seeds=tuple(seeds),
         epochs=base.distillation.epochs,
@@ -186,42 +196,57 @@ def _fixed(settings: SearchSettings) -> dict[str, Any]:
     return {name: value for name, value in settings.model_dump(mode="json").items() if name not in _FREE}
 
 
-def _checked_design(
-    settings: SearchSettings, space: Space, design: Path
-) -> tuple[DesignSettings, dict[str, Any]]:
+def _checked_design(settings: SearchSettings, design: Path) -> tuple[DesignSettings, dict[str, Any]]:
     """The design as every trial has it; the ends of every range are tried, one by one."""
     if not design.is_dir():
         raise SettingsError(
             f"design: {design} is no folder; give a design's folder, seen from the search.yaml"
         )
     overrides = dict(settings.settings)
-    base = read_design(design, overrides)
+    base: DesignSettings | None = None
+    faults: list[str] = []
+    known: set[str] = set()
+    try:
+        base = read_design(design, overrides)
+    except SettingsError as error:
+        known = {_plain(fault) for fault in error.faults}
+        # those of `settings` without the file that they do not stand in
+        pairs = zip(error.faults, error.located, strict=True)
+        faults += [f"settings: {_plain(one)}" if _plain(one) != one else located for one, located in pairs]
+    for name, entry in settings.space.items():
+        if name in ("seed", "data.fold", "name"):
+            faults.append(f"space.{name}: is not to be varied; there are seeds and folds")
+        for value in _tried(Dimension(name, entry, None)):
+            try:
+                read_design(design, {**overrides, name: value})
+            except SettingsError as error:
+                new = [fault for fault in map(_plain, error.faults) if fault not in known]
+                faults += [f"space: {fault}" for fault in new]
+                if new:
+                    break
+    names = [] if base is None else [f"student.{name}" for name in base.student]
+    names += [name for name in (*overrides, *settings.space) if name.startswith("student.")]
+    choices = dict.fromkeys(name.removeprefix("student.") for name in names)
+    faults += _student_faults(design / "networks.py", choices)
+    if faults or base is None:
+        raise SettingsError(faults)
     source = base.data.source
     if isinstance(source, str):  # a path that was found from here is found by no worker
         path = Path(source).expanduser()
         if not (design / path).exists() and path.is_file():
             overrides["data.source"] = str(path.resolve())
-    faults: list[str] = []
-    student = {name.removeprefix("student."): None for name in overrides if name.startswith("student.")}
-    for dimension in space.dimensions:
-        if dimension.name.startswith("student."):
-            student[dimension.name.removeprefix("student.")] = None
-        if dimension.name in ("seed", "data.fold", "name"):
-            faults.append(f"space.{dimension.name}: is not to be varied; there are seeds and folds")
-        # the values at the ends, or all of a few
-        tried = (
-            dimension.grid() if (dimension.size or 99) <= 20 else [dimension.at(0.0), dimension.at(1 - 1e-12)]
-        )
-        for value in tried:
-            try:
-                read_design(design, {**overrides, dimension.name: value})
-            except SettingsError as error:
-                faults += [f"space: {fault.removeprefix('--set ')}" for fault in error.faults]
-                break
-    faults += _student_faults(design / "networks.py", {**dict.fromkeys(base.student), **student})
-    if faults:
-        raise SettingsError(list(dict.fromkeys(faults)))
     return base, overrides
+
+
+def _tried(dimension: Dimension) -> list[Any]:
+    """Every choice and every value of a few, else those at the ends."""
+    few = dimension.settings.type == "categorical" or (dimension.size or 99) <= 20
+    return dimension.grid() if few else [dimension.at(0.0), dimension.at(1 - 1e-12)]
+
+
+def _plain(fault: str) -> str:
+    """A fault of a design without the words for settings of the command line."""
+    return fault.removeprefix("--set ").removesuffix(" (given by --set)")
 
 
 def _student_faults(path: Path, choices: Mapping[str, Any]) -> list[str]:
@@ -274,10 +299,7 @@ def _data_digests(
     found: dict[int | None, str] = {}
     for fold in folds:
         own = {} if fold is None else {"data.fold": [fold, settings.folds]}
-        dataset = read_data(design, read_design(design, {**overrides, **own}))
-        if not dataset.task.measure and "quality" in settings.objectives:
-            raise DataError("objectives: the task of these data has no quality")
-        found[fold] = dataset.digest
+        found[fold] = read_data(design, read_design(design, {**overrides, **own})).digest
     return found
 
 

@@ -15,7 +15,6 @@ from codesign.search.ledger import Ledger, mend
 from codesign.search.proposer import Proposer
 from codesign.search.run import make_plan
 from codesign.search.settings import SearchSettings, read_search
-from codesign.search.space import Space
 from codesign.search.unit import Failure, Outcome, Unit
 
 VARIED = NETWORKS.replace(
@@ -135,11 +134,11 @@ def failing(unit: Unit, kind: Any = "trial", reason: str = "ToolFailedError: g++
 def coordinate(file: Path, executor: FakeExecutor, tracker: Any = None) -> Ledger:
     """Run a search on fake workers, as `run_search` does on real ones."""
     settings, _ = read_search(file)
-    space, folder = Space(settings), file.parent / "search"
+    folder = file.parent / "search"
     folder.mkdir(exist_ok=True)
-    plan = make_plan(settings, space, file, folder)
+    plan = make_plan(settings, file, folder)
     mend(folder / "ledger.jsonl")
     ledger = Ledger(folder)
-    proposer = Proposer(folder, space, settings)
+    proposer = Proposer(folder, plan.space, settings)
     Coordinator(plan, proposer, ledger, executor, tracker=tracker).run()  # type: ignore[arg-type]
     return ledger

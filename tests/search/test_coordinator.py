@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 from search_cases import Died, FakeExecutor, coordinate, failing, write_search
 
-from codesign.errors import OutputFolderError, ToolError
+from codesign.core import interrupt
+from codesign.errors import OutputFolderError, SearchError, ToolError
 from codesign.search.executor import Ended
 from codesign.search.ledger import Ledger, TrialLine, read_progress
 from codesign.search.results import read_found
@@ -227,6 +229,21 @@ def test_clocks_that_differ_and_jump_decide_nothing(tmp_path: Path, monkeypatch:
     assert 0 <= read_progress(tmp_path / "jumping" / "search")["spent_s"] < 600
 
 
+def test_a_signal_whose_exception_was_lost_ends_the_search_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Waiting(FakeExecutor):
+        """Whose runs take long: nothing ends, and the signal's own exception is lost meanwhile."""
+
+        def ended(self, timeout_s: float) -> list[Ended]:
+            assert not interrupt._asked, "it waits on"
+            monkeypatch.setattr(interrupt, "_asked", True)
+            return []
+
+    with pytest.raises(KeyboardInterrupt):
+        coordinate(write_search(tmp_path), Waiting())
+
+
 def test_what_would_fail_again_is_told_at_once(tmp_path: Path) -> None:
     script = lambda unit, attempt: failing(unit, "final", "TrainingError: nan") if unit.trial == 1 else None  # noqa: E731
     executor = FakeExecutor(script=script)
@@ -377,8 +394,11 @@ def test_a_limit_that_nothing_meets_says_the_nearest(tmp_path: Path) -> None:
     coordinate(write_search(tmp_path, limits={"luts": 10}), FakeExecutor())
     found = read_found(tmp_path)
     nearest: TrialLine = min(found.ledger.trials.values(), key=lambda line: line.values["luts"])
-    from codesign.search.results import nearest_to_limits
+    from codesign.search.results import choose_best, nearest_to_limits
 
-    assert nearest_to_limits(found) == (
+    told = (
         f"no trial meets the limits; the nearest is trial {nearest.number}: luts {nearest.values['luts']:,.0f} for a limit of 10"
     )
+    assert nearest_to_limits(found) == told
+    with pytest.raises(SearchError, match=re.escape(told)):
+        choose_best(found, budget_luts=1000)

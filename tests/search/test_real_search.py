@@ -21,7 +21,6 @@ from codesign.flow import run_design
 from codesign.search.objectives import measure
 from codesign.search.run import make_plan, run_search
 from codesign.search.settings import read_search
-from codesign.search.space import Space
 from codesign.search.unit import CSYNTH, Unit, execute, unpack
 from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 from codesign.settings import read_design
@@ -34,7 +33,7 @@ def unit_of(file: Path, **changes: Any) -> Unit:
     settings, _ = read_search(file)
     folder = file.parent / "search"
     folder.mkdir(exist_ok=True)
-    plan = make_plan(settings, Space(settings), file, folder)
+    plan = make_plan(settings, file, folder)
     unit = Unit(
         key="00000-run-seed0",
         trial=0,

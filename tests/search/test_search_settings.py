@@ -11,7 +11,6 @@ from search_cases import settings_of, write_search
 from codesign.errors import CodesignError, OutputFolderError, SettingsError
 from codesign.search.run import make_plan, run_search
 from codesign.search.settings import read_search
-from codesign.search.space import Space
 
 
 def faults(**values: Any) -> tuple[str, ...]:
@@ -63,7 +62,7 @@ def plan_faults(folder: Path, **values: Any) -> tuple[str, ...]:
     file = write_search(folder, **values)
     settings, _ = read_search(file)
     with pytest.raises(CodesignError) as caught:
-        make_plan(settings, Space(settings), file, folder / "search")
+        make_plan(settings, file, folder / "search")
     return getattr(caught.value, "faults", (str(caught.value),))
 
 
@@ -104,6 +103,48 @@ def test_faults_of_search_design_and_cluster_are_told_together(tmp_path: Path) -
     assert not (tmp_path / "search" / "search.json").exists()
 
 
+def test_a_space_a_design_and_a_scheduler_that_cannot_be_are_told_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codesign.search.executor._CONNECT_S", 0.1)
+    file = write_search(
+        tmp_path,
+        space={"student.depth": [3], "scan.tolerance": [0.01]},
+        settings={"pruning.sparsitty": 0.5, "student.heads": 2},
+    )
+    networks = (tmp_path / "design" / "networks.py").resolve()
+    with pytest.raises(SettingsError) as told:
+        run_search(file, scheduler="tcp://127.0.0.1:9")
+    *others, unreachable = told.value.faults
+    assert others == [
+        "space: has one point only; give a setting more than one value",
+        "settings: pruning.sparsitty: unknown setting; did you mean sparsity?",
+        f"student.heads: build_student of {networks} takes no such choice; it takes width1, width2",
+        f"student.depth: build_student of {networks} takes no such choice; did you mean width2?",
+    ]
+    assert unreachable.startswith(
+        "--scheduler tcp://127.0.0.1:9: no Dask scheduler answered within 0.1 s (Connection refused); start one with"
+    )
+    with pytest.raises(SettingsError, match=r"^--scheduler farm: must be an address such as tcp://host:8786$"):
+        run_search(write_search(tmp_path), scheduler="farm")
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_constraints_that_nothing_meets_are_told_before_a_worker_starts(tmp_path: Path, sampler: str) -> None:
+    told = plan_faults(tmp_path, sampler=sampler, constraints=["student.width1 > 99"])
+    assert len(told) == 1
+    assert told[0].startswith("constraints: no")
+    assert told[0].endswith(" meets student.width1 > 99")
+
+
+def test_every_choice_is_tried_however_many_there_are(tmp_path: Path) -> None:
+    choices = [round(0.01 * step, 2) for step in range(30)]
+    choices[15] = 1.5
+    assert plan_faults(tmp_path, space={"pruning.sparsity": choices}) == (
+        "space: pruning.sparsity: should be less than 1, not 1.5",
+    )
+
+
 def test_a_list_alone_stands_for_its_choices(tmp_path: Path) -> None:
     shape = [[4, 2], [8]]
     settings, _ = read_search(
@@ -121,7 +162,7 @@ def test_a_folder_of_another_search_is_refused_and_of_the_same_taken(tmp_path: P
 
     def plan() -> None:
         settings, _ = read_search(file)
-        make_plan(settings, Space(settings), file, folder)
+        make_plan(settings, file, folder)
 
     plan()
     write_search(tmp_path, budget={"trials": 99}, proof=False)

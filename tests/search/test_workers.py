@@ -14,7 +14,7 @@ from sleeping_trials import FINISHED, sleep
 
 from codesign.errors import FolderInUseError, ToolError, WorkerRefusedError
 from codesign.search import unit as unit_module
-from codesign.search.executor import Executor, local_executor, open_executor, workers_that_pay
+from codesign.search.executor import Executor, Workers, local_executor, open_executor, workers_that_pay
 from codesign.search.unit import Outcome, Unit, attempt, pack, refuse_other_identity, unpack, worker_identity
 
 
@@ -165,7 +165,7 @@ def test_vendor_steps_run_where_the_resource_is(tmp_path: Path, monkeypatch: pyt
     scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}}
     with (
         SpecCluster(scheduler=scheduler, workers=workers) as cluster,
-        open_executor(whereabouts, scheduler=cluster.scheduler_address) as executor,
+        open_executor(whereabouts, Workers(cluster.scheduler_address)) as executor,
     ):
         ledger = coordinate(file, executor)  # type: ignore[arg-type]
     home = tmp_path / "search"
@@ -180,7 +180,7 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
         pytest.raises(
             ToolError, match=r"^--scheduler tcp://127\.0\.0\.1:9: no Dask scheduler answered within 1 s"
         ),
-        open_executor(sleep, scheduler="tcp://127.0.0.1:9"),
+        open_executor(sleep, Workers("tcp://127.0.0.1:9")),
     ):
         pass
 
