@@ -141,6 +141,13 @@ class SearchSettings(Section):
     proof: bool = True
     licences: Count = 1
 
+    @field_validator("space")
+    @classmethod
+    def _varies(cls, value: Mapping[str, DimensionSettings]) -> Mapping[str, DimensionSettings]:
+        if not value:
+            raise ValueError("is empty; name at least one setting to vary, such as student.width1")
+        return value
+
     @field_validator("objectives")
     @classmethod
     def _objectives(cls, value: Mapping[str, str]) -> Mapping[str, str]:

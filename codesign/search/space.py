@@ -127,8 +127,6 @@ class Space:
     def __init__(self, settings: SearchSettings) -> None:
         names = list(settings.space)
         faults: list[str] = []
-        if not names:
-            raise SettingsError("space: is empty; name at least one setting to vary, such as student.width1")
 
         def parsed(where: str, text: str) -> Expression | None:
             try:
