@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from codesign.search.settings import SearchSettings
 from codesign.search.space import Dimension, Params, Space, is_varied, params_key
 
 _READY = "ready"
+_MOST_OTHERS = 500
+"""Trials not among the best that TPE's density of them is made of."""
+
 _MOST_REFUSED = 1000
 """Proposals in a row that may break a constraint or stand already."""
 
@@ -56,7 +59,9 @@ class Proposer:
         self._common = optuna.search_space.IntersectionSearchSpace()
         self.proposed: dict[int, Params] = {}
         """Every trial's point, by its number."""
-        for trial in self.study.get_trials(deepcopy=False):
+        known = self.study.get_trials(deepcopy=False)
+        self._n_asked = len(known)
+        for trial in known:
             if trial.state == self._states.RUNNING and _READY not in trial.user_attrs:
                 # cut off before all of its choices were made
                 self.study.tell(trial.number, state=self._states.FAIL)
@@ -131,10 +136,10 @@ class Proposer:
     def _ask_optuna(self) -> tuple[int, Params] | None:
         refused = 0
         for _ in range(_MOST_REFUSED):
-            number = len(self.study.get_trials(deepcopy=False))
             # a sampler made anew for each trial proposes the same after an interruption
-            self.study.sampler = self._sampler(number)
+            self.study.sampler = self._sampler(self._n_asked)
             trial = self.study.ask()
+            self._n_asked += 1
             params: Params = {}
             for dimension in self.space.dimensions:
                 if is_varied(dimension, params):
@@ -166,7 +171,14 @@ class Proposer:
         seed = (chosen.seed * 1_000_003 + number) % 2**32
         if chosen.kind == "nsga2":
             return _nsga2(self._common, population_size=chosen.population, seed=seed)
-        return optuna.samplers.TPESampler(n_startup_trials=chosen.startup_trials, seed=seed)
+        return _tpe(self._is_refused, n_startup_trials=chosen.startup_trials, seed=seed)
+
+    def _is_refused(self, kept: Mapping[str, Any]) -> bool:
+        """Whether choices, as Optuna keeps them, break a constraint whatever the others will be."""
+        by_name = self.space.by_name
+        return (
+            self.space.broken({name: by_name[name].value(value) for name, value in kept.items()}) is not None
+        )
 
     def _suggest(self, trial: Any, dimension: Dimension) -> Any:
         settings, name = dimension.settings, dimension.name
@@ -229,6 +241,42 @@ def _nsga2(common: Any, **settings: Any) -> Any:
             return {name: choice for name, choice in found.items() if not choice.single()}
 
     return Nsga2(**settings)
+
+
+def _tpe(is_refused: Callable[[Mapping[str, Any]], bool], **settings: Any) -> Any:
+    """TPE that looks only among what the constraints allow, and whose effort for a trial is bounded.
+
+    Of the values that it draws for a choice those are left out that break a constraint together with the choices made before:
+    otherwise whole trials are refused, most of them where the best lie beside a constraint. The trials that are not among
+    the best are looked at no further than is of use: their density does not change with ever more of them.
+    """
+    import numpy as np
+    import optuna
+
+    class Tpe(optuna.samplers.TPESampler):
+        def _sample(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
+            self._made, self._asked = dict(trial.params), search_space
+            return super()._sample(study, trial, search_space)
+
+        def _build_parzen_estimator(
+            self, study: Any, search_space: Any, trials: Any, handle_below: bool
+        ) -> Any:
+            if not handle_below:
+                every = -(-len(trials) // _MOST_OTHERS) or 1
+                trials = trials[::-1][::every][::-1]  # the newest, which weighs most, among them
+            return super()._build_parzen_estimator(study, search_space, trials, handle_below)
+
+        def _compute_acquisition_func(self, samples: Any, mpe_below: Any, mpe_above: Any) -> Any:
+            worth = super()._compute_acquisition_func(samples, mpe_below, mpe_above)
+            for index in range(len(worth)):
+                drawn = {
+                    name: kind.to_external_repr(samples[name][index]) for name, kind in self._asked.items()
+                }
+                if is_refused({**self._made, **drawn}):
+                    worth[index] = -np.inf
+            return worth
+
+    return Tpe(**settings)
 
 
 def _given(params: Params) -> Any:

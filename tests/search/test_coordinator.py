@@ -402,3 +402,38 @@ def test_a_limit_that_nothing_meets_says_the_nearest(tmp_path: Path) -> None:
     assert nearest_to_limits(found) == told
     with pytest.raises(SearchError, match=re.escape(told)):
         choose_best(found, budget_luts=1000)
+
+
+def test_tpe_looks_where_the_constraints_allow_and_at_few_of_what_is_not_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+
+    from codesign.search import proposer
+
+    others: list[list[int]] = []
+    build = optuna.samplers.TPESampler._build_parzen_estimator
+
+    def watched(self: Any, study: Any, search_space: Any, trials: Any, handle_below: bool) -> Any:
+        if not handle_below:
+            others.append([trial.number for trial in trials])
+        return build(self, study, search_space, trials, handle_below)
+
+    monkeypatch.setattr(optuna.samplers.TPESampler, "_build_parzen_estimator", watched)
+    monkeypatch.setattr(proposer, "_MOST_OTHERS", 20)
+    file = write_search(
+        tmp_path,
+        space={f"student.width{n}": {"type": "int", "low": 2, "high": 400} for n in (1, 2)},
+        sampler="tpe",
+        proof=False,
+        # what TPE would like best lies beyond it
+        constraints=["student.width2 <= 0.7 * student.width1"],
+        objectives={"quality": "maximize", "parameters": "minimize"},
+        budget={"trials": 60},
+    )
+    ledger = coordinate(file, FakeExecutor(slots=1))
+    assert len(ledger.trials) == 60
+    assert max(ledger.trials) + 1 < 100, "proposals that are refused"
+    assert max(map(len, others)) <= 20
+    assert max(others[-1]) > max(ledger.trials) - 10
+    assert others[-1] == sorted(others[-1])
