@@ -438,7 +438,9 @@ def _unreachable(address: str) -> str | None:
     until = time.monotonic() + _CONNECT_S
     while True:
         try:
-            socket.create_connection((host.strip("[]"), int(port)), max(0.5, until - time.monotonic())).close()
+            socket.create_connection(
+                (host.strip("[]"), int(port)), max(0.5, until - time.monotonic())
+            ).close()
         except OSError as error:  # one that has just been started is waited for
             if time.monotonic() + _LOOK_S > until:
                 return _no_scheduler(address, error.strerror or error)

@@ -242,7 +242,9 @@ def choose_best(
     if missing:
         raise SettingsError(f"objectives: the search did not look at {missing[0]}, which decides here")
     if not found.front:
-        why = nearest_to_limits(found) or "there is no result yet; codesign search status says where it stands"
+        why = (
+            nearest_to_limits(found) or "there is no result yet; codesign search status says where it stands"
+        )
         raise SearchError(f"{found.folder}: {why}")
     points = [(line, found.proof(line)) for line in found.front]
     if found.settings.proof:

@@ -165,7 +165,7 @@ def make_plan(settings: SearchSettings, file: Path, folder: Path) -> Plan:
         "data": json_digest({str(fold): digest for fold, digest in data.items()}),
     }
     mark = write_mark(folder)
-    _refuse_other_search(folder, digests)
+    _refuse_other_search(folder, digests, settings)
     write_json(
         folder / ABOUT,
         {
@@ -309,21 +309,24 @@ def _packed(design: Path) -> bytes | None:
     return pack(design) if size <= _MOST_PACKED else None
 
 
-def _refuse_other_search(folder: Path, digests: Mapping[str, str]) -> None:
+def _refuse_other_search(folder: Path, digests: Mapping[str, str], settings: SearchSettings) -> None:
     path = folder / ABOUT
     if not path.is_file():
         return
     try:
-        before: Mapping[str, str] = read_json(path)["digests"]
-    except (OSError, ValueError, KeyError, TypeError):
+        about = read_json(path)
+        before: Mapping[str, str] = about["digests"]
+        kept: Mapping[str, Any] = about["settings"]
+        other = [name for name, digest in digests.items() if before.get(name) != digest]
+        changed = [name for name, value in _fixed(settings).items() if kept.get(name) != value]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise OutputFolderError(
             f"{path} is damaged; begin the search in another folder with --output"
         ) from None
-    other = [name for name, digest in digests.items() if before.get(name) != digest]
     if other:
-        words = {"search": "space, objectives or sampler", "design": "design.yaml"}
+        words = {"search": ", ".join(changed) or "settings", "design": "design.yaml"}
         what = ", ".join(words.get(name, name) for name in other)
         raise OutputFolderError(
-            f"{folder} holds a search with another {what}: its trials cannot be held against new ones; put that back, or "
+            f"{folder} holds a search with other {what}: its trials cannot be held against new ones; put that back, or "
             "begin in another folder with --output"
         )

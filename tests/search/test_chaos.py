@@ -58,8 +58,6 @@ def test_what_is_lost_or_double_is_seen(
 ) -> None:
     wanted, _ = results(home_of(tmp_path / "calm", CALM))
     chaos = Chaos(kills=Counter(worker=kills))
-    judge(
-        home_of(tmp_path / "chaos", lines), wanted, chaos, Namespace(sampler=sampler, trials=1, kills=2)
-    )
+    judge(home_of(tmp_path / "chaos", lines), wanted, chaos, Namespace(sampler=sampler, trials=1, kills=2))
     assert chaos.faults == faults
     assert chaos.again == 1
