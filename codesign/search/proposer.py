@@ -38,12 +38,11 @@ class Proposer:
 
     def __init__(self, folder: Path, space: Space, settings: SearchSettings) -> None:
         import optuna
-        from optuna.storages.journal import JournalStorage
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         mend(folder / JOURNAL)
         self._journal = _journal(folder / JOURNAL)
-        storage = JournalStorage(self._journal)
+        storage = _storage(self._journal)
         directions = [OBJECTIVES[name].direction for name in settings.objectives]
         self.study = optuna.create_study(
             storage=storage, study_name="search", directions=directions, load_if_exists=True
@@ -228,6 +227,20 @@ def _journal(path: Path) -> Any:
                 self.unsynced = False
 
     return Journal()
+
+
+def _storage(journal: Any) -> Any:
+    """Optuna's storage on a journal; for each trial that is asked for, its own looks through all for one that waits."""
+    from optuna.storages.journal import JournalStorage
+    from optuna.trial import TrialState
+
+    class Storage(JournalStorage):
+        def get_all_trials(self, study_id: int, deepcopy: bool = True, states: Any = None) -> list[Any]:
+            if states == (TrialState.WAITING,):  # nobody puts trials in a queue here
+                return []
+            return super().get_all_trials(study_id, deepcopy, states)
+
+    return Storage(journal)
 
 
 def _nsga2(common: Any, **settings: Any) -> Any:

@@ -396,7 +396,8 @@ def test_a_limit_that_nothing_meets_says_the_nearest(tmp_path: Path) -> None:
     nearest: TrialLine = min(found.ledger.trials.values(), key=lambda line: line.values["luts"])
     from codesign.search.results import choose_best, nearest_to_limits
 
-    told = f"no trial meets the limits; the nearest is trial {nearest.number}: luts {nearest.values['luts']:,.0f} for a limit of 10"
+    luts = nearest.values["luts"]
+    told = f"no trial meets the limits; the nearest is trial {nearest.number}: luts {luts:,.0f} for a limit of 10"
     assert nearest_to_limits(found) == told
     with pytest.raises(SearchError, match=re.escape(told)):
         choose_best(found, budget_luts=1000)
