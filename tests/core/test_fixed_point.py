@@ -308,3 +308,19 @@ def test_bad_codes_and_bad_outputs():
     sentence = "out must be float64 of shape (2,) for fixed<4,4>, not float32 of shape (2,)"
     with pytest.raises(DataError, match=f"^{re.escape(sentence)}$"):
         precision.quantize(np.zeros(2), np.zeros(2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("count", "codes"),
+    [
+        (0, "3 2 1 0 -1 -2 -3 -4 -5 -6 -7 -8 -8 -7 -6 -5 -4 -3 -2 -1 0 1 2 3 4 5 6 7 7 6 5 4 3 2 1 0 -1 -2 -3 -4 -5"),
+        (1, "-4 -3 -2 -1 -1 -2 -3 -4 -5 -6 -7 -8 -8 -7 -6 -5 -4 -3 -2 -1 0 1 2 3 4 5 6 7 7 6 5 4 3 2 1 0 0 1 2 3 4"),
+        (2, "-5 -6 -7 -8 -8 -7 -6 -5 -5 -6 -7 -8 -8 -7 -6 -5 -4 -3 -2 -1 0 1 2 3 4 5 6 7 7 6 5 4 4 5 6 7 7 6 5 4 4"),
+        (3, "-8 -7 -7 -8 -8 -7 -7 -8 -8 -7 -7 -8 -8 -7 -6 -5 -4 -3 -2 -1 0 1 2 3 4 5 6 7 7 6 6 7 7 6 6 7 7 6 6 7 7"),
+    ],
+)  # fmt: skip
+def test_sign_magnitude_wrapping_is_that_of_the_headers(count, codes):
+    # printed by `ap_fixed<4, 4, AP_TRN, AP_WRAP_SM, count>` of the headers that hls4ml bundles, for -20 to 20
+    precision = FixedPoint(4, 4, True, "TRN", "WRAP_SM", count)
+    found = precision.quantize(np.arange(-20.0, 21.0))
+    assert found.tolist() == [float(code) for code in codes.split()]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from codesign.core.layers import BY_KIND, HLS4ML_NODES, LAYERS, markdown_table, supported
+import pytest
+
+from codesign.core.layers import BY_KIND, HLS4ML_NODES, LAYERS, kinds, markdown_table, supported
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
@@ -35,3 +37,17 @@ def test_every_kind_of_node_is_computed() -> None:
     from codesign.hls.graph import DECISION
 
     assert {*HLS4ML_NODES.values(), DECISION} == set(PLANNERS)
+
+
+def test_kinds_are_found_by_their_role() -> None:
+    assert set(kinds("input")) == {"input"}
+    assert {"dense", "conv1d", "conv2d", "relu"} <= set(kinds("product", "point"))
+    assert "relu" not in kinds("product")
+    assert "dense" not in kinds("point")
+
+
+@pytest.mark.parametrize(
+    ("target", "shape"), [((2, 6), (2, 6)), ((-1, 6), (2, 6)), ((3, -1, 2), (3, 2, 2)), ((-1,), (12,))]
+)
+def test_a_reshape_finds_the_length_that_is_left_open(target, shape) -> None:
+    assert BY_KIND["reshape"].shape({"target_shape": target}, {}, [(4, 3)]) == shape
