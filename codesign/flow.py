@@ -156,6 +156,7 @@ def run_design(
         if is_whole and (redone or not (folder.path / SUMMARY).is_file()):
             plot_run(folder.path)
             write_summary(folder.path, _summary(context))
+        if is_whole and (redone or not (folder.path / PAGE).is_file()):
             _write_page(folder.path)
         summary = read_summary(folder.path) if is_whole else None
         return RunResult(folder.path, summary, tuple(redone), not_run)

@@ -293,7 +293,11 @@ def _split(table: TextTable, limit: int, width: int) -> list[TextTable] | None:
     parts = []
     for group in groups:
         header, *rows = zip(columns[0], *(columns[index] for index in group), strict=True)
-        parts.append(TextTable(table.title, tuple(header), tuple(rows)))
+        # what has its cells in another part is left out of this one
+        told = [
+            row for row, whole in zip(rows, table.rows, strict=True) if any(row[1:]) or not any(whole[1:])
+        ]
+        parts.append(TextTable(table.title, tuple(header), tuple(told or rows)))
     return parts
 
 
@@ -310,7 +314,8 @@ def _needed(table: TextTable, limit: int) -> list[int]:
 def _spread(table: TextTable, limit: int, width: int) -> list[int]:
     """The width of each column's cells; what the table leaves free goes to those that would be wrapped."""
     widths = [needed - _FRAME for needed in _needed(table, limit)]
-    full = [needed - _FRAME for needed in _needed(table, sys.maxsize)]
+    cells = [needed - _FRAME for needed in _needed(table, sys.maxsize)]
+    full = [max(pair) for pair in zip(cells, map(cell_len, table.header), strict=True)]
     for _ in range(width - 1 - sum(widths) - _FRAME * len(widths)):
         index = max(range(len(widths)), key=lambda index: full[index] - widths[index])
         if full[index] == widths[index]:

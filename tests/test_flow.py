@@ -107,6 +107,16 @@ def test_a_finished_run_is_left_as_it_is(finished: Chain) -> None:
     assert finished.state() == before
 
 
+@pytest.mark.parametrize("name", ["run.html", "summary.json"])
+def test_a_run_that_was_cut_off_before_its_last_file_gets_it(
+    finished: Chain, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("codesign.flow.write_run_page", lambda _, path: path.touch())
+    (finished.output / name).unlink(missing_ok=True)
+    assert finished.run() == ()
+    assert (finished.output / name).is_file()
+
+
 def test_the_default_folder_is_below_the_working_directory(
     chain: Chain, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,10 +38,10 @@ def given_about_data(
 
 def is_run_folder(source: Path) -> bool:
     """Whether what was typed is the folder of a run and not a model; `DataError` if nothing is there."""
-    from codesign.core.files import is_saved_model
+    from codesign.core.files import is_checkpoint, is_saved_model
     from codesign.errors import DataError
 
-    if not source.exists():
+    if not source.exists() and not is_checkpoint(source):
         raise DataError(f"{source} does not exist; give a trained .keras or .h5 file, or the folder of a run")
     return source.is_dir() and not is_saved_model(source)
 

@@ -52,12 +52,15 @@ def column_groups(comparison: Comparison) -> Iterator[tuple[str, tuple[Column, .
 
 
 def heading(comparison: Comparison, column: Column) -> str:
-    """A column's heading; with the dataset, where there are several."""
+    """A column's heading; with the dataset, where there are several: without its folders, if that tells it from the others."""
     title = column.about.heading
     if column.step == TEACHER:
         title = f"teacher's {title}"
-    if column.dataset is not None and len({other.dataset for other in comparison.columns()} - {None}) > 1:
-        title += f", {column.dataset}"
+    labels = {other.dataset for other in comparison.columns()} - {None}
+    if column.dataset is not None and len(labels) > 1:
+        name = Path(column.dataset).name
+        alone = sum(Path(str(label)).name == name for label in labels) == 1
+        title += f", {name if alone else column.dataset}"
     return title
 
 

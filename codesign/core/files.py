@@ -108,6 +108,11 @@ def is_saved_model(path: Path) -> bool:
     return (path / "saved_model.pb").is_file()
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether this names a checkpoint of TensorFlow, which is several files that begin alike."""
+    return path.suffix == ".index" or path.with_name(f"{path.name}.index").is_file()
+
+
 def forget_moment(path: Path) -> None:
     """Write a `.keras` file again without its time and with objects numbered in order, so that equal models are equal bytes.
 

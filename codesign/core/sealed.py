@@ -110,6 +110,7 @@ class Seal:
             if names:
                 raise StaleProjectError(
                     f"{folder}: {len(names)} of {len(manifest.files)} files {how}, first {names[0]}; {self.again}"
+                    f"{_INSTEAD.get(names[0], '')}"
                 )
         return manifest
 
@@ -348,6 +349,9 @@ def is_refusal(error: OSError, folder: str | Path) -> bool:
         return not where.parent.exists()
     return error.errno in REFUSALS or any(f"errno = {number}," in str(error) for number in REFUSALS)
 
+
+_INSTEAD = {"project.tcl": " (for another clock or part codesign build takes --clock-period and --part)"}
+"""What a file is changed for by hand, and what does it without."""
 
 HLS_PROJECT = Seal(
     "codesign_project.json",

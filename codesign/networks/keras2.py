@@ -40,16 +40,43 @@ def load_h5(path: Path) -> keras.Model:
     with h5py.File(path, "r") as file:
         config = json.loads(file.attrs["model_config"])
     model = _built(config)
-    model.load_weights(path)
+    model.load_weights(path, by_name=True)
+    for name, inner in _nested(config).items():  # whose weights are in a row
+        _require_order(model.get_layer(name), inner, path)
     return model
 
 
 def load_archive(path: Path) -> keras.Model:
     """The model of a `.keras` file."""
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="codesign-keras2-") as folder:
-        model = _built(json.loads(archive.read("config.json")))
+        config = json.loads(archive.read("config.json"))
+        model = _built(config)
+        _require_order(model, config, path)
         model.load_weights(archive.extract("model.weights.h5", folder))
     return model
+
+
+def _nested(config: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The models inside a model, by name."""
+    layers = config["config"]["layers"]
+    return {
+        one["config"]["name"]: one
+        for one in layers
+        if isinstance(one["config"], Mapping) and "layers" in one["config"]
+    }
+
+
+def _require_order(model: keras.Model, config: Mapping[str, Any], path: Path) -> None:
+    """Refuse weights that are kept in a row, of layers that Keras 3 has in another order: they would change places."""
+    here = [layer.name for layer in model.layers if layer.weights]
+    there = [one["config"]["name"] for one in config["config"]["layers"]]
+    if here != [name for name in there if name in here]:
+        raise DataError(
+            f"{path} cannot be read for sure: Keras 3 has the layers of {model.name!r} in another order, {', '.join(here)}; save "
+            "it as a SavedModel, model.save('name') in the Keras that made it"
+        )
+    for name, inner in _nested(config).items():
+        _require_order(model.get_layer(name), inner, path)
 
 
 def load_saved_model(path: Path, what: str) -> keras.Model:
@@ -221,8 +248,9 @@ def _model_entry(kind: str, config: dict[str, Any]) -> dict[str, Any]:
     if kind == "Sequential":
         new = {"name": config["name"], "layers": layers}
         return {"module": "keras", "class_name": kind, "config": new, "registered_name": None}
-    # a nested Sequential began with a call of its own, which Keras 3 does not count
-    nested = {one["config"]["name"] for one in layers if one["class_name"] == "Sequential"}
+    # a nested model began with a call of its own, which Keras 3 does not count, but for the outputs of a functional one
+    kinds = {one["config"]["name"]: one["class_name"] for one in layers if one["class_name"] in _MODELS}
+    nested, sequential = set(kinds), {name for name, its in kinds.items() if its == "Sequential"}
     for made, entry in zip(layers, given, strict=True):
         made["name"] = entry["name"]
         made["inbound_nodes"] = [_counted(node, nested) for node in entry["inbound_nodes"]]
@@ -230,8 +258,8 @@ def _model_entry(kind: str, config: dict[str, Any]) -> dict[str, Any]:
         "name": config["name"],
         "trainable": True,
         "layers": layers,
-        "input_layers": config["input_layers"],
-        "output_layers": _counted(config["output_layers"], nested),
+        "input_layers": _alone(config["input_layers"]),
+        "output_layers": _alone(_counted(config["output_layers"], sequential)),
     }
     return {
         "module": "keras.src.models.functional",
@@ -239,6 +267,11 @@ def _model_entry(kind: str, config: dict[str, Any]) -> dict[str, Any]:
         "config": new,
         "registered_name": "Functional",
     }
+
+
+def _alone(ports: Any) -> Any:
+    """The one port of a list, which would be a list of one array to Keras 3; several as they are."""
+    return ports[0] if len(ports) == 1 and isinstance(ports[0], list) else ports
 
 
 def _counted(node: Any, nested: set[str]) -> Any:

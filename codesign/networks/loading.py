@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from codesign.core.files import is_saved_model
+from codesign.core.files import is_checkpoint, is_saved_model
 from codesign.core.places import H5
 from codesign.errors import DataError
 from codesign.networks import keras2
@@ -38,9 +38,9 @@ def load_model(path: str | Path, what: str = "the model") -> keras.Model:
         if is_saved_model(path):
             return _read(path, what, lambda: keras2.load_saved_model(path, what))
         raise DataError(f"{what} {path} is a folder; give a .keras or .h5 file")
-    if not path.is_file():
+    if not path.is_file() and not is_checkpoint(path):
         raise DataError(f"{what} {path} does not exist; give a trained .keras or .h5 file")
-    if path.name.endswith((".weights.h5", ".weights.json")):
+    if path.name.endswith((".weights.h5", ".weights.json")) or is_checkpoint(path):
         raise DataError(
             f"{what} {path} holds weights alone; save the whole model with model.save('name.keras')"
         )

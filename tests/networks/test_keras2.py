@@ -125,6 +125,43 @@ def nested() -> tuple[keras.Model, dict[str, Any]]:
     return keras.Model(x, y), {"class_name": "Functional", "config": config}
 
 
+def shared(last: str) -> tuple[keras.Model, dict[str, Any]]:
+    """A functional model inside another that calls it twice, or ends with it."""
+    x = keras.Input((3,))
+    fc, side = L.Dense(3, activation="relu", name="inner_fc"), L.Dense(3, name="side")
+    first = fc(x)
+    y = fc(side(first)) if last == "inner" else L.Add(name="sum")([first, fc(side(x))])
+    inner = {
+        "name": "inner",
+        "layers": [
+            {**given("input_2", 3), "name": "input_2", "inbound_nodes": []},
+            entry("Dense", "inner_fc", [[["input_2", 0, 0, {}]]], units=3, activation="relu"),
+        ],
+        "input_layers": [["input_2", 0, 0]],
+        "output_layers": [["inner_fc", 0, 0]],
+    }
+    before = ["inner", 1, 0, {}] if last == "inner" else ["input_1", 0, 0, {}]
+    layers = [
+        {**given("input_1", 3), "name": "input_1", "inbound_nodes": []},
+        entry("Dense", "side", [[before]], units=3, activation="linear"),
+        {
+            "class_name": "Functional",
+            "config": inner,
+            "name": "inner",
+            "inbound_nodes": [[["input_1", 0, 0, {}]], [["side", 0, 0, {}]]],
+        },
+    ]
+    if last == "sum":
+        layers.append(entry("Add", "sum", [[["inner", 1, 0, {}], ["inner", 2, 0, {}]]]))
+    config = {
+        "name": "model",
+        "layers": layers,
+        "input_layers": [["input_1", 0, 0]],
+        "output_layers": [["inner", 2, 0] if last == "inner" else ["sum", 0, 0]],
+    }
+    return keras.Model(x, y), {"class_name": "Functional", "config": config}
+
+
 def quantized() -> tuple[keras.Model, dict[str, Any]]:
     """QKeras' quantizers are words, or dictionaries without their module."""
 
@@ -263,7 +300,7 @@ def test_a_file_of_keras_2_computes_what_the_same_network_does(case: str, form: 
     found = load_model(FORMS[form](tmp_path, model, config))
     x = np.random.default_rng(0).normal(size=(30, *model.input_shape[1:])).astype(np.float32)
     expected = np.asarray(model(x, training=False))
-    np.testing.assert_allclose(np.asarray(found(x, training=False)), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(found(x, training=False)), expected, rtol=0, atol=1e-6, strict=True)
     assert np.ptp(expected) > 0.01
 
 
@@ -293,3 +330,43 @@ def test_what_keras_3_has_no_layer_for_is_one_sentence(tmp_path: Path) -> None:
         DataError, match=r"its graph has TensorFlow's own operation 'nn\.relu'; put a layer of Keras"
     ):
         load_model(as_h5(tmp_path, model, config))
+
+
+@pytest.mark.parametrize("last", ["sum", "inner"])
+def test_a_functional_model_that_is_called_twice_is_read(last: str, tmp_path: Path) -> None:
+    model, config = shared(last)
+    randomized(model, 3)
+    found = load_model(as_h5(tmp_path, model, config))
+    x = np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32)
+    expected = np.asarray(model(x, training=False))
+    np.testing.assert_allclose(np.asarray(found(x)), expected, rtol=0, atol=1e-6, strict=True)
+    assert np.ptp(expected) > 0.01
+
+
+def test_weights_that_could_change_places_are_read_by_name_or_refused(tmp_path: Path) -> None:
+    """The layers of one shape, which the file names in another order than Keras 3."""
+    x = keras.Input((4,))
+    kept, first = L.Dense(4, name="kept"), L.Dense(4, name="first")
+    model = randomized(keras.Model(x, kept(first(x))), 5)
+    layers = [
+        {**given("input_1", 4), "name": "input_1", "inbound_nodes": []},
+        entry("Dense", "kept", [[["first", 0, 0, {}]]], units=4, activation="linear"),
+        entry("Dense", "first", [[["input_1", 0, 0, {}]]], units=4, activation="linear"),
+    ]
+    config = {
+        "name": "swapped",
+        "layers": layers,
+        "input_layers": [["input_1", 0, 0]],
+        "output_layers": [["kept", 0, 0]],
+    }
+    outer = {"class_name": "Functional", "config": config}
+    points = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    found = load_model(as_h5(tmp_path, model, outer))
+    np.testing.assert_allclose(
+        np.asarray(found(points)), np.asarray(model(points)), rtol=0, atol=1e-6, strict=True
+    )
+    PLACES["swapped"] = {"kept": "dense", "first": "dense_1"}
+    with pytest.raises(
+        DataError, match=r"cannot be read for sure: Keras 3 has the layers .* first, kept; save"
+    ):
+        load_model(as_archive(tmp_path, model, outer))

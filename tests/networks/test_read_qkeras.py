@@ -371,6 +371,7 @@ FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a folder": (lambda folder: folder, "is a folder; give a .keras or .h5 file"),
     "a SavedModel": (saved_model, "is a SavedModel without layers, which can only compute; save it with model.save('name.keras')"),
     "weights alone": (weights_alone, "holds weights alone; save the whole model with model.save('name.keras')"),
+    "a checkpoint": (lambda folder: (folder / "ckpt.index").write_bytes(b"") or folder / "ckpt", "holds weights alone; save the whole model"),
     "Keras 2": (lambda folder: a_zip(folder / "old.keras", "2.15.0"), "cannot be loaded: KeyError: \"There is no item named 'config.json'"),
     "no zip": (lambda folder: (folder / "x.keras").write_bytes(b"no") and folder / "x.keras", "is no .keras file (it is no zip archive)"),
     "another suffix": (lambda folder: (folder / "x.onnx").write_bytes(b"no") and folder / "x.onnx", "must be a .keras or .h5 file, not .onnx"),
