@@ -147,6 +147,8 @@ def _remove(hosts: list[Host]) -> None:
     for host in hosts:
         for process in host.processes():
             _kill(process)
+        # a namespace goes when its last process has gone, and its end of the cable with it; the next repeat wants the name
+        subprocess.run(["ip", "link", "delete", f"{host.name}-v"], check=False, capture_output=True)
         subprocess.run(["ip", "netns", "delete", host.name], check=False, capture_output=True)
         shutil.rmtree(host.environment["TMPDIR"], ignore_errors=True)
     subprocess.run(["ip", "link", "delete", BRIDGE], check=False, capture_output=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -441,12 +442,28 @@ def _unreachable(address: str) -> str | None:
             socket.create_connection(
                 (host.strip("[]"), int(port)), max(0.5, until - time.monotonic())
             ).close()
+            break
         except OSError as error:  # one that has just been started is waited for
             if time.monotonic() + _LOOK_S > until:
                 return _no_scheduler(address, error.strerror or error)
             time.sleep(_LOOK_S)
-        else:
-            return None
+    return None if _speaks_dask(address) else _no_scheduler(address, "what listens there is something else")
+
+
+def _speaks_dask(address: str) -> bool:
+    """Whether a Dask process listens; its client waits for ever for the words of anything else, or has no memory for them."""
+    from distributed.comm import connect
+
+    async def greet() -> None:
+        comm = await asyncio.wait_for(connect(address, timeout=_CONNECT_S), _CONNECT_S)
+        await comm.close()
+
+    with ThreadPoolExecutor(1) as beside:  # where a notebook runs its own loop
+        try:
+            beside.submit(lambda: asyncio.run(greet())).result()
+        except Exception:
+            return False
+    return True
 
 
 def _no_scheduler(address: str, why: object) -> str:

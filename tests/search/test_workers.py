@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +17,14 @@ from sleeping_trials import FINISHED, sleep
 
 from codesign.errors import FolderInUseError, ToolError, WorkerRefusedError
 from codesign.search import unit as unit_module
-from codesign.search.executor import Executor, Workers, local_executor, open_executor, workers_that_pay
+from codesign.search.executor import (
+    Executor,
+    Workers,
+    local_executor,
+    open_executor,
+    read_workers,
+    workers_that_pay,
+)
 from codesign.search.unit import Outcome, Unit, attempt, pack, refuse_other_identity, unpack, worker_identity
 
 
@@ -183,6 +193,34 @@ def test_a_scheduler_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> No
         open_executor(sleep, Workers("tcp://127.0.0.1:9")),
     ):
         pass
+
+
+@pytest.mark.parametrize("words", [b"", b"HTTP/1.0 400 Bad request\r\n\r\n"])
+def test_what_listens_and_is_no_scheduler_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, words: bytes
+) -> None:
+    monkeypatch.setattr("codesign.search.executor._CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        answering = threading.Thread(target=answer, args=(server, words))
+        answering.start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        started = time.monotonic()
+        _, faults = read_workers(address, None, None)
+        assert time.monotonic() - started < 30
+        server.shutdown(socket.SHUT_RDWR)
+        answering.join()
+    assert faults == [
+        f"--scheduler {address}: no Dask scheduler answered within 1 s (what listens there is something else); start one "
+        "with `dask scheduler`, or leave the option out for workers on this machine"
+    ]
+
+
+def answer(server: socket.socket, words: bytes) -> None:
+    """Say the same to whoever calls, and keep the lines open until the end."""
+    with contextlib.ExitStack() as kept, contextlib.suppress(OSError):
+        while True:
+            line = kept.enter_context(server.accept()[0])
+            line.sendall(words)
 
 
 def test_a_process_of_another_version_refuses_itself() -> None:
