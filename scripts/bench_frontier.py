@@ -17,6 +17,7 @@ geometric means over the levels that both reach.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -60,6 +61,10 @@ def main() -> int:
     parser.add_argument("--ablation", action="store_true", help="leave each ingredient out in turn")
     parser.add_argument("--output", type=Path, help="write the points here, JSON")
     arguments = parser.parse_args()
+    if arguments.peer_python is not None and not arguments.peer_python.is_file():
+        parser.error(
+            f"--peer-python: there is no {arguments.peer_python}; make peers builds .peers/bin/python"
+        )
     import_backend()
     levels = json.loads(arguments.levels.read_text()) if arguments.levels else {}
     if arguments.ablation:
@@ -232,34 +237,39 @@ WITHOUT = {
 """What takes the place of an ingredient."""
 
 
+def ablations(path, seed, arguments):
+    """What each training is without, and its rows: that of the whole method first."""
+    task, (first, *more) = Task(path, seed, arguments.scaling), arguments.hidden
+    whole, front = task.front(first, arguments)
+    yield "whole", whole
+    yield "rounding by adders", task.with_adders(first, front)
+    for name, change in WITHOUT.items():
+        yield name, task.front(first, arguments, **change)[0]
+    if arguments.scaling != "standard":
+        yield "standardised features", Task(path, seed, "standard").front(first, arguments)[0]
+    if more:
+        others = [row for hidden in more for row in task.front(hidden, arguments)[0]]
+        yield f"the best of {', '.join(arguments.hidden)}", whole + others
+
+
 def ablate(arguments, levels) -> int:
     """Print what each ingredient is worth."""
     ratios: dict[tuple[str, str], list[float]] = {}
     missed: dict[tuple[str, str], int] = {}
     rows, seeds = [], arguments.seeds or [0]
-    for path in arguments.data:
-        for seed in seeds:
-            task, first = Task(path, seed, arguments.scaling), arguments.hidden[0]
-            whole, front = task.front(first, arguments)
-            others = {"rounding by adders": task.with_adders(first, front)}
-            if arguments.scaling != "standard":
-                others["standardised features"] = Task(path, seed, "standard").front(first, arguments)[0]
-            others |= {name: task.front(first, arguments, **change)[0] for name, change in WITHOUT.items()}
-            if len(arguments.hidden) > 1:
-                more = [row for hidden in arguments.hidden[1:] for row in task.front(hidden, arguments)[0]]
-                others[f"the best of {', '.join(arguments.hidden)}"] = whole + more
-            rows += [
-                {"data": path.stem, "seed": seed, "ingredient": name, **row}
-                for name, found in {"whole": whole, **others}.items()
-                for row in found
-            ]
-            for name, found in others.items():
-                for level in levels[path.stem]:
-                    pair = luts_at(found, level), luts_at(whole, level)
-                    if all(pair):
-                        ratios.setdefault((name, path.stem), []).append(pair[0] / pair[1])
-                    elif pair[1]:
-                        missed[name, path.stem] = missed.get((name, path.stem), 0) + 1
+    for path, seed in itertools.product(arguments.data, seeds):
+        whole: list[dict] = []
+        for name, found in ablations(path, seed, arguments):
+            rows += [{"data": path.stem, "seed": seed, "ingredient": name, **row} for row in found]
+            if arguments.output:
+                arguments.output.write_text(json.dumps(rows, indent=1))
+            whole = whole or found
+            for level in levels[path.stem] if found is not whole else ():
+                pair = luts_at(found, level), luts_at(whole, level)
+                if all(pair):
+                    ratios.setdefault((name, path.stem), []).append(pair[0] / pair[1])
+                elif pair[1]:
+                    missed[name, path.stem] = missed.get((name, path.stem), 0) + 1
     print(f"LUTs against the whole method, {arguments.steps:,} steps, seeds {seeds}\n")
     print(
         "| instead | data | LUTs | from | to | levels not reached |\n| --- | --- | ---: | ---: | ---: | ---: |"
@@ -269,8 +279,6 @@ def ablate(arguments, levels) -> int:
         figures = (np.exp(np.log(found).mean()), min(found), max(found)) if found else ()
         shown = " | ".join([f"{value:.2f}" for value in figures] or ["-"] * 3)
         print(f"| {name} | {data} | {shown} | {missed.get((name, data), 0)} |")
-    if arguments.output:
-        arguments.output.write_text(json.dumps(rows, indent=1))
     return 0
 
 

@@ -55,6 +55,8 @@ class Figures:
         with ``%``, else in its unit. What is not named must be equal.
     needs
         These files.
+    peers
+        Whether it trains another tool, in the environment that `make peers` builds.
     """
 
     page: str
@@ -63,6 +65,10 @@ class Figures:
     render: Callable[[Values], str]
     within: Mapping[str, str]
     needs: tuple[str, ...] = ()
+    peers: bool = False
+
+
+PEERS = ROOT / ".peers" / "bin" / "python"
 
 
 def rows_of(printed: str) -> Iterator[list[str]]:
@@ -218,6 +224,19 @@ def _frontier(values: Values) -> str:
     return table("data | learned widths / HGQ2 | single accuracies", map(row, sets))
 
 
+_HALF = 0.5
+"""What the ratio ought to be at most after short trainings."""
+
+
+def _tenth(values: Values) -> str:
+    def row(data: str) -> str:
+        mean, least, most = (values[f"{data} {name}"] for name in ("mean", "least", "most"))
+        return f"{data} | {mean:.2f} | {least:.2f} to {most:.2f} | {'yes' if mean <= _HALF else 'no'}"
+
+    sets = dict.fromkeys(name.split()[0] for name in values)
+    return table(f"data | learned widths / HGQ2 | single accuracies | at most {_HALF:g}", map(row, sets))
+
+
 _QUALITY = "0.0084"
 """Three standard deviations of what other kernels change (docs/reproducing.md)."""
 
@@ -259,6 +278,17 @@ FIGURES: Mapping[str, Figures] = {
         _frontier,
         {"mean": "25%", "least": "60%", "most": "60%"},
         ("magic_gamma.npz", "dry_bean.npz", "pendigits.npz", "hgq2_points.json", "levels.json"),
+    ),
+    "tenth": Figures(
+        "docs/smallest.md",
+        "python scripts/bench_frontier.py --data DATA/magic_gamma.npz DATA/dry_bean.npz DATA/pendigits.npz "
+        "--levels DATA/levels.json --hidden 32-16 --steps 12000 --seeds 0 --peer-python .peers/bin/python --peer-hidden 32-16 "
+        "--peer-set alpha=0.1 learning-rate=0.06",
+        _read_frontier,
+        _tenth,
+        {"mean": "40%", "least": "80%", "most": "80%"},
+        ("magic_gamma.npz", "dry_bean.npz", "pendigits.npz", "levels.json"),
+        peers=True,
     ),
 }
 """Every command whose figures stand in a page.
@@ -417,6 +447,8 @@ def run(name: str, folders: Sequence[Path] = ()) -> tuple[Values, list[str]]:
     }
     if missing := [file for file in figures.needs if f"DATA/{file}" not in files]:
         raise SystemExit(f"{name} needs {', '.join(missing)}: give their folders with --data")
+    if figures.peers and not PEERS.is_file():
+        raise SystemExit(f"{name} needs {PEERS.relative_to(ROOT)}: make peers builds it")
     words = [str(files.get(word, word)) for word in shlex.split(figures.command)]
     print(f"{name}: {shlex.join(words)}", flush=True)
     done = subprocess.run(
@@ -486,7 +518,9 @@ def main(words: list[str] | None = None) -> int:
         if unknown := [name for name in asked.names if name not in FIGURES]:
             parser.error(f"no figures are called {unknown[0]}; there are {', '.join(FIGURES)}")
         for name in asked.names or [
-            name for name, figures in FIGURES.items() if asked.data or not figures.needs
+            name
+            for name, figures in FIGURES.items()
+            if (asked.data or not figures.needs) and (PEERS.is_file() or not figures.peers)
         ]:
             values, differ = run(name, asked.data)
             if asked.write:

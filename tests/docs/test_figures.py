@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import figures
+import numpy as np
 import pytest
 from figures import (
     FIGURES,
@@ -20,6 +21,8 @@ from figures import (
     values_of,
     with_figures,
 )
+
+from codesign.data import load_dataset
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARED = [REPOSITORY.parent / "shared" / name for name in ("data", "frontier")]
@@ -218,6 +221,35 @@ def test_the_frontier_script_prints_what_is_read(monkeypatch, capsys, tmp_path: 
     assert values["dry_bean mean"] == values["dry_bean most"] == 0.5
 
 
+def test_the_frontier_script_trains_the_peer_by_its_own_python(monkeypatch, capsys, tmp_path: Path) -> None:
+    import bench_frontier
+
+    data = load_dataset("digits")
+    logits = np.zeros((len(data.x_train), 10), np.float32)
+    made = SimpleNamespace(dataset=data, teacher=SimpleNamespace(train_logits=logits))
+    asked: list[dict[str, str]] = []
+
+    def run(command: list[str], **_: Any) -> None:
+        asked.append(dict(zip(command[2::2], command[3::2], strict=True)))
+        with np.load(asked[-1]["--arrays"]) as arrays:
+            np.testing.assert_array_equal(arrays["x_test"], data.x_test)
+            assert arrays["teacher"].shape == (len(arrays["y_train"]), 10)
+        point = {"luts": 200.0, "validation": 0.9, "test": 0.9, "network": "hgq:8", "steps": 7}
+        Path(asked[-1]["--output"]).write_text(json.dumps([point]))
+
+    ours = {"luts": 100.0, "validation": 0.9, "test": 0.9, "network": "8", "steps": 7}
+    monkeypatch.setattr(bench_frontier, "Task", lambda *_: made)
+    monkeypatch.setattr(bench_frontier, "points_of", lambda *_: [ours])
+    monkeypatch.setattr(bench_frontier.subprocess, "run", run)
+    (tmp_path / "levels.json").write_text(json.dumps({"digits": [0.9]}))
+    words = f"x --data digits.npz --levels {tmp_path}/levels.json --steps 7 --seeds 3 --peer-python {__file__} --peer-hidden 8"
+    monkeypatch.setattr("sys.argv", [*words.split(), "--peer-set", "alpha=0.2"])
+    assert bench_frontier.main() == 0
+    assert figures._read_frontier(capsys.readouterr().out)["digits mean"] == 0.5
+    (one,) = asked
+    assert (one["--alpha"], one["--hidden"], one["--steps"], one["--seed"]) == ("0.2", "8", "7", "3")
+
+
 def test_the_polish_script_prints_what_is_read(capsys, small_chain) -> None:
     import bench_polish
 
@@ -239,4 +271,6 @@ def test_the_commands_print_the_record_again(name: str) -> None:
         pytest.skip(
             f"no {missing[0]} in {' or '.join(str(folder.relative_to(REPOSITORY.parent)) for folder in SHARED)}"
         )
+    if FIGURES[name].peers and not figures.PEERS.is_file():
+        pytest.skip("no .peers: make peers builds it")
     assert figures.run(name, SHARED)[1] == []
