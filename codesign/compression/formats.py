@@ -211,7 +211,7 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
             layers[layer.name] = LayerPrecision(
                 fit_format(ranges.weights[layer.name], bits, signed=True), bias
             )
-        elif layer.kind == "input" and layer.name in widths.results:
+        elif layer.row.role == "input" and layer.name in widths.results:
             result = network.index_formats.get(layer.name) or fit_format(
                 ranges.results[layer.name], widths.results[layer.name], margin_bits
             )
@@ -223,7 +223,7 @@ def precision_of(network: Network, ranges: Ranges, widths: Widths, margin_bits: 
                 if layer.row.recurrent
                 else fit_format(ranges.results[layer.name], widths.results[layer.name], margin_bits)
             )
-            if layer.kind == "relu" and result.integer_bits < 0:
+            if layer.row.qkeras and not layer.row.signed and result.integer_bits < 0:
                 # QKeras' quantized_relu raises a whole 2 to its integer bits
                 result = replace(result, integer_bits=0)
             slopes = _slopes_format(layer, result) if layer.row.parameter else None

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from codesign.compression.formats import nominal_precision
 from codesign.compression.phases import Phases, budget, check_rounds
 from codesign.compression.polish import polish_student
 from codesign.compression.prune import check_pruning, rewound
@@ -27,7 +26,7 @@ from codesign.core.record import Record
 from codesign.core.shown import ShownStudent
 from codesign.data import Dataset
 from codesign.errors import SettingsError
-from codesign.networks.build import build_quantized, read_weights
+from codesign.networks.build import build_quantized, missing_formats, needed_formats, read_weights
 from codesign.networks.description import Network
 from codesign.networks.exact import build_exact, exceeds_float32, float64_outputs
 from codesign.networks.loading import load_model
@@ -169,18 +168,15 @@ def float_student_with(
         If the map's layers or tensors are not those of the model.
     """
     prepared = prepare_for_quantization(read_keras(model, x))
-    needed = {
-        (layer, tensor) for layer, tensor, _ in nominal_precision(prepared).items() if tensor != "accum"
-    }
-    given = {(layer, tensor) for layer, tensor, _ in precision.items() if tensor != "accum"}
-    faults = [f"layers.{layer}.{tensor}: missing" for layer, tensor in sorted(needed - given)]
+    faults = missing_formats(prepared, precision)
+    known = needed_formats(prepared)
     faults += [
-        f"layers.{layer}.{tensor}: the model has no such tensor" for layer, tensor in sorted(given - needed)
+        f"layers.{layer}.{tensor}: the model has no such tensor; give the map that codesign scan chose for {model.name!r}"
+        for layer, tensor, _ in precision.items()
+        if tensor != "accum" and (layer, tensor) not in known
     ]
     if faults:
-        raise SettingsError(
-            [*faults, f"give the map that codesign scan chose for the model {model.name!r}"], "precision map"
-        )
+        raise SettingsError(faults, "precision map")
     on_grid, _ = hardware_form(prepared, precision)
     metrics = {
         "parameters": on_grid.n_parameters,

@@ -341,6 +341,21 @@ def row_of(class_name: str, function: str = "linear") -> LayerKind | None:
     return next((row for row in LAYERS if row.float_class == class_name), None)
 
 
+NORMALISATIONS: tuple[str, ...] = tuple(
+    name
+    for row in LAYERS
+    for name in (*row.keras, *row.qkeras)
+    if row.role == "norm" or name.endswith("BatchNormalization")
+)
+"""The Keras and QKeras classes of batch normalisations."""
+
+
+def is_looked_up(function: str) -> bool:
+    """Whether hls4ml looks an activation up in a table, by its name of the function."""
+    row = BY_KIND.get(function.lower())
+    return row is not None and row.table
+
+
 HLS4ML_NODES: Mapping[str, str] = {
     "Input": "input",
     "Dense": "dense",

@@ -59,8 +59,8 @@ class Task(Brief):
     """What a scan may keep instead of the measure, by the names of `codesign.core.quality.QUALITIES`."""
     has_classes: ClassVar[bool] = False
     """Whether a sample's outputs decide on one class."""
-    ends_in_probabilities: ClassVar[bool] = True
-    """Whether a softmax or sigmoid at the end is left out, because the outputs are logits."""
+    endings: ClassVar[tuple[str, ...]] = ("softmax", "sigmoid")
+    """The functions at a network's end that are left out because the outputs are logits, which decide as they do."""
     whole_targets: ClassVar[bool] = True
     """Whether targets are whole numbers."""
     needs_targets: ClassVar[bool] = True
@@ -187,6 +187,10 @@ class Task(Brief):
         """About how far a quality measured on so many samples may be from the true one: one standard deviation."""
         return math.sqrt(max(quality * (1 - quality), 0.0) / max(n_samples, 1))
 
+    def log_loss(self, targets: np.ndarray, outputs: np.ndarray) -> tuple[float, float] | None:
+        """What a sample's truth costs, in nats: by outputs as logits, and by how often each is true; ``None`` without logits."""
+        return None
+
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Further figures of a report, by the names of `codesign.core.metrics` without their part."""
         return {}
@@ -256,6 +260,16 @@ class Classification(Task):
         """As many outputs as classes, or one for two classes."""
         return (2, 1) if len(self.names) == 2 else (len(self.names),)
 
+    def log_loss(self, targets: np.ndarray, outputs: np.ndarray) -> tuple[float, float] | None:
+        """Of the right class."""
+        logits = outputs.astype(np.float64)
+        if logits.shape[1] == 1:
+            return _labels_loss(targets[:, None], logits)
+        spread = np.logaddexp.reduce(logits, axis=1)
+        shares = np.bincount(targets) / len(targets)
+        own = float((spread - logits[np.arange(len(logits)), targets]).mean())
+        return own, _entropy(shares)
+
     def details(self, targets: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """The area under the ROC curve and the background rejection, for two classes."""
         if len(self.names) != 2 or len(np.unique(targets)) != 2:
@@ -302,11 +316,16 @@ class MultiLabel(Task):
     qualities = ("auc",)
     pictures = ("separation",)
     noun = "labels"
+    endings = ("sigmoid",)
 
     @property
     def n_columns(self) -> int:
         """One for each label."""
         return len(self.names)
+
+    def log_loss(self, targets: np.ndarray, outputs: np.ndarray) -> tuple[float, float] | None:
+        """The mean over the labels."""
+        return _labels_loss(targets, outputs.astype(np.float64))
 
     def strata(self, targets: np.ndarray) -> np.ndarray | None:
         """None: combinations of labels may be too rare to be shared out."""
@@ -385,7 +404,7 @@ class Regression(Task):
     measure = "r2"
     objective = "values"
     pictures = ("residuals", "bins")
-    ends_in_probabilities = False
+    endings = ()
     whole_targets = False
     a_guess = "a constant"
     knows_nothing = "near a constant predictor"
@@ -623,7 +642,7 @@ class Score(Task):
     measure = "auc"
     objective = "scores"
     pictures = ("separation", "distribution")
-    ends_in_probabilities = False
+    endings = ()
     learns_targets = False
 
     @property
@@ -672,6 +691,18 @@ class Score(Task):
         return {"efficiency": efficiency_at(targets, outputs[:, 0], FALSE_POSITIVES)}
 
 
+def _labels_loss(labels: np.ndarray, logits: np.ndarray) -> tuple[float, float]:
+    """`Task.log_loss` of labels that hold or not, `(n_samples, n_labels)`."""
+    own = float((np.logaddexp(0, logits) - labels * logits).mean())
+    shares = labels.mean(axis=0)
+    return own, float(np.mean([_entropy(np.array([share, 1 - share])) for share in shares]))
+
+
+def _entropy(shares: np.ndarray) -> float:
+    present = shares[shares > 0]
+    return float(-(present * np.log(present)).sum())
+
+
 @dataclass(frozen=True)
 class Head:
     """One of several tasks of a network.
@@ -705,7 +736,7 @@ class Heads(Task):
     measure = "quality"
     objective = "heads"
     pictures = ()
-    ends_in_probabilities = False
+    endings = ()
     whole_targets = False
 
     def __post_init__(self) -> None:

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.precision_map import LayerPrecision, PrecisionMap
+from codesign.core.precision_map import LayerPrecision, PrecisionMap, Tensor
 from codesign.cost.layer_shape import hull
-from codesign.errors import ConversionError
+from codesign.errors import ConversionError, SettingsError
 from codesign.networks import hardware_layers, hardware_recurrent
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.hardware_layers import HardwareLayer, Needs, tuples
@@ -121,6 +121,7 @@ def build_quantized(
     """
     import qkeras
 
+    require_formats(network, precision)
     formats = value_formats(network, precision)
 
     def make(layer: LayerSpec) -> Any:
@@ -217,6 +218,54 @@ def _weight_options(layer: LayerSpec) -> dict[str, Any]:
     return options if layer.row.per_channel else {**options, "filters": kernel.shape[-1]}
 
 
+def needed_formats(network: Network) -> dict[tuple[str, Tensor], str]:
+    """The formats that a map must have for a network, by layer and tensor, and in words what each is for.
+
+    That of an only input stands at the map itself.
+    """
+    needed: dict[tuple[str, Tensor], str] = {}
+    for layer in network.layers:
+        match layer.row.role:
+            case "input" if len(network.inputs) > 1:
+                needed[layer.name, "result"] = "the values of this input"
+            case "product":
+                needed[layer.name, "weight"] = f"the kernel of this {layer.kind}"
+                if "bias" in layer.weights:
+                    needed[layer.name, "bias"] = f"the bias of this {layer.kind}"
+            case "point":
+                if layer.row.parameter:
+                    needed[layer.name, "weight"] = f"what this {layer.kind} multiplies by"
+                source = layer.inputs[0]
+                needed[layer.name, "result"] = (
+                    f"what {source!r} ({network[source].kind}) computes, rounded here"
+                    if layer.row.rounds
+                    else f"the values that this {layer.kind} puts out"
+                )
+    return needed
+
+
+def missing_formats(network: Network, precision: PrecisionMap) -> list[str]:
+    """A sentence for each format that a network needs and a map lacks."""
+    own = {name for name, formats in precision.layers.items() if formats.result is not None}
+    faults = [
+        "input: missing; give the format of the values of the network's input"
+        for port in network.inputs
+        if len(network.inputs) == 1 and precision.input is None and port.name not in own
+    ]
+    return faults + [
+        f"layers.{layer}.{tensor}: missing; give the format of {what}"
+        for (layer, tensor), what in needed_formats(network).items()
+        if precision.layers.get(layer, LayerPrecision()).get(tensor) is None
+    ]
+
+
+def require_formats(network: Network, precision: PrecisionMap) -> None:
+    """Refuse a map that lacks a format: `SettingsError` names every one, and where it stands."""
+    faults = missing_formats(network, precision)
+    if faults:
+        raise SettingsError(faults, "precision map")
+
+
 def needs_of(layer: LayerSpec, own: LayerPrecision, source: FixedPoint | None) -> Needs:
     """The types that a layer needs whatever it is built with, given those of the map and of what it reads.
 
@@ -265,12 +314,6 @@ def quantized_layer(
 
     role, made = layer.row.role, _OWN.get(layer.row.student)
     own = precision[layer.name] if role in ("product", "point") else LayerPrecision()
-    if role == "point" and (own.result is None or (layer.row.parameter and own.weight is None)):
-        raise ConversionError(
-            f"layer {layer.name!r} ({layer.kind}) has no format for its result"
-            + (" or its parameter" if layer.row.parameter else "")
-            + " in the precision map; give it one"
-        )
     if made in HARDWARE_LAYERS:
         needs_of(layer, own, sources[0] if sources else None)
         return made.of(layer, own, sources)
@@ -289,24 +332,14 @@ def quantized_layer(
 
 
 def weights_on_grid(layer: LayerSpec, own: LayerPrecision | None) -> LayerSpec:
-    """A layer whose weights are values of their formats; one whose weights have none as it is.
-
-    Raises
-    ------
-    ConversionError
-        For a layer that multiplies by constants without formats.
-    """
+    """A layer whose weights are values of their formats; one whose weights have none as it is."""
     held = None
     if own is not None and (layer.row.recurrent or layer.row.holds_results):
         held = own.result if layer.row.holds_results else own.weight
     if held is not None:
         return layer.with_weights(**{key: held.quantize(values) for key, values in layer.weights.items()})
-    if layer.row.role != "product":
+    if layer.row.role != "product" or own is None:
         return layer
-    if own is None or own.weight is None or ("bias" in layer.weights and own.bias is None):
-        raise ConversionError(
-            f"layer {layer.name!r} has no weight or bias format in the precision map; give it both"
-        )
     weights = {"kernel": own.on_grid(layer.weights["kernel"], layer.name)}
     if "bias" in layer.weights and own.bias is not None:
         weights["bias"] = own.bias.quantize(layer.weights["bias"])

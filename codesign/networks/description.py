@@ -135,7 +135,7 @@ class Network(Shown):
             if precision is not None:
                 own = precision.layers.get(layer.name)
                 formats = {} if own is None else own.to_dict()
-                if layer.kind == "input":
+                if layer.row.role == "input":
                     formats = {"result": str(precision.of_input(layer.name))}
                 row = (*row, *(str(formats.get(tensor, "")) for tensor in ("weight", "bias", "result")))
             rows.append(row)
@@ -155,7 +155,9 @@ class Network(Shown):
     def inputs(self) -> tuple[Port, ...]:
         """Names and shapes of the inputs."""
         return tuple(
-            Port(layer.name, tuple(layer.config["shape"])) for layer in self.layers if layer.kind == "input"
+            Port(layer.name, tuple(layer.config["shape"]))
+            for layer in self.layers
+            if layer.row.role == "input"
         )
 
     @property
@@ -168,7 +170,7 @@ class Network(Shown):
         """How many rows the tables have that inputs are places in (of an embedding), by input."""
         sizes: dict[str, int] = {}
         for layer in self.layers:
-            if layer.kind == "embedding":
+            if layer.row.holds_results:
                 source = self[layer.inputs[0]]
                 while source.inputs:
                     source = self[source.inputs[0]]

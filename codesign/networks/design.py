@@ -153,12 +153,25 @@ def check_fits(
             f"{what}: the output shape is {sizes[0]}, but the data have {task.outputs_sentence}; end "
             f"with " + " or ".join(f"Dense({count})" for count in (*task.allowed_outputs, *own))
         )
-    for last, part in zip(last_operations(model), task.tasks if len(ports) > 1 else [task], strict=True):
+    parts = task.tasks if len(ports) > 1 else [task]
+    for last, part, size in zip(last_operations(model), parts, sizes, strict=True):
         activation = getattr(getattr(last, "activation", None), "__name__", type(last).__name__).lower()
-        if not part.ends_in_probabilities and activation in ("softmax", "sigmoid"):
+        if activation not in ("softmax", "sigmoid"):
+            continue
+        if not part.endings:
             raise DataError(
                 f"{what}: it ends in a {activation}, which is left out in hardware, but the outputs of the task "
                 f"{part.kind!r} are values; end with a linear layer"
+            )
+        if activation not in part.endings:
+            raise DataError(
+                f"{what}: it ends in a {activation}, which chooses one of several classes, but of the data's "
+                f"{part.outputs_sentence} any may hold (the task {part.kind!r}); end with a sigmoid or a linear layer, or set "
+                "data.task"
+            )
+        if activation == "softmax" and size == (1,):
+            raise DataError(
+                f"{what}: it ends in a softmax of one output, which is 1 whatever it reads; end with a sigmoid or a linear layer"
             )
 
 

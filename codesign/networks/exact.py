@@ -18,6 +18,7 @@ from codesign.networks.build import (
     float_layer,
     format_of,
     quantized_layer,
+    require_formats,
     value_formats,
     weights_on_grid,
 )
@@ -66,6 +67,7 @@ def build_exact(network: Network, precision: PrecisionMap) -> keras.Model:
     network, precision
         As for `codesign.networks.build.build_quantized`.
     """
+    require_formats(network, precision)
     formats = value_formats(network, precision)
 
     def make(layer: LayerSpec) -> keras.layers.Layer:
@@ -116,9 +118,10 @@ def float64_outputs(model: keras.Model, x: np.ndarray, batch_size: int | None = 
         for number, layer in enumerate(every_layer(model))
         if hasattr(layer, "get_folded_weights")
     }
-    before = keras.config.floatx()
-    # QKeras' quantizers compute in it, whatever the dtype of their layers
+    before, policy = keras.config.floatx(), keras.config.dtype_policy()
+    # QKeras' quantizers compute in the first, whatever the dtype of their layers, and its recurrent layers in the second
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     try:
         copy = copied(model, lambda given: type(given).from_config(_in_float64(given.get_config())))
         for number, layer in enumerate(every_layer(copy)):
@@ -132,6 +135,7 @@ def float64_outputs(model: keras.Model, x: np.ndarray, batch_size: int | None = 
         return outputs_of(copy, np.asarray(x, np.float64), batch_size)
     finally:
         keras.config.set_floatx(before)
+        keras.config.set_dtype_policy(policy)
 
 
 def _folded(layer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,13 @@ def check_float(model: keras.Model, network: Network, reader: Reader, x: np.ndar
         If any output differs by more than float32 noise or any decision differs, with the first layer that does.
     """
     inputs = _inputs(network, x)
+    if (whole := _whole_inputs(model)) and x is None:
+        inputs = np.rint(np.abs(inputs))
+    elif whole and (inputs != np.rint(inputs)).any():
+        raise ConversionError(
+            f"the model {model.name!r} takes {whole}, so that Keras cuts off the fractions of the data, unlike hardware; "
+            "give its keras.Input dtype='float32', or whole numbers with data.scaling none"
+        )
     outputs = side_by_side(outputs_of(model, inputs))
     if not np.isfinite(outputs).all():
         raise ConversionError(
@@ -130,7 +137,7 @@ def _with_own_activations(
     own = {name: qkeras.QActivation(each.quantizer, name=name) for name, each in instead.items()}
     needed, layers = set(network.output_names), []
     for layer in reversed(network.layers):
-        if layer.name in needed or layer.kind == "input":
+        if layer.name in needed or layer.row.role == "input":
             if layer.name in instead:
                 source = instead[layer.name].source
                 # the grid of an input, which is no layer any more
@@ -165,6 +172,12 @@ def _inputs(network: Network, x: np.ndarray | None) -> np.ndarray:
         )
     check_indices(network, x)
     return x[:SAMPLES]
+
+
+def _whole_inputs(model: keras.Model) -> str:
+    """The dtype of inputs that are whole numbers; empty without any."""
+    dtypes = (str(tensor.dtype) for tensor in functional(model).inputs)
+    return next((dtype for dtype in dtypes if "int" in dtype), "")
 
 
 def random_inputs(network: Network, n_samples: int) -> np.ndarray:

@@ -119,6 +119,7 @@ READ: Mapping[str, frozenset[str]] = {
         "QSimpleRNN": {"units"},
         "QLSTM": {"units"},
         "QGRU": {"units"},
+        "QBidirectional": {"layer", "merge_mode", "backward_layer", "weights"},
         "QAveragePooling2D": _POOL | {"average_quantizer", "activation"},
         "QGlobalAveragePooling2D": {"data_format", "average_quantizer", "activation"},
     }.items()

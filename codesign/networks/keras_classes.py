@@ -246,7 +246,7 @@ def _embedding(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     source = reader.layers[inputs[0]]
     while source.row.role == "move" and not source.row.many:
         source = reader.layers[source.inputs[0]]
-    if source.kind != "input":
+    if source.row.role != "input":
         raise ConversionError(
             f"layer {call.name!r} is an Embedding of {source.name!r} ({source.kind}), not of an input; its indices must be "
             "whole numbers of the data"
@@ -384,6 +384,10 @@ def _list(value: Any, rank: int) -> list[int]:
 
 
 def _reshape(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    if not call.output_shapes[0]:
+        raise ConversionError(
+            f"layer {call.name!r} leaves no axis but that of the samples; leave it out: an output is a vector, also of one value"
+        )
     return reader.add(call.name, "reshape", inputs, {"target_shape": [int(n) for n in call.output_shapes[0]]})
 
 
@@ -463,24 +467,29 @@ _MERGES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 }
 
 
-def _bidirectional(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
-    """Two recurrent layers, one of the sequence turned round, and what joins them."""
-    layer, ends = call.layer, []
-    from_zero(call)
-    for side, inner in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
-        read = _RECURRENT.get(type(inner))
-        if read is None:
-            raise ConversionError(
-                f"layer {call.name!r} is a Bidirectional {type(inner).__name__}; only GRU, LSTM and SimpleRNN are supported"
-            )
-        refuse_unexpected(inner, f"{call.name}_{side}")
-        own = replace(call, layer=inner, name=f"{call.name}_{side}", outputs=())
-        end = read(reader, own, inputs)
-        if side == "backward" and inner.return_sequences:
-            end = _backwards(reader, replace(own, name=f"{own.name}_again"), end)
-        ends.append(end)
-    kind, config = _MERGES[layer.merge_mode]
-    return reader.add(call.name, kind, tuple(ends), config)
+def bidirectional_reader(readers: Mapping[type, LayerReader]) -> LayerReader:
+    """What reads two recurrent layers of some classes, one of the sequence turned round, and what joins them."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        layer, ends = call.layer, []
+        from_zero(call)
+        for side, inner in (("forward", layer.forward_layer), ("backward", layer.backward_layer)):
+            inside = readers.get(type(inner))
+            if inside is None:
+                raise ConversionError(
+                    f"layer {call.name!r} is a {type(layer).__name__} {type(inner).__name__}; supported are "
+                    f"{', '.join(each.__name__ for each in readers)}"
+                )
+            refuse_unexpected(inner, f"{call.name}_{side}")
+            own = replace(call, layer=inner, name=f"{call.name}_{side}", outputs=())
+            end = inside(reader, own, inputs)
+            if side == "backward" and inner.return_sequences:
+                end = _backwards(reader, replace(own, name=f"{own.name}_again"), end)
+            ends.append(end)
+        kind, config = _MERGES[layer.merge_mode]
+        return reader.add(call.name, kind, tuple(ends), config)
+
+    return read
 
 
 def from_zero(call: Call) -> None:
@@ -539,7 +548,7 @@ def sequence_of(reader: Reader, call: Call, states: list[str]) -> str:
     return _chain(reader, f"{call.name}_rows", "concatenate", tuple(rows), {"axis": 1}, call.name)
 
 
-_RECURRENT: Mapping[type, LayerReader] = {
+ONE_WAY: Mapping[type, LayerReader] = {
     layers.GRU: _recurrent,
     layers.LSTM: _recurrent,
     layers.SimpleRNN: _simple_rnn,
@@ -594,8 +603,8 @@ CLASSES: Mapping[type, LayerReader] = {
     layers.PReLU: _prelu,
     layers.Embedding: _embedding,
     layers.Dot: _dot,
-    **_RECURRENT,
-    layers.Bidirectional: _bidirectional,
+    **ONE_WAY,
+    layers.Bidirectional: bidirectional_reader(ONE_WAY),
     layers.Flatten: _flatten,
     layers.Reshape: _reshape,
     layers.RepeatVector: _repeat,
@@ -605,8 +614,30 @@ CLASSES: Mapping[type, LayerReader] = {
 """How each class of Keras is read: those that are not named here as their row says."""
 
 
-def _operation(kind: str) -> Callable[..., str]:
-    return lambda reader, call, inputs: reader.add(call.name, kind, inputs)
+def _operation(kind: str, **options: str) -> Callable[..., str]:
+    """An operation without parameters, or with those of the operation's own that `options` name."""
+
+    def read(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+        config = {option: float(getattr(call.layer, name)) for option, name in options.items()}
+        return reader.add(call.name, kind, inputs, config)
+
+    return read
+
+
+def _function(function: Any) -> Callable[..., str]:
+    """An operation that is one of Keras' activations."""
+    return lambda reader, call, inputs: reader.activated(function, inputs[0], call, alone=True)
+
+
+def _transpose(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
+    axes = call.layer.axes
+    rank = len(call.output_shapes[0]) + 1
+    axes = tuple(range(rank))[::-1] if axes is None else tuple(axis % rank for axis in axes)
+    if axes[0] != 0:
+        raise ConversionError(
+            f"layer {call.name!r} transposes the samples themselves, axes={axes}; leave axis 0"
+        )
+    return reader.add(call.name, "permute", inputs, {"dims": list(axes[1:])})
 
 
 OPERATIONS: Mapping[str, Callable[..., str]] = {
@@ -616,9 +647,14 @@ OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Softsign": _operation("softsign"),
     "Selu": _operation("selu"),
     "Softmax": _softmax,
-    "Sigmoid": lambda reader, call, inputs: reader.activated(
-        activations.sigmoid, inputs[0], call, alone=True
-    ),
+    "Sigmoid": _function(activations.sigmoid),
+    "Silu": _function(activations.silu),
+    "HardSilu": _function(activations.hard_silu),
+    "Relu6": _function(activations.relu6),
+    "HardSigmoid": _function(activations.hard_sigmoid),
+    "HardTanh": _function(activations.hard_tanh),
+    "LeakyRelu": _operation("leaky_relu", negative_slope="negative_slope"),
+    "Elu": _operation("elu", alpha="alpha"),
     "Add": _many("add"),
     "Subtract": _many("subtract"),
     "Multiply": _many("multiply"),
@@ -626,5 +662,8 @@ OPERATIONS: Mapping[str, Callable[..., str]] = {
     "Minimum": _many("minimum"),
     "Concatenate": _many("concatenate"),
     "Reshape": _reshape,
+    "Squeeze": _reshape,
+    "ExpandDims": _reshape,
+    "Transpose": _transpose,
 }
 """What ``keras.ops`` and operators between tensors put into a graph."""

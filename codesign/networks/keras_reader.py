@@ -374,7 +374,7 @@ def require_own_indices(network: Network) -> None:
         ends = list(network.consumers(port))
         while ends:
             layer = ends.pop()
-            if layer.kind == "embedding":
+            if layer.row.holds_results:
                 continue
             if layer.row.role != "move" or layer.row.many or layer.name in network.output_names:
                 raise ConversionError(
@@ -414,9 +414,11 @@ def _unknown(call: Call) -> str:
             f"layer {call.name!r} is a {what} of {type(layer).__module__}, made from {base.__name__}: what it computes cannot "
             f"be known; use {base.__name__} itself"
         )
-    if not isinstance(layer, keras.Layer):
-        return f"the graph has the operation {what} ({call.name}), which is not supported; use a layer instead: {supported()}"
     hint = _HINTS.get(what)
+    if not isinstance(layer, keras.Layer):
+        return f"the graph has the operation {what} ({call.name}), which is not supported; " + (
+            hint or f"use a layer instead: {supported()}"
+        )
     return f"layer {call.name!r} is a {what}, which is not supported; " + (
         hint or f"supported are {supported()}"
     )
@@ -434,11 +436,28 @@ _HINTS: Mapping[str, str] = {
     "Conv3D": "hls4ml 1.3 has none; use Conv2D with the depth as channels",
     "Lambda": "its function cannot be read; use layers",
     "Masking": "hardware has a fixed length; pad with zeros and let the network learn",
-    "QBidirectional": "use two QLSTM, one with go_backwards, and Concatenate",
     "QConv2DTranspose": "hls4ml 1.3 has none; use UpSampling2D and QConv2D",
     "QAdaptiveActivation": "its format changes with its training; use QActivation",
     "Discretization": "bin the values before the network",
     "ThresholdedReLU": "use ReLU behind a Dense with a bias",
+    "RNN": "use GRU, LSTM or SimpleRNN, which have their cells in themselves",
+    "SpectralNormalization": "put the layer itself there, with the kernel that it was trained to",
+    "NotEqual": "a mask computes it (Masking, mask_zero); hardware has a fixed length: pad with zeros and let the network learn",
+    "Any": "a mask computes it (Masking, mask_zero); hardware has a fixed length: pad with zeros and let the network learn",
+    "GetItem": "use Cropping1D or Cropping2D, or give the network several inputs",
+    "Split": "use Cropping1D or Cropping2D, or give the network several inputs",
+    "Mean": "use GlobalAveragePooling1D or AveragePooling1D",
+    "Sum": "use GlobalAveragePooling1D, which differs by a constant factor",
+    "Max": "use GlobalMaxPooling1D",
+    "Amax": "use GlobalMaxPooling1D",
+    "Negative": "use Rescaling(-1)",
+    "TrueDivide": "use Rescaling with the inverse",
+    "Divide": "use Rescaling with the inverse",
+    "Absolute": "use relu of the values and of Rescaling(-1) of them, and Add",
+    "Clip": "use ReLU(max_value=...) or hard_tanh",
+    "Matmul": "use Dense",
+    "Square": "use Multiply of the values with themselves",
+    "Stack": "use Reshape and Concatenate",
 }
 
 

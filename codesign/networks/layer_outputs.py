@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
-from codesign.core.layers import BY_KIND
+from codesign.core.layers import LAYERS
 from codesign.networks.joined import fed
 from codesign.networks.keras_classes import NOTHING
 from codesign.networks.keras_graph import Call, KerasGraph, functional, graph_of
@@ -18,8 +18,9 @@ from codesign.networks.keras_graph import Call, KerasGraph, functional, graph_of
 _MERGED = (
     *(
         name
-        for kind in ("relu", "linear", "batch_norm")
-        for name in (*BY_KIND[kind].keras, *BY_KIND[kind].qkeras)
+        for row in LAYERS
+        for name in (*row.keras, *row.qkeras)
+        if row.role == "norm" or (row.role == "point" and row.qkeras)
     ),
     "Rounded",
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap, Tensor
-from codesign.networks.build import exact_formats, needs_of, value_formats, weights_on_grid
+from codesign.networks.build import exact_formats, needs_of, require_formats, value_formats, weights_on_grid
 from codesign.networks.description import LayerSpec, Network, free_name
 
 
@@ -30,13 +30,14 @@ def fold_batch_norm(network: Network) -> Network:
 
     Zeros of a kernel stay exactly zero: a channel is only scaled.
     """
-    network = network.map_layers(lambda layer: _as_scale(layer) if layer.row.role == "norm" else layer)
+    network = network.map_layers(lambda layer: as_scale(layer) if layer.row.role == "norm" else layer)
     for name in [layer.name for layer in network.layers if layer.kind == "scale"]:
         network = _folded(network, network[name])
     return network
 
 
-def _as_scale(norm: LayerSpec) -> LayerSpec:
+def as_scale(norm: LayerSpec) -> LayerSpec:
+    """A batch normalisation as a factor and a term for each channel."""
     weights = {name: array.astype(np.float64) for name, array in norm.weights.items()}
     scale = weights["gamma"] / np.sqrt(weights["variance"] + norm.config["epsilon"])
     return LayerSpec(
@@ -142,6 +143,7 @@ def hardware_form(network: Network, precision: PrecisionMap) -> tuple[Network, P
     A `linear` layer only rounds. Where nothing else reads a sum, the layer that makes it writes it in that format; a second
     rounding, or one of several of the same values, stays a layer of its own.
     """
+    require_formats(network, precision)
     network = _with_explicit_padding(network, precision)
     formats = dict(precision.layers)
     dropped = {layer.name: layer.inputs[0] for layer in network.layers if _can_move(layer, network, formats)}

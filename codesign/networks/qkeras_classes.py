@@ -14,6 +14,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
 from codesign.networks.build import HARDWARE_LAYERS, format_of
+from codesign.networks.description import LayerSpec
 from codesign.networks.hardware_layers import DepthwiseConv1D
 from codesign.networks.keras_classes import (
     LayerReader,
@@ -167,7 +168,10 @@ def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     )
     result, places = _narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
     if result is None:
-        raise ConversionError(f"the levels of {what} are of no format of {_WIDEST_VALUES} bits; {_LEVELS}")
+        raise ConversionError(
+            f"the levels of {what} are of no format of {_WIDEST_VALUES} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
+            "quantized_tanh, which flattens too"
+        )
     if len(places) > _MOST_STEPS:
         raise ConversionError(
             f"{what} has {len(places)} steps on values of {exact}; hls4ml 1.3 has no C++ of it, and at most {_MOST_STEPS} are "
@@ -329,6 +333,23 @@ def _format_of(quantizer: Any, values: np.ndarray) -> tuple[FixedPoint, np.ndarr
         if precision is None:
             raise ConversionError(f"{fault}; its values are of no format of {_WIDEST_VALUES} bits") from None
         return precision, quantized.astype(np.float32)
+
+
+def exact_constants(layer: LayerSpec) -> LayerPrecision:
+    """Formats that hold what a `scale` without a quantizer multiplies by and adds.
+
+    Raises
+    ------
+    ConversionError
+        If there are none: then what the model computes is no hardware.
+    """
+    found = {key: _narrowest(values.astype(np.float64)) for key, values in layer.weights.items()}
+    if None in found.values():
+        raise ConversionError(
+            f"layer {layer.name!r} has no quantizer, and its factor or term is of no format of {_WIDEST_VALUES} bits; "
+            "use QDenseBatchnorm, QConv2DBatchnorm, QBatchNormalization with an inverse_quantizer, or powers of two as factors"
+        )
+    return LayerPrecision(found["kernel"], found.get("bias"))
 
 
 def _narrowest(values: np.ndarray) -> FixedPoint | None:

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import qkeras
+from keras import layers
 
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
 from codesign.networks.keras_classes import (
     MOST_UNROLLED,
+    ONE_WAY,
     LayerReader,
     array,
+    bidirectional_reader,
     from_zero,
     in_order,
     one_step,
@@ -213,9 +216,15 @@ def _constants(
     return parted(pairs), parted(bias)
 
 
-CLASSES: Mapping[type, LayerReader] = {
+_ONE_WAY: Mapping[type, LayerReader] = {
     qkeras.QSimpleRNN: _reader_of(_simple_rnn),
     qkeras.QLSTM: _reader_of(_lstm),
     qkeras.QGRU: _reader_of(_gru),
+}
+CLASSES: Mapping[type, LayerReader] = {
+    **_ONE_WAY,
+    **dict.fromkeys(
+        (layers.Bidirectional, qkeras.QBidirectional), bidirectional_reader({**ONE_WAY, **_ONE_WAY})
+    ),
 }
 """How each recurrent class of QKeras is read."""

@@ -19,10 +19,12 @@ from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.shown import Brief
 from codesign.errors import ConversionError
 from codesign.networks.build import value_formats
-from codesign.networks.description import Network
+from codesign.networks.description import LayerSpec, Network
 from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader, require_own_indices
+from codesign.networks.prepare import as_scale
+from codesign.networks.qkeras_classes import exact_constants
 
 _log = logging.getLogger(__name__)
 
@@ -106,6 +108,7 @@ def read_qkeras(
             f"the model {model.name!r} is a float one: no layer of it has a quantizer; codesign scan chooses formats for it, "
             "and codesign convert --precision SCAN/precision_map.json takes them"
         )
+    network = _with_exact_scales(network, reader.formats)
     network, grids = _without_input_grids(network, reader.formats, input_format)
     require_own_indices(network)
     _require_formats(network, reader.formats)
@@ -129,6 +132,21 @@ def _reader_of(model: Model, input_format: FixedPoint | None = None) -> Reader:
             "\n  - ".join([f"the model {model.name!r} cannot become hardware", *reader.faults])
         )
     return reader
+
+
+def _with_exact_scales(network: Network, formats: dict[str, LayerPrecision]) -> Network:
+    """The network with each normalisation as a `scale`, and the formats of those without a quantizer noted."""
+    network = network.map_layers(lambda layer: as_scale(layer) if layer.row.role == "norm" else layer)
+    faults = []
+    for layer in network.weight_layers:
+        if layer.row.fused and layer.name not in formats:
+            try:
+                formats[layer.name] = exact_constants(layer)
+            except ConversionError as fault:
+                faults.append(str(fault))
+    if faults:
+        raise ConversionError("\n  - ".join([f"the model {network.name!r} cannot become hardware", *faults]))
+    return network
 
 
 def _without_input_grids(
@@ -174,12 +192,7 @@ def _require_formats(network: Network, formats: Mapping[str, LayerPrecision]) ->
     for layer in network.activations:
         if layer.name not in formats:
             faults.append(
-                f"the activation {layer.name!r} ({layer.kind}) has no quantizer; "
-                + (
-                    "use QActivation(quantized_relu(...))"
-                    if layer.kind == "relu"
-                    else "put a QActivation behind a linear layer"
-                )
+                f"the activation {layer.name!r} ({layer.kind}) has no quantizer; " + _quantized_instead(layer)
             )
     if faults:
         raise ConversionError(
@@ -187,6 +200,17 @@ def _require_formats(network: Network, formats: Mapping[str, LayerPrecision]) ->
             if len(faults) > 1
             else f"the model {network.name!r} cannot become hardware: {faults[0]}"
         )
+
+
+def _quantized_instead(layer: LayerSpec) -> str:
+    """What has a quantizer in place of a layer of a float model."""
+    if layer.row.recurrent:
+        return f"use Q{layer.row.keras[0]}"
+    if layer.row.holds_results:
+        return "give the network one-hot values and QDense"
+    if layer.row.qkeras:
+        return "use QActivation(quantized_relu(...))"
+    return "put a QActivation behind a linear layer, such as of quantized_tanh(...) or quantized_bits(...)"
 
 
 def _with_exact_averages(network: Network, precision: PrecisionMap) -> PrecisionMap:

@@ -28,7 +28,7 @@ from codesign.training.jobs import FitJob, run_jobs
 from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
 from codesign.training.objectives import objective_of
-from codesign.training.teacher import Teacher, all_logits, load_model
+from codesign.training.teacher import Teacher, all_logits, load_model, with_notes
 
 Mean = Literal["arithmetic", "geometric"]
 
@@ -212,7 +212,8 @@ def load_ensemble(
     for member, path in zip(members, paths, strict=True):
         key = {"file": file_digest(path), "dataset": dataset.digest, "layer": "logits"}
         logits.append(cached_arrays(cache, key, lambda member=member: all_logits(member, dataset)))  # type: ignore[misc]
-    return _ensemble(members, logits, (), dataset, settings, cache)
+    made = _ensemble(members, logits, (), dataset, settings, cache)
+    return replace(made, record=with_notes(made, dataset, "the ensemble").record)
 
 
 def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: Dataset) -> None:

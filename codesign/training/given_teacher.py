@@ -9,11 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from codesign.core.task import Reconstruction
 from codesign.data import Dataset
 from codesign.data.scaling import Scaling
 from codesign.errors import DataError
-from codesign.networks.joined import n_outputs
-from codesign.networks.logits import predict_logits
+from codesign.networks.joined import joined, n_outputs
+from codesign.networks.logits import ending_in_logits, predict_logits
 from codesign.training.score_teacher import scoring
 
 _UNITS = "values_to_scale"
@@ -24,10 +25,11 @@ _SURE = 4.0
 
 
 def fitted_to(model: keras.Model, dataset: Dataset) -> keras.Model:
-    """A trained network with outputs as the targets are: a score standardised, values in the units of the data scaled."""
+    """A trained network with outputs as the targets are: logits, a score standardised, values in the units of the data scaled."""
     task = dataset.task
     if not task.learns_targets:
-        return scoring(model, dataset)
+        return scoring(joined(model), dataset)
+    model = ending_in_logits(model)
     offset, divisor = task.output_scaling
     if not offset.any() and (divisor == 1).all():
         return model
@@ -58,6 +60,68 @@ def require_knowledge(outputs: np.ndarray, what: str, dataset: Dataset) -> None:
                 f"{f' in the head {head!r}' if head else ''}, and {task.a_guess} gets {task.guess(targets):.4g}: it was trained "
                 "for other targets, another order of them, or another task, or not at all"
             )
+
+
+def no_logits(outputs: np.ndarray, dataset: Dataset, what: str) -> tuple[str, ...]:
+    """A sentence on each head whose outputs tell the classes, but not as logits do: values of a regression, scores.
+
+    Parameters
+    ----------
+    outputs
+        For the validation part, `(n_samples, n_outputs)`.
+    dataset
+        What they were computed on.
+    what
+        The teacher, for the sentence.
+    """
+    notes = []
+    for head, task, targets, own in dataset.task.each(dataset.y_validation, outputs):
+        costs = task.log_loss(targets, own)
+        if costs is None:
+            continue
+        of_head = f" of the head {head!r}" if head else ""
+        if costs[0] > costs[1]:
+            notes.append(
+                f"the outputs{of_head} of {what}, taken as logits, cost {costs[0]:.3g} nats a sample of the validation part, and "
+                f"{task.a_guess} by the frequencies alone {costs[1]:.3g}: a network of another task, such as a regression, has "
+                "no logits, and its soft targets mislead; one that is only too sure of itself needs a higher temperature"
+            )
+            continue
+        moved = float(np.median(own)) if own.shape[1] == 1 else 0.0
+        at_zero, at_median = task.quality(targets, own), task.quality(targets, own - moved)
+        if at_median > at_zero + max(_FAR, _by_chance(dataset)):
+            notes.append(
+                f"the outputs{of_head} of {what} decide at {moved:.3g} with {task.measure} {at_median:.4f}, and at 0, as logits, "
+                f"with {at_zero:.4f}: a network of another task, such as a regression of 0 and 1, has no logits, and its soft "
+                "targets mislead"
+            )
+    return tuple(notes)
+
+
+def require_reconstruction(model: keras.Model, what: str, dataset: Dataset) -> None:
+    """Refuse a trained network of as many outputs as features that is no autoencoder of them: `DataError`.
+
+    Parameters
+    ----------
+    model
+        Of one output, which is a score itself, or of a reconstruction.
+    what
+        The network, for the sentence.
+    dataset
+        Of an anomaly score.
+    """
+    if n_outputs(model) == 1:
+        return
+    task = Reconstruction(dataset.feature_names, labelled=True)
+    x, labels = dataset.part("validation")
+    targets = np.concatenate([x.reshape(len(x), -1), labels[:, None]], axis=1)
+    explained = task.quality(targets, predict_logits(model, x).reshape(len(x), -1))
+    if explained < task.guess(targets):
+        raise DataError(
+            f"{what} has as many outputs as there are features and explains {explained:.4g} of their variance on the normal "
+            "samples of the validation part, where their mean explains 0: it is no autoencoder of them, or was trained on "
+            "features of another scaling (data.scaling)"
+        )
 
 
 def is_rescaled(model: keras.Model) -> bool:

@@ -107,7 +107,10 @@ def _check(logits: np.ndarray, where: str, part: str, dataset: Dataset) -> None:
     bad = int((~np.isfinite(logits)).any(axis=1).sum())
     if bad:
         raise DataError(f"{where}: {bad} of {n_samples} rows hold NaN or infinities; give finite logits")
-    if dataset.task.ends_in_probabilities and are_probabilities(logits):
-        found = "every row is positive and sums to 1" if logits.shape[1] > 1 else "every value is in 0 to 1"
-        will_do = "logarithm of the probabilities" if logits.shape[1] > 1 else "logarithm of p / (1 - p)"
-        raise DataError(f"{where}: {found}, so these are probabilities; give logits (the {will_do} will do)")
+    for _, task, _, own in dataset.task.each(dataset.part(part)[1], logits):
+        if task.endings and are_probabilities(own):
+            of_one = "softmax" in task.endings and own.shape[1] > 1
+            will_do = "logarithm of the probabilities" if of_one else "logarithm of p / (1 - p)"
+            raise DataError(
+                f"{where}: every value is in 0 to 1, so these are probabilities; give logits (the {will_do} will do)"
+            )

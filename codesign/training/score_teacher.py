@@ -18,8 +18,8 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.task import Reconstruction
 from codesign.data import Dataset
 from codesign.errors import DataError
-from codesign.networks.joined import copied
-from codesign.networks.logits import ending_in_logits, predict_logits
+from codesign.networks.joined import copied, joined
+from codesign.networks.logits import predict_logits
 from codesign.settings import TeacherSettings
 from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.losses import pack_targets
@@ -133,7 +133,7 @@ def train_autoencoder(
             "autoencoder, with as many outputs as inputs, or name a trained teacher.file"
         )
     make_reproducible(seed)
-    network = ending_in_logits(copied(model, trained=False))
+    network = joined(copied(model, trained=False))
     task = Reconstruction(dataset.feature_names, labelled=True)
     flat = keras.layers.Reshape((dataset.n_features,), name="reconstruction_values")(network.outputs[0])
     parts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +30,10 @@ from codesign.training.fit import History, fit, make_reproducible
 from codesign.training.given_teacher import (
     fitted_to,
     is_rescaled,
+    no_logits,
     outputs_by_scaling,
     require_knowledge,
+    require_reconstruction,
     require_scaled_inputs,
     scaling_of,
     suspicion,
@@ -39,6 +42,8 @@ from codesign.training.losses import pack_targets
 from codesign.training.losses_combined import targets_loss
 from codesign.training.own import OwnLoss, OwnMetrics, OwnMetricsCallback, WithOwnLoss
 from codesign.training.score_teacher import score_scaling, train_autoencoder
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -183,32 +188,37 @@ def as_teacher(teacher: Teacher | keras.Model, dataset: Dataset) -> Teacher:
     """A teacher as it is, or a trained Keras model as one; the errors are those of `load_teacher`."""
     if not isinstance(teacher, keras.Model):
         return teacher
-    return teacher_of(_checked(teacher, dataset, f"the teacher {teacher.name!r}"), dataset)
+    what = f"the teacher {teacher.name!r}"
+    return with_notes(teacher_of(_checked(teacher, dataset, what), dataset), dataset, what)
 
 
 def _checked(model: keras.Model, dataset: Dataset, what: str) -> keras.Model:
     """A trained model that fits the data and was trained on their scaling, ending at its logits."""
     check_fits(model, what, dataset.sample_shape, dataset.task, teaches=True)
-    stripped = ending_in_logits(model)
-    made = fitted_to(stripped, dataset)
+    made = fitted_to(model, dataset)
     if dataset.task.learns_targets:
         scaled = outputs_by_scaling(made, dataset)
         require_scaled_inputs(scaled, what, dataset)
         outputs = scaled[scaling_of(dataset)] if scaled else predict_logits(made, dataset.x_validation)
         _refuse_probabilities(outputs, model, dataset)
         require_knowledge(outputs, what, dataset)
+    else:
+        require_reconstruction(model, what, dataset)
     return made
 
 
 def with_notes(teacher: Teacher, dataset: Dataset, what: str) -> Teacher:
-    """A teacher that was trained elsewhere, with what there is to say of it in its record."""
+    """A teacher that was trained elsewhere, with what there is to say of it in its record and logged."""
     notes = suspicion(teacher.record.metrics, dataset, what)
+    notes += no_logits(teacher.validation_logits, dataset, what)
     if teacher.model is not None and is_rescaled(teacher.model):
         notes += (
             f"{what} gives its values in the units of the data; they were standardised for the student",
         )
     if not notes:
         return teacher
+    for note in notes:
+        _log.warning("%s", note)
     record = replace(teacher.record, metrics={**teacher.record.metrics, "notes": list(notes)})
     return replace(teacher, record=record)
 
@@ -227,11 +237,13 @@ def all_logits(model: keras.Model, dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def _refuse_probabilities(outputs: np.ndarray, model: keras.Model, dataset: Dataset) -> None:
-    if dataset.task.ends_in_probabilities and are_probabilities(outputs):
-        raise DataError(
-            f"the teacher {model.name!r}: its outputs are probabilities, but its last layer is no softmax or sigmoid "
-            "that could be left out; give a model that ends in its logits, or in a Softmax or activation of its own"
-        )
+    for head, task, _, own in dataset.task.each(dataset.y_validation, outputs):
+        if task.endings and are_probabilities(own):
+            raise DataError(
+                f"the teacher {model.name!r}: its outputs{f' of the head {head!r}' if head else ''} are probabilities, but its "
+                "last layer is no softmax or sigmoid that could be left out; give a model that ends in its logits, or in a "
+                "Softmax or activation of its own"
+            )
 
 
 def teacher_of(

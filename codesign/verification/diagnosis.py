@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
+from codesign.core.layers import NORMALISATIONS
 from codesign.core.ports import apart, side_by_side
 from codesign.core.shown import Brief
 from codesign.emulation import Emulator, emulate
@@ -20,7 +21,7 @@ from codesign.hls.graph import Graph, Node
 from codesign.hls.project import HlsProject, open_project
 from codesign.hls.testbench import read_vectors
 from codesign.verification.csim_trace import trace_csim
-from codesign.verification.hypotheses import Cause, Family, Hypothesis, families, has_table, wider
+from codesign.verification.hypotheses import Cause, Family, Hypothesis, families, has_table, is_scale, wider
 from codesign.verification.weight_files import changed_weight_files
 
 _TRIED = 400
@@ -193,14 +194,16 @@ class _Case:
             node.name for node in self.graph if node.name in self.reference.values and self.tolerance(node)
         ]
 
+    def normalises(self, node: Node) -> bool:
+        """Whether the reference has a batch normalisation where the hardware has this layer alone."""
+        return any(name in NORMALISATIONS for name in self.reference.merged.get(node.name, ()))
+
     def tolerance(self, node: Node) -> float:
         """How far a reference in floats may be off without any fault of the hardware; 0 where it is exact."""
         values = np.asarray(self.reference.values[node.name])
         if has_table(node):
             return 0.0 if node.result.is_representable(values).all() else node.result.step
-        if node.kind == "batch_normalization" or "BatchNormalization" in self.reference.merged.get(
-            node.name, ()
-        ):
+        if is_scale(node) or self.normalises(node):
             return float(np.abs(values).max(initial=0.0)) * 2.0 ** (4 - _FLOAT32_BITS)
         proven = self.emulator.accumulators.get(node.name)
         if proven is None or values.dtype != np.float32:
@@ -319,13 +322,11 @@ class _Search:
 
 def _normalised(case: _Case, node: Node) -> Hypothesis | None:
     """A batch normalisation that hls4ml computes on its own or has put into the weights of the layer before it."""
-    merged = "BatchNormalization" in case.reference.merged.get(node.name, ())
-    fused = merged and node.kind != "batch_normalization"
-    if not merged and node.kind != "batch_normalization":
+    fused = not is_scale(node)
+    if fused and not case.normalises(node):
         return None
-    names = [name for name in ("scale", "weight", "bias") if name in node.weights]
-    off = max(float(np.abs(node.weights[name] - node.sources[name]).max()) for name in names)
-    formats = {name: wider(node.types[name], 4, 30) for name in names}
+    off = max(float(np.abs(values - node.sources[name]).max()) for name, values in node.weights.items())
+    formats = {name: wider(node.types[name], 4, 30) for name in node.weights}
     if "accum" in node.types:
         formats["accum"] = wider(node.types["accum"], 8, 40)
     formats["result"] = wider(node.result, 16, 30)
@@ -336,7 +337,7 @@ def _normalised(case: _Case, node: Node) -> Hypothesis | None:
 
 
 def _unexplained(case: _Case, region: Sequence[Node], node: Node) -> Hypothesis:
-    if node.kind == "input":
+    if not node.inputs:
         grid = node.result
         off = int((~grid.is_representable(case.given[node.name]).reshape(case.samples, -1).all(axis=1)).sum())
         return Hypothesis(

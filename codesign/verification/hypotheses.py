@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint, Overflow, Rounding
+from codesign.core.layers import BY_KIND, is_looked_up
 from codesign.core.shown import Brief
 from codesign.hls.graph import Node
 
@@ -98,7 +99,7 @@ def families(
     expected
         What the layer should give, if it is known.
     """
-    if node.kind == "input":
+    if not node.inputs:
         yield from _input_families(node)
         if expected is not None:
             yield from _reference_format(node, expected)
@@ -117,9 +118,13 @@ def families(
 
 def has_table(node: Node) -> bool:
     """Whether a layer looks its result up: then a float reference is never met exactly."""
-    return any(name in node.types for name in ("table", "exp_table")) and node.attributes.get(
-        "activation"
-    ) not in ("relu", "linear", "binary_tanh", "ternary_tanh")
+    functions = [str(value) for name, value in node.attributes.items() if name.endswith("activation")]
+    return "exp_table" in node.types or any(map(is_looked_up, functions))
+
+
+def is_scale(node: Node) -> bool:
+    """Whether a layer multiplies each value by a factor of its channel alone, as a normalisation does."""
+    return BY_KIND["scale"].multiplies in node.weights
 
 
 def wider(precision: FixedPoint, integer: int = 0, fraction: int = 0) -> FixedPoint:
@@ -280,7 +285,7 @@ def _reference_format(node: Node, expected: np.ndarray) -> Iterator[Family]:
     if width > _WIDEST:
         return
     cause: Cause
-    if node.kind == "input":
+    if not node.inputs:
         cause = "input off the grid"
     elif integer > now.integer_bits:
         cause = "result wrapped" if now.overflow.startswith("WRAP") else "result saturated"

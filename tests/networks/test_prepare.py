@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -9,9 +11,8 @@ from keras import layers
 from small_networks import MODELS, inputs, prepared, random_precision, randomized
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.precision_map import LayerPrecision, PrecisionMap
-from codesign.errors import ConversionError
-from codesign.networks.build import build_float
+from codesign.errors import SettingsError
+from codesign.networks.build import build_float, build_quantized
 from codesign.networks.logits import predict_logits
 from codesign.networks.prepare import (
     add_quantization_points,
@@ -200,8 +201,15 @@ def test_the_hardware_form_has_weights_on_their_grids_and_no_points(name: str) -
 
 def test_a_layer_without_formats_is_named() -> None:
     network = prepared("dense")
-    precision = PrecisionMap(FORMAT, {"fc1": LayerPrecision(FORMAT, FORMAT), "fc2": LayerPrecision(FORMAT)})
-    with pytest.raises(ConversionError) as caught:
-        hardware_form(network, precision)
-    expected = "layer 'fc2' has no weight or bias format in the precision map; give it both"
-    assert str(caught.value) == expected
+    whole = random_precision(network, 1)
+    lacking = replace(whole, input=None).replaced("fc2", "bias", None).replaced("relu1", "result", None)
+    with pytest.raises(SettingsError) as caught:
+        hardware_form(network, lacking)
+    expected = [
+        "input: missing; give the format of the values of the network's input",
+        "layers.relu1.result: missing; give the format of what 'fc1' (dense) computes, rounded here",
+        "layers.fc2.bias: missing; give the format of the bias of this dense",
+    ]
+    assert list(caught.value.faults) == expected
+    with pytest.raises(SettingsError, match=r"layers\.fc2\.bias: missing"):
+        build_quantized(network, lacking)

@@ -212,6 +212,8 @@ def not_finite() -> keras.Model:
         (with_lora, "layer 'fc' has lora_rank=2; only lora_rank=None is supported"),
         (not_finite, "layer 'fc' has values in kernel that are not finite"),
         (lambda: with_graph(lambda x: layers.Dense(3)(x) + 1.0), " is called with argument 1=1.0, which cannot be read"),
+        (lambda: with_graph(lambda x: layers.Dense(3)(x[:, :2])), "the graph has the operation GetItem (get_item), which is not supported; use Cropping1D or Cropping2D, or"),
+        (lambda: with_graph(lambda x: keras.ops.squeeze(layers.Dense(1)(x), -1)), "leaves no axis but that of the samples; leave it out"),
         (lambda: with_graph(lambda x: keras.ops.exp(layers.Dense(3)(x))), "the graph has the operation Exp (exp), which is not supported; use a layer instead"),
         (lambda: with_graph(lambda x: layers.Dense(3)(layers.Flatten()(layers.Add(name="sum")([layers.Conv2D(3, 1)(x), layers.Conv2D(1, 1)(x)]))), IMAGE), "layer 'sum' (Add) takes the shapes (8, 8, 3), (8, 8, 1); hls4ml repeats the smaller one in another order"),
         (lambda: sequential(layers.Conv1D(3, 1, name="open"), shape=(None, 2)), "layer 'pixels' has the shape (None, 2); give the network's input a fixed shape"),
@@ -223,6 +225,18 @@ def test_what_has_no_hardware_form_is_named(model: Callable[[], keras.Model], fa
     message = str(caught.value)
     assert message.startswith("the model 'mine' cannot become hardware\n  - ")
     assert fault in message
+
+
+def test_whole_numbers_are_what_an_input_of_whole_numbers_takes() -> None:
+    model = keras.Sequential([keras.Input((4,), dtype="int32"), layers.Dense(3, name="fc")], name="mine")
+    read_keras(model)
+    x = np.arange(12.0).reshape(3, 4)
+    read_keras(model, x)
+    with pytest.raises(
+        ConversionError,
+        match="takes int32, so that Keras cuts off the fractions of the data, unlike hardware",
+    ):
+        read_keras(model, x / 2)
 
 
 def test_all_faults_of_a_model_come_together() -> None:
@@ -332,6 +346,29 @@ READ = {
     ),
     "operations": lambda: with_graph(
         lambda x: layers.Dense(2)(keras.ops.relu(layers.Dense(3)(x) + layers.Dense(3)(x)))
+    ),
+    "operations that are activations": lambda: with_graph(
+        lambda x: layers.Dense(2)(
+            layers.Concatenate()(
+                [
+                    function(layers.Dense(3)(x))
+                    for function in (
+                        keras.ops.silu, keras.ops.hard_silu, keras.ops.relu6, keras.ops.hard_sigmoid, keras.ops.hard_tanh,
+                        lambda y: keras.ops.leaky_relu(y, 0.3), lambda y: keras.ops.elu(y, 0.5),
+                    )
+                ]
+            )
+        )
+    ),
+    "operations that move values": lambda: with_graph(
+        lambda x: layers.Dense(2)(
+            layers.Flatten()(
+                layers.Conv1D(3, 2)(
+                    keras.ops.transpose(keras.ops.squeeze(keras.ops.expand_dims(layers.Dense(5)(x), 1), 1), (0, -1, 1))
+                )
+            )
+        ),
+        (4, 3),
     ),
     "per step": lambda: sequential(
         layers.TimeDistributed(layers.Dense(4, activation="relu")),

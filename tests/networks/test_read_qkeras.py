@@ -51,7 +51,7 @@ def two_quantizers() -> keras.Model:
     return keras.Model(x, dense(3)(QActivation(bits(6, 2))(total)))
 
 
-def recurrent(make: Any, **options: Any) -> keras.Model:
+def recurrent(make: Any, within: Any = lambda layer: layer, **options: Any) -> keras.Model:
     """A recurrent layer of two units over three steps; `options` are added, ``None`` leaves one out."""
     given = {
         "kernel_quantizer": bits(),
@@ -64,7 +64,7 @@ def recurrent(make: Any, **options: Any) -> keras.Model:
         given["recurrent_activation"] = qkeras.quantized_sigmoid(6)
     layer = make(2, **{**given, **options})
     flat = [L.Flatten()] if layer.return_sequences else []
-    return sequential(layer, *flat, dense(3), shape=(3, 2))
+    return sequential(within(layer), *flat, dense(3), shape=(3, 2))
 
 
 def rectified_twice() -> keras.Model:
@@ -182,6 +182,9 @@ EXACT: dict[str, Callable[[], keras.Model]] = {
         dense(3),
         shape=(6, 6, 2),
     ),
+    "constants of powers of two": lambda: sequential(
+        dense(6), L.Rescaling(0.5, 0.25), QActivation(quantized_relu(6, 2)), dense(3)
+    ),
     "an LSTM": lambda: recurrent(qkeras.QLSTM, kernel_quantizer=qkeras.quantized_po2(4, 1), implementation=2),
     "a GRU": lambda: recurrent(qkeras.QGRU),
     "a GRU that resets before": lambda: recurrent(
@@ -189,6 +192,10 @@ EXACT: dict[str, Callable[[], keras.Model]] = {
     ),
     "a simple recurrent layer": lambda: recurrent(
         qkeras.QSimpleRNN, state_quantizer=None, activation=quantized_relu(6, 2), return_sequences=True
+    ),
+    "an LSTM of both directions": lambda: recurrent(qkeras.QLSTM, L.Bidirectional),
+    "a GRU of both directions, summed": lambda: recurrent(
+        qkeras.QGRU, lambda layer: qkeras.QBidirectional(layer, merge_mode="sum"), return_sequences=True
     ),
     "no activation between": lambda: sequential(dense(6), dense(3)),
     "an activation inside": lambda: sequential(dense(6, activation=quantized_relu(5, 1)), dense(3)),
@@ -228,16 +235,17 @@ def test_the_hardware_computes_what_the_users_model_computes(name: str, tmp_path
 
 
 REFUSED = {
-    "ulaw": (activated(lambda: qkeras.quantized_ulaw(4)), "the levels of quantized_ulaw are of no format of 24 bits; use quantized_bits or quantized_relu"),
+    "ulaw": (activated(lambda: qkeras.quantized_ulaw(4)), "the levels of quantized_ulaw are of no format of 24 bits, and hls4ml 1.3 has no C++ of it; use quantized_bits or quantized_relu, or quantized_tanh"),
     "hswish of many steps": (activated(lambda: qkeras.quantized_hswish(10, 2)), "steps on values of"),
     "symmetric sigmoid": (activated(lambda: qkeras.quantized_sigmoid(6, symmetric=True)), "ends one step above 0, as no fixed-point format does"),
     "a sign scaled by the batch": (activated(lambda: qkeras.binary(alpha="auto")), "binary with alpha='auto' scales by the values of the batch it is given; give alpha a number"),
     "a random activation": (activated(lambda: qkeras.stochastic_binary()), "it is random; use binary"),
     "a normalisation of no format": (lambda: sequential(dense(6), qkeras.QBatchNormalization(name="norm"), dense(3)), "layer 'norm': its factor gamma / sqrt(variance + epsilon) or its term is of no format of 24 bits; give it an inverse_quantizer"),
+    "a float normalisation": (lambda: sequential(dense(6), L.BatchNormalization(name="norm"), QActivation(bits()), dense(3)), "layer 'norm' has no quantizer, and its factor or term is of no format of 24 bits; use QDenseBatchnorm, QConv2DBatchnorm"),
+    "a float GRU": (lambda: sequential(L.GRU(2, name="steps"), QActivation(bits()), dense(3), shape=(3, 2)), "the activation 'steps' (gru) has no quantizer; use QGRU"),
     "a state without a format": (lambda: recurrent(qkeras.QLSTM, state_quantizer=None), "has no state_quantizer; give it one, such as quantized_bits(8, 1, alpha=1)"),
     "a gate without a format": (lambda: recurrent(qkeras.QGRU, recurrent_activation="hard_sigmoid"), "has recurrent_activation='hard_sigmoid', which rounds to no format; give it a quantizer"),
     "many steps": (lambda: sequential(qkeras.QGRU(2), dense(3), shape=(33, 2)), "is a QGRU of 33 steps, each of which is built; at most 32 are: use LSTM or GRU"),
-    "both directions": (lambda: sequential(qkeras.QBidirectional(qkeras.QLSTM(2), name="both"), dense(3), shape=(3, 2)), "use two QLSTM, one with go_backwards, and Concatenate"),
     "plain relu": (lambda: sequential(dense(6), L.Activation("relu", name="act"), dense(3)), "the activation 'act' (relu) has no quantizer; use QActivation(quantized_relu(...))"),
     "plain relu inside": (lambda: sequential(dense(6, activation="relu", name="fc"), dense(3)), "the activation 'fc_relu' (relu) has no quantizer"),
     "plain tanh": (lambda: sequential(dense(6), L.Activation("tanh", name="act"), dense(3)), "the activation 'act' (tanh) has no quantizer; put a QActivation behind a linear layer"),

@@ -80,7 +80,7 @@ def test_refuses_logits_that_do_not_fit(data, rows, tmp_path):
     )
     np.save(path, np.abs(rows) / np.abs(rows).sum(1, keepdims=True))
     assert refused(path, data) == (
-        "the teacher FILE, train part: every row is positive and sums to 1, so these are probabilities; give logits "
+        "the teacher FILE, train part: every value is in 0 to 1, so these are probabilities; give logits "
         "(the logarithm of the probabilities will do)"
     )
     np.save(path, np.concatenate([rows, rows]))

@@ -222,3 +222,20 @@ def test_a_reference_that_does_not_fit_is_refused(case, right):
     with pytest.raises(DataError) as caught:
         diagnose_outputs(right, case.x, np.zeros((10, 4)))
     assert str(caught.value) == "the reference of layer logits has shape (10, 4), not (200, 4)"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [keras.layers.LeakyReLU(negative_slope=0.3, name="act"), keras.layers.Activation("relu6", name="act")],
+)
+def test_what_a_line_loses_is_found_as_nothing_is_looked_up(line):
+    """hls4ml names a type of a table for every activation, also for one that has none."""
+    model = float_model(line)
+    x = grid_inputs()
+    fine = plain_graph(model, {"act": {"result": "fixed<20,6,RND_CONV,SAT>"}})
+    coarse = (
+        Emulator.of(fine).with_types({"act": {"result": FixedPoint(9, 6, True, "RND_CONV", "SAT")}}).graph
+    )
+    found = diagnose(coarse, x, LayerTrace(emulate(fine, x, trace=True)))
+    assert (found.layer, found.cause) == ("act", "result too coarse")
+    assert found.explained == found.mismatches > 0

@@ -72,7 +72,7 @@ def network_of(
             layers[layer.name] = LayerPrecision(formats[0], formats[1] if "bias" in layer.weights else None)
             shifts = after
         elif layer.row.role == "point":
-            signed = layer.kind != "relu"
+            signed = layer.row.signed
             width = int(np.log2(snapshot[f"{layer.name}/limit"] + 1)) + signed
             bits = snapshot[f"{layer.name}/fraction"].astype(int) - shifts
             result = FixedPoint(width, width - int(bits[0]), signed, "RND_CONV", "SAT")

@@ -176,7 +176,7 @@ class LearnableNetwork:
         result = Computed()
         wires: dict[str, _Wires] = {}
         for layer in self.network.layers:
-            if layer.kind == "input":
+            if layer.row.role == "input":
                 wires[layer.name] = self._input(params[f"{layer.name}/fraction"], x)
                 continue
             source = wires[layer.inputs[0]]
@@ -256,7 +256,7 @@ class LearnableNetwork:
         source: _Wires,
         result: Computed,
     ) -> _Wires:
-        name, signed = layer.name, layer.kind != "relu"
+        name, signed = layer.name, layer.row.signed
         x = source.values if signed else tf.nn.relu(source.values)
         result.seen[name] = tf.stop_gradient(tf.reduce_max(tf.abs(x), list(range(len(x.shape) - 1))))
         fraction = _whole(params[f"{name}/fraction"])

@@ -121,7 +121,7 @@ class UselessWeights:
 def _has_offset(network: Network, name: str) -> bool:
     """Whether a constant can be added to a layer's results."""
     follows = network.consumers(name)
-    return "bias" in network[name].weights or any(layer.kind == "batch_norm" for layer in follows)
+    return "bias" in network[name].weights or any(layer.row.role == "norm" for layer in follows)
 
 
 def _reads(kernel: np.ndarray) -> np.ndarray:
