@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from codesign.core.shown import Brief, brief
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 LearningRate = Annotated[float, Field(gt=0.0, le=10.0)]
@@ -18,9 +21,25 @@ CountOrNone = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class Section(BaseModel):
-    """A section of a design's settings: no unknown keys, no conversions, never changed."""
+class Section(Brief, BaseModel):
+    """A section of a design's settings: no unknown keys, no conversions, never changed; it shows what is no default."""
 
     model_config = ConfigDict(
         strict=True, extra="forbid", frozen=True, validate_default=True, use_attribute_docstrings=True
     )
+
+    def facts(self) -> Mapping[str, str]:
+        """What is no default, by its dotted path."""
+        return dict(self._changed()) or {"": "all defaults"}
+
+    def _changed(self) -> Iterator[tuple[str, str]]:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if isinstance(value, Section):
+                yield from ((f"{name}.{inner}", text) for inner, text in value._changed())
+            elif value != field.get_default(call_default_factory=True):
+                yield name, brief(value)
+
+    def __str__(self) -> str:
+        """One line, as `repr`."""
+        return repr(self)

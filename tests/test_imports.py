@@ -20,7 +20,7 @@ SOFTWARE_ROOMS = {"settings", "data", "networks", "affine", "training", "compres
 ALLOWED = {
     "errors": set(),
     "core": {"errors"},
-    "settings_base": set(),
+    "settings_base": BASE,
     "settings_learning": {"settings_base"},
     "settings": {*BASE, "settings_base", "settings_learning"},
     "data": {*BASE, "settings"},

@@ -360,3 +360,11 @@ def test_a_heads_task_alone_is_enough() -> None:
     data = make_design({"name": "x", "data": {"source": "d.npz", "task": heads}}).data
     assert data.task["kind"].task == "classification"
     assert data.task["pt"].weight == 0.5
+
+
+def test_settings_show_what_is_no_default_in_a_line() -> None:
+    design = make_design({"name": "mine", "data": {"source": "mine.npz"}, "distillation": {"epochs": 7}})
+    line = "<DesignSettings: name mine, data.source mine.npz, distillation.epochs 7>"
+    assert (repr(design), str(design)) == (line, line)
+    assert ">data.source</td>" in design._repr_html_()
+    assert repr(design.pruning) == "<PruningSettings: all defaults>"

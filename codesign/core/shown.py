@@ -36,7 +36,7 @@ class Brief:
 
     def facts(self) -> Mapping[str, str]:
         """What matters, by what it is called."""
-        return {one.name: _brief(getattr(self, one.name)) for one in fields(self) if one.repr}  # type: ignore[arg-type]
+        return {one.name: brief(getattr(self, one.name)) for one in fields(self) if one.repr}  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         """One line."""
@@ -66,7 +66,7 @@ class Shown(Brief):
         return "\n".join([super()._repr_html_(), *(html_table(table) for table in self.tables())])
 
 
-def _brief(value: object) -> str:
+def brief(value: object) -> str:
     """A value in a few words."""
     if hasattr(value, "shape") and hasattr(value, "dtype"):
         return f"{value.dtype} {tuple(value.shape)}"

@@ -131,7 +131,7 @@ class Front(Brief):
             least = self.points[0]
             raise QualityError(
                 f"no point of the front has at most {budget_luts:,.0f} LUTs; the smallest one has {least.luts:,.0f}, at a "
-                f"validation {self.measure} of {least.quality:.4f}; raise the budget"
+                f"validation {self.measure} of {least.quality:.4f}; raise the budget, or train for more steps"
             )
         if quality_loss is None:
             return self._fast_enough(within[::-1], latency_ns, latency_of)
