@@ -237,6 +237,25 @@ def _tenth(values: Values) -> str:
     return table(f"data | learned widths / HGQ2 | single accuracies | at most {_HALF:g}", map(row, sets))
 
 
+def _read_ablation(printed: str) -> dict[str, float]:
+    return {
+        f"{instead}: {name}": number(cell)
+        for instead, _, *cells in rows_of(printed)
+        for name, cell in zip(("LUTs", "least", "most", "missed"), cells, strict=False)
+        if instead != "instead" and cell != "-"
+    }
+
+
+def _ablation(values: Values) -> str:
+    def row(name: str) -> str:
+        mean, least, most = (values.get(f"{name}: {part}") for part in ("LUTs", "least", "most"))
+        shown = "- | -" if mean is None else f"{mean:.2f} | {least:.2f} to {most:.2f}"
+        return f"{name} | {shown} | {values[f'{name}: missed']:.0f}"
+
+    names = dict.fromkeys(name.rsplit(": ", 1)[0] for name in values)
+    return table("instead | LUTs, whole method = 1 | single accuracies | not reached", map(row, names))
+
+
 _QUALITY = "0.0084"
 """Three standard deviations of what other kernels change (docs/reproducing.md)."""
 
@@ -289,6 +308,15 @@ FIGURES: Mapping[str, Figures] = {
         {"mean": "40%", "least": "80%", "most": "80%"},
         ("magic_gamma.npz", "dry_bean.npz", "pendigits.npz", "levels.json"),
         peers=True,
+    ),
+    "ablation": Figures(
+        "docs/smallest.md",
+        "python scripts/bench_frontier.py --data DATA/pendigits.npz --levels DATA/levels.json --hidden 32-16 "
+        "--steps 12000 --seeds 0 --ablation",
+        _read_ablation,
+        _ablation,
+        {"LUTs": "25%", "least": "60%", "most": "60%", "missed": "4"},
+        ("pendigits.npz", "levels.json"),
     ),
 }
 """Every command whose figures stand in a page.

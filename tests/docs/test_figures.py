@@ -221,6 +221,35 @@ def test_the_frontier_script_prints_what_is_read(monkeypatch, capsys, tmp_path: 
     assert values["dry_bean mean"] == values["dry_bean most"] == 0.5
 
 
+def test_the_frontier_script_prints_the_ablation(monkeypatch, capsys, tmp_path: Path) -> None:
+    import bench_frontier
+
+    class Fake:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def front(self, *_: Any, **changed: Any) -> tuple[list[dict[str, Any]], None]:
+            luts = 300 if changed else 100
+            return [
+                {"luts": luts * n, "validation": 0.9 + n / 100, "test": 0.9 + n / 100} for n in (1, 2)
+            ], None
+
+        def with_adders(self, *_: Any) -> list[dict[str, Any]]:
+            return [{"luts": 150, "validation": 0.91, "test": 0.91}]
+
+    (tmp_path / "pendigits.npz").touch()
+    (tmp_path / "levels.json").write_text(json.dumps({"pendigits": [0.91, 0.92]}))
+    monkeypatch.setattr(bench_frontier, "Task", Fake)
+    words = [word.replace("DATA", str(tmp_path)) for word in FIGURES["ablation"].command.split()[1:]]
+    monkeypatch.setattr("sys.argv", words)
+    assert bench_frontier.main() == 0
+    values = printed(capsys, "ablation")
+    assert values["weights: one width: LUTs"] == 3
+    assert values["rounding by adders: most"] == 1.5
+    assert values["rounding by adders: missed"] >= 1
+    assert values["standardised features: missed"] == 0
+
+
 def test_the_frontier_script_trains_the_peer_by_its_own_python(monkeypatch, capsys, tmp_path: Path) -> None:
     import bench_frontier
 
