@@ -88,7 +88,21 @@ class TeacherSettings(TrainingSettings):
             raise ValueError(f"only the kind 'ensemble' takes files, not {self.kind!r}")
         if len(self.files) == 1:
             raise ValueError("an ensemble needs at least two files, not 1")
+        for name, kind in _OF_A_KIND.items():
+            if self.kind != kind and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(
+                    f"{name} is for the kind {kind!r}, and nothing of the kind {self.kind!r} reads it; leave it out"
+                )
         return self
+
+
+_OF_A_KIND: Mapping[str, str] = {
+    "members": "ensemble",
+    "mean": "ensemble",
+    "clusters": "specialists",
+    "specialist_epochs": "specialists",
+}
+"""The settings of a teacher that one kind alone reads."""
 
 
 class TermSettings(Section):

@@ -79,6 +79,11 @@ def test_defaults_are_valid_and_frozen() -> None:
         ("teacher", {"epochs": 3.0}, "teacher.epochs: should be a valid integer, not 3.0"),
         ("teacher", {"epochs": True}, "teacher.epochs: should be a valid integer, not True"),
         ("teacher", {"file": 3}, "teacher.file: should be a valid string, not 3"),
+        (
+            "teacher",
+            {"members": 3},
+            "teacher: members is for the kind 'ensemble', and nothing of the kind 'single' reads it; leave it out",
+        ),
         ("teacher", {"epoch": 3}, "teacher.epoch: unknown setting; did you mean epochs?"),
         ("distilation", {}, "distilation: unknown setting; did you mean distillation?"),
         ("scan", {"quality": "f1"}, "scan.quality: should be 'accuracy', 'auc' or 'r2', not 'f1'"),

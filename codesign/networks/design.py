@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,13 @@ from codesign.core.python_file import run_python_file
 from codesign.core.task import Task
 from codesign.errors import DataError, PythonFileError, SettingsError
 from codesign.networks.choices import choice_faults
-from codesign.networks.joined import input_ports, output_ports
+from codesign.networks.joined import every_layer, input_ports, output_ports
 from codesign.networks.logits import last_operations
 
 Builder = Callable[..., keras.Model]
+
+_SCOPE = re.compile(r"[A-Za-z0-9_./>\\-]*")
+"""What TensorFlow takes as a scope in a graph: Keras makes one of each name when it trains or predicts."""
 
 SampleShape = tuple[int, ...] | Mapping[str, tuple[int, ...]]
 """The shape of one sample, or the shapes of several inputs by name."""
@@ -182,6 +186,13 @@ def check_input_fits(model: keras.Model, what: str, input_shape: SampleShape) ->
     if not getattr(model, "inputs", None):  # of a class of its own
         raise DataError(
             f"{what}: the layers of a {type(model).__name__} cannot be read; give a functional or sequential model"
+        )
+    names = [model.name, *(layer.name for layer in every_layer(model))]
+    odd = next((name for name in names if not _SCOPE.fullmatch(name)), None)
+    if odd is not None:
+        raise DataError(
+            f"{what}: TensorFlow computes nothing under the name {odd!r}; use letters, digits, '.', '-' and '_' in names of "
+            "layers and models"
         )
     ports = input_ports(model)
     if None in [size for port in ports for size in port.shape]:

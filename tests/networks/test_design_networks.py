@@ -13,7 +13,7 @@ from tiny_design import NETWORKS
 from codesign.core.files import file_digest
 from codesign.core.task import Classification
 from codesign.errors import CodesignError, DataError, PythonFileError, SettingsError
-from codesign.networks.design import build_network, check_fits, load_networks
+from codesign.networks.design import build_network, check_fits, check_input_fits, load_networks
 
 
 def write(folder: Path, text: str) -> Path:
@@ -188,3 +188,12 @@ def test_a_builder_that_raises_is_shown_with_its_choices(tmp_path: Path) -> None
         PythonFileError, build_network, builder, path, (64,), classes_of(10), {"width1": -1, "depth": 1}
     )
     assert str(error).startswith(f"{path}: build_student((64,), 10, width1=-1, depth=1) raised ValueError: ")
+
+
+@pytest.mark.parametrize("name", ["1st layer", "dense_é"])
+def test_a_name_that_tensorflow_computes_nothing_under_is_refused(name: str) -> None:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name=name)])
+    with pytest.raises(
+        DataError, match=f"^mine: TensorFlow computes nothing under the name '{name}'; use letters"
+    ):
+        check_input_fits(model, "mine", (4,))
