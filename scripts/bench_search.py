@@ -1,6 +1,6 @@
 """Measure what a search itself costs: time and memory of coordinator and page, and how busy it keeps its workers.
 
-    python scripts/bench_search.py                                  # both tables of docs/search.md, half an hour
+    python scripts/bench_search.py                                  # all of it, an hour or two, most of it for TPE
     python scripts/bench_search.py --part coordinator --trials 1000
     python scripts/bench_search.py --part workers --workers 16,64
 

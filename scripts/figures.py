@@ -256,6 +256,41 @@ def _ablation(values: Values) -> str:
     return table("instead | LUTs, whole method = 1 | single accuracies | not reached", map(row, names))
 
 
+_SEARCH = {
+    "last tenth ms a run": "a run, ms",
+    "of it cpu ms": "of it CPU, ms",
+    "coordinator mb": "memory, MB",
+    "begun again s": "begun again, s",
+    "status s": "`status`, s",
+    "page s": "page, s",
+    "page mb": "page, MB",
+    "journal mb": "journal, MB",
+    "ledger mb": "ledger, MB",
+}
+
+
+def _read_search(printed: str) -> dict[str, float]:
+    head, *rows = rows_of(printed)
+    return {
+        f"{sampler}: {name}": number(cell)
+        for sampler, *cells in rows
+        for name, cell in zip(head[1:], cells, strict=True)
+        if name in _SEARCH
+    }
+
+
+def _search(values: Values) -> str:
+    samplers = dict.fromkeys(name.split(":")[0] for name in values)
+    head = "sampler | " + " | ".join(_SEARCH.values())
+    return table(
+        head,
+        (
+            f"{sampler} | " + " | ".join(f"{values[f'{sampler}: {name}']:,.4g}" for name in _SEARCH)
+            for sampler in samplers
+        ),
+    )
+
+
 _QUALITY = "0.0084"
 """Three standard deviations of what other kernels change (docs/reproducing.md)."""
 
@@ -317,6 +352,13 @@ FIGURES: Mapping[str, Figures] = {
         _ablation,
         {"LUTs": "25%", "least": "60%", "most": "60%", "missed": "4"},
         ("pendigits.npz", "levels.json"),
+    ),
+    "search": Figures(
+        "docs/search.md",
+        "python scripts/bench_search.py --part coordinator --samplers 'random,random with pruner,nsga2'",
+        _read_search,
+        _search,
+        {"mb": "50%", "run": "400%", "s": "400%"},
     ),
 }
 """Every command whose figures stand in a page.

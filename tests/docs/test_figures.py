@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -288,6 +289,16 @@ def test_the_polish_script_prints_what_is_read(capsys, small_chain) -> None:
     assert values["0.01: test"] == pytest.approx(
         small_chain.quantized.record.metrics["test_accuracy"], abs=1e-4
     )
+
+
+def test_the_search_script_prints_what_is_read(monkeypatch, capsys) -> None:
+    import bench_search
+
+    row = {"trials": 10_000, **dict.fromkeys((name.replace(" ", "_") for name in figures._SEARCH), 1234.5)}
+    monkeypatch.setattr(bench_search, "_alone", lambda trials, name: {"sampler": name, **row})
+    monkeypatch.setattr("sys.argv", shlex.split(FIGURES["search"].command)[1:])
+    bench_search.main()
+    assert printed(capsys, "search")["nsga2: ledger mb"] == 1234.5
 
 
 @pytest.mark.slow
