@@ -233,6 +233,12 @@ def dataset_from_arrays(
     DataError
         As in `load_dataset`.
     """
+    inputs = x if isinstance(x, Mapping) else {"X": x}
+    for what, given in {**inputs, "y": y, "sample_weight": sample_weight}.items():
+        if np.ma.is_masked(given):
+            raise DataError(
+                f"{name}: {what}: {np.ma.count_masked(given)} of {np.size(given)} values are masked; remove or fill them"
+            )
     columns = {} if y is None else {"y": np.asarray(y)}
     ports: tuple[Port, ...] = ()
     if isinstance(x, Mapping):

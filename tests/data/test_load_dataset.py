@@ -7,6 +7,7 @@ import pandas
 import pytest
 
 from codesign.data import Scaling, dataset_from_arrays, load_dataset
+from codesign.errors import DataError
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(40, 3)).astype(np.float32)
@@ -323,3 +324,15 @@ def test_damaged_csv_and_parquet_files(refusal, tmp_path, jets_frame):
         f"{path}: feature 'zlogz' is not numeric: Timestamp('2026-01-01 00:00:00') at row 0 "
         "(counted from 0); turn it into numbers or remove it, or name it as label_column"
     )
+
+
+@pytest.mark.parametrize("masked", ["X", "y", "sample_weight"])
+def test_what_is_masked_is_no_value(masked: str) -> None:
+    rng = np.random.default_rng(0)
+    given = {"X": rng.normal(size=(60, 2)), "y": rng.normal(size=60), "sample_weight": np.full(60, 2.0)}
+    given[masked] = np.ma.masked_equal(given[masked], given[masked].flat[0])
+    count = np.ma.count_masked(given[masked])
+    with pytest.raises(
+        DataError, match=f"^arrays: {masked}: {count} of {given[masked].size} values are masked"
+    ):
+        dataset_from_arrays(given["X"], given["y"], sample_weight=given["sample_weight"])
