@@ -50,6 +50,34 @@ def test_the_newest_synthesis_is_taken_in_whichever_order_they_come(turn):
     assert [(finding.reason, finding.path) for finding in findings] == [("stale", old.path)]
 
 
+def test_of_two_xml_files_of_one_run_the_whole_designs_is_taken():
+    report = replace(read_csynth(FIXTURES / "vitis_hls_2023_csynth.xml"), date=NEW)
+    own, whole = (replace(report, path=Path(name)) for name in ("a_csynth.xml", "csynth.xml"))
+    for given in ([own, whole], [whole, own]):
+        best, also, findings = choose_csynth(given)
+        assert (best, also, findings) == (whole, [own.path], [])
+
+
+def test_a_loop_over_a_dataflow_region_has_no_iteration_latency_and_another_must(tmp_path):
+    text = (FIXTURES / "vivado_hls_2018_csynth.xml").read_text()
+    report = read_csynth(FIXTURES / "vivado_hls_2018_csynth.xml")
+    loop = next(one for one in report.loops if not one.pipelined)
+    head, mark, rest = text.partition("<IterationLatency>")
+    assert mark
+    cut = head + rest.partition("</IterationLatency>")[2]
+    path = tmp_path / "a_csynth.xml"
+    path.write_text(cut)
+    with pytest.raises(ReportFormatError, match=r"iteration_latency_cycles"):
+        read_csynth(path)
+    path.write_text(
+        head
+        + "<DataflowPipelineThroughput>5</DataflowPipelineThroughput>"
+        + rest.partition("</IterationLatency>")[2]
+    )
+    flowing = next(one for one in read_csynth(path).loops if one.name == loop.name)
+    assert flowing.iteration_latency_cycles_max is None
+
+
 def test_a_module_without_its_ultraram_is_damage(tmp_path):
     text = (FIXTURES / "vitis_hls_2023_whole_csynth.xml").read_text()
     head, mark, modules = text.partition("<ModuleInformation>")

@@ -30,6 +30,8 @@ def edited(tmp_path, fixture, *changes, encoding="utf-8"):
 def test_a_routed_report_out_of_context_is_post_route_though_its_clock_port_is_unset():
     report = read_timing(FIXTURES / "vivado_timing_2018_ooc.rpt")
     assert (report.stage, report.wns_ns, report.is_met) == ("post-route", -0.412, False)
+    (doubt,) = report.doubts()
+    assert (doubt.reason, "by 0.412 ns at worst" in doubt.message) == ("timing", True)
 
 
 @pytest.mark.parametrize(

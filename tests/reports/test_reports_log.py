@@ -31,6 +31,15 @@ def test_a_log_of_hls():
     assert (log.seconds, log.peak_memory_mb, log.is_ended) == (50.91, 1254.0, True)
 
 
+def test_vitis_run_is_vitis_hls(tmp_path):
+    head, *rest = HLS.read_text().split("\n")
+    banner = next(line for line in (head, *rest) if "(64-bit)" in line)
+    path = tmp_path / "vitis_hls.log"
+    path.write_text(HLS.read_text().replace(banner, "****** vitis-run v2024.2 (64-bit)"))
+    log = read_tool_log(path)
+    assert (log.tool, log.version) == ("Vitis HLS", "2024.2")
+
+
 def test_a_log_of_vivado():
     log = read_tool_log(VIVADO)
     assert (log.tool, log.version, log.part, log.top) == (
