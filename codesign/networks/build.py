@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -121,7 +121,7 @@ def build_quantized(
     """
     import qkeras
 
-    require_formats(network, precision)
+    require_formats(network, precision, apart=instead or ())
     formats = value_formats(network, precision)
 
     def make(layer: LayerSpec) -> Any:
@@ -244,8 +244,8 @@ def needed_formats(network: Network) -> dict[tuple[str, Tensor], str]:
     return needed
 
 
-def missing_formats(network: Network, precision: PrecisionMap) -> list[str]:
-    """A sentence for each format that a network needs and a map lacks."""
+def missing_formats(network: Network, precision: PrecisionMap, apart: Collection[str] = ()) -> list[str]:
+    """A sentence for each format that a network needs, some of its layers left out, and a map lacks."""
     own = {name for name, formats in precision.layers.items() if formats.result is not None}
     faults = [
         "input: missing; give the format of the values of the network's input"
@@ -255,13 +255,13 @@ def missing_formats(network: Network, precision: PrecisionMap) -> list[str]:
     return faults + [
         f"layers.{layer}.{tensor}: missing; give the format of {what}"
         for (layer, tensor), what in needed_formats(network).items()
-        if precision.layers.get(layer, LayerPrecision()).get(tensor) is None
+        if layer not in apart and precision.layers.get(layer, LayerPrecision()).get(tensor) is None
     ]
 
 
-def require_formats(network: Network, precision: PrecisionMap) -> None:
-    """Refuse a map that lacks a format: `SettingsError` names every one, and where it stands."""
-    faults = missing_formats(network, precision)
+def require_formats(network: Network, precision: PrecisionMap, apart: Collection[str] = ()) -> None:
+    """Refuse a map that lacks a format: `SettingsError` names every one, and where it stands; as `missing_formats`."""
+    faults = missing_formats(network, precision, apart)
     if faults:
         raise SettingsError(faults, "precision map")
 
