@@ -41,7 +41,6 @@ $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Python 3.11, 3.12 or 3.13 is needed (for 3.14 TensorFlow has only a release candidate), this is {v[0]}.{v[1]}: make PYTHON=python3.12 ...")'
 	@command -v g++ >/dev/null || { echo "g++ is needed (Debian and Ubuntu: apt install g++ make)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	-$(RUN)/python -m pip install --quiet --disable-pip-version-check 'pip>=24.2'  # older ones resolve for ten minutes
 	touch $@
 
 $(VENV)/.ready: pyproject.toml $(CONSTRAINTS) $(VENV)/.python

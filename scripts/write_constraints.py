@@ -16,11 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "constraints.txt"
 _OWN = "codesign"
+OLDEST = ("3.11.0", "3.12.0", "3.13.0")
+"""Of each Python that is supported; some distributions stay with such a one."""
 
 
 def environment() -> str:
@@ -36,6 +39,16 @@ def roots() -> Iterator[tuple[Requirement, bool]]:
     yield from ((Requirement(text), True) for text in project["dependencies"])
     for texts in project["optional-dependencies"].values():
         yield from ((Requirement(text), False) for text in texts)
+
+
+def too_new() -> list[str]:
+    """What is installed and needs a newer Python than the oldest of a version that is supported."""
+    return [
+        f"{name} {version} needs Python {needs}: install an older one"
+        for name, version in versions().items()
+        if (needs := importlib.metadata.metadata(name)["Requires-Python"])
+        and not all(SpecifierSet(needs).contains(python) for python in OLDEST)
+    ]
 
 
 def versions() -> dict[str, str]:
@@ -82,5 +95,7 @@ def text() -> str:
 
 
 if __name__ == "__main__":
+    if faults := too_new():
+        sys.exit("\n".join(faults))
     FILE.write_text(text(), encoding="utf-8")
     print(f"{FILE.name}: {len(versions())} packages, {environment()}")
