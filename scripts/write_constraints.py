@@ -46,7 +46,7 @@ def too_new() -> list[str]:
     return [
         f"{name} {version} needs Python {needs}: install an older one"
         for name, version in versions().items()
-        if (needs := importlib.metadata.metadata(name)["Requires-Python"])
+        if (needs := importlib.metadata.metadata(name).get("Requires-Python"))
         and not all(SpecifierSet(needs).contains(python) for python in OLDEST)
     ]
 

@@ -336,7 +336,9 @@ def pack(folder: str | Path) -> bytes:
 def unpack(data: bytes, folder: Path) -> None:
     """Put a packed folder in its place, whole or not at all."""
     with whole_folder(folder) as made, tarfile.open(fileobj=io.BytesIO(data), mode="r:gz") as archive:
-        archive.extractall(made, filter="data")
+        if hasattr(tarfile, "data_filter"):  # not before Python 3.11.4
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(made)
 
 
 def worker_name() -> str:

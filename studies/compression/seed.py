@@ -35,7 +35,8 @@ class SeedStudy:
         import_backend()
         self.seed, self.folder = seed, study.folder / f"seed{seed}"
         # the seeds run side by side already
-        alone = {"teacher.workers": 1, "distillation.search.workers": 1, "teacher.members": study.members}
+        alone = {"teacher.workers": 1, "distillation.search.workers": 1}
+        alone |= {"teacher.kind": "ensemble", "teacher.members": study.members}
         given = {**alone, **study.overrides, "seed": seed, "data.split_seed": seed}
         self.settings = read_design(study.design, given)
         self.context = new_context(study.design, self.settings, self.folder)

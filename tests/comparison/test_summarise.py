@@ -44,7 +44,7 @@ def test_a_build_says_what_passed_and_every_stages_numbers(make_build):
 
 
 def test_a_build_with_damaged_reports_names_each_and_is_not_trustworthy(make_build):
-    names = ("vivado_utilization.rpt", "vivado_timing.rpt", "vivado_power.rpt")
+    names = ("vivado_timing.rpt", "vivado_utilization.rpt", "vivado_power.rpt")
     folder = make_build("b", "vitis_hls_2023_csynth.xml", *names)
     for name in names:
         (folder / name).write_text("")

@@ -10,7 +10,7 @@ from small_networks import MODELS, inputs, prepared, random_precision
 from codesign.core.files import arrays_digest
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
-from codesign.errors import ConversionError
+from codesign.errors import ConversionError, SettingsError
 from codesign.networks.build import build_float, build_quantized, read_weights, weights_in
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
@@ -70,8 +70,8 @@ def test_a_quantized_model_survives_its_file(tmp_path: object) -> None:
 def test_a_layer_without_a_format_is_refused() -> None:
     network = prepared("dense")
     precision = random_precision(network, 1).replaced("fc2", "bias", None)
-    message = "a tensor that QKeras quantizes has no format in the precision map; give it one"
-    with pytest.raises(ConversionError, match=f"^{message}$"):
+    message = r"precision map: layers\.fc2\.bias: missing; give the format of the bias of this dense"
+    with pytest.raises(SettingsError, match=f"^{message}$"):
         build_quantized(network, precision)
 
 
@@ -88,10 +88,9 @@ def test_a_layer_that_the_map_does_not_know_is_named() -> None:
     network = prepared("dense")
     precision = random_precision(network, 1)
     layers: dict[str, LayerPrecision] = {name: f for name, f in precision.layers.items() if name != "fc3"}
-    with pytest.raises(
-        KeyError, match="no layer 'fc3' in the precision map; it has fc1, relu1, fc2, fc2_relu"
-    ):
+    with pytest.raises(SettingsError) as caught:
         build_quantized(network, type(precision)(precision.input, layers))
+    assert [fault.split(":")[0] for fault in caught.value.faults] == ["layers.fc3.weight", "layers.fc3.bias"]
 
 
 def test_all_weights_are_in_the_digest_of_a_model_and_no_name_of_a_session() -> None:

@@ -430,7 +430,9 @@ def test_a_map_of_several_inputs_survives_its_file_and_names_what_is_missing(tmp
     assert read.precision.input is None
     assert PrecisionMap.load(read.precision.save(tmp_path / "map.json")) == read.precision
     without = PrecisionMap(None, {name: own for name, own in read.precision.layers.items() if name != "b"})
-    with pytest.raises(SettingsError, match=r"layers\.b\.result: missing; give the input a format"):
+    with pytest.raises(
+        SettingsError, match=r"layers\.b\.result: missing; give the format of the values of this input"
+    ):
         build_quantized(read.network, without)
 
 
