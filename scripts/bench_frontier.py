@@ -116,15 +116,10 @@ def points_of(path, seed, arguments) -> list[dict]:
 def peer_points(path, seed, arguments) -> list[dict]:
     """The points of HGQ2's networks, trained by a Python of their own on standardised features, which it is tuned for."""
     task = Task(path, seed, "standard")
-    data, rows = task.dataset, []
+    rows: list[dict] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        parts = {
-            f"{values}_{part}": getattr(data, f"{values}_{part}")
-            for values in ("x", "y")
-            for part in ("train", "validation", "test")
-        }
-        np.savez(folder / "arrays.npz", teacher=task.teacher.train_logits, **parts)
+        np.savez(folder / "arrays.npz", teacher=task.teacher.train_logits, **task.dataset.part_arrays())
         for hidden in arguments.peer_hidden:
             script = Path(__file__).with_name("peer_hgq2.py")
             command = [arguments.peer_python, script, "--arrays", folder / "arrays.npz"]

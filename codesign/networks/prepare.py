@@ -30,14 +30,18 @@ def fold_batch_norm(network: Network) -> Network:
 
     Zeros of a kernel stay exactly zero: a channel is only scaled.
     """
-    network = network.map_layers(lambda layer: as_scale(layer) if layer.row.role == "norm" else layer)
+    network = with_scales(network)
     for name in [layer.name for layer in network.layers if layer.kind == "scale"]:
         network = _folded(network, network[name])
     return network
 
 
-def as_scale(norm: LayerSpec) -> LayerSpec:
-    """A batch normalisation as a factor and a term for each channel."""
+def with_scales(network: Network) -> Network:
+    """The network with each batch normalisation as a `scale`: a factor and a term for each channel."""
+    return network.map_layers(lambda layer: _as_scale(layer) if layer.row.role == "norm" else layer)
+
+
+def _as_scale(norm: LayerSpec) -> LayerSpec:
     weights = {name: array.astype(np.float64) for name, array in norm.weights.items()}
     scale = weights["gamma"] / np.sqrt(weights["variance"] + norm.config["epsilon"])
     return LayerSpec(

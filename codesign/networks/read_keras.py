@@ -23,7 +23,7 @@ from codesign.networks.description import LayerSpec, Network
 from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader, require_own_indices
-from codesign.networks.prepare import as_scale
+from codesign.networks.prepare import with_scales
 from codesign.networks.qkeras_classes import exact_constants
 
 _log = logging.getLogger(__name__)
@@ -136,7 +136,7 @@ def _reader_of(model: Model, input_format: FixedPoint | None = None) -> Reader:
 
 def _with_exact_scales(network: Network, formats: dict[str, LayerPrecision]) -> Network:
     """The network with each normalisation as a `scale`, and the formats of those without a quantizer noted."""
-    network = network.map_layers(lambda layer: as_scale(layer) if layer.row.role == "norm" else layer)
+    network = with_scales(network)
     faults = []
     for layer in network.weight_layers:
         if layer.row.fused and layer.name not in formats:

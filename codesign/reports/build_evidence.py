@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -12,6 +12,7 @@ from codesign.core.sealed import Seal, differences
 from codesign.errors import ReportFormatError, StaleProjectError
 from codesign.reports.build_files import SEALS, BuildFiles
 from codesign.reports.records import STAGES, Finding, Reason, Stage
+from codesign.reports.text import REPORT_KINDS
 
 CLOCK_SLACK_S = 2.0
 """How far a file's time may lie before its run's start: file systems round, and servers' clocks differ."""
@@ -28,12 +29,6 @@ SAME_COPY_S = 600.0
 
 ZONE_S, WRITING_S = 900.0, 60.0
 """Local times of two machines differ by whole quarters of an hour, and a report is written within a minute of its date."""
-
-_STEP_OF_KIND: Mapping[str, tuple[str, ...]] = {
-    "csim": ("csim",), "csynth": ("csynth",), "cosim": ("cosim",), "transactions": ("cosim",),
-    "export": ("export",), "utilization": ("vsynth", "impl"), "timing": ("vsynth", "impl"),
-    "power": ("vsynth", "impl"),
-}  # fmt: skip
 
 
 class Evidence:
@@ -81,7 +76,7 @@ class Evidence:
         for step, report in marker.reports():
             if (self.home / report.path).resolve() == path.resolve():
                 return _against_step(path, step, report, self._digests[path.resolve()])
-        own = [step for step in marker.steps if step.name in _STEP_OF_KIND.get(kind, ())]
+        own = [step for step in marker.steps if step.name in REPORT_KINDS[kind].steps]
         if own and all(step.status != "finished" for step in own):
             return _finding("unfinished", path, f": its step {own[0].name} is {own[0].status}; run it again")
         started = min((marker.begin_of(step) for step in own), default=marker.started)

@@ -77,10 +77,7 @@ def find_files(directory: Path, solution: str | None) -> BuildFiles:
     root = roots[0] if roots else None
     found = BuildFiles(directory, _home(directory), root)
     for path in _files(directory):
-        name = next(
-            (name for name, kind in REPORT_KINDS.items() if kind.files and kind.files.fullmatch(path.name)),
-            None,
-        )
+        name = next((name for name, kind in REPORT_KINDS.items() if kind.is_named(path.name)), None)
         in_solution = root is None or path.is_relative_to(root)
         if name is not None and REPORT_KINDS[name].is_of_hls and not in_solution:
             continue

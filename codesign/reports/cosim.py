@@ -14,7 +14,7 @@ from typing import ClassVar, Literal
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.tables import drawn_tables
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 
 CosimStatus = Literal["Pass", "Fail", "NA"]
 """`NA`: the language was not simulated."""
@@ -141,14 +141,13 @@ def parse_cosim(path: Path, text: str) -> CosimReport:
     )
 
 
-register(
-    "cosim",
+REPORT_KINDS["cosim"] = KnownReport(
     parse_cosim,
     "a C/RTL co-simulation report",
-    r"^\+\s*RTL\s*\+\s*Status\s*\+",
+    marks=(r"^\+\s*RTL\s*\+\s*Status\s*\+",),
     files=r".*_cosim\.rpt",
     names=("{top}_cosim.rpt",),
-    is_of_hls=True,
+    steps=("cosim",),
 )
 
 
@@ -256,12 +255,11 @@ def parse_transactions(path: Path, text: str) -> TransactionReport:
     )  # fmt: skip
 
 
-register(
-    "transactions",
+REPORT_KINDS["transactions"] = KnownReport(
     parse_transactions,
     "a list of co-simulated transactions",
-    r"\A *latency +interval *\n",
+    marks=(r"\A *latency +interval *\n",),
     files=r".*\.performance\.result\.transaction\.xml|result\.transaction\.rpt",
     names=("{top}.performance.result.transaction.xml", "result.transaction.rpt"),
-    is_of_hls=True,
+    steps=("cosim",),
 )

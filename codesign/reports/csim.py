@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
-from codesign.reports.text import identify, read_text, register, require_kind
+from codesign.reports.text import REPORT_KINDS, KnownReport, identify, read_text, require_kind
 
 CSIM_START = re.compile(r"INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+")
 _FINISH = re.compile(r"INFO: \[SIM (?:211-)?3\] \*+ CSIM finish \*+")
@@ -123,15 +123,16 @@ def parse_csim_log(path: Path, text: str) -> CsimReport:
     )
 
 
-register(
-    "csim",
+REPORT_KINDS["csim"] = KnownReport(
     parse_csim_log,
     "a C simulation log",
-    r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+",
-    rf"\A{re.escape(_OWN_START)}",
+    marks=(
+        r"^INFO: \[SIM (?:211-)?2\] \*+ CSIM start \*+",
+        rf"\A{re.escape(_OWN_START)}",
+    ),
     files=r".*_csim\.log",
     names=("{top}_csim.log", "_csim.log"),
-    is_of_hls=True,
+    steps=("csim",),
 )
 
 

@@ -14,7 +14,7 @@ from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.hls_sections import header, labelled_tables, section, sections
 from codesign.reports.records import Report, ReportKind, Resources
 from codesign.reports.tables import ReportTable, drawn_tables
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 
 CsynthForm = Literal["xml", "rpt", "summary"]
 """`<top>_csynth.xml` or `csynth.xml`, `<top>_csynth.rpt`, and the Vitis summary `csynth.rpt`."""
@@ -273,15 +273,16 @@ def parse_csynth(path: Path, text: str) -> CsynthReport:
     return parse_csynth_rpt(path, text)
 
 
-register(
-    "csynth",
+REPORT_KINDS["csynth"] = KnownReport(
     parse_csynth,
     "a C synthesis report",
-    r"\A\s*(?:<\?xml[^>]*>\s*)?<profile>",
-    r"^== (?:Vivado|Vitis) HLS Report for '",
-    r"^== Synthesis Summary Report of '",
+    marks=(
+        r"\A\s*(?:<\?xml[^>]*>\s*)?<profile>",
+        r"^== (?:Vivado|Vitis) HLS Report for '",
+        r"^== Synthesis Summary Report of '",
+    ),
     files=r"(?:.*_)?csynth\.(?:xml|rpt)",
-    is_of_hls=True,
+    steps=("csynth",),
 )
 
 

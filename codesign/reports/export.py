@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Resources, Stage, unmet
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 
 _ENTRY = re.compile(r"([A-Z][A-Za-z -]*?):\s+(\S.*?)\s*")
 _TOOL = re.compile(r"Xilinx Vivado v\.(\S+)")
@@ -136,12 +136,11 @@ def parse_export(path: Path, text: str) -> ExportReport:
     )  # fmt: skip
 
 
-register(
-    "export",
+REPORT_KINDS["export"] = KnownReport(
     parse_export,
     "an HLS export report",
-    r"^#=== Post-(?:Synthesis|Implementation) Resource usage ===",
+    marks=(r"^#=== Post-(?:Synthesis|Implementation) Resource usage ===",),
     files=r".*_export\.rpt",
     names=("{top}_export.rpt",),
-    is_of_hls=True,
+    steps=("export",),
 )

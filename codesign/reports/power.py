@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 from codesign.reports.vivado import header, numbered_sections, stage_of
 
 _REMARK = re.compile(r"(\S+)(?: \((.+)\))?")
@@ -150,10 +150,10 @@ def parse_power(path: Path, text: str) -> PowerReport:
     )  # fmt: skip
 
 
-register(
-    "power",
+REPORT_KINDS["power"] = KnownReport(
     parse_power,
     "a Vivado power report",
-    r"^\| Command\s*: report_power\b",
+    marks=(r"^\| Command\s*: report_power\b",),
     files=r".*power.*\.rpt",
+    steps=("vsynth", "impl"),
 )

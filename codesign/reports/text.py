@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from codesign.core.build_marker import StepName
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports.records import Report, ReportKind
 
@@ -32,45 +33,38 @@ class KnownReport:
     what
         What a file of it is called, with its article.
     marks
-        Patterns of which a file's text holds one (multi-line).
+        Patterns of which a file's text holds one, by lines.
     files
-        How its files are named in a build; ``None`` for one that is found by its place.
+        The pattern of its files' names in a build; ``None`` for one that is found by its place.
     names
         Of a kind of which a build has one: its files' names, best first, with `{top}`.
-    is_of_hls
-        Whether HLS writes it into its solution.
+    steps
+        The steps of a build that write it.
     """
 
     parse: Callable[[Path, str], Report]
     what: str
-    marks: tuple[re.Pattern[str], ...] = ()
-    files: re.Pattern[str] | None = None
+    marks: tuple[str, ...] = ()
+    files: str | None = None
     names: tuple[str, ...] = ()
-    is_of_hls: bool = False
+    steps: tuple[StepName, ...] = ()
+
+    @property
+    def is_of_hls(self) -> bool:
+        """Whether HLS writes it, into its solution, and not Vivado."""
+        return not {"vsynth", "impl"}.issuperset(self.steps)
+
+    def is_marked(self, text: str) -> bool:
+        """Whether a text says that it is one."""
+        return any(re.search(mark, text, re.MULTILINE) for mark in self.marks)
+
+    def is_named(self, name: str) -> bool:
+        """Whether a file's name does."""
+        return self.files is not None and re.fullmatch(self.files, name) is not None
 
 
 REPORT_KINDS: dict[ReportKind, KnownReport] = {}
 """Every kind that is read; each reader adds its own where it is defined."""
-
-
-def register(
-    kind: ReportKind,
-    parse: Callable[[Path, str], Report],
-    what: str,
-    *marks: str,
-    files: str | None = None,
-    names: tuple[str, ...] = (),
-    is_of_hls: bool = False,
-) -> None:
-    """Add a kind of report; the patterns as strings (see `KnownReport`)."""
-    REPORT_KINDS[kind] = KnownReport(
-        parse,
-        what,
-        tuple(re.compile(mark, re.MULTILINE) for mark in marks),
-        None if files is None else re.compile(files),
-        names,
-        is_of_hls,
-    )
 
 
 # what could steer a terminal that shows a name or a line of the report
@@ -79,7 +73,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 def identify(text: str) -> ReportKind | None:
     """The kind of a report by its contents, ``None`` if it is none that this package reads."""
-    found = [name for name, kind in REPORT_KINDS.items() if any(mark.search(text) for mark in kind.marks)]
+    found = [name for name, kind in REPORT_KINDS.items() if kind.is_marked(text)]
     if found in ([], ["csim"]) and TOOL_BANNER.search(text[:_HEAD]):
         return "log"
     # the log of a simulation may print anything

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Finding, Report, ReportKind, Stage, unmet
 from codesign.reports.tables import underlined_table
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 from codesign.reports.vivado import VivadoHeader, header, stage_of, stage_of_command
 
 
@@ -176,12 +176,12 @@ def parse_timing(path: Path, text: str) -> TimingReport:
     )  # fmt: skip
 
 
-register(
-    "timing",
+REPORT_KINDS["timing"] = KnownReport(
     parse_timing,
     "a Vivado timing summary",
-    r"^\| Command\s*: report_timing_summary\b",
+    marks=(r"^\| Command\s*: report_timing_summary\b",),
     files=r".*timing.*\.rpt",
+    steps=("vsynth", "impl"),
 )
 
 

@@ -12,7 +12,7 @@ from codesign.errors import ReportFormatError
 from codesign.reports.csim import CSIM_START, parse_csim_log, tool_errors
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
-from codesign.reports.text import TOOL_BANNER, read_kind, register
+from codesign.reports.text import REPORT_KINDS, TOOL_BANNER, KnownReport, read_kind
 
 _MATTER = frozenset({
     "HLS 200-871",  # the estimated clock exceeds the target
@@ -185,7 +185,7 @@ def parse_tool_log(path: Path, text: str) -> ToolLogReport:
     )  # fmt: skip
 
 
-register("log", parse_tool_log, "the log of a whole run of a tool")
+REPORT_KINDS["log"] = KnownReport(parse_tool_log, "the log of a whole run of a tool")
 
 
 def _tool(banner: re.Match[str]) -> str:

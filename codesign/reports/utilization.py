@@ -12,7 +12,7 @@ from typing import ClassVar, Literal
 from codesign.reports.fields import Column, Columns, FieldReader
 from codesign.reports.records import Report, ReportKind, Resources
 from codesign.reports.tables import ReportTable
-from codesign.reports.text import read_kind, register
+from codesign.reports.text import REPORT_KINDS, KnownReport, read_kind
 from codesign.reports.vivado import (
     VivadoHeader,
     VivadoSection,
@@ -207,12 +207,12 @@ def parse_utilization(path: Path, text: str) -> UtilizationReport:
     return _site_report(path, head, sections, fields)
 
 
-register(
-    "utilization",
+REPORT_KINDS["utilization"] = KnownReport(
     parse_utilization,
     "a Vivado utilisation report",
-    r"^\| Command\s*: report_(?:accelerator_)?utilization\b",
+    marks=(r"^\| Command\s*: report_(?:accelerator_)?utilization\b",),
     files=r"vivado_(?:synth|impl)(?:_opted|_routed)?(?:_hierarchical)?\.rpt|(?!.*clock).*util.*\.rpt",
+    steps=("vsynth", "impl"),
 )
 
 

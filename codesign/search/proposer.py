@@ -164,7 +164,6 @@ class Proposer:
         self._keys.add(params_key(params))
 
     def _sampler(self, number: int) -> Any:
-
         chosen = self.settings.sampler
         seed = (chosen.seed * 1_000_003 + number) % 2**32
         if chosen.kind == "nsga2":

@@ -114,7 +114,7 @@ def require_reconstruction(model: keras.Model, what: str, dataset: Dataset) -> N
         return
     task = Reconstruction(dataset.feature_names, labelled=True)
     x, labels = dataset.part("validation")
-    targets = np.concatenate([x.reshape(len(x), -1), labels[:, None]], axis=1)
+    targets = task.with_features(labels[:, None], x.reshape(len(x), -1))
     explained = task.quality(targets, predict_logits(model, x).reshape(len(x), -1))
     if explained < task.guess(targets):
         raise DataError(
