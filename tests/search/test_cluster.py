@@ -128,11 +128,11 @@ def test_the_text_of_the_jobs(tmp_path: Path) -> None:
 
 
 SBATCH = """#!/bin/sh
-cp "$1" {folder}/job-$$.sh
+cp "$1" {folder}/copy-$$ && mv {folder}/copy-$$ {folder}/job-$$.sh
 echo "Submitted batch job $$"
 """
 CONDOR_SUBMIT = """#!/bin/sh
-cp "$1" {folder}/job-$$.sh
+cp "$1" {folder}/copy-$$ && mv {folder}/copy-$$ {folder}/job-$$.sh
 echo "Submitting job(s)."
 echo "1 job(s) submitted to cluster $$."
 """
