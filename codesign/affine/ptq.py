@@ -27,6 +27,8 @@ from codesign.core.quality import predicted_classes
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.joined import each_output_of
+from codesign.networks.logits import BATCH_SIZE, predict_logits
 from codesign.networks.prepare import fold_batch_norm
 from codesign.networks.read_keras import read_keras
 
@@ -170,7 +172,7 @@ def affine_table(
         raise DataError(f"{len(x)} inputs need as many labels, not {len(y)}; and at least one")
     measure = quality or _accuracy
     activations = _activations(network, x_calibration)
-    float_quality = measure(y, build_float(network).predict(x, batch_size=4096, verbose=0))
+    float_quality = measure(y, predict_logits(build_float(network), x))
     rows = []
     for width in widths:
         for calibrator in calibrators:
@@ -231,8 +233,7 @@ def _activations(network: Network, x: np.ndarray) -> Mapping[str, np.ndarray]:
     if not names:
         raise ConversionError(f"the network {network.name!r} has no Dense or convolution to quantize")
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
-    values = outputs.predict(x, batch_size=4096, verbose=0)
-    values = values if isinstance(values, list) else [values]
+    values = each_output_of(outputs, [x], BATCH_SIZE)
     return {network.layers[0].name: x, **dict(zip(names, values, strict=True))}
 
 

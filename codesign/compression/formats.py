@@ -18,7 +18,8 @@ from codesign.core.shown import Brief
 from codesign.errors import DataError, SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import ACTIVATION_KINDS, LayerSpec, Network
-from codesign.networks.joined import fed
+from codesign.networks.joined import each_output_of, fed
+from codesign.networks.logits import BATCH_SIZE
 
 INPUT = "input"
 """The name of the network's input among the tensors."""
@@ -88,12 +89,9 @@ def measure_ranges(network: Network, calibration: np.ndarray, percentile: float 
     model = build_float(network)
     names = [layer.name for layer in network.activations]
     outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names]) if names else None
-    values = (
-        outputs.predict(keras.tree.flatten(fed(model, calibration)), batch_size=4096, verbose=0)
-        if outputs is not None
-        else []
-    )
-    seen = dict(zip(names, values if isinstance(values, list) else [values], strict=True))
+    given = keras.tree.flatten(fed(model, calibration))
+    values = each_output_of(outputs, given, BATCH_SIZE) if outputs is not None else []
+    seen = dict(zip(names, values, strict=True))
     if len(network.inputs) > 1:
         seen |= {
             port.name: part

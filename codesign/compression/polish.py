@@ -124,13 +124,14 @@ def polish_student(
     rows: list[dict[str, Any]] = []
     histories: list[History] = []
     step = settings.step
+    data = lesson.ready(settings)
     for number in range(1, settings.rounds + 1):
         undo = polisher.state()
         if not polisher.drop(step):
             break
         trainings: list[History] = []
         for _ in range(_CHANCES):
-            trainings.append(lesson.fit(settings, what=f"polish {number}"))
+            trainings.append(lesson.fit(settings, what=f"polish {number}", data=data))
             form = polisher.form()
             now = _measured(*form, dataset)
             holds = now.quality >= least
@@ -174,10 +175,9 @@ def with_digits(codes: Codes, digits: Codes) -> Codes:
     Each digit is the power of two nearest to what the digits before it leave, of two as near the larger; so many digits
     are the fewest that a number needs, those of its canonical form.
     """
-    return np.asarray(
-        ops.convert_to_numpy(_cut(codes.astype(np.float32), digits.astype(np.float32), _WIDEST // 2)),
-        np.int64,
-    )
+    most = int(digits.max(initial=0))
+    kept = _cut(codes.astype(np.float32), digits.astype(np.float32), most)
+    return np.asarray(ops.convert_to_numpy(kept), np.int64)
 
 
 def fitted(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:

@@ -53,21 +53,26 @@ def outputs_of(model: keras.Model, x: np.ndarray, batch_size: int | None = None)
     x
         Samples `(n_samples, ...)`; of several inputs side by side.
     batch_size
-        Predict in batches of it; by default all samples at once, by a plain call.
+        Most samples at once; by default all.
 
     Returns
     -------
     ndarray
         `(n_samples, *output_shape)`; several outputs side by side, `(n_samples, n_outputs)`.
     """
-    given = fed(model, x)
-    if batch_size is None:
-        found = keras.tree.flatten(model(given, training=False))
-    else:
-        found = keras.tree.flatten(model.predict(given, batch_size=batch_size, verbose=0))
-    arrays = [np.asarray(ops.convert_to_numpy(values)) for values in found]
+    arrays = each_output_of(model, fed(model, x), batch_size)
     arrays = [each if each.dtype == np.float64 else each.astype(np.float32, copy=False) for each in arrays]
     return arrays[0] if len(arrays) == 1 else side_by_side(arrays)
+
+
+def each_output_of(model: keras.Model, given: Any, batch_size: int | None = None) -> list[np.ndarray]:
+    """What each output of a model gives for samples as it is called with them (`fed`), `(n_samples, *output_shape)`."""
+    # predict compiles a function for each model, which takes ten times as long as a batch of a quantized one
+    if batch_size is None or all(len(each) <= batch_size for each in keras.tree.flatten(given)):
+        found = model(given, training=False)
+    else:
+        found = model.predict(given, batch_size=batch_size, verbose=0)
+    return [np.asarray(ops.convert_to_numpy(values)) for values in keras.tree.flatten(found)]
 
 
 def fed(model: keras.Model, x: np.ndarray) -> Any:

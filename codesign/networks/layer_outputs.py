@@ -11,7 +11,7 @@ import numpy as np
 
 from codesign.core.layer_trace import LayerTrace
 from codesign.core.layers import LAYERS
-from codesign.networks.joined import fed
+from codesign.networks.joined import each_output_of, fed
 from codesign.networks.keras_classes import NOTHING
 from codesign.networks.keras_graph import Call, KerasGraph, functional, graph_of
 
@@ -53,12 +53,9 @@ def trace_layers(
     chains = _chains(graph_of(model), names)
     tensors = [chain[-1].tensors[0] for chain in chains.values()]
     inputs = opened.inputs[0] if len(opened.inputs) == 1 else opened._inputs_struct
-    outputs = keras.Model(inputs, tensors).predict(
-        fed(opened, np.asarray(x)), batch_size=batch_size, verbose=0
-    )
-    outputs = [outputs] if len(tensors) == 1 and not isinstance(outputs, list) else outputs
+    outputs = each_output_of(keras.Model(inputs, tensors), fed(opened, np.asarray(x)), batch_size)
     return LayerTrace(
-        {name: np.asarray(values) for name, values in zip(chains, outputs, strict=True)},
+        dict(zip(chains, outputs, strict=True)),
         {name: tuple(type(call.layer).__name__ for call in chain) for name, chain in chains.items()},
         {name: weights for name, chain in chains.items() if (weights := _weights(chain[0].layer))},
     )

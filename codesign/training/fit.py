@@ -61,6 +61,12 @@ class Epochs:
         self._validate = tf.function(self._validation_steps, input_signature=[])
         self._outputs = tf.function(self._validation_outputs, input_signature=[])
 
+    def restart(self) -> None:
+        """Forget what the optimizer gathered: the next training begins as the first did, with what is compiled."""
+        self.model.compiled = True
+        for variable in self.model.optimizer.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+
     def train(self) -> dict[str, float]:
         """Train on every sample once, in a new order; the metrics' means over the epoch.
 
@@ -212,6 +218,7 @@ def fit(
     task: Task | None = None,
     progress: Progress = SILENT,
     what: str = "training",
+    data: Epochs | None = None,
 ) -> History:
     """Train a model in place and leave it with the weights of its best epoch on the validation data.
 
@@ -236,6 +243,8 @@ def fit(
         Whose measure the quality is; by default, as for a task with classes, the accuracy.
     progress, what
         Told after every epoch.
+    data
+        What `ready` made of the same model, loss, samples and settings, for trainings that follow each other.
 
     Raises
     ------
@@ -245,14 +254,11 @@ def fit(
         Soon after the loss is not finite, within an epoch; the model keeps the weights of the last good epoch.
     """
     check_callbacks(callbacks)
-    steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
-    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
-    counted = getattr(loss, "packed_accuracy", packed_accuracy)
-    judge = None if task is None or task.has_classes else _Judge(task, validation[1])
-    # XLA compiles for seconds and small networks train for seconds
-    metrics = [counted] if judge is None else []
-    model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics, jit_compile=False)
-    data = Epochs(model, train, validation, settings.batch_size)
+    if data is None:
+        data = ready(model, loss, train, validation, settings, task)
+    else:
+        data.restart()
+    judge = _Judge(task, validation[1]) if task is not None and not task.has_classes else None
     watch = _Watch(keep_from, keep_by, settings, progress, what, judge)
     told = keras.callbacks.CallbackList([*callbacks, watch], model=model, epochs=settings.epochs, verbose=0)
     model.stop_training = False
@@ -270,6 +276,24 @@ def fit(
     # a copy of a compiled model would be compiled again, from functions that Keras cannot find by name
     model.compiled = False
     return watch.finish()
+
+
+def ready(
+    model: keras.Model,
+    loss: keras.losses.Loss,
+    train: Samples,
+    validation: Samples,
+    settings: TrainingSettings,
+    task: Task | None = None,
+) -> Epochs:
+    """What several trainings of a model may share, so that its steps are compiled once; parameters as `fit` takes them."""
+    steps = math.ceil(len(train[0]) / settings.batch_size) * settings.epochs
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, steps, alpha=0.01)
+    counted = getattr(loss, "packed_accuracy", packed_accuracy)
+    metrics = [counted] if task is None or task.has_classes else []
+    # XLA compiles for seconds and small networks train for seconds
+    model.compile(keras.optimizers.Adam(rate), loss, metrics=metrics, jit_compile=False)
+    return Epochs(model, train, validation, settings.batch_size)
 
 
 def check_callbacks(callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -25,7 +25,7 @@ from codesign.training.features import (
     student_side,
     teacher_side,
 )
-from codesign.training.fit import History, Samples, fit
+from codesign.training.fit import Epochs, History, Samples, fit, ready
 from codesign.training.losses_combined import Term, distillation_loss, pack_combined
 from codesign.training.own import NOTHING, Own, OwnMetricsCallback
 from codesign.training.teacher import Teacher
@@ -68,6 +68,10 @@ class Lesson(Brief):
         """What is learnt."""
         return self.dataset.task
 
+    def ready(self, settings: TrainingSettings) -> Epochs:
+        """What trainings by these settings that follow each other share: `fit` takes it."""
+        return ready(self.model, self.loss, self.train, self.validation, settings, self.task)
+
     def fit(
         self,
         settings: TrainingSettings,
@@ -76,6 +80,7 @@ class Lesson(Brief):
         keep_from: int = 0,
         progress: Progress = SILENT,
         what: str = "training",
+        data: Epochs | None = None,
     ) -> History:
         """Train the student in place; see `codesign.training.fit.fit`.
 
@@ -95,6 +100,7 @@ class Lesson(Brief):
             task=self.task,
             progress=progress,
             what=what,
+            data=data,
         )
         return replace(history, measured=watched.measured)
 

@@ -13,7 +13,7 @@ from learning_tasks import clouds, dense
 from codesign.core.quality import accuracy
 from codesign.errors import TrainingError
 from codesign.settings import TrainingSettings
-from codesign.training.fit import History, fit, make_reproducible
+from codesign.training.fit import History, fit, make_reproducible, ready
 from codesign.training.losses import DistillationLoss, pack_targets
 
 DATA = clouds()
@@ -200,3 +200,21 @@ def test_a_callback_may_end_the_training(keep_from: int) -> None:
     np.testing.assert_array_equal(model.get_weights()[0], snapshots.weights[best][0])
     again = train(6, callbacks=[Stop(9)])[1]
     assert len(again.loss) == 6
+
+
+def test_trainings_that_share_what_is_compiled_are_those_that_compile_anew() -> None:
+    settings = TrainingSettings(epochs=2, learning_rate=0.05)
+
+    def twice(shared: bool) -> tuple[list[History], list[np.ndarray]]:
+        make_reproducible(0)
+        model = dense(DATA, 8)
+        data = ready(model, LOSS, TRAIN, VALIDATION, settings) if shared else None
+        histories = [fit(model, LOSS, TRAIN, VALIDATION, settings, data=data) for _ in range(2)]
+        assert not model.compiled
+        return histories, model.get_weights()
+
+    (first, weights), (second, others) = twice(True), twice(False)
+    assert first == second
+    assert first[0] != first[1]
+    for one, other in zip(weights, others, strict=True):
+        np.testing.assert_array_equal(one, other)
