@@ -120,7 +120,7 @@ class DataSettings(Section):
     label_column: str | tuple[str, ...] | None = None
     """The name of the column or array of the labels or targets, or a list of names; left out, it is found."""
     renumber: bool = False
-    """Labels such as 1 to n are numbered anew from 0."""
+    """Labels such as 1 to n, or 0 and 0.5, are numbered anew from 0."""
     class_weights: Literal["balanced"] | Mapping[str, Positive] | None = None
     """Factors of the loss by class; `balanced` weighs every class alike."""
     input_shape: tuple[Count, ...] | None = None

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import fake_chain
 import numpy as np
@@ -57,6 +58,24 @@ def test_a_run_ends_with_the_next_three_commands(command: Command) -> None:
     folder = "hls_projects/tiny/run"
     assert text.endswith(f"Next: codesign report {folder} codesign verify {folder} codesign build {folder}")
     assert command("run", "tiny")[1].count("Done now: nothing: all of it stood already") == 1
+
+
+def test_another_point_of_a_front_ends_as_a_run_does(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(tmp_path / "tiny")
+    write_design(
+        tmp_path / "tiny", quantization={"method": "learned"}, scan=None, hardware={"open_rtl": True}
+    )
+    front = SimpleNamespace(choose=lambda **asked: None)
+    monkeypatch.setattr("codesign.compression.learned.front.Front.load", lambda folder: front)
+    assert command("run", "tiny")[0] == 3
+    run = "hls_projects/tiny/run"
+    code, text, error = command("front", run, "--pick", 900)
+    # what a run could not do is an error here too
+    assert (code, error.split("error: ")[-1]) == (3, "not run, though asked for: - open RTL: it is a fake")
+    new = f"{run}-900"
+    assert text.endswith(f"Next: codesign report {new} codesign verify {new} codesign build {new}")
 
 
 def test_a_design_below_the_quality_that_was_asked_for_is_an_error(

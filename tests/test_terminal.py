@@ -21,7 +21,7 @@ from codesign import terminal
 from codesign.cli import main
 from codesign.comparison.summary import ladder_table, rtl_table, tables
 from codesign.core.files import write_json
-from codesign.core.text_table import TextTable, printable, spreadsheet_safe
+from codesign.core.text_table import TextTable, counted, printable, spreadsheet_safe
 from codesign.environment import examine
 
 NUMBER = re.compile(r"\d[\d.,]*")
@@ -361,3 +361,8 @@ def test_work_without_a_display_is_logged(caplog):
         for step in range(5):
             silent.step("scan", step, 4, "quality 0.9")
     assert caplog.messages == ["scan: 0 of 4, quality 0.9", "scan: 4 of 4, quality 0.9"]
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "class") for number in (0, 1, 2)] == ["0 classes", "1 class", "2 classes"]
+    assert [counted(number, "value", ",") for number in (1, 1234)] == ["1 value", "1,234 values"]

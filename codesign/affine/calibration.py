@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from codesign.affine.quantizer import AffineQuantizer, check_bits
+from codesign.core.text_table import counted
 from codesign.errors import DataError, SettingsError
 
 Calibrator = Literal["max", "percentile", "entropy", "mse"]
@@ -117,7 +118,7 @@ def _checked(samples: ArrayLike) -> NDArray[np.float64]:
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise DataError(
-            f"the calibration set has {bad.size} values that are not finite, first {values.flat[bad[0]]} in sample "
+            f"the calibration set has {counted(bad.size, 'value')} not finite, first {values.flat[bad[0]]} in sample "
             f"{bad[0] // max(1, values[0].size)}; clean the data"
         )
     return values

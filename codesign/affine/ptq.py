@@ -24,6 +24,7 @@ from codesign.affine.integer import (
 )
 from codesign.affine.quantizer import AffineQuantizer
 from codesign.core.quality import predicted_classes
+from codesign.core.text_table import counted
 from codesign.errors import ConversionError, DataError
 from codesign.networks.build import build_float
 from codesign.networks.description import LayerSpec, Network
@@ -204,8 +205,8 @@ def affine_form(model: keras.Model | Network) -> Network:
     faults = []
     if len(network.inputs) > 1 or network.ends:
         raise ConversionError(
-            f"the network {network.name!r} has no integer-only form: it has {len(network.inputs)} inputs and "
-            f"{len(network.output_names)} outputs, and only a chain of one to one is supported"
+            f"the network {network.name!r} has no integer-only form: it has {counted(len(network.inputs), 'input')} and "
+            f"{counted(len(network.output_names), 'output')}, and only a chain of one to one is supported"
         )
     for before, layer in zip(network.layers, network.layers[1:], strict=False):
         if layer.kind not in (*_LINEAR, *_MAKERS):

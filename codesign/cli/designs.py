@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-INTERRUPTED = 130
-"""The exit code of a program that was interrupted."""
+from codesign.cli.long_work import resumable
+from codesign.cli.results import end_run
 
 
 def run(
@@ -65,10 +64,10 @@ def run(
 ) -> None:
     """Run a design from its data to its verified HLS project; the same command resumes an interrupted run."""
     from codesign.core.yaml_text import read_assignments
-    from codesign.errors import NotVerifiedError, SettingsError
+    from codesign.errors import SettingsError
     from codesign.flow import run_design
     from codesign.starting import designs
-    from codesign.terminal import progress, say, tell
+    from codesign.terminal import progress
 
     if not design.exists() and (shipped := str(design)) in designs():
         raise SettingsError(
@@ -84,31 +83,18 @@ def run(
     if dry_run:
         _show_plan(design, output, name, overrides, start_from, until)
         return
-    try:
-        with progress() as shown:
-            result = run_design(
-                design,
-                output=output,
-                name=name,
-                overrides=overrides,
-                start_from=start_from,
-                until=until,
-                overwrite=overwrite,
-                progress=_logged(shown, tensorboard),
-            )
-    except KeyboardInterrupt:
-        say("\nInterrupted; the finished stages are kept, the same command resumes.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    _show_end(result)
-    tell(
-        result=str(result.folder),
-        redone=list(result.redone),
-        not_run=dict(result.not_run),
-        summary=result.summary,
-    )
-    if result.not_run:
-        reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
-        raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
+    with resumable("the finished stages are kept"), progress() as shown:
+        result = run_design(
+            design,
+            output=output,
+            name=name,
+            overrides=overrides,
+            start_from=start_from,
+            until=until,
+            overwrite=overwrite,
+            progress=_logged(shown, tensorboard),
+        )
+    end_run(result)
     if fail_below is not None and result.summary is not None:
         _require_quality(result.summary, fail_below)
 
@@ -124,25 +110,6 @@ def _logged(shown: Any, tensorboard: Path | None) -> Any:
     from codesign.training.tensorboard import TensorBoardLogs
 
     return Several(shown, TensorBoardLogs(tensorboard))
-
-
-def _show_end(result: Any) -> None:
-    """The tables of a run that has ended, and what may come next."""
-    from codesign.comparison.summary import tables
-    from codesign.terminal import say, show_tables
-
-    if result.summary is not None:
-        show_tables(tables(result.summary), result.summary["notes"])
-    done = ", ".join(result.redone) if result.redone else "nothing: all of it stood already"
-    say(f"\nDone now: {done}")
-    folder = shlex.quote(str(result.folder))
-    if result.summary is None:
-        say(f"The run is in {folder}; the same command without --until goes on")
-    else:
-        say(
-            f"Everything is in {folder}; run.html there is the page to begin with. Next:\n"
-            f"  codesign report {folder}\n  codesign verify {folder}\n  codesign build {folder}"
-        )
 
 
 def _chosen_point(asked: dict[str, float | None]) -> dict[str, Any]:

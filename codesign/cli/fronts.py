@@ -8,6 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from codesign.cli.long_work import resumable
+from codesign.cli.results import end_run
+
 
 def front(
     run: Annotated[Path, typer.Argument(help="The folder of a run with learned widths.")],
@@ -24,7 +27,7 @@ def front(
     """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
     from codesign.compression.learned.front import Front
     from codesign.stages import open_run
-    from codesign.terminal import progress, say, show_tables
+    from codesign.terminal import progress, show_tables
 
     found = Front.load(run / "quantization")
     if pick is None:
@@ -39,7 +42,7 @@ def front(
     _copied(run, folder)
     from codesign.flow import run_design
 
-    with progress() as shown:
+    with resumable("the finished stages are kept"), progress() as shown:
         result = run_design(
             context.design,
             output=folder,
@@ -47,11 +50,7 @@ def front(
             overwrite=True,
             progress=shown,
         )
-    from codesign.comparison.summary import tables
-
-    if result.summary is not None:
-        show_tables(tables(result.summary), result.summary["notes"])
-    say(f"\nDone now: {', '.join(result.redone)}\nEverything is in {shlex.quote(str(folder))}")
+    end_run(result)
 
 
 def _table(run: Path, found: Any) -> Any:

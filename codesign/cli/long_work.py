@@ -1,13 +1,17 @@
-"""What every command that takes long has: `--quiet` and `--json-lines`."""
+"""What every command that takes long has: `--quiet`, `--json-lines`, and a sentence where it is interrupted."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+
+INTERRUPTED = 130
+"""The exit code of a program that was interrupted."""
 
 _QUIET = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no tables; errors alone.")]
 _JSON_LINES = Annotated[
@@ -36,3 +40,15 @@ def long_work(command: Callable[..., None]) -> Callable[..., None]:
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
     run.__annotations__ = {**command.__annotations__, **more}
     return run
+
+
+@contextmanager
+def resumable(kept: str) -> Iterator[None]:
+    """Work that the same command goes on with after an interruption, which is said; `kept` is what stays of it."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from codesign.terminal import say
+
+        say(f"\nInterrupted; {kept}, the same command resumes.", err=True)
+        raise typer.Exit(INTERRUPTED) from None

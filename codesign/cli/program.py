@@ -11,11 +11,11 @@ import typer
 from codesign.cli.advising import advise
 from codesign.cli.building import build
 from codesign.cli.converting import convert
-from codesign.cli.designs import INTERRUPTED, doctor, run
+from codesign.cli.designs import doctor, run
 from codesign.cli.emulating import emulator
 from codesign.cli.fronts import front
 from codesign.cli.idle import Command
-from codesign.cli.long_work import long_work
+from codesign.cli.long_work import INTERRUPTED, long_work
 from codesign.cli.open_rtl import rtl
 from codesign.cli.results import compare, report
 from codesign.cli.scanning import scan

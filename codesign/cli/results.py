@@ -1,7 +1,8 @@
-"""`codesign report` and `compare`."""
+"""`codesign report` and `compare`, and the end of every run."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -101,6 +102,35 @@ def _print_comparison(comparison: Any, form: str) -> None:
     if form == "csv":  # which has no place for them
         for note in comparison.notes:
             say(f"- {note}", err=True)
+
+
+def end_run(result: Any) -> None:
+    """Show the tables of a run that has ended and what may come next; raise `NotVerifiedError` for what could not be run."""
+    from codesign.comparison.summary import tables
+    from codesign.errors import NotVerifiedError
+    from codesign.terminal import say, show_tables, tell
+
+    if result.summary is not None:
+        show_tables(tables(result.summary), result.summary["notes"])
+    done = ", ".join(result.redone) if result.redone else "nothing: all of it stood already"
+    say(f"\nDone now: {done}")
+    folder = shlex.quote(str(result.folder))
+    if result.summary is None:
+        say(f"The run is in {folder}; the same command without --until goes on")
+    else:
+        say(
+            f"Everything is in {folder}; run.html there is the page to begin with. Next:\n"
+            f"  codesign report {folder}\n  codesign verify {folder}\n  codesign build {folder}"
+        )
+    tell(
+        result=str(result.folder),
+        redone=list(result.redone),
+        not_run=dict(result.not_run),
+        summary=result.summary,
+    )
+    if result.not_run:
+        reasons = "\n  - ".join(f"{what}: {why}" for what, why in result.not_run.items())
+        raise NotVerifiedError(f"not run, though asked for:\n  - {reasons}")
 
 
 def refuse_doubtful(names: Sequence[object]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +10,16 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.designs import INTERRUPTED
-from codesign.cli.sources import DataOption, LabelColumnOption, ScalingOption, TaskOption, given_about_data
+from codesign.cli.long_work import resumable
+from codesign.cli.sources import (
+    DataOption,
+    LabelColumnOption,
+    ScalingOption,
+    TaskOption,
+    given_about_data,
+    is_run_folder,
+    options_about_data,
+)
 
 
 def scan(
@@ -62,13 +71,15 @@ def scan(
     from codesign.terminal import say
 
     asked = {name: value for name, value in given.items() if value is not None}
-    try:
-        result = _scan(source, given_about_data(data, label_column, scaling, task), asked, output)
-    except KeyboardInterrupt:
-        say("\nInterrupted; the trials are kept, the same command resumes.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    about = given_about_data(data, label_column, scaling, task)
+    with resumable("the trials are kept"):
+        result = _scan(source, about, asked, output)
     _show(result)
-    say(f"\nEverything is in {output}")
+    say(f"\nEverything is in {shlex.quote(str(output))}")
+    if not is_run_folder(source):  # a run goes on with formats of its own
+        again = [part for option in options_about_data(about).items() for part in option]
+        words = ["codesign", "convert", source, *again, "--precision", output / "precision_map.json"]
+        say(f"Next:\n  {shlex.join(map(str, words))} -o my_project")
 
 
 def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], output: Path) -> Any:
@@ -114,7 +125,7 @@ def _keep(result: Any, folder: Path, student: Any, dataset: Any, settings: Any, 
 
 def _subject(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """The student, the data and the settings: of a run, or of a model and a data set."""
-    from codesign.cli.sources import data_settings, is_run_folder, read_model, refuse_data_options
+    from codesign.cli.sources import data_settings, read_model, refuse_data_options
     from codesign.compression.scan_source import float_student_of
     from codesign.settings import make_design
     from codesign.stages import open_run
@@ -144,7 +155,7 @@ def _whole_numbers(option: str, text: str) -> list[int]:
 
 def _show(result: Any) -> None:
     from codesign.comparison.summary import affine_tables
-    from codesign.core.text_table import TextTable
+    from codesign.core.text_table import TextTable, counted
     from codesign.terminal import show_tables
 
     only = result.precision.input
@@ -154,17 +165,17 @@ def _show(result: Any) -> None:
     notes = [
         f"quality {result.quality:.4f} on the validation part, float {result.float_quality:.4f}",
         f"{metrics['bops']:,.0f} BOPs, {metrics['average_weight_bits']:.2f} bits a weight layer, "
-        f"{len(result.trials)} trials",
+        f"{counted(len(result.trials), 'trial')}",
         "no input on the input grid can wrap an accumulator; results saturate"
         if result.no_input_wraps
         else "some input can wrap an accumulator",
-        f"{metrics['overflows']} values saturate on the calibration set (rounding can carry some over the edge; "
+        f"saturated on the calibration set: {counted(metrics['overflows'], 'value')} (rounding can carry some over the edge; "
         "--margin-bits 1 makes room)",
     ]
     constant = metrics["constant_features"]
     if constant:
         notes.append(
-            f"{len(constant)} features never change in the calibration set and may saturate: {', '.join(constant[:8])}"
+            f"constant in the calibration set, may saturate: {counted(len(constant), 'feature')}, {', '.join(constant[:8])}"
             + (", ..." if len(constant) > 8 else "")
         )
     formats = TextTable("Number formats", ("layer", "tensor", "format"), tuple(rows))

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.designs import INTERRUPTED
 from codesign.cli.idle import Command
-from codesign.cli.long_work import long_work
+from codesign.cli.long_work import long_work, resumable
 
 search = typer.Typer(
     no_args_is_help=True,
@@ -48,20 +47,16 @@ def run(
     from codesign.terminal import progress, say
 
     folder = search_folder(path, output)
-    try:
-        with progress() as shown:
-            run_search(
-                path,
-                output=output,
-                scheduler=scheduler,
-                cluster=cluster,
-                workers=workers,
-                mlflow=mlflow,
-                progress=shown,
-            )
-    except KeyboardInterrupt:
-        say("\nInterrupted; what has ended is kept, the same command goes on.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+    with resumable("what has ended is kept"), progress() as shown:
+        run_search(
+            path,
+            output=output,
+            scheduler=scheduler,
+            cluster=cluster,
+            workers=workers,
+            mlflow=mlflow,
+            progress=shown,
+        )
     found = read_found(folder)
     page = write_results(found)
     _show(found)

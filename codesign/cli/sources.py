@@ -36,6 +36,11 @@ def given_about_data(
     return {name: value for name, value in about.items() if value is not None}
 
 
+def options_about_data(about: Mapping[str, str]) -> dict[str, str]:
+    """What `given_about_data` gave, by the options that are typed."""
+    return {f"--{name.replace('source', 'data').replace('_', '-')}": value for name, value in about.items()}
+
+
 def is_run_folder(source: Path) -> bool:
     """Whether what was typed is the folder of a run and not a model; `DataError` if nothing is there."""
     from codesign.core.files import is_checkpoint, is_saved_model
@@ -68,14 +73,13 @@ def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> An
     return make_design({"name": "project", "data": data, **sections})
 
 
-def refuse_data_options(about: Mapping[str, Any], run: Path) -> None:
+def refuse_data_options(about: Mapping[str, str], run: Path) -> None:
     """Raise `SettingsError` for options of data beside a run, which has its own."""
     from codesign.errors import SettingsError
     from codesign.stages import RUN
 
     if about:
-        options = ", ".join(f"--{name.replace('source', 'data').replace('_', '-')}" for name in about)
-        raise SettingsError(f"{run / RUN} names the data; leave out {options}")
+        raise SettingsError(f"{run / RUN} names the data; leave out {', '.join(options_about_data(about))}")
 
 
 def read_model(path: Path, data: Any) -> tuple[Any, Any]:

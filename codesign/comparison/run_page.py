@@ -37,6 +37,7 @@ from codesign.core.metrics import METRICS
 from codesign.core.places import require_place
 from codesign.core.shown import Brief
 from codesign.core.task import Task
+from codesign.core.text_table import counted
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 
 _CARDS = (
@@ -158,7 +159,7 @@ def _verdict(summary: Mapping[str, Any], is_trustworthy: bool) -> tuple[str, str
         return "The hardware does not compute the network's numbers", "bad"
     samples = max(rung["samples"] for rung in rungs)
     names = ", ".join(rung["name"] for rung in rungs)
-    return f"Bit-exact on {samples:,} test samples: {names}", "good"
+    return f"Bit-exact on {counted(samples, 'test sample', ',')}: {names}", "good"
 
 
 def _cards(entry: Entry) -> Iterator[Card]:
@@ -173,8 +174,8 @@ def _cards(entry: Entry) -> Iterator[Card]:
         about = STEPS[number.step].title
         if number.percent is not None:
             about = f"{percent_text(number.percent)} of the {entry.device} · {about}"
-        if error is not None:
-            about = f"{number.count:,} samples, 95 % · {about}"
+        if error is not None and number.count is not None:
+            about = f"{counted(number.count, 'sample', ',')}, 95 % · {about}"
         yield Card(METRICS[metric].heading, METRICS[metric].text(number.value), more, about)
 
 

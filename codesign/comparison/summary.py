@@ -35,7 +35,7 @@ from codesign.core.parts import find_device
 from codesign.core.record import Record
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, read_object
 from codesign.core.shown import Brief
-from codesign.core.text_table import TextTable, printable
+from codesign.core.text_table import TextTable, counted, printable
 from codesign.errors import ReportFormatError, ReportMissingError
 from codesign.reports import BuildReport, Report, ToolLogReport, read_build, read_report, same_part
 from codesign.reports.build_files import MANIFEST
@@ -272,12 +272,12 @@ def _overflow_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
         return ()
     eventful = [row for row in rows if row["wrapped"] or row["saturated"] or row["lost"]]
     wrapped = sum(row["wrapped"] for row in rows)
-    title = f"Overflows on the test part: {wrapped:,} values wrapped"
+    title = f"Overflows on the test part: {counted(wrapped, 'value', ',')} wrapped"
 
-    def counted(value: Any) -> str:
+    def cell(value: Any) -> str:
         return f"{value:,}" if isinstance(value, int) else str(value)
 
-    return (TextTable(title, header, tuple(tuple(counted(row[name]) for name in names) for row in eventful)),)
+    return (TextTable(title, header, tuple(tuple(cell(row[name]) for name in names) for row in eventful)),)
 
 
 def _rtl_table(summary: Mapping[str, Any]) -> tuple[TextTable, ...]:
@@ -314,14 +314,15 @@ def rtl_table(rtl: Mapping[str, Any], part: str, reuse_factor: int = 1) -> TextT
             continue
         total = getattr(device, name, None)
         rows.append((title, f"{rtl[name]:,}", f"{rtl[name] / total:.2%}" if total else ""))
-    latency = (
-        f"{rtl['latency_cycles']} cycles, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
-    )
-    rows += [("latency", latency, ""), ("initiation interval", f"{rtl['interval_cycles']} cycle", "")]
+    latency = f"{counted(rtl['latency_cycles'], 'cycle')}, {rtl['latency_ns']:g} ns at {rtl['clock_period_ns']:g} ns a cycle"
+    rows += [
+        ("latency", latency, ""),
+        ("initiation interval", counted(rtl["interval_cycles"], "cycle"), ""),
+    ]
     if architecture := other_architecture(reuse_factor):
         rows.append(("architecture", architecture, ""))
-    counted = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
-    title = f"Open RTL for {part} (alkaid, {counted})"
+    by = f"Yosys {rtl['yosys_version']}; before placement" if "lut" in rtl else "not counted"
+    title = f"Open RTL for {part} (alkaid, {by})"
     return TextTable(title, ("", "used", f"of the {device.name}" if device else ""), tuple(rows))
 
 

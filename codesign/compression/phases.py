@@ -14,6 +14,7 @@ from codesign.compression.pruning.targets import sparsity_targets
 from codesign.compression.qkd import co_study, require_one_network
 from codesign.core.progress import Progress
 from codesign.core.task import Task
+from codesign.core.text_table import counted
 from codesign.data import Dataset
 from codesign.errors import SettingsError
 from codesign.networks.description import Network
@@ -142,7 +143,7 @@ def check_rounds(settings: QuantizationSettings, pruning: PruningSettings) -> No
     rounds = n_rounds(pruning)
     if settings.epochs < rounds:
         raise SettingsError(
-            f"quantization.epochs: {settings.epochs} epochs cannot be shared by the {rounds} rounds of pruning; raise "
+            f"quantization.epochs: {counted(settings.epochs, 'epoch')} cannot be shared by the {rounds} rounds of pruning; raise "
             "them or lower pruning.rounds"
         )
 

@@ -19,6 +19,7 @@ from codesign.core.rounding import (
     saturate_top_bits,
     shift_right,
 )
+from codesign.core.text_table import counted
 from codesign.errors import DataError, SettingsError
 
 __all__ = ["ACCEPTED_FORMS", "FixedPoint", "Overflow", "Rounding", "real_array"]
@@ -419,7 +420,7 @@ def _refuse_unusable(precision: FixedPoint, x: Floats) -> None:
     bad = np.flatnonzero(~np.isfinite(x) if precision.overflow.startswith("WRAP") else np.isnan(x))
     if bad.size:
         raise DataError(
-            f"x has {x[bad[0]]} at index {bad[0]} (of {x.size} values), which {precision} cannot take"
+            f"x has {x[bad[0]]} at index {bad[0]} (of {counted(x.size, 'value')}), which {precision} cannot take"
         )
 
 

@@ -48,6 +48,12 @@ class TextTable:
         return TextTable(self.title, columns[0], tuple(columns[1:]))
 
 
+def counted(number: int, noun: str, form: str = "") -> str:
+    """A number of things in words: ``1 class``, ``2 classes``; `form` is how the number is written."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch")) else "s"
+    return f"{number:{form}} {noun}{ending}"
+
+
 def printable(text: str) -> str:
     r"""The text with its control characters spelt out as JSON does (``\u001b``), so that none steers a terminal."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -15,7 +15,7 @@ from codesign.core.files import arrays_digest, json_digest
 from codesign.core.ports import Port, row_shape
 from codesign.core.shown import Shown
 from codesign.core.task import Task
-from codesign.core.text_table import TextTable
+from codesign.core.text_table import TextTable, counted
 from codesign.data.arrays import read_only, require_count, require_finite, require_shape
 from codesign.data.scaling import Scaling
 from codesign.data.split import PARTS, Split, strata_of, stratified_sample
@@ -126,7 +126,7 @@ class Dataset(Shown):
             raise DataError(f"{where} has samples of shape {x.shape[1:]}, x_train of {self.input_shape}")
         if len(self.feature_names) != self.n_features:
             raise DataError(
-                f"{where}: {len(self.feature_names)} feature names for {self.n_features} features; "
+                f"{where}: {counted(len(self.feature_names), 'feature name')} for {counted(self.n_features, 'feature')}; "
                 f"give one each"
             )
         require_finite(x, self.feature_names, where, f"not representable after scaling {self.scaling.kind!r}")
@@ -138,7 +138,8 @@ class Dataset(Shown):
         self.task.check(y, where)
         if not len(y) == n_samples == n_rows:
             raise DataError(
-                f"{where}: {len(y)} labels, {n_samples} samples and {n_rows} rows in the split differ"
+                f"{where}: {counted(len(y), 'label')}, {counted(n_samples, 'sample')} and {counted(n_rows, 'row')} in the "
+                "split differ"
             )
 
     def _check_weights(self, part: str) -> None:
@@ -249,14 +250,14 @@ class Dataset(Shown):
         if constant:
             named = ", ".join(constant[:4]) + (", ..." if len(constant) > 4 else "")
             found.append(
-                f"{len(constant)} of {self.n_features} features never change in the train part ({named})"
+                f"constant in the train part: {counted(len(constant), 'feature')} of {self.n_features} ({named})"
             )
         twice = self.repeated_features
         if twice:
             named = ", ".join(f"{name} is {first}" for name, first in twice[:4])
             found.append(
-                f"{len(twice)} features hold the same values as another ({named}{', ...' if len(twice) > 4 else ''}): they "
-                "cost hardware and teach nothing; remove them"
+                f"{counted(len(twice), 'feature')} with the values of another ({named}{', ...' if len(twice) > 4 else ''}): such "
+                "a one costs hardware and teaches nothing; remove it"
             )
         overlap = self.overlap
         for count, part, other in (

@@ -10,6 +10,9 @@ import numpy as np
 
 from codesign.errors import DataError
 
+MANY_CLASSES = 25
+"""More different numbers than this may be classes or a quantity: the user must say which."""
+
 
 def encode_labels(
     y: Any, *, where: str, class_names: Sequence[str] | None = None, renumber: bool = False
@@ -29,7 +32,7 @@ def encode_labels(
     class_names
         The names of the classes in their order; for text labels this replaces the sorted order.
     renumber
-        Number the different whole numbers in rising order, and call the classes by them.
+        Number the different numbers in rising order, and call the classes by them: whole ones, or a few fractions (0, 0.5).
 
     Returns
     -------
@@ -54,7 +57,7 @@ def encode_labels(
     if y.dtype.kind in "SU":
         labels, names = _from_text(y, where, names)
     elif y.dtype.kind in "biuf":
-        labels = _from_numbers(y, where)
+        labels = y if renumber and _are_few_fractions(y) else _from_numbers(y, where)
         if renumber:
             values, labels = np.unique(labels, return_inverse=True)
             names = names or tuple(str(value) for value in values)
@@ -162,6 +165,13 @@ def _from_numbers(y: np.ndarray, where: str) -> np.ndarray:
                 "For a quantity set data.task: regression"
             )
     return y.astype(np.int64)
+
+
+def _are_few_fractions(y: np.ndarray) -> bool:
+    """Whether numbers are fractions of so few values that they may be classes."""
+    few = np.unique(y)
+    is_few = y.dtype.kind == "f" and len(few) <= MANY_CLASSES and bool(np.isfinite(few).all())
+    return is_few and bool((few != np.round(few)).any())
 
 
 def _check_contiguous(found: np.ndarray, names: tuple[str, ...], where: str) -> None:

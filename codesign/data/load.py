@@ -28,7 +28,7 @@ from codesign.data.split import (
     stratified_sample,
     stratified_split,
 )
-from codesign.data.targets import HeadChoice, TargetChoice, TaskName
+from codesign.data.targets import HeadChoice, TargetChoice, TaskName, doubts
 from codesign.errors import DataError
 from codesign.settings import DataSettings
 
@@ -90,7 +90,7 @@ def load_dataset(
         What is to be learnt: a kind of `codesign.core.task`, or several heads by name; ``auto`` finds it where the data
         leave no doubt.
     renumber
-        Number whole-number labels such as 1 to n anew, in rising order.
+        Number labels such as 1 to n, or 0 and 0.5, anew, in rising order.
     target_scaling
         Of the targets of a regression, fitted on the train part: ``standard`` or ``none``.
     target_loss
@@ -285,7 +285,7 @@ def _build(
         task=task,
         scaling=fitted,
         split=split,
-        notes=raw.notes,
+        notes=(*raw.notes, *doubts(choice, data.task, data.targets)),
         inputs=raw.inputs,
         **parts,
         **weights,

@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from codesign.core.ports import Port, side_by_side
+from codesign.core.text_table import counted
 from codesign.data.frames import looks_like_weights
 from codesign.data.raw import RawData, joined
 from codesign.errors import DataError
@@ -359,8 +360,8 @@ def joined_inputs(
             )
         if len(array) != len(parts[first]):
             raise DataError(
-                f"{where}: the input {name} has {len(array)} samples and {first} has {len(parts[first])}; give every input "
-                "all samples"
+                f"{where}: the input {name} has {counted(len(array), 'sample')} and {first} has {len(parts[first])}; give "
+                "every input all samples"
             )
     ports = tuple(Port(name, array.shape[1:] or (1,)) for name, array in parts.items())
     return side_by_side(list(parts.values())), ports

@@ -12,6 +12,7 @@ import numpy as np
 from codesign.core.ports import Port
 from codesign.core.shown import Brief
 from codesign.core.task import Task
+from codesign.core.text_table import counted
 from codesign.data.arrays import require_finite
 from codesign.data.targets import TargetChoice, encode_targets, require_read
 from codesign.errors import DataError
@@ -113,8 +114,10 @@ def check(raw: RawData, choice: TargetChoice) -> CheckedData:
     columns = {name: np.asarray(array) for name, array in raw.columns.items()}
     for name, array in columns.items():
         if array.ndim == 0 or len(array) != len(x):
-            count = "no length" if array.ndim == 0 else f"{len(array)} labels"
-            raise DataError(f"{where}: X has {len(x)} samples but {name} has {count}; give one label each")
+            count = "no length" if array.ndim == 0 else counted(len(array), "label")
+            raise DataError(
+                f"{where}: X has {counted(len(x), 'sample')} but {name} has {count}; give one label each"
+            )
     given = raw.feature_names
     if given is None and raw.inputs:
         given = [f"{port.name}[{index}]" for port in raw.inputs for index in range(port.size)]
@@ -181,13 +184,15 @@ def _feature_names(names: Sequence[str] | None, n_features: int, where: str) -> 
         return tuple(f"x{index}" for index in range(n_features))
     names = tuple(str(name) for name in names)
     if len(names) != n_features:
-        raise DataError(f"{where}: {len(names)} feature names for {n_features} features; give one name each")
+        raise DataError(
+            f"{where}: {counted(len(names), 'feature name')} for {counted(n_features, 'feature')}; give one name each"
+        )
     repeated = (
         sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     )
     if repeated:
         raise DataError(
-            f"{where}: {len(repeated)} feature names are repeated ({', '.join(repeated[:8])}); give each feature its own"
+            f"{where}: feature names are repeated ({', '.join(repeated[:8])}); give each feature its own"
         )
     return names
 

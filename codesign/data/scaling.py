@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from codesign.core.text_table import counted
 from codesign.errors import DataError
 
 ScalingKind = Literal["none", "standard", "minmax", "shift", "divisor"]
@@ -177,7 +178,7 @@ class Scaling:
     def _require_features(self, n_features: int) -> None:
         if len(self.offset) not in (1, n_features):
             raise DataError(
-                f"the scaling was fitted on {len(self.offset)} features, the data have {n_features}; "
+                f"the scaling was fitted on {counted(len(self.offset), 'feature')}, the data have {n_features}; "
                 f"use data of the same form"
             )
 

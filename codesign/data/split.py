@@ -10,6 +10,7 @@ import numpy as np
 
 from codesign.core.shown import Brief
 from codesign.core.task import Task
+from codesign.core.text_table import counted
 from codesign.data.arrays import read_only, require_seed
 from codesign.errors import DataError
 
@@ -57,7 +58,7 @@ class Split(Brief):
                 name for name, part in zip(PARTS, parts, strict=True) for _ in range(np.sum(part == row))
             ]
             raise DataError(
-                f"split: {len(repeated)} rows are named again, the first is row {row} "
+                f"split: {counted(len(repeated), 'row')} named again, the first is row {row} "
                 f"(in {' and '.join(places)}); keep each row in one part, once"
             )
 
@@ -130,7 +131,7 @@ def stratified_split(
         if min(sizes) < 1:
             empty = PARTS[sizes.index(min(sizes))]
             raise DataError(
-                f"{where}: class {class_name!r} has {len(rows)} samples, too few for the fractions "
+                f"{where}: class {class_name!r} has {counted(len(rows), 'sample')}, too few for the fractions "
                 f"{'/'.join(f'{share:g}' for share in shares)}: none is left for {empty}; "
                 f"add samples or choose other fractions"
             )

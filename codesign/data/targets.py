@@ -21,13 +21,11 @@ from codesign.core.task import (
     Score,
     Task,
 )
-from codesign.data.labels import encode_labels, is_one_hot
+from codesign.core.text_table import counted
+from codesign.data.labels import MANY_CLASSES, encode_labels, is_one_hot
 from codesign.errors import DataError
 
 TaskName = Literal["auto", "classification", "binary", "multi_label", "regression", "reconstruction", "score"]
-
-MANY_CLASSES = 25
-"""More different whole numbers than this may be classes or a quantity: the user must say which."""
 
 _FEW_ROWS = 0.02
 """The part of the rows of one-hot labels that may be wrong, where more are labels that hold beside one another."""
@@ -68,7 +66,7 @@ class TargetChoice(Brief):
     heads
         Several tasks by name, in place of `kind` and `columns`.
     renumber
-        Number whole-number labels such as 1 to n or -1 and 1 anew, in rising order.
+        Number labels such as 1 to n, -1 and 1, or 0 and 0.5 anew, in rising order.
     scaling
         Of the targets of a regression: ``standard`` or ``none``.
     loss
@@ -161,6 +159,30 @@ def encode_targets(
             )
         return labels, Score(names)
     return labels, (Binary if kind == "binary" else Classification)(names)
+
+
+def doubts(choice: TargetChoice, task: Task, targets: np.ndarray) -> tuple[str, ...]:
+    """A sentence on each target that was taken for a quantity unasked, and whose few values may be classes.
+
+    Parameters
+    ----------
+    choice
+        What was asked for.
+    task, targets
+        What `encode_targets` made of it.
+    """
+    if choice.kind != "auto" or choice.heads or not isinstance(task, Regression):
+        return ()
+    notes = []
+    for name, column in zip(task.names, targets.T, strict=True):
+        values = np.unique(column)
+        if len(values) <= MANY_CLASSES:
+            shown = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." if len(values) > 5 else "")
+            notes.append(
+                f"{name} has {counted(len(values), 'value')} only ({shown}) and was taken for a quantity: data.task: regression "
+                "says so; classes they are with data.task: classification and data.renumber: true"
+            )
+    return tuple(notes)
 
 
 def require_read(choice: TargetChoice, task: Task, where: str) -> None:
@@ -335,7 +357,7 @@ def _labels(columns: Columns, where: str, class_names: Sequence[str] | None) -> 
     if class_names is not None:
         if len(class_names) != len(names):
             raise DataError(
-                f"{where}: {len(class_names)} class names for {len(names)} labels; give one name each"
+                f"{where}: {counted(len(class_names), 'class name')} for {counted(len(names), 'label')}; give one name each"
             )
         names = [str(name) for name in class_names]
     return values.astype(np.int64), MultiLabel(tuple(names))

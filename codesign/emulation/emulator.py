@@ -14,6 +14,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.core.ports import arrays_of, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.shown import Brief
+from codesign.core.text_table import counted
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
 from codesign.emulation.inference import infer_types
@@ -200,7 +201,9 @@ class Emulator(Brief):
         names = self.graph.inputs
         arrays = arrays_of(self.graph.input_ports, x)
         if len(arrays) != len(names):
-            raise DataError(f"the network has {len(names)} inputs ({', '.join(names)}), not {len(arrays)}")
+            raise DataError(
+                f"the network has {counted(len(names), 'input')} ({', '.join(names)}), not {len(arrays)}"
+            )
         checked = []
         for name, array in zip(names, arrays, strict=True):
             shape = self.graph[name].output_shape

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from codesign.core.text_table import counted
 from codesign.errors import ReportFormatError
 from codesign.reports.csim import CSIM_START, parse_csim_log, tool_errors
 from codesign.reports.fields import FieldReader
@@ -111,12 +112,13 @@ class ToolLogReport(Report):
             yield self.doubt("failed", f"says that the C simulation failed: {self.csim_failure}")
         if self.errors and not self.went_on:
             yield self.doubt(
-                "unfinished", f"says that a step died ({len(self.errors)} errors, first {self.errors[0]!r})"
+                "unfinished",
+                f"says that a step died ({counted(len(self.errors), 'error')}, first {self.errors[0]!r})",
             )
         elif self.errors:
             yield self.doubt(
                 "note",
-                f"has {len(self.errors)} errors, first {self.errors[0]!r}; steps ended well after the last",
+                f"has {counted(len(self.errors), 'error')}, first {self.errors[0]!r}; steps ended well after the last",
             )
         if not self.is_ended:
             yield self.doubt(

@@ -10,6 +10,7 @@ import numpy as np
 
 from codesign.core.files import write_json, write_text
 from codesign.core.target import Interface
+from codesign.core.text_table import counted
 from codesign.rtl.packing import Port
 
 DATASHEET = "datasheet.json"
@@ -129,7 +130,7 @@ def _readme(sheet: Mapping[str, Any], interface: Interface) -> str:
         ("module", f"`{top}` in `src/{top}.v`; all modules and files begin with `{top}`"),
         ("part", sheet["part"]),
         ("clock", f"{sheet['clock_period_ns']:g} ns"),
-        ("latency", f"{sheet['latency_cycles']} cycles, {sheet['latency_ns']:g} ns"),
+        ("latency", f"{counted(sheet['latency_cycles'], 'cycle')}, {sheet['latency_ns']:g} ns"),
         ("initiation interval", "1: a new sample each cycle"),
         ("longest stage, estimated", f"{sheet['stage_delay_ns']:.2f} ns before routing"),
         ("registers", f"{sheet['register_bits']:,} bits before optimisation"),
@@ -176,12 +177,12 @@ def _tensor_text(tensor: Mapping[str, Any]) -> str:
     )
     unused = sum(value["used_bits"] is None for value in tensor["values"])
     if tensor["bits_per_value"] is None:
-        what = f"{tensor['width']} bits: of every value only those that the logic has; they change with the weights."
+        what = f"{counted(tensor['width'], 'bit')}: of every value only those that the logic has; they change with the weights."
     else:
         b = tensor["bits_per_value"]
         what = (
-            f"{count} x {b} = {tensor['width']} bits: value `i` in bits `{b}*i + {b - 1}` to `{b}*i`, "
-            f"{'signed' if tensor['signed'] else 'unsigned'}, {tensor['fraction_bits']} fraction bits."
+            f"{count} x {b} = {counted(tensor['width'], 'bit')}: value `i` in bits `{b}*i + {b - 1}` to `{b}*i`, "
+            f"{'signed' if tensor['signed'] else 'unsigned'}, {counted(tensor['fraction_bits'], 'fraction bit')}."
         )
     if unused:
         what += f" {unused} of the values {'are not read' if tensor['direction'] == 'input' else 'are always zero'}."
@@ -204,7 +205,7 @@ def _timing(sheet: Mapping[str, Any], interface: Interface) -> list[str]:
         ]
         if interface.reset_signal:
             lines.append(
-                f"After a reset of {latency} cycles or more the first result is that of the first sample."
+                f"After a reset of {counted(latency, 'cycle')} or more the first result is that of the first sample."
             )
         return lines
     lines = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from codesign.core import ports as border
 from codesign.core.fixed_point import FixedPoint
+from codesign.core.text_table import counted
 from codesign.errors import DataError
 
 _WORD = 32
@@ -200,7 +201,7 @@ def flat_inputs(ports: Sequence[Port], x: np.ndarray | Sequence[np.ndarray]) -> 
     arrays = border.arrays_of(ports, x)
     names = ", ".join(port.name for port in ports)
     if len(arrays) != len(ports):
-        raise DataError(f"the design has {len(ports)} inputs ({names}), not {len(arrays)}")
+        raise DataError(f"the design has {counted(len(ports), 'input')} ({names}), not {len(arrays)}")
     flat = []
     for port, array in zip(ports, arrays, strict=True):
         size = int(np.prod(port.shape))

@@ -20,6 +20,7 @@ from codesign.core.progress import SILENT, Progress
 from codesign.core.sealed import RTL_PROJECT, field
 from codesign.core.shown import Shown
 from codesign.core.target import DEFAULT_TOP, Interface, check_top
+from codesign.core.text_table import counted
 from codesign.errors import SettingsError
 from codesign.hls.graph import Graph
 from codesign.rtl.apart import pipelined
@@ -100,7 +101,7 @@ class RtlProject(Shown):
             "top": self.top,
             "part": self.part,
             "clock": f"{self.clock_period_ns:g} ns",
-            "latency": f"{self.latency_cycles} cycles",
+            "latency": counted(self.latency_cycles, "cycle"),
             "II": str(self.ii),
             "estimated LUT": f"{self.estimated_lut:,.0f}",
         }

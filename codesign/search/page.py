@@ -24,6 +24,7 @@ from codesign.comparison.figures import (
 from codesign.comparison.page import render
 from codesign.core.files import write_text, write_with
 from codesign.core.shown import Brief
+from codesign.core.text_table import counted
 from codesign.errors import OutputFolderError, SettingsError
 from codesign.search.importance import Importance, importances
 from codesign.search.ledger import ProofLine, TrialLine
@@ -139,7 +140,7 @@ def _rendered(found: Found, charts: _Charts, made: datetime | None = None) -> st
         "search.html.j2",
         made,
         name=found.design,
-        facts=[f"{len(found.ledger.trials)} trials", *states, settings.sampler.kind],
+        facts=[counted(len(found.ledger.trials), "trial"), *states, settings.sampler.kind],
         notes=_notes(found),
         sections=[
             ("Quality against cost", fronts),
@@ -158,9 +159,7 @@ def _notes(found: Found) -> list[str]:
         notes.append(nearest)
     unproved = [line.number for line in found.front if found.proof(line) is None]
     if unproved:
-        notes.append(
-            f"{len(unproved)} points of the front are estimates and not proved: trial {', '.join(map(str, unproved[:10]))}"
-        )
+        notes.append(f"not proved, estimates alone, on the front: trial {', '.join(map(str, unproved[:10]))}")
     for number, proof in found.ledger.proofs.items():
         if proof.state == "refuted":
             notes.append(f"trial {number} is refuted and no result: {proof.reason.splitlines()[0]}")

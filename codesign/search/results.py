@@ -18,7 +18,7 @@ from codesign.core.files import write_text
 from codesign.core.locks import Owner
 from codesign.core.sealed import whole_folder
 from codesign.core.shown import Brief
-from codesign.core.text_table import TextTable
+from codesign.core.text_table import TextTable, counted
 from codesign.core.yaml_text import read_yaml
 from codesign.errors import NotVerifiedError, OutputFolderError, SearchError, SettingsError
 from codesign.search.front import result_front
@@ -125,7 +125,7 @@ def status_notes(found: Found, said: Mapping[str, Any], is_running: bool) -> lis
     unproved = [line for line in found.front if found.proof(line) is None]
     if unproved and found.settings.proof:
         notes.append(
-            f"{len(unproved)} points of the front are estimates so far; they are proved when the budget is used"
+            f"on the front {counted(len(unproved), 'point')} so far by estimates alone; they are proved when the budget is used"
         )
     return notes
 
@@ -366,7 +366,7 @@ def _is_alive(said: Mapping[str, Any]) -> bool:
 
 def _budget_text(budget: Any) -> str:
     parts = [
-        f"{budget.trials} trials" if budget.trials else "",
+        counted(budget.trials, "trial") if budget.trials else "",
         f"{budget.hours:g} h" if budget.hours else "",
     ]
     return " or ".join(part for part in parts if part) or "the whole grid"

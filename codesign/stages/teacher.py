@@ -7,6 +7,7 @@ from typing import Any
 
 from codesign.core.files import file_digest, is_saved_model
 from codesign.core.record import Record
+from codesign.core.text_table import counted
 from codesign.errors import DataError, SettingsError
 from codesign.stages.context import Context, Stage, load_history, save_history
 
@@ -47,7 +48,7 @@ class Teacher(Stage):
         students = n_outputs(context.untrained_student)
         if outputs != students:
             raise DataError(
-                f"{context.networks.path}: the teacher has {outputs} outputs but the student has "
+                f"{context.networks.path}: the teacher has {counted(outputs, 'output')} but the student has "
                 f"{students}; give both the same classes in the same order"
             )
 

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
+from codesign.core.text_table import counted
 from codesign.errors import DataError, SettingsError
 
 Clusters = tuple[tuple[int, ...], ...]
@@ -112,7 +113,7 @@ def require_several_classes(n_outputs: int, what: str) -> None:
     """Refuse specialists where there is nothing to specialise in: `DataError` for fewer than three outputs."""
     if n_outputs < 3:
         raise DataError(
-            f"{what} has {n_outputs} outputs; specialists need at least three classes with an output each, use a "
+            f"{what} has {counted(n_outputs, 'output')}; specialists need at least three classes with an output each, use a "
             "single teacher or an ensemble"
         )
 

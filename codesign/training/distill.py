@@ -13,6 +13,7 @@ from codesign.core.precision_map import PrecisionMap
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.shown import ShownStudent
+from codesign.core.text_table import counted
 from codesign.cost import bops, bops_of
 from codesign.data import Dataset
 from codesign.errors import DataError
@@ -159,7 +160,7 @@ def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:
     given = teacher.train_logits.shape[1]
     if given != n_outputs:
         raise DataError(
-            f"the teacher has {given} outputs but the student has {n_outputs}; give both the same classes in "
+            f"the teacher has {counted(given, 'output')} but the student has {n_outputs}; give both the same classes in "
             "the same order"
         )
 

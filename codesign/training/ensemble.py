@@ -15,6 +15,7 @@ from codesign.core.files import arrays_digest, file_digest
 from codesign.core.progress import SILENT, Progress
 from codesign.core.record import Record
 from codesign.core.task import Task
+from codesign.core.text_table import counted
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError, SettingsError
@@ -222,7 +223,7 @@ def check_members(models: Sequence[keras.Model], names: Sequence[str], dataset: 
         check_fits(model, name, dataset.sample_shape, dataset.task)
         if n_outputs(model) != n_outputs(models[0]):
             raise DataError(
-                f"{name} has {n_outputs(model)} outputs but {names[0]} has {n_outputs(models[0])}; the "
+                f"{name} has {counted(n_outputs(model), 'output')} but {names[0]} has {n_outputs(models[0])}; the "
                 "members of an ensemble need the same outputs"
             )
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from codesign.core.files import arrays_digest
 from codesign.core.record import Record
+from codesign.core.text_table import counted
 from codesign.data import Dataset
 from codesign.data.split import PARTS
 from codesign.errors import DataError
@@ -82,7 +83,7 @@ def _by_rows(rows: np.ndarray, path: Path, dataset: Dataset) -> dict[str, np.nda
     every_row_is_used = sum(len(getattr(dataset.split, part)) for part in PARTS) == needed
     if every_row_is_used and len(rows) > needed:
         raise DataError(
-            f"the teacher {path} has {len(rows)} rows, but the data's source has {needed}; give one row of logits for "
+            f"the teacher {path} has {counted(len(rows), 'row')}, but the data's source has {needed}; give one row of logits for "
             "each row of the source, in its order"
         )
     values = _as_float(rows, path)

@@ -149,7 +149,7 @@ def test_settings_that_cannot_be(arguments, sentence):
         (np.zeros((0, 4)), "the calibration set is empty (shape (0, 4)); give at least one sample"),
         (
             np.array([[1.0, 2.0], [3.0, np.nan], [np.inf, 1.0]]),
-            "the calibration set has 2 values that are not finite, first nan in sample 1; clean the data",
+            "the calibration set has 2 values not finite, first nan in sample 1; clean the data",
         ),
     ],
 )

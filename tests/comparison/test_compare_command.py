@@ -186,7 +186,7 @@ def test_a_log_whose_later_step_died_is_not_trusted_though_its_simulation_passed
     path.write_text((FIXTURES / "hls_csim.log").read_text() + f"{line}\n")
     ended, out, err = command("report", path)
     assert ended == code
-    assert ("a later step died (1 errors, first" in " ".join((out + err).split())) == (code == 1)
+    assert ("a later step died (1 error, first" in " ".join((out + err).split())) == (code == 1)
 
 
 def test_a_simulation_that_was_not_run_is_a_note(command, tmp_path):

@@ -49,6 +49,10 @@ def test_a_model_and_its_data_become_map_trials_and_picture(files, tmp_path):
     assert record["metrics"]["trials"] == len(scan["trials"])
     assert scan["quality"] >= scan["float_quality"] - 0.05
     assert PrecisionMap.load(out / "precision_map.json").input.width <= 12
+    assert result.output.endswith(
+        f"Next:\n  codesign convert {files}/model.keras --data {files}/data.npz "
+        f"--precision {out}/precision_map.json -o my_project\n"
+    )
     again = invoke(*words)
     assert str(again.exception) == f"{out} holds a finished scan; choose another folder with --output"
 

@@ -72,11 +72,11 @@ def test_zero_alone_has_a_format():
         ),
         (
             np.full((2, 5), np.nan, np.float32),
-            r"^the calibration set has 10 values that are not finite, first nan in sample 0",
+            r"^the calibration set has 10 values not finite, first nan in sample 0",
         ),
         (
             np.array([[1, 2, 3, 4, np.inf]], np.float32),
-            r"1 values that are not finite, first inf in sample 0",
+            r"1 value not finite, first inf in sample 0",
         ),
         (
             np.ones((2, 4), np.float32),

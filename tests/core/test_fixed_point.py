@@ -287,8 +287,8 @@ def test_bits_are_whole_numbers(width):
     ("text", "x", "sentence"),
     [
         ("fixed<8,3>", [0.0, np.nan], "x has nan at index 1 (of 2 values), which fixed<8,3> cannot take"),
-        ("fixed<8,3>", [np.inf], "x has inf at index 0 (of 1 values), which fixed<8,3> cannot take"),
-        ("fixed<64,3>", [-np.inf], "x has -inf at index 0 (of 1 values), which fixed<64,3> cannot take"),
+        ("fixed<8,3>", [np.inf], "x has inf at index 0 (of 1 value), which fixed<8,3> cannot take"),
+        ("fixed<64,3>", [-np.inf], "x has -inf at index 0 (of 1 value), which fixed<64,3> cannot take"),
         ("fixed<8,3>", [1j], "x must be real numbers, not complex128"),
         ("fixed<8,3>", ["a"], "x must be real numbers, not <U1"),
     ],

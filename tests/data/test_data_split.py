@@ -90,8 +90,7 @@ def test_impossible_seeds(refusal, seed):
 
 def test_a_row_in_two_parts_or_twice_in_one_is_refused(refusal):
     assert refusal(Split, [0, 1, 2], [3], [2, 4]) == (
-        "split: 1 rows are named again, the first is row 2 (in train and test); "
-        "keep each row in one part, once"
+        "split: 1 row named again, the first is row 2 (in train and test); keep each row in one part, once"
     )
     assert refusal(Split, [0, 1, 1], [3, 4], [4]) == (
         "split: 2 rows are named again, the first is row 1 (in train and train); "

@@ -229,7 +229,7 @@ def test_an_unknown_part(refusal, small):
             "x_test must have shape (samples, features...) and samples, not (0, 2)",
         ),
         ({"x_test": np.zeros((2, 3))}, "x_test has samples of shape (3,), x_train of (2,)"),
-        ({"feature_names": ["a"]}, "x_train: 1 feature names for 2 features; give one each"),
+        ({"feature_names": ["a"]}, "x_train: 1 feature name for 2 features; give one each"),
         ({"y_test": [0, 2]}, "y_test: label 2 at row 1 (counted from 0) is outside 0 to 1 of the 2 classes"),
         (
             {"y_test": [0, -1]},
@@ -242,7 +242,7 @@ def test_an_unknown_part(refusal, small):
         ({"y_test": [0, 1, 0]}, "y_test: 3 labels, 2 samples and 2 rows in the split differ"),
         (
             {"split": Split(range(4), [4, 5], [6])},
-            "y_test: 2 labels, 2 samples and 1 rows in the split differ",
+            "y_test: 2 labels, 2 samples and 1 row in the split differ",
         ),
         (
             {"y_train": [1, 1, 1, 1]},

@@ -214,10 +214,10 @@ def nan_at(*places):
         ({"X": X.astype(complex)}, "X must be real numbers, not complex128; convert it to float32"),
         ({"X": X.astype(float) * 1e39}, None),
         ({"y": Y * 0}, "y: every label is 0; a classifier needs samples of at least two classes"),
-        ({"feature_names": ["a"]}, "1 feature names for 3 features; give one name each"),
+        ({"feature_names": ["a"]}, "1 feature name for 3 features; give one name each"),
         (
             {"y": np.r_[Y[:-1], 2]},
-            "class '2' has 1 samples, too few for the fractions 0.6/0.2/0.2: none is left for validation; "
+            "class '2' has 1 sample, too few for the fractions 0.6/0.2/0.2: none is left for validation; "
             "add samples or choose other fractions",
         ),
         (

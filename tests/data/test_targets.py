@@ -69,6 +69,26 @@ def test_an_option_that_the_task_does_not_read_is_refused(y, options, sentence, 
     assert refusal(dataset_from_arrays, X, y, **options) == f"arrays: {sentence}"
 
 
+def test_fractions_of_few_values_are_a_quantity_that_is_said_or_classes_when_asked(refusal):
+    half = (np.arange(80) % 2) / 2
+    dataset = dataset_from_arrays(X, half)
+    (note,) = dataset.notes
+    assert note == (
+        "y has 2 values only (0, 0.5) and was taken for a quantity: data.task: regression says so; classes they are with "
+        "data.task: classification and data.renumber: true"
+    )
+    assert dataset.task.kind == "regression"
+    assert note in dataset.warnings
+    assert dataset_from_arrays(X, half, task="regression").notes == ()
+    assert dataset_from_arrays(X, MOMENTUM).notes == ()
+    classes = dataset_from_arrays(X, half, task="classification", renumber=True)
+    assert classes.class_names == ("0.0", "0.5")
+    assert "must be whole numbers" in refusal(dataset_from_arrays, X, half, task="classification")
+    assert "must be whole numbers" in refusal(
+        dataset_from_arrays, X, MOMENTUM, task="classification", renumber=True
+    )
+
+
 def test_targets_are_standardised_on_the_train_part_and_told_in_their_units():
     dataset = dataset_from_arrays(X, MOMENTUM, name="momentum")
     assert (dataset.y_train.dtype, dataset.y_train.shape) == (np.float32, (48, 1))

@@ -69,7 +69,7 @@ def test_inputs_that_are_no_numbers_or_too_many():
         DataError, match=r"^x has nan at index 18 \(of 48 values\), which fixed<8,4> cannot take$"
     ):
         emulate(graph, x)
-    with pytest.raises(DataError, match=r"^the network has 1 inputs \(x\), not 2$"):
+    with pytest.raises(DataError, match=r"^the network has 1 input \(x\), not 2$"):
         emulate(graph, [x, x])
     assert emulate(graph, np.zeros((0, 16))).shape == (0, 5)
 

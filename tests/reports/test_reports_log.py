@@ -102,7 +102,7 @@ def test_a_step_that_died_is_said_and_one_after_it_makes_it_a_note(tmp_path):
     assert reasons == ["note"]
     head, _, end = text.partition("INFO: [HLS 200-112]")
     path.write_text(f"{head}{DIED}\n" + end[end.index("\n") + 1 :])
-    assert ("unfinished", f"{path} says that a step died (1 errors, first '{DIED}')") in doubts(path)
+    assert ("unfinished", f"{path} says that a step died (1 error, first '{DIED}')") in doubts(path)
 
 
 def test_a_failed_simulation_in_it_is_said(tmp_path):

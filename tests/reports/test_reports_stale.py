@@ -235,5 +235,5 @@ def test_the_tools_own_log_tells_of_a_run_that_died(tmp_path):
     build = read_build(tmp_path)
     assert not build.is_trustworthy
     assert [finding.message for finding in build.findings] == [
-        f"{log} says that a step died (1 errors, first 'ERROR: [HLS 200-70] Pre-synthesis failed.')"
+        f"{log} says that a step died (1 error, first 'ERROR: [HLS 200-70] Pre-synthesis failed.')"
     ]

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from codesign.core.layers import Shape
+from codesign.core.text_table import counted
 from codesign.data.scaling import reach
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
@@ -321,7 +322,7 @@ def check_learnable(network: Network) -> None:
     """Raise `SettingsError` for layers whose widths cannot be learned, all of them named."""
     wrong = [f"{layer.name} ({layer.kind})" for layer in network.layers if layer.kind not in LEARNABLE]
     if len(network.inputs) > 1 or len(network.outputs) > 1:
-        wrong.append(f"{len(network.inputs)} inputs and {len(network.outputs)} outputs")
+        wrong.append(f"{counted(len(network.inputs), 'input')} and {counted(len(network.outputs), 'output')}")
     wrong += [
         f"{layer.name} ({layer.kind} with padding)"
         for layer in network.layers
