@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from codesign.core.text_table import counted
 from codesign.settings_base import Count, CountOrNone, Fraction, LearningRate, NotNegative, Positive, Section
 
 Weight = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -253,7 +252,7 @@ class PruningSettings(TrainingSettings):
         in_rounds = self.schedule == "iterative" or self.method in ("structured", "hardware")
         if self.inside == "float" and in_rounds and self.schedule != "one_shot" and self.epochs < self.rounds:
             raise ValueError(
-                f"{counted(self.epochs, 'epoch')} cannot be shared by {self.rounds} rounds; raise epochs or lower rounds"
+                f"the epochs ({self.epochs}) cannot be shared by {self.rounds} rounds; raise epochs or lower rounds"
             )
         if self.rewind != "none" and self.schedule == "polynomial":
             raise ValueError("to rewind needs the schedule 'iterative' or 'one_shot'")

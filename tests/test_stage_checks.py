@@ -96,6 +96,17 @@ def test_a_missing_member_and_one_of_other_classes(design):
     )
 
 
+def test_two_outputs_of_a_teacher_and_one_of_a_student(design):
+    """Both are right for two classes, but they have no soft targets in common."""
+    np.savez(design / "two.npz", X=np.random.default_rng(0).normal(size=(60, 4)), y=np.arange(60) % 2)
+    text = NETWORKS.replace('name="fc1"), layers.Dense(n_classes', 'name="fc1"), layers.Dense(1')
+    (design / "networks.py").write_text(text)
+    assert refusal(design, DataError, data={"source": "two.npz"}) == (
+        "networks.py: the teacher of build_teacher has 2 outputs but the student of build_student has 1; give both two outputs "
+        "for two classes, or one in both: the logit of the second class"
+    )
+
+
 def test_logits_of_other_classes(design):
     np.save(design / "z.npy", np.zeros((1797, 9)))
     assert refusal(design, DataError, teacher={"kind": "logits", "file": "z.npy"}).startswith(

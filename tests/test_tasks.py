@@ -346,6 +346,21 @@ def test_a_teacher_that_knows_the_test_part_is_said() -> None:
     )
 
 
+def test_a_given_teacher_that_saw_the_test_part_is_said_in_its_record(tmp_path: Path) -> None:
+    """Its last feature is the class in the rows of the test part alone: what it has learnt by heart."""
+    y = (X[:, 0] > 0).astype(int)
+    x = np.c_[X, RANDOM.normal(scale=0.1, size=600)]
+    x[dataset_from_arrays(x, y).split.test, -1] = 9 * (2 * y[dataset_from_arrays(x, y).split.test] - 1)
+    dataset = dataset_from_arrays(x, y, scaling="none")
+    model = dense(dataset)
+    kernel = np.zeros((5, 2), np.float32)
+    kernel[[0, 1, -1], 1] = 1, 1, 9
+    model.set_weights([kernel, np.zeros(2, np.float32)])
+    model.save(tmp_path / "cheat.keras")
+    notes = load_teacher(tmp_path / "cheat.keras", dataset).record.metrics["notes"]
+    assert notes[0].startswith("the teacher cheat.keras reaches accuracy 1.0000 on the test part and 0.7")
+
+
 def anomalies() -> tuple[np.ndarray, np.ndarray]:
     """Normal samples on a plane, anomalous ones off it."""
     plane = RANDOM.normal(size=(900, 2))

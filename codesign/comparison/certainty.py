@@ -175,10 +175,11 @@ def _merge(group: Sequence[Entry]) -> Entry:
     places = dict.fromkeys((number.metric, number.step) for entry in group for number in entry.numbers)
     numbers = [_mean([entry.number(*place) for entry in group]) for place in places]
     seeds = tuple(sorted(seed for entry in group for seed in entry.seeds))
-    notes = [f"{entry.name}: {note}" for entry in group for note in entry.notes]
-    told = dict.fromkeys(note for entry in group for note in entry.notes)
-    if all(entry.notes == first.notes for entry in group):  # said once, not once a seed
-        notes = list(told)
+    shared = [note for note in dict.fromkeys(first.notes) if all(note in entry.notes for entry in group)]
+    # what all say is said once, not once a seed
+    notes = shared + [
+        f"{entry.name}: {note}" for entry in group for note in entry.notes if note not in shared
+    ]
     notes += [
         f"{number.metric} ({number.step}) is of {number.samples} of the {len(group)} seeds"
         for number in numbers

@@ -50,7 +50,7 @@ class TextTable:
 
 def counted(number: int, noun: str, form: str = "") -> str:
     """A number of things in words: ``1 class``, ``2 classes``; `form` is how the number is written."""
-    ending = "" if number == 1 else "es" if noun.endswith(("s", "x", "ch")) else "s"
+    ending = "" if number == 1 else "es" if noun.endswith("s") else "s"
     return f"{number:{form}} {noun}{ending}"
 
 

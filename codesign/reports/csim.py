@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from codesign.core.text_table import counted
 from codesign.reports.fields import FieldReader
 from codesign.reports.records import Finding, Report, ReportKind
 from codesign.reports.text import REPORT_KINDS, KnownReport, identify, read_text, require_kind
@@ -61,7 +62,9 @@ class CsimReport(Report):
             yield self.doubt("failed", f"says that the C simulation failed: {self.failure}")
         if self.later_errors:
             count, first = len(self.later_errors), self.later_errors[0]
-            yield self.doubt("unfinished", f"says that a later step died ({count} errors, first {first!r})")
+            yield self.doubt(
+                "unfinished", f"says that a later step died ({counted(count, 'error')}, first {first!r})"
+            )
 
 
 def read_csim_log(path: str | Path) -> CsimReport:

@@ -47,9 +47,12 @@ class Teacher(Stage):
         outputs = _outputs(context)
         students = n_outputs(context.untrained_student)
         if outputs != students:
+            given = context.settings.teacher.file or ", ".join(context.settings.teacher.files)
+            either = "two outputs for two classes, or one in both: the logit of the second class"
             raise DataError(
-                f"{context.networks.path}: the teacher has {counted(outputs, 'output')} but the student has "
-                f"{students}; give both the same classes in the same order"
+                f"{context.networks.path}: the teacher {given or 'of build_teacher'} has {counted(outputs, 'output')} but the "
+                f"student of build_student has {students}; give both "
+                + (either if {outputs, students} == {1, 2} else "the same classes in the same order")
             )
 
     def make(self, context: Context, folder: Path) -> Any:

@@ -99,6 +99,11 @@ def test_a_note_of_every_seed_is_said_once(make_run):
     comparison = compare([*runs, make_run("other", sparsity=0.7)])
     assert comparison.notes == ("digits: no vendor tool",)
     assert compare(runs, each_seed=True).notes == ("all: no vendor tool",)
+    summary = (runs[1] / "summary.json").read_text()
+    (runs[1] / "summary.json").write_text(
+        summary.replace('["no vendor tool"]', '["no vendor tool", "near chance"]')
+    )
+    assert compare(runs).entries[0].notes == ("no vendor tool", "seed1: near chance")
 
 
 def test_each_seed_can_stand_for_itself(make_run):

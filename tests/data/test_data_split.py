@@ -93,8 +93,7 @@ def test_a_row_in_two_parts_or_twice_in_one_is_refused(refusal):
         "split: 1 row named again, the first is row 2 (in train and test); keep each row in one part, once"
     )
     assert refusal(Split, [0, 1, 1], [3, 4], [4]) == (
-        "split: 2 rows are named again, the first is row 1 (in train and train); "
-        "keep each row in one part, once"
+        "split: 2 rows named again, the first is row 1 (in train and train); keep each row in one part, once"
     )
 
 
