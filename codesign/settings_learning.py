@@ -308,8 +308,8 @@ class LearnedSettings(Section):
     """Steps of Adam."""
     batch_size: Count = 256
     """Samples of a step."""
-    learning_rate: LearningRate = 1e-2
-    """Of Adam at the beginning of the first cycle."""
+    learning_rate: LearningRate = 3e-2
+    """Of Adam at the beginning of the first cycle, after a warm-up."""
     cycles: Count = 12
     """Cosines of the learning rate."""
     first_price: Positive = 5e-7

@@ -127,14 +127,14 @@ def test_convolutions_and_pools_learn_too(tmp_path):
     network = read_keras(convolutional(dataset, 3))
     prepared = prepare_for_quantization(network)
     learnable = LearnableNetwork(prepared, dataset.x_train)
-    params, moving = learnable.begin()
+    params, statistics = learnable.begin()
     # widths of their own for every unit and weight
     rng = np.random.default_rng(0)
     params = {
         key: tf.constant(rng.integers(1, 5, value.shape), tf.float32) if key.endswith("/fraction") else value
         for key, value in params.items()
     }
-    snapshot = learnable.snapshot(params, moving)
+    snapshot = learnable.snapshot(params, statistics)
     wide = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
     seen = learnable.compute(snapshot, {}, wide, dataset.x_train.astype(np.float32)).seen
     limits = learnable.limits_of(snapshot, seen)
@@ -158,9 +158,9 @@ def test_a_rare_input_widens_no_format_and_saturates():
     often = rare.copy()
     often[: len(often) // 20, 0] = 100.0  # of one feature alone
     assert LearnableNetwork(network, often).input_bits == 7
-    params, moving = learnable.begin()
+    params, statistics = learnable.begin()
     limits = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
-    snapshot = learnable.snapshot(params, moving)
+    snapshot = learnable.snapshot(params, statistics)
     x = tf.constant(np.stack([rare[7], np.full_like(rare[7], 2.0**learnable.input_bits)]), tf.float32)
     logits = learnable.compute(snapshot, {}, limits, x).logits.numpy()
     np.testing.assert_array_equal(logits[0], logits[1])
@@ -174,6 +174,7 @@ def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
     kernel = np.zeros(params["logits/kernel"].shape, np.float32)
     kernel[0, 0], kernel[1, 2] = 0.5, 0.875  # of 3 fractional bits: 100 and 111
     params["logits/kernel"] = tf.constant(kernel)
+    del params["logits/gain"]  # normalised, it were another kernel
     price = learnable.compute(params, {}, {}, tf.constant(dataset.x_train, tf.float32)).prices["logits"]
     assert float(price) == 2 * 3 * (3 + learnable.input_bits + 1)
 

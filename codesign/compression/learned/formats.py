@@ -18,6 +18,8 @@ from codesign.networks.description import Network
 
 _WIDEST = 24
 """Bits of a whole number in float32, in which QKeras computes."""
+_APART = 6
+"""Bits by which the biases of a layer may be further apart: each has few digits of its own, and its sums are looked at."""
 
 
 def network_of(
@@ -45,9 +47,12 @@ def network_of(
     # of the units that reach the next layer: fractional bits, the power of two that they are scaled by, greatest value
     bits: np.ndarray = np.full(network.input_shape[-1], fraction)
     shifts, greatest = np.zeros_like(bits), max(abs(given.minimum), given.maximum)
+    kernels = {layer.name: _on_grid(layer.name, snapshot) for layer in network.weight_layers}
+    read = _read(kernels)
     for layer in network.layers[1:]:
         if layer.row.role == "product":
-            kernel = _on_grid(layer.name, snapshot)
+            live = read[layer.name]
+            kernel = np.where(live, kernels[layer.name], 0.0)
             by_row = (*([1] * (kernel.ndim - 2)), -1, 1)
             rows = kernel.shape[-2]
             bits, shifts = (np.tile(part, rows // len(part)).reshape(by_row) for part in (bits, shifts))
@@ -58,13 +63,13 @@ def network_of(
             if not ends:
                 point = _point_behind(network, layer.name)
                 after = snapshot[f"{point}/fraction"].astype(int)
-                tensor = _tensor_fraction(after, snapshot[f"{point}/limit"])
-                after = after - tensor
+                tensor = _tensor_fraction(after[live], snapshot[f"{point}/limit"])
+                after = np.where(live, after - tensor, 0)
             bias = snapshot.get(f"{layer.name}/bias", np.zeros(len(after))).astype(np.float64) * 2.0**sums
             bias = np.round(bias) if ends or "bias" not in layer.weights else np.floor(bias) + 0.5
             kernel = kernel * 2.0 ** (after - shifts)
-            bias = bias * 2.0 ** (after - sums)
-            formats = exact_format(kernel), exact_format(bias)
+            bias = np.where(live, bias * 2.0 ** (after - sums), 0.0)
+            formats = exact_format(kernel), exact_format(bias, _WIDEST + _APART)
             reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
             if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**_WIDEST).any():
                 return None
@@ -74,15 +79,25 @@ def network_of(
         elif layer.row.role == "point":
             signed = layer.row.signed
             width = int(np.log2(snapshot[f"{layer.name}/limit"] + 1)) + signed
-            bits = snapshot[f"{layer.name}/fraction"].astype(int) - shifts
-            result = FixedPoint(width, width - int(bits[0]), signed, "RND_CONV", "SAT")
+            result = FixedPoint(width, width - tensor, signed, "RND_CONV", "SAT")
             layers[layer.name] = LayerPrecision(result=result)
             greatest = max(abs(result.minimum), result.maximum)
-            bits = snapshot[f"{layer.name}/fraction"].astype(int)
+            bits = tensor + shifts
     built = network.map_layers(
         lambda layer: layer.with_weights(**weights[layer.name]) if layer.name in weights else layer
     )
     return built, PrecisionMap(given, layers)
+
+
+def _read(kernels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """By weight layer, which of its units a weight reads that is read itself; the others' magnitudes widen no format."""
+    names = list(kernels)
+    read = {names[-1]: np.ones(kernels[names[-1]].shape[-1], bool)}
+    for name, user in zip(names[-2::-1], names[:0:-1], strict=True):
+        live = (kernels[user] != 0) & read[user]
+        rows = live.any(axis=(*range(live.ndim - 2), live.ndim - 1))
+        read[name] = rows.reshape(-1, kernels[name].shape[-1]).any(axis=0)
+    return read
 
 
 def _on_grid(name: str, snapshot: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -104,11 +119,11 @@ def _point_behind(network: Network, name: str) -> str:
 
 def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
     """The fractional bits of the tensor: those of most units, with no integer bits below zero."""
-    return int(min(np.median(units), np.log2(limit + 1)))
+    return int(min(np.median(units), np.log2(limit + 1))) if units.size else 0
 
 
-def exact_format(values: np.ndarray) -> FixedPoint | None:
-    """A signed format that holds values exactly; ``None`` if it were too wide."""
+def exact_format(values: np.ndarray, widest: int = _WIDEST) -> FixedPoint | None:
+    """A signed format that holds values exactly; ``None`` if it were wider than so many bits."""
     live = np.abs(values[values != 0])
     if not live.size:
         return FixedPoint(2, 2, True, "RND_CONV", "SAT")
@@ -117,6 +132,6 @@ def exact_format(values: np.ndarray) -> FixedPoint | None:
     trailing = np.bitwise_count(((codes & -codes) - 1).astype(np.uint64)).astype(int)
     last = int((exponents - 53 + trailing).min())
     integers = int(exponents.max()) + 1
-    if integers - last > _WIDEST:
+    if integers - last > widest:
         return None
     return FixedPoint(max(integers - last, 2), max(integers, last + 2), True, "RND_CONV", "SAT")

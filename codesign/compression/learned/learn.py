@@ -37,6 +37,8 @@ from codesign.training.lesson import make_lesson
 from codesign.training.own import Own, OwnLoss
 from codesign.training.teacher import Teacher
 
+_METHOD = 2
+"""Of the training, part of its key: a checkpoint or a front of another one is of no use."""
 _CALIBRATIONS = 16
 """Times that alkaid says on the way what the price's units are worth."""
 _DEAREST_CALIBRATION = 15_000
@@ -152,7 +154,7 @@ def training_key(
     """SHA-256 of all that a front depends on; which of its points is built is not part of it."""
     plain = settings.model_dump(mode="json", exclude={"budget_luts", "quality_loss", "latency_ns"})
     parts = [network.digest, teacher.record.digest, dataset.digest]
-    return json_digest([*parts, plain, distillation.model_dump(mode="json"), seed])
+    return json_digest([*parts, plain, distillation.model_dump(mode="json"), seed, _METHOD])
 
 
 def student_at(
@@ -278,11 +280,11 @@ class _Training:
             )
             if math.isfinite(quality)
         ]
-        kept = best([*self.points, *new])
-        self.points = [
-            point if point.snapshot else replace(point, snapshot=_row(epochs, point.epoch - first))
-            for point in kept
-        ]
+        kept = [point for point in best([*self.points, *new]) if not point.snapshot]
+        taken = [replace(point, snapshot=_row(epochs, point.epoch - first)) for point in kept]
+        # what cannot be built must not take the place of what can
+        built = [point for point in taken if network_of(self.loop.network, point.snapshot) is not None]
+        self.points = best([*self.points, *built])
 
     def _collapsed(self, epochs: Epochs, qualities: list[float]) -> bool:
         """Whether no epoch of a call is better than a guess, as earlier ones were, or its loss no number."""

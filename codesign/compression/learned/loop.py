@@ -27,7 +27,12 @@ _INTEGRAL, _MOST_INTEGRAL, _PROPORTIONAL = 60.0, 5e-3, 2.0
 """Of the controller, changes of the price's logarithm for an error of the LUTs' logarithm: over the whole training at the
 full learning rate, in one step at most, and at once."""
 _CYCLE_DECAY = 0.94
-_BETA1, _BETA2, _TINY = 0.9, 0.999, 1e-7
+_WARM_UP = 0.03
+"""The part of the training in which the learning rate rises: at once it would tear a trained network to pieces."""
+_BETA1, _BETA2, _TINY = 0.9, 0.99, 1e-7
+"""Of Adam. Gradients grow by orders of magnitude with the price, which the usual memory of a thousand steps follows too late."""
+_SURVEYED = 4096
+"""Train samples that say after each epoch what is normalised by and where results saturate."""
 
 
 @dataclass
@@ -36,7 +41,7 @@ class State:
 
     Parameters
     ----------
-    params, moving, limits
+    params, statistics, limits
         Of the network.
     first, second
         Both moments of Adam.
@@ -48,7 +53,7 @@ class State:
     """
 
     params: Tensors
-    moving: Tensors
+    statistics: Tensors
     limits: Tensors
     first: Tensors
     second: Tensors
@@ -69,7 +74,7 @@ class State:
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> State:
         """The inverse of `arrays`."""
-        parts: dict[str, Any] = {name: {} for name in ("params", "moving", "limits", "first", "second")}
+        parts: dict[str, Any] = {name: {} for name in ("params", "statistics", "limits", "first", "second")}
         for name, value in arrays.items():
             part, key = name.split("|")
             if part in parts:
@@ -141,12 +146,12 @@ class Loop:
 
     def begin(self) -> State:
         """Where the training begins."""
-        params, moving = self._started
+        params, statistics = self._started
         zeros = {key: tf.zeros_like(value) for key, value in params.items()}
         limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
         price = tf.constant(np.float32(np.log(self.settings.first_price)))
         none = tf.constant(0.0)
-        return State(params, moving, limits, zeros, dict(zeros), none, price, price, none)
+        return State(params, statistics, limits, zeros, dict(zeros), none, price, price, none)
 
     def run(
         self, call: int, state: State, factors: Mapping[str, float], gentleness: float = 1.0
@@ -182,12 +187,14 @@ class Loop:
         return State(**after), Epochs(snapshots, logits.numpy(), prices, loss.numpy())
 
     def _rates(self, steps: np.ndarray) -> np.ndarray:
-        """Cosines from the learning rate to a hundredth, again and again, each from a little lower."""
+        """Cosines from the learning rate to a hundredth, again and again, each from a little lower, after a warm-up."""
         cycles = self.settings.cycles
         length = self.epochs * self.steps / cycles
         cycle = np.minimum(steps // length, cycles - 1)
         part = steps / length - cycle
-        return self.settings.learning_rate * _CYCLE_DECAY**cycle * (0.505 + 0.495 * np.cos(np.pi * part))
+        warm = np.minimum((steps + 1) / max(_WARM_UP * self.epochs * self.steps, 1.0), 1.0)
+        rate = self.settings.learning_rate * warm * _CYCLE_DECAY**cycle
+        return rate * (0.505 + 0.495 * np.cos(np.pi * part))
 
     def _prices(self, steps: np.ndarray) -> np.ndarray:
         """A rising exponential."""
@@ -214,30 +221,33 @@ class Loop:
     ) -> Any:
         """The compiled function: a loop over epochs around a loop over steps."""
         network, count = self.network, int(order.shape[0])
-        taken = {**network.snapshot(state["params"], state["moving"]), **state["limits"]}
+        taken = {**network.snapshot(state["params"], state["statistics"]), **state["limits"]}
         kept = {
             "snapshots": {key: tf.zeros([count, *value.shape]) for key, value in taken.items()},
             "logits": tf.zeros([count, self._validation.shape[0], int(self.lesson.student.output_shape[-1])]),
             "prices": {name: tf.zeros([count]) for name in factors},
             "loss": tf.zeros([count]),
         }
-        unseen = {name: tf.zeros([network.shapes[name][-1]]) for name in network.points}
+        surveyed = self._train[0][:_SURVEYED]
 
         def epoch(number: Any, state: Any, kept: Any) -> Any:
-            def step(place: Any, state: Any, seen: Any, total: Any) -> Any:
+            def step(place: Any, state: Any, total: Any) -> Any:
                 at = (number, place)
                 price = (
                     prices[at] if self.settings.target_luts is None else gentleness * tf.exp(state["price"])
                 )
-                state, now, loss = self._step(state, order[at], rates[at], price, factors)
-                seen = {name: tf.maximum(seen[name], now[name]) for name in seen}
-                return place + 1, state, seen, total + loss
+                state, loss = self._step(state, order[at], rates[at], price, factors)
+                return place + 1, state, total + loss
 
-            _, state, seen, total = tf.while_loop(
-                lambda place, *_: place < self.steps, step, (tf.constant(0), state, unseen, tf.constant(0.0))
+            _, state, total = tf.while_loop(
+                lambda place, *_: place < self.steps, step, (tf.constant(0), state, tf.constant(0.0))
             )
-            state = {**state, "limits": network.limits_of(state["params"], seen)}
-            taken = network.snapshot(state["params"], state["moving"])
+            params = state["params"]
+            # of the network as it is now: moving averages would be those of other networks
+            now = network.compute(params, {}, state["limits"], surveyed, train=True, survey=True)
+            limits = network.limits_of(params, now.seen)
+            state = {**state, "statistics": now.statistics, "limits": limits}
+            taken = network.snapshot(params, now.statistics)
             found = network.compute(taken, {}, state["limits"], self._validation)
             state = self._led(
                 state, tf.add_n([factors[name] * found.prices[name] for name in factors]), rates[number, -1]
@@ -265,7 +275,7 @@ class Loop:
         params = state["params"]
         with tf.GradientTape() as tape:
             tape.watch(params)
-            found = self.network.compute(params, state["moving"], state["limits"], x, train=True)
+            found = self.network.compute(params, {}, state["limits"], x, train=True)
             each = self.lesson.loss.call(targets, found.logits)
             loss = tf.reduce_mean(each * weights[0] if weights else each)
             luts = tf.add_n([factors[name] * found.prices[name] for name in factors])
@@ -285,9 +295,8 @@ class Loop:
         state = {
             **state,
             "params": clip_fractions(moved),
-            "moving": found.moving,
             "first": first,
             "second": second,
             "step": step,
         }
-        return state, found.seen, loss
+        return state, loss

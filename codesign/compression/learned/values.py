@@ -36,7 +36,8 @@ _LOOKED_AT = 65_536
 """Samples that tell the inputs' range."""
 _SHARPNESS = 10.0
 _FIRST_FRACTION = 3.0
-_MOMENTUM = 0.99
+_RAREST = 1e-3
+"""The part of a unit's results that may saturate: a single event would give the whole layer another bit."""
 LEAST_FRACTION, _MOST_FRACTION = -8.0, 10.0
 _A_ROUNDING = 2.0
 """LUTs of rectifying, rounding and limiting one bit of a result, about."""
@@ -53,15 +54,16 @@ class Computed:
     prices
         By weight layer, a scalar each: bits of weights times bits of inputs, and the rounding of the results.
     seen
-        The greatest magnitude that each unit of a point had before it was rounded, shape `(n_units,)`.
-    moving
-        The moving means and variances after this batch.
+        The magnitude that each unit of a point stayed within before it was rounded, but for the rarest of a thousand results,
+        shape `(n_units,)`.
+    statistics
+        Means and variances of the normalised layers in this batch.
     """
 
     logits: Any = None
     prices: Tensors = field(default_factory=dict)
     seen: Tensors = field(default_factory=dict)
-    moving: Tensors = field(default_factory=dict)
+    statistics: Tensors = field(default_factory=dict)
 
 
 @dataclass
@@ -108,19 +110,14 @@ class LearnableNetwork:
         # what is rarer saturates, and costs every adder nothing
         within = reach(x[:_LOOKED_AT].reshape(-1, x.shape[-1])).max()
         self.input_bits = int(np.ceil(np.log2(max(float(within), 1e-6))))
-        points = {layer.name for layer in network.activations}
         self.points = tuple(layer.name for layer in network.activations)
-        self.normalised = tuple(
-            layer.name
-            for layer in network.weight_layers
-            if any(user.name in points for user in network.consumers(layer.name)) and "bias" in layer.weights
-        )
+        self.normalised = tuple(layer.name for layer in network.weight_layers if "bias" in layer.weights)
         self._begin = x[:4096]
 
     def begin(self) -> tuple[Tensors, Tensors]:
-        """The parameters and moving statistics of the network as it is given."""
+        """The parameters of the network as it is given, and the statistics of its normalisations."""
         params: dict[str, Any] = {f"{self.network.layers[0].name}/fraction": np.float32(_FIRST_FRACTION)}
-        moving: dict[str, np.ndarray] = {}
+        statistics: dict[str, np.ndarray] = {}
         sums = self._sums()
         for layer in self.network.layers:
             name = layer.name
@@ -135,8 +132,8 @@ class LearnableNetwork:
                 mean, variance = products.mean(axes), products.var(axes)
                 params[f"{name}/gain"] = np.sqrt(variance + EPSILON)
                 params[f"{name}/bias"] = layer.weights["bias"] + mean
-                moving |= {f"{name}/mean": mean, f"{name}/variance": variance}
-        return _tensors(params), _tensors(moving)
+                statistics |= {f"{name}/mean": mean, f"{name}/variance": variance}
+        return _tensors(params), _tensors(statistics)
 
     def _sums(self) -> dict[str, np.ndarray]:
         """What the weight layers put out, on some of the data."""
@@ -153,11 +150,12 @@ class LearnableNetwork:
     def compute(
         self,
         params: Mapping[str, Any],
-        moving: Mapping[str, Any],
+        statistics: Mapping[str, Any],
         limits: Mapping[str, Any],
         x: Any,
         *,
         train: bool = False,
+        survey: bool = False,
     ) -> Computed:
         """Run samples through the network.
 
@@ -165,14 +163,16 @@ class LearnableNetwork:
         ----------
         params
             Trained values. A layer without a `gain` is not normalised.
-        moving
-            Means and variances of the normalisations.
+        statistics
+            Means and variances of the normalisations; not read with `train`.
         limits
             The greatest code of each point, a scalar.
         x
             float32, `(n_samples, *input_shape)`.
         train
-            Normalise by the batch, and give the moving statistics after it.
+            Normalise by the batch, and give its statistics.
+        survey
+            Let no result saturate: the samples are to say what the limits are.
         """
         result = Computed()
         wires: dict[str, _Wires] = {}
@@ -182,9 +182,9 @@ class LearnableNetwork:
                 continue
             source = wires[layer.inputs[0]]
             if layer.row.role == "product":
-                wires[layer.name] = self._product(layer, params, moving, source, train, result)
+                wires[layer.name] = self._product(layer, params, statistics, source, train, result)
             elif layer.row.role == "point":
-                wires[layer.name] = self._point(layer, params, limits, source, result)
+                wires[layer.name] = self._point(layer, params, limits, source, survey, result)
             else:
                 wires[layer.name] = self._moved(layer, source)
         result.logits = wires[self.network.output_names[0]].values
@@ -205,7 +205,7 @@ class LearnableNetwork:
         self,
         layer: LayerSpec,
         params: Mapping[str, Any],
-        moving: Mapping[str, Any],
+        statistics: Mapping[str, Any],
         source: _Wires,
         train: bool,
         result: Computed,
@@ -215,14 +215,13 @@ class LearnableNetwork:
         without = f"{name}/bias" not in params
         bias = tf.zeros([kernel.shape[-1]]) if without else params[f"{name}/bias"]
         if f"{name}/gain" in params:
-            mean, variance = moving[f"{name}/mean"], moving[f"{name}/variance"]
             if train:
                 products = _multiplied(layer, source.values, kernel)
                 axes = list(range(len(products.shape) - 1))
-                now = tf.reduce_mean(products, axes), tf.math.reduce_variance(products, axes)
-                for key, old, new in zip(("mean", "variance"), (mean, variance), now, strict=True):
-                    result.moving[f"{name}/{key}"] = tf.stop_gradient(_MOMENTUM * old + (1 - _MOMENTUM) * new)
-                mean, variance = now
+                mean, variance = tf.reduce_mean(products, axes), tf.math.reduce_variance(products, axes)
+                result.statistics |= {f"{name}/mean": mean, f"{name}/variance": variance}
+            else:
+                mean, variance = statistics[f"{name}/mean"], statistics[f"{name}/variance"]
             kernel, bias = fused(kernel, bias, params[f"{name}/gain"], mean, variance)
         fraction = _whole(params[f"{name}/fraction"])
         values = _quantized(kernel, fraction)
@@ -255,15 +254,18 @@ class LearnableNetwork:
         params: Mapping[str, Any],
         limits: Mapping[str, Any],
         source: _Wires,
+        survey: bool,
         result: Computed,
     ) -> _Wires:
         name, signed = layer.name, layer.row.signed
         x = source.values if signed else tf.nn.relu(source.values)
-        result.seen[name] = tf.stop_gradient(tf.reduce_max(tf.abs(x), list(range(len(x.shape) - 1))))
+        result.seen[name] = _nearly_greatest(x)
         fraction = _whole(params[f"{name}/fraction"])
         step, most = _power(-tf.stop_gradient(fraction)), limits[f"{name}/limit"]
-        least = -most - 1 if signed else tf.zeros_like(most)
         codes = tf.round(x / step)
+        if survey:
+            most = tf.maximum(most, _full(tf.reduce_max(tf.abs(tf.stop_gradient(codes)))))
+        least = -most - 1 if signed else tf.zeros_like(most)
         inside = tf.cast((codes <= most) & (codes >= least), tf.float32)
         values = tf.stop_gradient(tf.clip_by_value(codes, least, most) * step)
         values = (
@@ -298,11 +300,10 @@ class LearnableNetwork:
         limits = {}
         for name in self.points:
             codes = tf.reduce_max(tf.round(seen[name] * _power(tf.round(params[f"{name}/fraction"]))))
-            bits = tf.maximum(tf.math.ceil(tf.math.log(codes + 1) / _LN2 - 1e-4), 1.0)
-            limits[f"{name}/limit"] = tf.round(_power(bits)) - 1
+            limits[f"{name}/limit"] = _full(codes)
         return limits
 
-    def snapshot(self, params: Mapping[str, Any], moving: Mapping[str, Any]) -> Tensors:
+    def snapshot(self, params: Mapping[str, Any], statistics: Mapping[str, Any]) -> Tensors:
         """The parameters with every normalisation folded into its kernel and bias, and whole widths."""
         found = {
             key: tf.round(value) if key.endswith("/fraction") else value for key, value in params.items()
@@ -312,8 +313,8 @@ class LearnableNetwork:
                 found[f"{name}/kernel"],
                 found[f"{name}/bias"],
                 found.pop(f"{name}/gain"),
-                moving[f"{name}/mean"],
-                moving[f"{name}/variance"],
+                statistics[f"{name}/mean"],
+                statistics[f"{name}/variance"],
             )
         return found
 
@@ -365,6 +366,17 @@ def _multiplied(layer: LayerSpec, x: Any, kernel: Any) -> Any:
         return tf.linalg.matmul(x, kernel) if len(x.shape) == 2 else tf.tensordot(x, kernel, 1)
     padding, strides = layer.config["padding"].upper(), list(layer.config["strides"])
     return tf.nn.convolution(x, kernel, strides=strides, padding=padding)
+
+
+def _nearly_greatest(x: Any) -> Any:
+    """What nearly all magnitudes of each unit are within, shape `(n_units,)`."""
+    each = tf.sort(tf.reshape(tf.abs(tf.stop_gradient(x)), [-1, x.shape[-1]]), axis=0, direction="DESCENDING")
+    return each[int(_RAREST * int(each.shape[0]))]
+
+
+def _full(code: Any) -> Any:
+    """The least number of nothing but ones that is no smaller, 1 at least."""
+    return _power(tf.maximum(tf.math.ceil(tf.math.log(code + 1) / _LN2 - 1e-4), 1.0)) - 1
 
 
 def _whole(width: Any) -> Any:
