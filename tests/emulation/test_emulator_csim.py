@@ -21,8 +21,8 @@ def check(network, folder):
     ("make", "seed", "io_type"),
     [
         (dense_network, 0, "io_parallel"),
-        (dense_network, 1, "io_stream"),
-        (image_network, 1, "io_parallel"),
+        pytest.param(dense_network, 1, "io_stream", marks=pytest.mark.slow),
+        pytest.param(image_network, 1, "io_parallel", marks=pytest.mark.slow),
         (image_network, 4, "io_stream"),
         (sequence_network, 2, "io_stream"),
     ],

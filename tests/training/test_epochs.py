@@ -28,7 +28,7 @@ def compiled(*widths: int, norm: bool = False) -> keras.Model:
 
 
 @pytest.mark.parametrize("norm", [False, True])
-@pytest.mark.parametrize("together", [1, 2, 256])
+@pytest.mark.parametrize("together", [pytest.param(1, marks=pytest.mark.slow), 2, 256])
 def test_an_epoch_is_that_of_plain_fit(monkeypatch: pytest.MonkeyPatch, together: int, norm: bool) -> None:
     monkeypatch.setattr(keras.random, "shuffle", lambda order: order)
     monkeypatch.setattr(epochs, "_STEPS_TOGETHER", together)
