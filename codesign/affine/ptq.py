@@ -33,7 +33,6 @@ from codesign.networks.logits import BATCH_SIZE, predict_logits
 from codesign.networks.prepare import fold_batch_norm
 from codesign.networks.read_keras import read_keras
 
-_LINEAR = ("dense", "conv1d", "conv2d")
 _SUPPORTED = "Dense, Conv1D, Conv2D, BatchNormalization (folded), ReLU, MaxPooling, AveragePooling, Flatten and Reshape"
 
 
@@ -209,7 +208,7 @@ def affine_form(model: keras.Model | Network) -> Network:
             f"{counted(len(network.output_names), 'output')}, and only a chain of one to one is supported"
         )
     for before, layer in zip(network.layers, network.layers[1:], strict=False):
-        if layer.kind not in (*_LINEAR, *_MAKERS):
+        if not layer.row.matrix and layer.kind not in _MAKERS:
             faults.append(f"layer {layer.name!r} ({layer.kind}) is not supported; supported are {_SUPPORTED}")
         elif layer.inputs != (before.name,):
             faults.append(
@@ -229,7 +228,7 @@ def _activations(network: Network, x: np.ndarray) -> Mapping[str, np.ndarray]:
         raise DataError(f"the calibration set must have shape (n_samples, {expected}), not {x.shape}")
     model = build_float(network)
     names = [
-        _activated(network, index).name for index, layer in enumerate(network.layers) if layer.kind in _LINEAR
+        _activated(network, index).name for index, layer in enumerate(network.layers) if layer.row.matrix
     ]
     if not names:
         raise ConversionError(f"the network {network.name!r} has no Dense or convolution to quantize")
@@ -247,21 +246,19 @@ def _activated(network: Network, index: int) -> LayerSpec:
 def _quantized(
     network: Network, activations: Mapping[str, np.ndarray], settings: AffineSettings
 ) -> IntegerNetwork:
-    last = [layer for layer in network.layers if layer.kind in _LINEAR][-1]
+    last = [layer for layer in network.layers if layer.row.matrix][-1]
     source = current = _activation_quantizer(
         activations[network.layers[0].name], settings.activation_bits, settings
     )
     layers: list[IntegerLayer] = []
     for index, layer in enumerate(network.layers[1:], start=1):
-        if layer.kind in _LINEAR:
+        if layer.row.matrix:
             activated = _activated(network, index)
             bits = settings.output_bits if layer is last else settings.activation_bits
             output = _activation_quantizer(activations[activated.name], bits, settings)
             layers.append(_linear(layer, current, output, settings, relu=activated is not layer))
             current = output
-        elif not (
-            layer.kind == "relu" and network.layers[index - 1].kind in _LINEAR
-        ):  # that one is in its layer
+        elif layer.kind != "relu" or not network.layers[index - 1].row.matrix:  # that one is in its layer
             layers.append(_MAKERS[layer.kind](layer, current))
     return IntegerNetwork(network.input_shape, source, tuple(layers), current)
 

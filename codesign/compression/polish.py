@@ -48,7 +48,6 @@ Codes = NDArray[np.int64]
 _WIDEST = 24
 """Bits of a whole number in float32."""
 
-_PLAIN = ("dense", "conv1d", "conv2d")
 """Layers each of whose outputs has the weights of the kernel's last axis."""
 
 _CHANCES = 3
@@ -204,13 +203,7 @@ def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Netwo
     for layer in network.weight_layers:
         own, given, point = layers[layer.name], formats[layer.inputs[0]], _point_behind(network, layer.name)
         result = None if point is None else formats[point]
-        if (
-            layer.kind not in _PLAIN
-            or own.weight is None
-            or own.bias is None
-            or given is None
-            or result is None
-        ):
+        if not layer.row.matrix or own.weight is None or own.bias is None or given is None or result is None:
             continue
         codes = own.weight.to_integers(layer.weights["kernel"]).reshape(-1, len(layer.weights["bias"]))
         live = codes.any(axis=0)

@@ -114,6 +114,11 @@ class LayerKind(Brief):
         return self.built or self.keras[0]
 
     @property
+    def matrix(self) -> bool:
+        """Whether it multiplies by one matrix that all channels share, at one place or many."""
+        return self.role == "product" and not self.per_channel
+
+    @property
     def holds_results(self) -> bool:
         """Whether its result is one of its weights, which have the result's format then."""
         return self.role == "point" and bool(self.weights) and not self.parameter
@@ -356,56 +361,9 @@ def is_looked_up(function: str) -> bool:
     return row is not None and row.table
 
 
-HLS4ML_NODES: Mapping[str, str] = {
-    "Input": "input",
-    "Dense": "dense",
-    "Conv1D": "conv_1d",
-    "Conv2D": "conv_2d",
-    "Conv2DBatchnorm": "conv_2d",
-    "PointwiseConv1D": "conv_1d",
-    "PointwiseConv2D": "conv_2d",
-    "DepthwiseConv1D": "depthwise_conv_1d",
-    "DepthwiseConv2D": "depthwise_conv_2d",
-    "BatchNormalization": "batch_normalization",
-    "ApplyAlpha": "batch_normalization",
-    "Activation": "activation",
-    "TernaryTanh": "activation",
-    "ParametrizedActivation": "parametrized_activation",
-    "PReLU": "prelu",
-    "HardActivation": "hard_activation",
-    "Softmax": "softmax",
-    "Pooling1D": "pooling_1d",
-    "Pooling2D": "pooling_2d",
-    "GlobalPooling1D": "global_pooling_1d",
-    "GlobalPooling2D": "global_pooling_2d",
-    "ZeroPadding1D": "zero_padding_1d",
-    "ZeroPadding2D": "zero_padding_2d",
-    "Cropping1D": "cropping_1d",
-    "Cropping2D": "cropping_2d",
-    "Resize": "resize",
-    "Merge": "merge",
-    "Concatenate": "concatenate",
-    "Reshape": "reshape",
-    "Repack": "reshape",
-    "Clone": "clone",
-    "Broadcast": "broadcast",
-    "Transpose": "transpose",
-    "EinsumDense": "einsum_dense",
-    "Embedding": "embedding",
-    "LSTM": "lstm",
-    "GRU": "gru",
-    "Bidirectional": "bidirectional",
-}
-"""The hls4ml layer classes that are computed here, and the kind of node of `codesign.hls.graph` that each becomes."""
-
-
 def kinds(*roles: Role) -> tuple[str, ...]:
     """The names of the kinds with one of some roles."""
     return tuple(row.kind for row in LAYERS if row.role in roles)
-
-
-RECURRENT: tuple[str, ...] = tuple(name for row in LAYERS if row.recurrent for name in row.keras)
-"""The Keras classes that carry a state."""
 
 
 def supported() -> str:

@@ -40,7 +40,7 @@ def _inferred(node: Node, nodes: Mapping[str, Node]) -> dict[str, FixedPoint]:
     sources = [nodes[name].result for name in node.inputs]
     kind = node.kind
     try:
-        if kind == "dense" or "conv" in kind:
+        if node.row.sums_products:
             exact = _limited(_sum_of_products(node, sources[0]), node)
             return {"accum": exact, "result": exact}
         if kind == "batch_normalization":
@@ -55,7 +55,7 @@ def _inferred(node: Node, nodes: Mapping[str, Node]) -> dict[str, FixedPoint]:
         raise ConversionError(
             f"the types inferred for {node.name} are too wide ({error}); give it explicit ones"
         ) from error
-    if kind in ("clone", "reshape", "transpose", "resize") or kind.startswith(("zero_padding", "cropping")):
+    if node.row.moves:
         return {"result": sources[0]}
     if kind == "prelu" or node.attributes.get("activation") == "thresholdedrelu":
         return {"param": sources[0]}
@@ -65,8 +65,8 @@ def _inferred(node: Node, nodes: Mapping[str, Node]) -> dict[str, FixedPoint]:
 def _sum_of_products(node: Node, x: FixedPoint) -> FixedPoint:
     weight, attributes = node.types["weight"], node.attributes
     terms = math.prod(int(attributes.get(name, 1)) for name in ("filt_height", "filt_width"))
-    if "depthwise" not in node.kind:
-        terms *= int(attributes["n_in"] if node.kind == "dense" else attributes["n_chan"])
+    if not node.row.per_channel:
+        terms *= int(attributes["n_in"] if node.row.matrix == "dense" else attributes["n_chan"])
     grown = math.ceil(math.log2(terms))
     return _added(
         weight.integer_bits + x.integer_bits + grown,

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.core.layers import RECURRENT, LayerKind, row_of
+from codesign.core.layers import LayerKind, row_of
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.shown import Brief
 from codesign.core.target import DEFAULT_TOP, Strategy, Target
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.keras_layers import register_layers
+from codesign.hls.nodes import BY_CLASS
 from codesign.hls.reuse import STRATEGY_OF, check_reuse_factor, legal_reuse_factors, shape_of
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ DISTRIBUTED: Strategy = "distributed_arithmetic"
 _NAMES = {ours: theirs for theirs, ours in STRATEGY_OF.items()}
 MOST_UNROLLED = 4096
 """Elements that Vivado HLS and Vitis HLS unroll or partition; the vendors' default, and hls4ml's."""
-
-_WITH_DISTRIBUTED_ARITHMETIC = ("Dense", "Conv1D", "Conv2D")
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
             inside = dict(row.inside(result, int(layer.output.shape[-1])))
             types["accum"] = str(inside.pop("accum"))
             layers[layer.name] |= {f"{name}_t": str(given) for name, given in inside.items()}
-        elif type(layer).__name__ in RECURRENT:
+        elif row is not None and row.recurrent:
             layers[layer.name]["table_t"] = types["accum"]  # that of its gates
     return {
         # no type is left to the default: it is absurd, so that a type that slips through is seen
@@ -113,7 +112,8 @@ def hls_config(model: keras.Model, precision: PrecisionMap, choices: HardwareCho
 
 def _strategy_of(layer: Any, strategy: Strategy) -> Strategy:
     """The project's strategy for a layer: where hls4ml knows no distributed arithmetic there is nothing to distribute."""
-    if strategy == DISTRIBUTED and type(layer).__name__ not in _WITH_DISTRIBUTED_ARITHMETIC:
+    row = _row(layer)
+    if strategy == DISTRIBUTED and (row is None or not row.matrix):
         return "latency"
     return strategy
 
@@ -144,7 +144,7 @@ def _types(layer: Any, precision: PrecisionMap) -> dict[str, str]:
         types["weight" if row is None else row.multiplies] = str(formats.weight)
         # hls4ml gives every layer a bias; the zero of a layer without one fits the weights' format
         types["bias"] = str(formats.bias or formats.weight)
-        if type(layer).__name__ in RECURRENT:
+        if row is not None and row.recurrent:
             types |= {f"recurrent_{name}": types[name] for name in ("weight", "bias")}
     return types
 
@@ -321,7 +321,8 @@ def _check_reuse(graph: ModelGraph, config: Mapping[str, Any], target: Target) -
         asked = config["LayerName"].get(layer.name)
         shape = shape_of(layer)
         setting = f"hardware.layers.{layer.name}.reuse_factor"
-        if asked is not None and layer.class_name in RECURRENT:
+        row = BY_CLASS.get(layer.class_name)
+        if asked is not None and row is not None and row.recurrent:
             faults += _recurrent_reuse(layer, asked, setting)
         if asked is None or shape is None:
             continue

@@ -25,6 +25,7 @@ from codesign.core.precision_map import LayerPrecision
 from codesign.core.shown import Brief
 from codesign.core.target import IoType
 from codesign.errors import ConversionError, StaleProjectError
+from codesign.hls.nodes import BY_KIND, NodeKind
 
 if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
@@ -45,8 +46,8 @@ class Node(Brief):
     name
         hls4ml's name of the layer.
     kind
-        What it computes, in hls4ml's words and snake case: ``dense``, ``conv_2d``, ``softmax`` ...
-        (`codesign.core.layers.HLS4ML_NODES` lists them all).
+        What it computes, in hls4ml's words and snake case: ``dense``, ``conv_2d``, ``softmax`` ...; a row of
+        `codesign.hls.nodes`.
     inputs
         Names of the nodes whose results it takes, in order.
     output_shape
@@ -86,6 +87,11 @@ class Node(Brief):
     def __reduce__(self) -> tuple[Any, ...]:
         fields = (dict(self.attributes), dict(self.types), dict(self.weights), dict(self.sources))
         return (Node, (self.name, self.kind, self.inputs, self.output_shape, *fields))
+
+    @property
+    def row(self) -> NodeKind:
+        """What its kind is."""
+        return BY_KIND[self.kind]
 
     @property
     def result(self) -> FixedPoint:

@@ -15,12 +15,11 @@ import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from codesign.core.target import IoType, Strategy
 from codesign.errors import SettingsError
-
-MatrixKind = Literal["dense", "conv"]
+from codesign.hls.nodes import BY_CLASS, MatrixKind
 
 STRATEGY_OF: Mapping[str, Strategy] = {
     "latency": "latency",
@@ -109,14 +108,14 @@ def shape_of(layer: Any) -> MatrixShape | None:
     layer
         A node of a `ModelGraph`; only its `class_name`, `name` and `get_attr` are used.
     """
-    kind = layer.class_name
-    if "Dense" in kind and "Einsum" not in kind:
-        return MatrixShape(layer.name, "dense", layer.get_attr("n_in"), layer.get_attr("n_out"))
-    if kind.removeprefix("Pointwise").removesuffix("Batchnorm") not in ("Conv1D", "Conv2D"):
+    row = BY_CLASS.get(layer.class_name)
+    if row is None or row.matrix is None:
         return None
+    if row.matrix == "dense":
+        return MatrixShape(layer.name, "dense", layer.get_attr("n_in"), layer.get_attr("n_out"))
     return MatrixShape(
         layer.name,
-        "conv",
+        row.matrix,
         n_in=layer.get_attr("n_chan") * layer.get_attr("filt_height", 1) * layer.get_attr("filt_width"),
         n_out=layer.get_attr("n_filt"),
         in_positions=layer.get_attr("in_height", 1) * layer.get_attr("in_width"),

@@ -65,16 +65,17 @@ def advise_graph(graph: Graph, strategy: Strategy | None = None) -> tuple[LayerA
 
 def shape_of_node(node: Node) -> MatrixShape | None:
     """Take the shape from a layer of a graph; ``None`` for a layer that has none of this kind."""
-    if node.kind not in ("dense", "conv_1d", "conv_2d"):
+    matrix = node.row.matrix
+    if matrix is None:
         return None
     kernel = node.weights["weight"]
     sizes = {"n_in": math.prod(kernel.shape[:-1]), "n_out": kernel.shape[-1]}
     zeros = int((kernel == 0).sum())
-    if node.kind == "dense":
-        return MatrixShape(node.name, "dense", **sizes, zero_weights=zeros)
+    if matrix == "dense":
+        return MatrixShape(node.name, matrix, **sizes, zero_weights=zeros)
     positions = {
         f"{side}_positions": int(node.attributes.get(f"{side}_height", 1))
         * int(node.attributes[f"{side}_width"])
         for side in ("in", "out")
     }
-    return MatrixShape(node.name, "conv", **sizes, **positions, zero_weights=zeros)
+    return MatrixShape(node.name, matrix, **sizes, **positions, zero_weights=zeros)

@@ -112,9 +112,9 @@ def _layer(node: Node, graph: Graph) -> LayerEstimate:
     codes = np.abs(precision.to_integers(weights))
     digits = sum(int(np.count_nonzero(codes >> bit & 1)) for bit in range(min(precision.width, 62)))
     places, matrices = 1, 1
-    if "conv" in node.kind:
+    if node.row.matrix == "conv" or node.row.per_channel:
         places = int(np.prod(node.output_shape[:-1]))
-        matrices = weights.shape[-2] if "depthwise" in node.kind else 1  # each channel has one of its own
+        matrices = weights.shape[-2] if node.row.per_channel else 1  # each channel has one of its own
     elif node.kind == "einsum_dense":
         places, matrices = int(node.attributes["n_free_data"]), len(weights)
     seconds = _SECONDS_A_DIGIT * digits + _SECONDS_A_PAIR * digits**2 / matrices

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from codesign.core.layers import BY_KIND, HLS4ML_NODES, LAYERS, kinds, markdown_table, supported
+from codesign.core.layers import BY_KIND, LAYERS, kinds, markdown_table, supported
 
 PAGE = Path(__file__).parents[2] / "docs" / "layers.md"
 
@@ -29,14 +29,16 @@ def test_what_is_supported_names_every_class_once() -> None:
 
 
 def test_every_class_that_a_row_becomes_is_read_in_hls4mls_graph() -> None:
-    assert {name for row in LAYERS for name in row.hls4ml} - set(HLS4ML_NODES) == set()
+    from codesign.hls.nodes import BY_CLASS
+
+    assert {name for row in LAYERS for name in row.hls4ml} - set(BY_CLASS) == set()
 
 
 def test_every_kind_of_node_is_computed() -> None:
     from codesign.emulation.layers import PLANNERS
-    from codesign.hls.graph import DECISION
+    from codesign.hls.nodes import NODES
 
-    assert {*HLS4ML_NODES.values(), DECISION} == set(PLANNERS)
+    assert {row.kind for row in NODES} == set(PLANNERS)
 
 
 def test_kinds_are_found_by_their_role() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from codesign.core.fixed_point import FixedPoint
-from codesign.core.layers import HLS4ML_NODES, LAYERS
+from codesign.core.layers import LAYERS
 from codesign.core.ports import side_by_side
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.target import Target
@@ -17,6 +17,7 @@ from codesign.emulation import Emulator
 from codesign.errors import ConversionError, SettingsError
 from codesign.hls.convert import HardwareChoices, LayerHardware, convert_graph
 from codesign.hls.graph import read_graph
+from codesign.hls.nodes import BY_CLASS
 from codesign.hls.project import write_project
 from codesign.networks.build import build_float, build_quantized
 from codesign.networks.description import LayerSpec, Network
@@ -283,7 +284,7 @@ ONE_WORD = ("embedding and features",)
 NOT_RTL = {
     row.kind
     for row in LAYERS
-    if row.role != "input" and row.hls4ml and not {HLS4ML_NODES[name] for name in row.hls4ml} <= set(TRACERS)
+    if row.role != "input" and row.hls4ml and not {BY_CLASS[name].kind for name in row.hls4ml} <= set(TRACERS)
 }
 """Kinds that the open RTL cannot trace."""
 
