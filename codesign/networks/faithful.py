@@ -121,7 +121,7 @@ def check_quantized(
     changed = int((hardware != outputs).any(axis=1).sum())
     largest = float(np.abs(hardware.astype(np.float64) - outputs).max(initial=0.0))
     return tuple(
-        f"layer {name!r} computes other numbers than {type(given.quantizer).__name__} of the model ({given.why}): with the "
+        f"layer {name!r} computes other numbers than {given.what} of the model ({given.why}): with the "
         f"hardware's {changed} of {len(inputs)} samples have other outputs, by up to {largest:.3g}"
         for name, given in instead.items()
     )
@@ -131,10 +131,8 @@ def _with_own_activations(
     network: Network, precision: PrecisionMap, instead: Mapping[str, Instead], reader: Reader
 ) -> keras.Model:
     """The student with the user's own activations where the hardware computes other numbers."""
-    import qkeras
-
     names = {layer.name for layer in network.layers}
-    own = {name: qkeras.QActivation(each.quantizer, name=name) for name, each in instead.items()}
+    own = {name: each.made(name) for name, each in instead.items()}
     needed, layers = set(network.output_names), []
     for layer in reversed(network.layers):
         if layer.name in needed or layer.row.role == "input":

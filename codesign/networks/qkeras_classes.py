@@ -33,7 +33,8 @@ from codesign.networks.keras_graph import Call
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
 
-_WIDEST_VALUES = 24  # bits; float32 holds as many
+WIDEST_VALUES = 24  # bits; float32 holds as many
+_ROUNDED_CONSTANTS = 18  # bits; a side of a DSP's multiplier
 _WIDEST_READ = 20  # bits; an activation is computed for every value of as many
 _MOST_STEPS = 64
 _LEVELS = "use quantized_bits or quantized_relu"
@@ -46,16 +47,26 @@ class Instead:
     Parameters
     ----------
     source
-        The layer that the user's activation reads.
-    quantizer
-        That activation.
+        The layer that the user's one reads.
+    what
+        Its class.
+    made
+        Makes a layer of a name that computes what the user's does.
     why
         In a few words.
     """
 
     source: str
-    quantizer: Any
+    what: str
+    made: Callable[[str], keras.layers.Layer]
     why: str
+
+    @classmethod
+    def of_activation(cls, source: str, quantizer: Any, why: str) -> Instead:
+        """A quantizer of QKeras."""
+        return cls(
+            source, type(quantizer).__name__, lambda name: qkeras.QActivation(quantizer, name=name), why
+        )
 
 
 def is_quantizer(activation: Any) -> bool:
@@ -100,7 +111,7 @@ def _smooth(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     line = _LINES.get(getattr(qkeras.quantizers._sigmoid, "__name__", ""))
     if quantizer.use_real_tanh if tanh else (quantizer.use_real_sigmoid or line is None):
         kind = "tanh" if tanh else "sigmoid"
-        reader.instead[name] = Instead(
+        reader.instead[name] = Instead.of_activation(
             source, quantizer, f"hls4ml looks {kind} up in a table of 1024 entries"
         )
         return _point(reader, name, kind, source, result)
@@ -169,7 +180,7 @@ def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     result, places = _narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
     if result is None:
         raise ConversionError(
-            f"the levels of {what} are of no format of {_WIDEST_VALUES} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
+            f"the levels of {what} are of no format of {WIDEST_VALUES} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
             "quantized_tanh, which flattens too"
         )
     if len(places) > _MOST_STEPS:
@@ -213,7 +224,7 @@ def _constant_scale(reader: Reader, quantizer: Any, source: str, name: str) -> f
     if quantizer.use_stochastic_rounding:
         raise ConversionError(f"{what} with use_stochastic_rounding is random; leave it out")
     if alpha is None:
-        reader.instead[name] = Instead(
+        reader.instead[name] = Instead.of_activation(
             source, quantizer, f"QKeras' {what} without alpha is off its levels by float32 noise"
         )
         return 1.0
@@ -244,7 +255,7 @@ def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
     precision = _narrowest(np.asarray(values, dtype=np.float64))
     if precision is None:
         raise ConversionError(
-            f"the constants of {what!r} are of no format of {_WIDEST_VALUES} bits; use powers of two"
+            f"the constants of {what!r} are of no format of {WIDEST_VALUES} bits; use powers of two"
         )
     return precision
 
@@ -331,25 +342,39 @@ def _format_of(quantizer: Any, values: np.ndarray) -> tuple[FixedPoint, np.ndarr
         again = array(quantizer(keras.ops.convert_to_tensor(values))).astype(np.float64)
         precision = _narrowest(quantized) if np.array_equal(quantized, again) else None
         if precision is None:
-            raise ConversionError(f"{fault}; its values are of no format of {_WIDEST_VALUES} bits") from None
+            raise ConversionError(f"{fault}; its values are of no format of {WIDEST_VALUES} bits") from None
         return precision, quantized.astype(np.float32)
 
 
-def exact_constants(layer: LayerSpec) -> LayerPrecision:
-    """Formats that hold what a `scale` without a quantizer multiplies by and adds.
+def constant_formats(layer: LayerSpec) -> tuple[LayerPrecision, bool]:
+    """Formats for what a `scale` without a quantizer multiplies by and adds, and whether they hold it exactly."""
+    values = {key: array.astype(np.float64) for key, array in layer.weights.items()}
+    exact = {key: _narrowest(array) for key, array in values.items()}
+    formats = {key: found or _nearest(values[key]) for key, found in exact.items()}
+    return LayerPrecision(formats["kernel"], formats.get("bias")), None not in exact.values()
 
-    Raises
-    ------
-    ConversionError
-        If there are none: then what the model computes is no hardware.
-    """
-    found = {key: _narrowest(values.astype(np.float64)) for key, values in layer.weights.items()}
-    if None in found.values():
-        raise ConversionError(
-            f"layer {layer.name!r} has no quantizer, and its factor or term is of no format of {_WIDEST_VALUES} bits; "
-            "use QDenseBatchnorm, QConv2DBatchnorm, QBatchNormalization with an inverse_quantizer, or powers of two as factors"
-        )
-    return LayerPrecision(found["kernel"], found.get("bias"))
+
+def without_quantizer(call: Call | None, source: str) -> Instead | None:
+    """What a layer of float32 constants computes, beside the rounded ones; ``None`` if it is no normalisation and no factor."""
+    if call is None or type(call.layer) not in (keras.layers.BatchNormalization, keras.layers.Rescaling):
+        return None
+    layer: Any = call.layer
+    shape = call.input_shapes[0]
+
+    def made(name: str) -> keras.layers.Layer:
+        own = type(layer).from_config({**layer.get_config(), "name": name})
+        own.build((None, *shape))
+        own.set_weights(layer.get_weights())
+        return own
+
+    why = f"it has no quantizer, and its constants are rounded to {_ROUNDED_CONSTANTS} bits"
+    return Instead(source, type(layer).__name__, made, why)
+
+
+def _nearest(values: np.ndarray) -> FixedPoint:
+    """The signed format of as many bits as rounded constants have that reaches the largest of some values."""
+    integer_bits = int(np.frexp(np.abs(values).max())[1]) + 1
+    return FixedPoint(_ROUNDED_CONSTANTS, integer_bits, True, "RND_CONV", "SAT")
 
 
 def _narrowest(values: np.ndarray) -> FixedPoint | None:
@@ -366,7 +391,7 @@ def _narrowest(values: np.ndarray) -> FixedPoint | None:
     largest = int(exponent.max())
     for integer_bits in (largest, largest + 1, largest + 2):
         width = integer_bits + fraction
-        if 1 < width <= _WIDEST_VALUES:
+        if 1 < width <= WIDEST_VALUES:
             precision = FixedPoint(width, integer_bits, True, "RND_CONV", "SAT")
             if precision.is_representable(values).all():
                 return precision
@@ -422,7 +447,7 @@ def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     if by_factor is None or by_term is None:
         raise ConversionError(
             f"layer {call.name!r}: its factor gamma / sqrt(variance + epsilon) or its term is of no format of "
-            f"{_WIDEST_VALUES} bits; give it an inverse_quantizer=quantized_bits(...) and a mean_quantizer, or use "
+            f"{WIDEST_VALUES} bits; give it an inverse_quantizer=quantized_bits(...) and a mean_quantizer, or use "
             "QDenseBatchnorm or QConv2DBatchnorm"
         )
     name = reader.add(call.name, "scale", inputs, {}, weights)

@@ -24,7 +24,7 @@ from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader, require_own_indices
 from codesign.networks.prepare import with_scales
-from codesign.networks.qkeras_classes import exact_constants
+from codesign.networks.qkeras_classes import WIDEST_VALUES, constant_formats, without_quantizer
 
 _log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def read_qkeras(
             f"the model {model.name!r} is a float one: no layer of it has a quantizer; codesign scan chooses formats for it, "
             "and codesign convert --precision SCAN/precision_map.json takes them"
         )
-    network = _with_exact_scales(network, reader.formats)
+    network = _with_constant_scales(network, reader)
     network, grids = _without_input_grids(network, reader.formats, input_format)
     require_own_indices(network)
     _require_formats(network, reader.formats)
@@ -134,16 +134,27 @@ def _reader_of(model: Model, input_format: FixedPoint | None = None) -> Reader:
     return reader
 
 
-def _with_exact_scales(network: Network, formats: dict[str, LayerPrecision]) -> Network:
-    """The network with each normalisation as a `scale`, and the formats of those without a quantizer noted."""
+def _with_constant_scales(network: Network, reader: Reader) -> Network:
+    """The network with each normalisation as a `scale`, and the formats of those without a quantizer noted.
+
+    They hold the constants exactly where a format does; else these are rounded, which the reading says.
+    """
     network = with_scales(network)
+    # the first: what does nothing behind a layer has its name too
+    calls = {reader.of[call.outputs[0]]: call for call in reversed(reader.graph.calls)}
     faults = []
     for layer in network.weight_layers:
-        if layer.row.fused and layer.name not in formats:
-            try:
-                formats[layer.name] = exact_constants(layer)
-            except ConversionError as fault:
-                faults.append(str(fault))
+        if not layer.row.fused or layer.name in reader.formats:
+            continue
+        reader.formats[layer.name], is_exact = constant_formats(layer)
+        own = None if is_exact else without_quantizer(calls.get(layer.name), layer.inputs[0])
+        if own is not None:
+            reader.instead[layer.name] = own
+        elif not is_exact:
+            faults.append(
+                f"layer {layer.name!r} has no quantizer, and its factor or term is of no format of {WIDEST_VALUES} bits; "
+                "use powers of two"
+            )
     if faults:
         raise ConversionError("\n  - ".join([f"the model {network.name!r} cannot become hardware", *faults]))
     return network
@@ -214,25 +225,52 @@ def _quantized_instead(layer: LayerSpec) -> str:
 
 
 def _with_exact_averages(network: Network, precision: PrecisionMap) -> PrecisionMap:
-    """Formats that hold every mean where no quantizer follows an average: hls4ml would cut its bits."""
+    """Formats of averages that round as the quantizer behind does, or hold every mean: hls4ml would cut its bits."""
     for layer in network.layers:
-        points = [user for user in network.consumers(layer.name) if user.row.only_rounds]
-        if (
-            not layer.row.inexact
-            or layer.name in precision.layers
-            or points == list(network.consumers(layer.name)) != []
-        ):
+        users = network.consumers(layer.name)
+        if layer.row.grows != "mean" or layer.name in precision.layers:
             continue
+        if users and all(user.row.only_rounds for user in users):
+            continue  # which takes their formats where it can
+        behind = _rounded_behind(network, precision, layer.name)
         source = value_formats(network, precision)[layer.inputs[0]]
         count = int(np.prod(layer.config["pool_size"])) if "pool_size" in layer.config else 2
-        if source is None or count & (count - 1):
+        if len(behind) == 1 and (rounded := next(iter(behind))) is not None:
+            result = rounded
+        elif source is None or count & (count - 1):
+            what = "quantizers of several formats follow" if None not in behind else "no quantizer follows"
             raise ConversionError(
-                f"layer {layer.name!r} averages {count} values and no quantizer follows it; "
+                f"layer {layer.name!r} averages {count} values and {what} it; "
                 "put QActivation(quantized_bits(...)) behind it"
             )
-        extra = count.bit_length() - 1
-        exact = FixedPoint(source.width + extra, source.integer_bits, source.signed, "RND_CONV", "SAT")
-        precision = PrecisionMap(
-            precision.input, {**precision.layers, layer.name: LayerPrecision(result=exact)}
-        )
+        else:
+            extra = count.bit_length() - 1
+            result = FixedPoint(source.width + extra, source.integer_bits, source.signed, "RND_CONV", "SAT")
+        formats = {**precision.layers, layer.name: LayerPrecision(result=result)}
+        precision = PrecisionMap(precision.input, formats)
     return precision
+
+
+def _rounded_behind(network: Network, precision: PrecisionMap, name: str) -> set[FixedPoint | None]:
+    """The formats that everything which reads a layer rounds it to, whatever moves its values before; ``None`` for unrounded.
+
+    What is rounded to one of them before it is moved, chosen or rectified is the same afterwards.
+    """
+    found: set[FixedPoint | None] = {None} if name in network.output_names else set()
+    for user in network.consumers(name):
+        if user.row.role == "move":
+            found |= _rounded_behind(network, precision, user.name)
+        elif user.row.role == "point" and user.row.qkeras:
+            own = precision.layers[user.name].result
+            found.add(own if own is None or user.row.signed else _with_a_sign(own))
+        else:
+            found.add(None)
+    return found
+
+
+def _with_a_sign(of_positive: FixedPoint) -> FixedPoint:
+    """The format that has the values of one without a sign, and as many below zero."""
+    if of_positive.signed:
+        return of_positive
+    modes = of_positive.rounding, of_positive.overflow
+    return FixedPoint(of_positive.width + 1, of_positive.integer_bits + 1, True, *modes)

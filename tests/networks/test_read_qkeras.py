@@ -67,6 +67,15 @@ def recurrent(make: Any, within: Any = lambda layer: layer, **options: Any) -> k
     return sequential(within(layer), *flat, dense(3), shape=(3, 2))
 
 
+def several(join: Any, *before: Any, shape: tuple[int, ...] = (8,)) -> keras.Model:
+    """A model that goes on with several layers of one value."""
+    x = keras.Input(shape)
+    value = QActivation(bits(8, 2))(x)
+    for layer in before:
+        value = layer(value)
+    return keras.Model(x, dense(3)(join(value)), name="mine")
+
+
 def rectified_twice() -> keras.Model:
     x = keras.Input((8,))
     both = dense(6)(QActivation(bits(8, 2))(x))
@@ -174,6 +183,12 @@ EXACT: dict[str, Callable[[], keras.Model]] = {
         dense(3),
         shape=(5, 5, 2),
     ),
+    "an average of all before its quantizer": lambda: image(
+        L.GlobalAveragePooling2D(), QActivation(bits(6, 2)), flat=False
+    ),
+    "an average before a rectifier": lambda: image(
+        L.AveragePooling2D(5), L.Flatten(), QActivation(quantized_relu(5, 1)), flat=False
+    ),
     "padded maximum": lambda: sequential(
         qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()),
         QActivation(quantized_relu(6, 2)),
@@ -241,7 +256,7 @@ REFUSED = {
     "a sign scaled by the batch": (activated(lambda: qkeras.binary(alpha="auto")), "binary with alpha='auto' scales by the values of the batch it is given; give alpha a number"),
     "a random activation": (activated(lambda: qkeras.stochastic_binary()), "it is random; use binary"),
     "a normalisation of no format": (lambda: sequential(dense(6), qkeras.QBatchNormalization(name="norm"), dense(3)), "layer 'norm': its factor gamma / sqrt(variance + epsilon) or its term is of no format of 24 bits; give it an inverse_quantizer"),
-    "a float normalisation": (lambda: sequential(dense(6), L.BatchNormalization(name="norm"), QActivation(bits()), dense(3)), "layer 'norm' has no quantizer, and its factor or term is of no format of 24 bits; use QDenseBatchnorm, QConv2DBatchnorm"),
+    "an average of three layers": (lambda: several(lambda x: QActivation(bits(6, 2))(L.Average(name="mean")([dense(4)(x) for _ in range(3)]))), "layer 'mean' has no quantizer, and its factor or term is of no format of 24 bits; use powers of two"),
     "a float GRU": (lambda: sequential(L.GRU(2, name="steps"), QActivation(bits()), dense(3), shape=(3, 2)), "the activation 'steps' (gru) has no quantizer; use QGRU"),
     "a state without a format": (lambda: recurrent(qkeras.QLSTM, state_quantizer=None), "has no state_quantizer; give it one, such as quantized_bits(8, 1, alpha=1)"),
     "a gate without a format": (lambda: recurrent(qkeras.QGRU, recurrent_activation="hard_sigmoid"), "has recurrent_activation='hard_sigmoid', which rounds to no format; give it a quantizer"),
@@ -253,6 +268,7 @@ REFUSED = {
     "a float layer": (lambda: sequential(dense(6), QActivation(bits()), L.Dense(3, name="out")), "out have no kernel quantizer; give each layer one"),
     "no bias quantizer": (lambda: sequential(QDense(3, kernel_quantizer=bits(), name="fc")), "layer 'fc' has a bias without a quantizer; give it a bias_quantizer"),
     "an average of nine": (lambda: sequential(qkeras.QConv2D(2, 1, kernel_quantizer=bits(), bias_quantizer=bits()), QActivation(bits()), L.AveragePooling2D(3, name="mean"), L.Flatten(), dense(3), shape=(6, 6, 2)), "layer 'mean' averages 9 values and no quantizer follows it"),
+    "an average of nine, quantized twice": (lambda: several(lambda x: L.Concatenate()([QActivation(bits(n, 1))(x) for n in (3, 7)]), L.AveragePooling2D(3, name="mean"), L.Flatten(), shape=(3, 3, 2)), "layer 'mean' averages 9 values and quantizers of several formats follow it; put QActivation"),
     "an open input": (lambda: sequential(dense(3), grid=False), "the input of 'mine' is not quantized; put QActivation(quantized_bits(...)) directly after it, or give the format"),
 }  # fmt: skip
 
@@ -261,6 +277,9 @@ CHANGED: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "tanh by table": (activated(lambda: qkeras.quantized_tanh(8, use_real_tanh=True)), "hls4ml looks tanh up in a table of 1024 entries"),
     "tanh of an LSTM by table": (lambda: recurrent(qkeras.QLSTM, activation=qkeras.quantized_tanh(8, use_real_tanh=True)), "hls4ml looks tanh up in a table of 1024 entries"),
     "sigmoid by table": (activated(lambda: qkeras.quantized_sigmoid(8, use_real_sigmoid=True)), "hls4ml looks sigmoid up in a table of 1024 entries"),
+    "a float normalisation": (lambda: sequential(dense(6), L.BatchNormalization(), L.Dropout(0.1), QActivation(bits(7, 2)), dense(3)), "BatchNormalization of the model (it has no quantizer, and its constants are rounded to 18 bits)"),
+    "a float normalisation of a convolution": (lambda: image(qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()), L.BatchNormalization(scale=False), QActivation(quantized_relu(6, 2))), "BatchNormalization of the model (it has no quantizer"),
+    "a float factor": (lambda: sequential(dense(6), L.Rescaling(1 / 3, 0.1), QActivation(bits(7, 2)), dense(3)), "Rescaling of the model (it has no quantizer, and its constants are rounded to 18 bits)"),
     "binary without alpha": (activated(lambda: qkeras.binary()), "QKeras' binary without alpha is off its levels by float32 noise"),
     "ternary without alpha": (activated(lambda: qkeras.ternary()), "QKeras' ternary without alpha is off its levels by float32 noise"),
 }  # fmt: skip
