@@ -90,7 +90,9 @@ class Node(Brief):
 
     @property
     def row(self) -> NodeKind:
-        """What its kind is."""
+        """What its kind is; `ConversionError` for a kind that no reader makes."""
+        if self.kind not in BY_KIND:
+            raise ConversionError(f"the node {self.name} is of the kind {self.kind!r}, which is not known")
         return BY_KIND[self.kind]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -58,7 +58,7 @@ class Instead:
 
     source: str
     what: str
-    made: Callable[[str], keras.layers.Layer]
+    made: Callable[[str], keras.layers.Layer] = field(repr=False)
     why: str
 
     @classmethod
