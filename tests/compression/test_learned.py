@@ -18,7 +18,7 @@ from codesign.compression.learned.formats import exact_format, network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.loop import Loop
-from codesign.compression.learned.values import LearnableNetwork, _bits, _quantized, tied
+from codesign.compression.learned.values import LearnableNetwork, _bits, _nearly_greatest, _quantized, tied
 from codesign.compression.polish import polish_student
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.quantize import QuantizedStudent
@@ -164,6 +164,87 @@ def test_a_rare_input_widens_no_format_and_saturates():
     x = tf.constant(np.stack([rare[7], np.full_like(rare[7], 2.0**learnable.input_bits)]), tf.float32)
     logits = learnable.compute(snapshot, {}, limits, x).logits.numpy()
     np.testing.assert_array_equal(logits[0], logits[1])
+
+
+@pytest.mark.parametrize("n", [300, 1100, 4096])
+def test_the_rarest_of_a_thousand_samples_say_nothing_of_the_range(n):
+    rng = np.random.default_rng(n)
+    often = rng.integers(0, 3, (n, 4))
+    rare = np.where(rng.random((n, 4)) < 1e-3, 9, often)
+    for values in (rng.normal(size=(n, 4)), often, rare):
+        expected = np.sort(np.abs(values.astype(np.float32)), axis=0)[::-1][n // 1000]
+        np.testing.assert_array_equal(_nearly_greatest(tf.constant(values, tf.float32)), expected)
+    image = np.zeros((n, 2, 2, 1), np.float32)
+    image[5] = 7.0  # many positions of one sample are one event
+    assert float(_nearly_greatest(tf.constant(image))[0]) == (7.0 if n < 1000 else 0.0)
+
+
+def test_a_survey_saturates_nothing_and_gives_the_statistics_of_its_samples():
+    dataset = clouds()
+    learnable = LearnableNetwork(prepare_for_quantization(read_keras(dense(dataset, 10, 6))), dataset.x_train)
+    params, statistics = learnable.begin()
+    tight = {f"{name}/limit": tf.constant(1.0) for name in learnable.points}
+    x = tf.constant(dataset.x_train, tf.float32)
+    found = learnable.compute(params, {}, tight, x, train=True, survey=True)
+    assert set(found.statistics) == set(statistics)
+    assert "logits/mean" in statistics
+    cut = learnable.compute(params, {}, tight, x, train=True).statistics["logits/variance"]
+    assert (found.statistics["logits/variance"].numpy() != cut.numpy()).any()
+    # a network normalised by them computes what the survey did
+    snapshot = learnable.snapshot(params, found.statistics)
+    wide = {name: tf.constant(2.0**20 - 1) for name in tight}
+    logits = learnable.compute(snapshot, {}, wide, x).logits.numpy()
+    np.testing.assert_allclose(logits, found.logits.numpy(), atol=0.5)
+    assert (logits.argmax(1) == found.logits.numpy().argmax(1)).mean() > 0.95
+
+
+def test_a_unit_that_no_weight_reads_widens_no_format():
+    dataset = clouds()
+    learnable = LearnableNetwork(prepare_for_quantization(read_keras(dense(dataset, 10, 6))), dataset.x_train)
+    params, statistics = learnable.begin()
+    snapshot = {key: value.numpy().copy() for key, value in learnable.snapshot(params, statistics).items()}
+    snapshot |= {f"{name}/limit": np.float32(255.0) for name in learnable.points}
+    first, second, *_ = [layer.name for layer in learnable.network.weight_layers]
+    snapshot[f"{first}/bias"][0], snapshot[f"{first}/kernel"][:, 0] = 2.0**20, 2.0**16
+    assert network_of(learnable, snapshot) is None  # float32 could not compute it
+    snapshot[f"{second}/kernel"][0] = 0.0
+    found = network_of(learnable, snapshot)
+    assert found is not None
+    assert not found[0].kernels[first][:, 0].any()
+    assert not found[0].biases[first][0]
+
+
+def test_a_point_that_cannot_be_built_takes_no_other_points_place(learned, monkeypatch):
+    dataset, teacher, network, _ = learned
+    built = learn.network_of
+    asked = []
+
+    def every_other(learnable, snapshot):
+        asked.append(snapshot)
+        return built(learnable, snapshot) if len(asked) % 2 else None
+
+    monkeypatch.setattr(learn, "network_of", every_other)
+    prepared = prepare_for_quantization(network)
+    lesson = make_lesson(build_float(prepared), teacher, dataset, DISTILLATION)
+    loop = Loop(LearnableNetwork(prepared, dataset.x_train), lesson, SETTINGS, 0)
+    training = learn._Training(loop, dataset, "", None, SILENT)
+    epochs = SimpleNamespace(
+        prices={name: np.array([9.0, 5.0]) for name in training.factors},
+        snapshots={key: np.stack([value, value]) for key, value in _plain_snapshot(loop).items()},
+    )
+    training._keep(epochs, [0.8, 0.9])  # the second, better and cheaper, alone is asked for
+    assert [point.quality for point in training.points] == [0.9]
+    training._keep(epochs, [0.8, 0.95])
+    assert [point.quality for point in training.points] == [0.9]
+
+
+def _plain_snapshot(loop):
+    params, statistics = loop.network.begin()
+    limits = {f"{name}/limit": np.float32(255.0) for name in loop.network.points}
+    return {
+        **{key: value.numpy() for key, value in loop.network.snapshot(params, statistics).items()},
+        **limits,
+    }
 
 
 def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
