@@ -21,6 +21,7 @@ from codesign.comparison.entry import NETWORK, STEPS, Entry, Number
 from codesign.comparison.forms import percent_text, value_text
 from codesign.core.metrics import METRICS
 from codesign.core.shown import Brief
+from codesign.core.text_table import headed
 from codesign.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -480,7 +481,7 @@ def _pareto(points: Sequence[_Point], quality: Column, cost: Column) -> Chart:
     pairs = [(point.cost.value, point.quality.value) for point in points]
     front = pareto_front(pairs, higher=quality.about.better != "lower")
     step = STEPS[cost.step]
-    title = f"{quality.about.title.capitalize()} against {cost.about.heading}: {step.title}"
+    title = f"{headed(quality.about.title)} against {cost.about.heading}: {step.title}"
     if quality.dataset:
         title += f", {quality.dataset}"
 

@@ -37,7 +37,7 @@ from codesign.core.metrics import METRICS
 from codesign.core.places import require_place
 from codesign.core.shown import Brief
 from codesign.core.task import Task
-from codesign.core.text_table import counted
+from codesign.core.text_table import counted, headed
 from codesign.errors import OutputFolderError, ReportFormatError, SettingsError
 
 _CARDS = (
@@ -217,7 +217,7 @@ def _stages(summary: Mapping[str, Any], entry: Entry) -> Iterator[Chart]:
         count = None if number is None or number_error(number) is None else number.count
         values = [row[name] for row in rows]
         errors = [None if count is None else binomial_error((value, count)) for value in values]
-        title = f"{metric.title.capitalize()} by stage"
+        title = f"{headed(metric.title)} by stage"
         yield stage_chart(
             [row["stage"] for row in rows], values, errors, title, Column(name, NETWORK).about.heading
         )

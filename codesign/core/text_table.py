@@ -54,6 +54,11 @@ def counted(number: int, noun: str, form: str = "") -> str:
     return f"{number:{form}} {noun}{ending}"
 
 
+def headed(title: str) -> str:
+    """A title at the beginning of a line: names within it keep their capitals (``Test R2``, ``Area under the ROC curve``)."""
+    return title[:1].upper() + title[1:]
+
+
 def printable(text: str) -> str:
     r"""The text with its control characters spelt out as JSON does (``\u001b``), so that none steers a terminal."""
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -124,7 +124,9 @@ def read_report(path: str | Path) -> Report:
     kind = identify(text)
     if kind is None:
         raise ReportFormatError(
-            path, "kind", f"this is none of the reports that are read: {', '.join(sorted(REPORT_KINDS))}"
+            path,
+            "kind",
+            f"this is none of the reports that are read: {', '.join(sorted(REPORT_KINDS))}; give one, or a project's folder",
         )
     return REPORT_KINDS[kind].parse(path, text)
 

@@ -30,6 +30,7 @@ from codesign.comparison.run_charts import (
     training_charts,
 )
 from codesign.comparison.run_page import render_run, write_run_page
+from codesign.core.text_table import headed
 from codesign.errors import OutputFolderError, ReportFormatError, ReportMissingError, SettingsError
 
 HISTORY = {
@@ -266,6 +267,10 @@ def test_the_command_writes_the_page_of_one_run(run, make_build, tmp_path, monke
 )
 def test_types_on_edges_are_short(kind, short):
     assert short_type(kind) == short
+
+
+def test_names_within_a_heading_keep_their_capitals():
+    assert headed("test area under the ROC curve") == "Test area under the ROC curve"
 
 
 @given(st.integers(0, 2**32 - 1))
