@@ -22,7 +22,7 @@ from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
 from codesign.compression.pruning.scores import HessianScores
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import PrecisionMap, WeightWidths
 from codesign.core.progress import SILENT, Progress
 from codesign.cost import estimate_luts, luts_by_layer
@@ -44,11 +44,6 @@ if TYPE_CHECKING:
     from codesign.compression.quantize import QuantizedStudent
 
 Codes = NDArray[np.int64]
-
-_WIDEST = 24
-"""Bits of a whole number in float32."""
-
-"""Layers each of whose outputs has the weights of the kernel's last axis."""
 
 _CHANCES = 3
 """Trainings of a round before it is undone: what a first one does not recover, a second often does."""
@@ -215,7 +210,7 @@ def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Netwo
         bias = np.where(rounds, between, own.bias.quantize(given_bias))
         reach = np.abs(codes).sum(axis=0) * own.weight.step * max(-given.minimum, given.maximum)
         format_ = exact_format(bias)
-        if format_ is not None and (reach + np.abs(bias) < 2.0**_WIDEST * step / 2)[rounds].all():
+        if format_ is not None and (reach + np.abs(bias) < 2.0**FLOAT32_BITS * step / 2)[rounds].all():
             biases[layer.name] = bias
             layers[layer.name] = replace(own, bias=format_)
     moved = network.map_layers(
@@ -281,7 +276,7 @@ def _measured(network: Network, precision: PrecisionMap, dataset: Dataset) -> _M
 def _cut(codes: Any, digits: Any, most: int) -> Any:
     """Keep so many signed digits of whole numbers in a float32 tensor; no number may keep more than `most`."""
     # a power 2^e is the nearest to what lies from 0.75 2^e to 1.5 2^e
-    powers = np.concatenate([[0.0], 2.0 ** np.arange(_WIDEST)]).astype(np.float32)
+    powers = np.concatenate([[0.0], 2.0 ** np.arange(FLOAT32_BITS)]).astype(np.float32)
     thresholds = np.float32(0.75) * powers[1:]
     rest, kept = ops.convert_to_tensor(codes), ops.zeros_like(codes)
     for number in range(most):

@@ -22,7 +22,7 @@ from codesign.core.rounding import (
 from codesign.core.text_table import counted
 from codesign.errors import DataError, SettingsError
 
-__all__ = ["ACCEPTED_FORMS", "FixedPoint", "Overflow", "Rounding", "real_array"]
+__all__ = ["ACCEPTED_FORMS", "FLOAT32_BITS", "FixedPoint", "Overflow", "Rounding", "real_array"]
 
 Floats = NDArray[Any]
 
@@ -30,6 +30,9 @@ ACCEPTED_FORMS = (
     "ap_fixed<W,I>, ap_ufixed<W,I>, ap_int<W>, ap_uint<W>, the same without 'ap_', "
     "and ap_fixed<W,I,Q,O,N> with modes such as AP_RND_CONV or RND_CONV"
 )
+
+FLOAT32_BITS = 24
+"""Bits of a whole number that float32, in which QKeras computes, holds exactly."""
 
 _FORM = re.compile(r"(?:ap_)?(u?)(fixed|int)<([^<>]*)>")
 _FURTHEST_BIT = 512
@@ -176,6 +179,12 @@ class FixedPoint:
     def with_modes(self, rounding: Rounding, overflow: Overflow) -> FixedPoint:
         """Give the same bits with other modes."""
         return replace(self, rounding=rounding, overflow=overflow)
+
+    def with_sign(self) -> FixedPoint:
+        """Give the format that has the same values and, if it had no sign, as many below zero."""
+        if self.signed:
+            return self
+        return replace(self, width=self.width + 1, integer_bits=self.integer_bits + 1, signed=True)
 
     def quantize(self, x: ArrayLike, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Round and overflow `x` exactly as an assignment to this `ap_fixed` type does.

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import qkeras
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError
 from codesign.networks.build import HARDWARE_LAYERS, format_of
@@ -33,7 +33,6 @@ from codesign.networks.keras_graph import Call
 if TYPE_CHECKING:
     from codesign.networks.keras_reader import Reader
 
-WIDEST_VALUES = 24  # bits; float32 holds as many
 _ROUNDED_CONSTANTS = 18  # bits; a side of a DSP's multiplier
 _WIDEST_READ = 20  # bits; an activation is computed for every value of as many
 _MOST_STEPS = 64
@@ -180,7 +179,7 @@ def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     result, places = _narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
     if result is None:
         raise ConversionError(
-            f"the levels of {what} are of no format of {WIDEST_VALUES} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
+            f"the levels of {what} are of no format of {FLOAT32_BITS} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
             "quantized_tanh, which flattens too"
         )
     if len(places) > _MOST_STEPS:
@@ -255,7 +254,7 @@ def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
     precision = _narrowest(np.asarray(values, dtype=np.float64))
     if precision is None:
         raise ConversionError(
-            f"the constants of {what!r} are of no format of {WIDEST_VALUES} bits; use powers of two"
+            f"the constants of {what!r} are of no format of {FLOAT32_BITS} bits; use powers of two"
         )
     return precision
 
@@ -342,7 +341,7 @@ def _format_of(quantizer: Any, values: np.ndarray) -> tuple[FixedPoint, np.ndarr
         again = array(quantizer(keras.ops.convert_to_tensor(values))).astype(np.float64)
         precision = _narrowest(quantized) if np.array_equal(quantized, again) else None
         if precision is None:
-            raise ConversionError(f"{fault}; its values are of no format of {WIDEST_VALUES} bits") from None
+            raise ConversionError(f"{fault}; its values are of no format of {FLOAT32_BITS} bits") from None
         return precision, quantized.astype(np.float32)
 
 
@@ -391,7 +390,7 @@ def _narrowest(values: np.ndarray) -> FixedPoint | None:
     largest = int(exponent.max())
     for integer_bits in (largest, largest + 1, largest + 2):
         width = integer_bits + fraction
-        if 1 < width <= WIDEST_VALUES:
+        if 1 < width <= FLOAT32_BITS:
             precision = FixedPoint(width, integer_bits, True, "RND_CONV", "SAT")
             if precision.is_representable(values).all():
                 return precision
@@ -447,7 +446,7 @@ def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     if by_factor is None or by_term is None:
         raise ConversionError(
             f"layer {call.name!r}: its factor gamma / sqrt(variance + epsilon) or its term is of no format of "
-            f"{WIDEST_VALUES} bits; give it an inverse_quantizer=quantized_bits(...) and a mean_quantizer, or use "
+            f"{FLOAT32_BITS} bits; give it an inverse_quantizer=quantized_bits(...) and a mean_quantizer, or use "
             "QDenseBatchnorm or QConv2DBatchnorm"
         )
     name = reader.add(call.name, "scale", inputs, {}, weights)

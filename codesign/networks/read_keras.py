@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import Model
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.shown import Brief
 from codesign.errors import ConversionError
@@ -24,7 +24,7 @@ from codesign.networks.faithful import check_float, check_quantized
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader, require_own_indices
 from codesign.networks.prepare import with_scales
-from codesign.networks.qkeras_classes import WIDEST_VALUES, constant_formats, without_quantizer
+from codesign.networks.qkeras_classes import constant_formats, without_quantizer
 
 _log = logging.getLogger(__name__)
 
@@ -152,7 +152,7 @@ def _with_constant_scales(network: Network, reader: Reader) -> Network:
             reader.instead[layer.name] = own
         elif not is_exact:
             faults.append(
-                f"layer {layer.name!r} has no quantizer, and its factor or term is of no format of {WIDEST_VALUES} bits; "
+                f"layer {layer.name!r} has no quantizer, and its factor or term is of no format of {FLOAT32_BITS} bits; "
                 "use powers of two"
             )
     if faults:
@@ -262,15 +262,7 @@ def _rounded_behind(network: Network, precision: PrecisionMap, name: str) -> set
             found |= _rounded_behind(network, precision, user.name)
         elif user.row.role == "point" and user.row.qkeras:
             own = precision.layers[user.name].result
-            found.add(own if own is None or user.row.signed else _with_a_sign(own))
+            found.add(own if own is None or user.row.signed else own.with_sign())
         else:
             found.add(None)
     return found
-
-
-def _with_a_sign(of_positive: FixedPoint) -> FixedPoint:
-    """The format that has the values of one without a sign, and as many below zero."""
-    if of_positive.signed:
-        return of_positive
-    modes = of_positive.rounding, of_positive.overflow
-    return FixedPoint(of_positive.width + 1, of_positive.integer_bits + 1, True, *modes)

@@ -164,8 +164,9 @@ def _type_families(node: Node, name: str) -> Iterator[Family]:
             yield (change(overflow, now.with_modes(now.rounding, mode), f"which does not saturate ({mode})"),)
     yield tuple(change(overflow, wider(now, bits), out_of_range) for bits in range(1, _MOST_BITS + 1))
     if not now.signed:
-        signed = replace(now, width=now.width + 1, integer_bits=now.integer_bits + 1, signed=True)
-        yield tuple(change(overflow, wider(signed, bits), out_of_range) for bits in range(_MOST_BITS + 1))
+        yield tuple(
+            change(overflow, wider(now.with_sign(), bits), out_of_range) for bits in range(_MOST_BITS + 1)
+        )
     for rounding in ROUNDINGS:
         if rounding != now.rounding:
             new = now.with_modes(rounding, now.overflow)

@@ -136,7 +136,7 @@ def test_convolutions_and_pools_learn_too(tmp_path):
     }
     snapshot = learnable.snapshot(params, statistics)
     wide = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
-    seen = learnable.compute(snapshot, {}, wide, dataset.x_train.astype(np.float32)).seen
+    seen = learnable.compute(snapshot, {}, wide, dataset.x_train.astype(np.float32), survey=True).seen
     limits = learnable.limits_of(snapshot, seen)
     x = dataset.x_test.astype(np.float32)
     expected = learnable.compute(snapshot, {}, limits, x).logits.numpy()

@@ -12,12 +12,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from codesign.compression.learned.values import LEAST_FRACTION, LearnableNetwork
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.networks.description import Network
 
-_WIDEST = 24
-"""Bits of a whole number in float32, in which QKeras computes."""
 _APART = 6
 """Bits by which the biases of a layer may be further apart: each has few digits of its own, and its sums are looked at."""
 
@@ -69,9 +67,9 @@ def network_of(
             bias = np.round(bias) if ends or "bias" not in layer.weights else np.floor(bias) + 0.5
             kernel = kernel * 2.0 ** (after - shifts)
             bias = np.where(live, bias * 2.0 ** (after - sums), 0.0)
-            formats = exact_format(kernel), exact_format(bias, _WIDEST + _APART)
+            formats = exact_format(kernel), exact_format(bias, FLOAT32_BITS + _APART)
             reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
-            if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**_WIDEST).any():
+            if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**FLOAT32_BITS).any():
                 return None
             weights[layer.name] = {"kernel": kernel} | ({"bias": bias} if "bias" in layer.weights else {})
             layers[layer.name] = LayerPrecision(formats[0], formats[1] if "bias" in layer.weights else None)
@@ -122,7 +120,7 @@ def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
     return int(min(np.median(units), np.log2(limit + 1))) if units.size else 0
 
 
-def exact_format(values: np.ndarray, widest: int = _WIDEST) -> FixedPoint | None:
+def exact_format(values: np.ndarray, widest: int = FLOAT32_BITS) -> FixedPoint | None:
     """A signed format that holds values exactly; ``None`` if it were wider than so many bits."""
     live = np.abs(values[values != 0])
     if not live.size:

@@ -37,7 +37,7 @@ from codesign.training.lesson import make_lesson
 from codesign.training.own import Own, OwnLoss
 from codesign.training.teacher import Teacher
 
-_METHOD = 2
+_METHOD = 3
 """Of the training, part of its key: a checkpoint or a front of another one is of no use."""
 _CALIBRATIONS = 16
 """Times that alkaid says on the way what the price's units are worth."""

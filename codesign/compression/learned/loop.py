@@ -41,7 +41,7 @@ class State:
 
     Parameters
     ----------
-    params, statistics, limits
+    params, limits
         Of the network.
     first, second
         Both moments of Adam.
@@ -53,7 +53,6 @@ class State:
     """
 
     params: Tensors
-    statistics: Tensors
     limits: Tensors
     first: Tensors
     second: Tensors
@@ -74,7 +73,7 @@ class State:
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> State:
         """The inverse of `arrays`."""
-        parts: dict[str, Any] = {name: {} for name in ("params", "statistics", "limits", "first", "second")}
+        parts: dict[str, Any] = {name: {} for name in ("params", "limits", "first", "second")}
         for name, value in arrays.items():
             part, key = name.split("|")
             if part in parts:
@@ -146,12 +145,12 @@ class Loop:
 
     def begin(self) -> State:
         """Where the training begins."""
-        params, statistics = self._started
+        params, _ = self._started
         zeros = {key: tf.zeros_like(value) for key, value in params.items()}
         limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
         price = tf.constant(np.float32(np.log(self.settings.first_price)))
         none = tf.constant(0.0)
-        return State(params, statistics, limits, zeros, dict(zeros), none, price, price, none)
+        return State(params, limits, zeros, dict(zeros), none, price, price, none)
 
     def run(
         self, call: int, state: State, factors: Mapping[str, float], gentleness: float = 1.0
@@ -221,7 +220,7 @@ class Loop:
     ) -> Any:
         """The compiled function: a loop over epochs around a loop over steps."""
         network, count = self.network, int(order.shape[0])
-        taken = {**network.snapshot(state["params"], state["statistics"]), **state["limits"]}
+        taken = {**network.snapshot(*self._started), **state["limits"]}
         kept = {
             "snapshots": {key: tf.zeros([count, *value.shape]) for key, value in taken.items()},
             "logits": tf.zeros([count, self._validation.shape[0], int(self.lesson.student.output_shape[-1])]),
@@ -245,8 +244,7 @@ class Loop:
             params = state["params"]
             # of the network as it is now: moving averages would be those of other networks
             now = network.compute(params, {}, state["limits"], surveyed, train=True, survey=True)
-            limits = network.limits_of(params, now.seen)
-            state = {**state, "statistics": now.statistics, "limits": limits}
+            state = {**state, "limits": network.limits_of(params, now.seen)}
             taken = network.snapshot(params, now.statistics)
             found = network.compute(taken, {}, state["limits"], self._validation)
             state = self._led(

@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from codesign.core.fixed_point import FLOAT32_BITS
 from codesign.core.layers import Shape
 from codesign.core.text_table import counted
 from codesign.data.scaling import reach
 from codesign.errors import SettingsError
 from codesign.networks.build import build_float
 from codesign.networks.description import LayerSpec, Network
+from codesign.networks.joined import each_output_of
 
 Tensors = dict[str, Any]
 """Tensors by `layer/name`: `kernel`, `bias`, `fraction` (bits behind the binary point), `gain`, `mean`, `variance`, `limit`."""
@@ -54,8 +56,8 @@ class Computed:
     prices
         By weight layer, a scalar each: bits of weights times bits of inputs, and the rounding of the results.
     seen
-        The magnitude that each unit of a point stayed within before it was rounded, but for the rarest of a thousand samples,
-        shape `(n_units,)`.
+        Of a survey: the magnitude that each unit of a point stayed within before it was rounded, but for the rarest of a
+        thousand samples, shape `(n_units,)`.
     statistics
         Means and variances of the normalised layers in this batch.
     """
@@ -144,8 +146,7 @@ class LearnableNetwork:
         if not names:
             return {}
         outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
-        values = outputs.predict(self._begin, batch_size=4096, verbose=0)
-        return dict(zip(names, values if isinstance(values, list) else [values], strict=True))
+        return dict(zip(names, each_output_of(outputs, self._begin), strict=True))
 
     def compute(
         self,
@@ -172,7 +173,7 @@ class LearnableNetwork:
         train
             Normalise by the batch, and give its statistics.
         survey
-            Let no result saturate: the samples are to say what the limits are.
+            Let no result saturate, and give what the units were within: the samples are to say what the limits are.
         """
         result = Computed()
         wires: dict[str, _Wires] = {}
@@ -259,11 +260,11 @@ class LearnableNetwork:
     ) -> _Wires:
         name, signed = layer.name, layer.row.signed
         x = source.values if signed else tf.nn.relu(source.values)
-        result.seen[name] = _nearly_greatest(x)
         fraction = _whole(params[f"{name}/fraction"])
         step, most = _power(-tf.stop_gradient(fraction)), limits[f"{name}/limit"]
         codes = tf.round(x / step)
         if survey:
+            result.seen[name] = _nearly_greatest(x)
             most = tf.maximum(most, _full(tf.reduce_max(tf.abs(tf.stop_gradient(codes)))))
         least = -most - 1 if signed else tf.zeros_like(most)
         inside = tf.cast((codes <= most) & (codes >= least), tf.float32)
@@ -275,9 +276,7 @@ class LearnableNetwork:
         )
         low, high = (tf.clip_by_value(tf.round(end / step), least, most) for end in (source.low, source.high))
         widest = tf.maximum(high, -low - 1)
-        whole_bits = (
-            tf.math.ceil(tf.math.log(widest + 1) / _LN2 - 1e-4) - tf.stop_gradient(fraction) + float(signed)
-        )
+        whole_bits = _bits_of(widest) - tf.stop_gradient(fraction) + float(signed)
         bits = tf.where(high > low, whole_bits + fraction, 0.0 * fraction)
         before = layer.inputs[0]
         while self.network[before].row.role != "product":
@@ -382,9 +381,14 @@ def _nearly_greatest(x: Any) -> Any:
     return tf.reduce_max(each, 0)
 
 
+def _bits_of(code: Any) -> Any:
+    """The bits of a whole number that is not negative."""
+    return tf.math.ceil(tf.math.log(code + 1) / _LN2 - 1e-4)
+
+
 def _full(code: Any) -> Any:
     """The least number of nothing but ones that is no smaller, 1 at least."""
-    return _power(tf.maximum(tf.math.ceil(tf.math.log(code + 1) / _LN2 - 1e-4), 1.0)) - 1
+    return _power(tf.maximum(_bits_of(code), 1.0)) - 1
 
 
 def _whole(width: Any) -> Any:
@@ -428,7 +432,7 @@ def _bits(kernel: Any, values: Any, fraction: Any, digits: bool = False) -> Any:
     """The bits (or signed digits) of each weight's magnitude, 0 for zero, with the gradient of the price."""
     size = tf.stop_gradient(tf.abs(values) * _power(fraction))
     if digits:
-        whole = tf.cast(tf.minimum(size, 2.0**24), tf.int32)
+        whole = tf.cast(tf.minimum(size, 2.0**FLOAT32_BITS), tf.int32)
         bits = tf.cast(tf.raw_ops.PopulationCount(x=tf.bitwise.bitwise_xor(whole, 3 * whole)), tf.float32)
     else:
         bits = tf.where(size > 0, tf.floor(tf.math.log(tf.maximum(size, 1.0)) / _LN2 + 1e-4) + 1, 0.0)
