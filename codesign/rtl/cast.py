@@ -60,9 +60,10 @@ def cast(wires: Wires, precision: FixedPoint, *, integer: bool = False) -> Wires
 
 def cast_wire(wire: FVariable, precision: FixedPoint) -> FVariable:
     """Assign one wire; see `cast`."""
+    wire = rounded_for_free(wire, precision)
+    # by rounding too, and alkaid wraps a constant to bits that are none of the type's
     if is_constant(wire):
         return constant(float(precision.quantize(wire.low)))
-    wire = rounded_for_free(wire, precision)
     if _is_native(wire, precision):
         _check_limits(wire, precision)
         sign = int(precision.signed)

@@ -70,6 +70,16 @@ def test_any_format_after_scaling_and_an_offset(
     check(source, target, factor, offset * source.step / finer)
 
 
+def test_what_rounds_to_one_value_wraps_as_it_does():
+    # -3/4 and -5/4 are -1, which is 1 of one bit; alkaid 0.8.2 makes 3 of the constant
+    check(FixedPoint(1, 0, False), FixedPoint(1, 1, False, "RND", "WRAP"), factor=-1.0, offset=-0.75)
+    for rounding, overflow in itertools.product(ROUNDINGS, OVERFLOWS):
+        for signed, offset in itertools.product((True, False), (-5.75, -2.75, -0.75, 1.25, 6.25)):
+            target = FixedPoint(2, 2, signed, rounding, overflow)
+            check(FixedPoint(1, 0, False), target, factor=-1.0, offset=offset)
+            check(FixedPoint(1, -1, False), target, offset=offset)
+
+
 def test_bits_of_scaled_values_that_alkaids_own_optimizer_moves():
     # alkaid 0.8.2 takes the highest bit of the unscaled value for this one
     check(FixedPoint(4, -3), FixedPoint(1, -3, signed=False), factor=-3.0)
