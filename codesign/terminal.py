@@ -277,8 +277,10 @@ def _fitted(table: TextTable, width: int) -> list[tuple[TextTable, int]] | None:
 
 
 def _split(table: TextTable, limit: int, width: int) -> list[TextTable] | None:
-    """The columns in groups that fit, each behind the first one; `None` if one column does not."""
+    """The columns in groups that fit, each behind the first one; `None` if one column does not, or there is no other."""
     first, *others = _needed(table, limit)
+    if not others:
+        return None
     groups: list[list[int]] = []
     room = 0
     for index, needed in enumerate(others, start=1):
@@ -348,10 +350,15 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _listed(table: TextTable, width: int) -> Iterator[str]:
-    """Every cell behind its heading, a line or more each, for a terminal that is too narrow for any table."""
-    for row in table.rows:
-        for heading, cell in zip(table.header, row, strict=True):
-            if cell:
+    """Every cell behind its heading, a line or more each, for a terminal that is too narrow for any table.
+
+    An empty cell is left out, unless its heading would stand nowhere.
+    """
+    rows = table.rows or (("",) * len(table.header),)
+    empty = [not any(cells) for cells in zip(*rows, strict=True)]
+    for row in rows:
+        for heading, cell, alone in zip(table.header, row, empty, strict=True):
+            if cell or alone:
                 first, *others = _wrapped(f"{heading}: {cell}" if heading else cell, width - 2)
                 yield first
                 yield from (f"  {line}" for line in others)
