@@ -67,15 +67,54 @@ def test_another_point_of_a_front_ends_as_a_run_does(
     write_design(
         tmp_path / "tiny", quantization={"method": "learned"}, scan=None, hardware={"open_rtl": True}
     )
-    front = SimpleNamespace(choose=lambda **asked: None)
+    points = [
+        SimpleNamespace(luts=luts, quality=quality, test_quality=0.5)
+        for luts, quality in ((800.0, 0.5), (900.5, 0.75))
+    ]
+    front = SimpleNamespace(
+        points=points,
+        measure="accuracy",
+        reference=0.8,
+        choose=lambda budget_luts: [point for point in points if point.luts <= budget_luts][-1],
+    )
     monkeypatch.setattr("codesign.compression.learned.front.Front.load", lambda folder: front)
     assert command("run", "tiny")[0] == 3
     run = "hls_projects/tiny/run"
+    # the point that the run is built of is marked, and not built twice
+    kept = Path(run, "quantization", "stage.json")
+    stage = json.loads(kept.read_text())
+    stage["record"]["metrics"]["estimated_luts"] = 900.5
+    kept.write_text(json.dumps(stage))
+    assert "800 │ 0.5000 │ 0.5000 │ │ │ 900 │ 0.7500 │ 0.5000 │ built │" in command("front", run)[1]
+    assert command("front", run, "--pick", 950)[:2] == (
+        0,
+        f"The best point of at most 950 LUTs is the one that {run} is built of, with 900; there is nothing to build.",
+    )
+    assert not Path(f"{run}-950").exists()
     code, text, error = command("front", run, "--pick", 900)
     # what a run could not do is an error here too
     assert (code, error.split("error: ")[-1]) == (3, "not run, though asked for: - open RTL: it is a fake")
     new = f"{run}-900"
     assert text.endswith(f"Next: codesign report {new} codesign verify {new} codesign build {new}")
+
+
+def test_a_point_that_was_asked_for_is_not_kept_away_by_the_designs_own_target(
+    command: Command, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "tiny")
+    learned = {"target_luts": 4500.0, "budget_luts": 4800.0}
+    write_design(tmp_path / "tiny", quantization={"method": "learned", "learned": learned}, scan=None)
+    assert command("run", "tiny", "--budget-luts", 3000)[0] == 0
+    found = json.loads(Path("hls_projects/tiny/run/run.json").read_text())["settings"]["quantization"][
+        "learned"
+    ]
+    assert (found["budget_luts"], found["target_luts"]) == (3000.0, None)
+    words = ("--name", "other", "--set", "quantization.learned.target_luts=2900.0")
+    assert command("run", "tiny", "--budget-luts", 3000, *words)[0] == 0
+    found = json.loads(Path("hls_projects/tiny/other/run.json").read_text())["settings"]["quantization"][
+        "learned"
+    ]
+    assert (found["budget_luts"], found["target_luts"]) == (3000.0, 2900.0)
 
 
 def test_a_design_below_the_quality_that_was_asked_for_is_an_error(

@@ -79,6 +79,10 @@ def run(
         {"budget_luts": budget_luts, "quality_loss": quality_loss, "latency_ns": latency_ns}
     )
     _refuse_both(overrides, options)
+    if (
+        "quantization.method" in options
+    ):  # a design's own target would keep the training from the point asked for
+        overrides.setdefault("quantization.learned.target_luts", None)
     overrides |= options
     if dry_run:
         _show_plan(design, output, name, overrides, start_from, until)

@@ -27,16 +27,24 @@ def front(
     """Show the front of quality against LUTs that a run learned, or build another point of it without training."""
     from codesign.compression.learned.front import Front
     from codesign.stages import open_run
-    from codesign.terminal import progress, show_tables
+    from codesign.terminal import progress, say, show_tables
 
     found = Front.load(run / "quantization")
+    built = _built(run)
     if pick is None:
         show_tables(
-            [_table(run, found)], [f"codesign front {shlex.quote(str(run))} --pick LUTS builds another point"]
+            [_table(run, found, built)],
+            [f"codesign front {shlex.quote(str(run))} --pick LUTS builds another point"],
         )
         return
     # before anything is copied
-    found.choose(budget_luts=pick)
+    point = found.choose(budget_luts=pick)
+    if output is None and latency_ns is None and point.luts == built:
+        say(
+            f"The best point of at most {pick:,.0f} LUTs is the one that {run} is built of, with {built:,.0f}; there is "
+            "nothing to build."
+        )
+        return
     folder = output if output is not None else run.with_name(f"{run.name}-{pick:g}")
     context = open_run(run)
     _copied(run, folder)
@@ -53,13 +61,31 @@ def front(
     end_run(result)
 
 
-def _table(run: Path, found: Any) -> Any:
+def _built(run: Path) -> float | None:
+    """The LUTs of the point of the front that a run is built of, before any polish; `None` where nobody knows."""
+    from codesign.run_folder import RunFolder
+
+    evidence = RunFolder(run).evidence("quantization")
+    if evidence is None:
+        return None
+    metrics = evidence.record.metrics
+    luts: float | None = metrics.get("polish", {}).get("luts_before", metrics.get("estimated_luts"))
+    return luts
+
+
+def _table(run: Path, found: Any, built: float | None) -> Any:
     from codesign.core.text_table import TextTable
 
     rows = tuple(
-        (f"{point.luts:,.0f}", f"{point.quality:.4f}", f"{point.test_quality:.4f}") for point in found.points
+        (
+            f"{point.luts:,.0f}",
+            f"{point.quality:.4f}",
+            f"{point.test_quality:.4f}",
+            "built" if point.luts == built else "",
+        )
+        for point in found.points
     )
-    columns = ("LUTs (alkaid)", f"validation {found.measure}", f"test {found.measure}")
+    columns = ("LUTs (alkaid)", f"validation {found.measure}", f"test {found.measure}", "")
     return TextTable(f"The front of {run}; float student {found.reference:.4f} on validation", columns, rows)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.comparison.entry import Entry, Number, sorted_numbers
+from codesign.comparison.entry import SEVERAL, Entry, Number, sorted_numbers
 from codesign.core.files import json_digest
 
 LEVEL = 0.95
@@ -195,7 +195,7 @@ def _merge(group: Sequence[Entry]) -> Entry:
         dataset_digest=first.dataset_digest,
         part=first.part,
         tools=_all_tools(group),
-        layers=_common_layers(group),
+        layers=_layers_of_all(group),
         networks_digest=first.networks_digest,
         settings={name: value for name, value in first.settings.items() if name != "seed"},
         seeds=seeds,
@@ -225,10 +225,17 @@ def _all_tools(group: Sequence[Entry]) -> dict[str, str]:
     }
 
 
-def _common_layers(group: Sequence[Entry]) -> Mapping[str, Any]:
-    """The types, where all seeds got the same; each seed has a bit-width search of its own."""
-    first = group[0].layers
-    return first if all(entry.layers == first for entry in group) else {}
+def _layers_of_all(group: Sequence[Entry]) -> dict[str, dict[str, str]]:
+    """The types by layer and tensor; where seeds differ, for each has widths of its own, all that there are."""
+    types: dict[str, dict[str, dict[str, None]]] = {}
+    for entry in group:
+        for layer, tensors in entry.layers.items():
+            for tensor, kind in tensors.items():
+                types.setdefault(layer, {}).setdefault(tensor, {})[kind] = None
+    return {
+        layer: {tensor: SEVERAL.join(kinds) for tensor, kinds in tensors.items()}
+        for layer, tensors in types.items()
+    }
 
 
 def _name(group: Sequence[Entry]) -> str:

@@ -23,6 +23,9 @@ CSYNTH = "csynth"
 YOSYS = "yosys"
 UNKNOWN = "unknown"
 
+SEVERAL = "; "
+"""Between the types that several seeds gave one tensor."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -128,7 +131,8 @@ class Entry(Brief):
     tools
         Tool and version by stage.
     layers
-        Types by layer and tensor (`weight`, `bias`, `accum`, `result`), as hls4ml prints them.
+        Types by layer and tensor (`weight`, `bias`, `accum`, `result`), as hls4ml prints them; of seeds that differ all
+        that there are, with `SEVERAL` between them.
     settings
         Settings by dotted path.
     networks_digest

@@ -58,6 +58,9 @@ QUALITIES = ("test_accuracy", "test_r2", "test_quality", "test_auc", "auc", "val
 COSTS = ("lut", "latency_ns")
 """What quality is plotted against."""
 
+NETWORK_COSTS = ("bops", "average_weight_bits")
+"""What quality is plotted against where no design has numbers of hardware."""
+
 _LOG_FROM = 20
 """Costs that differ by such a factor are on a logarithmic scale."""
 
@@ -450,14 +453,22 @@ def pareto_front(points: Sequence[tuple[float, float]], *, higher: bool = True) 
 
 
 def pareto_charts(comparison: Comparison) -> Iterator[Chart]:
-    """Quality against LUTs and against latency, one chart a stage and dataset that at least two designs have."""
+    """Quality against LUTs and against latency, one chart a stage and dataset that at least two designs have.
+
+    Where no stage of the hardware has them, against what is counted of the networks.
+    """
+    hardware = [Column(cost, name) for name, step in STEPS.items() if step.is_hardware for cost in COSTS]
+    networks = [Column(cost, NETWORK) for cost in NETWORK_COSTS]
     for quality in _quality_columns(comparison):
-        for step in (name for name, step in STEPS.items() if step.is_hardware):
-            for cost in COSTS:
-                column = Column(cost, step)
-                points = _points(comparison, quality, column)
-                if len(points) > 1:
-                    yield _pareto(points, quality, column)
+        charts = tuple(_pareto_charts(comparison, quality, hardware))
+        yield from charts or _pareto_charts(comparison, quality, networks)
+
+
+def _pareto_charts(comparison: Comparison, quality: Column, costs: Sequence[Column]) -> Iterator[Chart]:
+    for cost in costs:
+        points = _points(comparison, quality, cost)
+        if len(points) > 1:
+            yield _pareto(points, quality, cost)
 
 
 def _quality_columns(comparison: Comparison) -> list[Column]:
@@ -538,10 +549,13 @@ def bits_charts(comparison: Comparison) -> Iterator[Chart]:
                 yield _bits(members, used, tensor, f"Bits of {words} by layer{names}")
 
 
-def type_bits(kind: str) -> int | None:
-    """The width of a type as hls4ml prints it (``fixed<7,4,RND_CONV,SAT,0>`` has 7); ``None`` for another text."""
-    found = _WIDTH_OF_TYPE.search(kind)
-    return int(found[1]) if found else None
+def type_bits(kind: str) -> tuple[int, int] | None:
+    """The least and the largest width of the types in a text, as hls4ml prints them; ``None`` for another text.
+
+    ``fixed<7,4,RND_CONV,SAT,0>`` has 7 and 7; several types are those of several seeds (`SEVERAL`).
+    """
+    found = [int(width) for width in _WIDTH_OF_TYPE.findall(kind)]
+    return (min(found), max(found)) if found else None
 
 
 def _bits(members: Sequence[tuple[int, Entry]], layers: Sequence[str], tensor: str, title: str) -> Chart:
@@ -550,15 +564,19 @@ def _bits(members: Sequence[tuple[int, Entry]], layers: Sequence[str], tensor: s
         for rank, (index, entry) in enumerate(members):
             mark = Mark(index)
             for place, name in enumerate(layers):
-                bits = type_bits(entry.layers[name].get(tensor, ""))
+                kind = entry.layers.get(name, {}).get(tensor, "")
+                bits = type_bits(kind)
                 if bits is None:
                     continue
+                least, most = bits
                 x = place + (rank - (len(members) - 1) / 2) * thick
-                (bar,) = axes.bar(x, bits, 0.92 * thick, color=mark.colour)
-                bar.set_gid(hint(f"{entry.name}, {name}: {entry.layers[name][tensor]}"))
+                (bar,) = axes.bar(x, least, 0.92 * thick, color=mark.colour)
+                bar.set_gid(hint(f"{entry.name}, {name}: {kind}"))
+                if most > least:  # what only some seeds need stands on it, paler
+                    axes.bar(x, most - least, 0.92 * thick, bottom=least, color=mark.colour, alpha=0.4)
                 axes.annotate(
-                    str(bits),
-                    (x, bits),
+                    str(least) if most == least else f"{least}-{most}",
+                    (x, most),
                     xytext=(0, 2),
                     textcoords="offset points",
                     ha="center",
@@ -573,7 +591,9 @@ def _bits(members: Sequence[tuple[int, Entry]], layers: Sequence[str], tensor: s
 
     needed = max(_room(layers), 0.26 * len(members) * len(layers) + 1.0)
     width = min(max(5.8, needed), 16.0)
-    return Chart(title, "Total bits, sign included.", draw, width, 3.0, is_wide=width > 7.5)
+    seeds = any(entry.kind == "seeds" for _, entry in members)
+    caption = f"Total bits, sign included.{' Paler: what only some seeds have.' if seeds else ''}"
+    return Chart(title, caption, draw, width, 3.0, is_wide=width > 7.5)
 
 
 def _room(layers: Sequence[str]) -> float:

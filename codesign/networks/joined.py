@@ -67,6 +67,8 @@ def outputs_of(model: keras.Model, x: np.ndarray, batch_size: int | None = None)
 
 def each_output_of(model: keras.Model, given: Any, batch_size: int | None = None) -> list[np.ndarray]:
     """What each output of a model gives for samples as it is called with them (`fed`), `(n_samples, *output_shape)`."""
+    # keras warns where a single input is given to a model that was made of a list
+    given = keras.tree.pack_sequence_as(functional(model)._inputs_struct, keras.tree.flatten(given))
     # predict compiles a function for each model, which takes ten times as long as a batch of a quantized one
     if batch_size is None or all(len(each) <= batch_size for each in keras.tree.flatten(given)):
         found = model(given, training=False)

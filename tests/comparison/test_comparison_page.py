@@ -215,6 +215,17 @@ def test_stages_and_datasets_get_charts_of_their_own(make_run):
     ]
 
 
+def test_designs_without_hardware_are_drawn_against_what_is_counted_of_their_networks(make_run, tmp_path):
+    runs = [make_run("a", sparsity=0.5), make_run("b", sparsity=0.7)]
+    comparison = compare(runs)
+    titles = [chart.title for chart in pareto_charts(comparison)]
+    assert titles == [
+        "Test accuracy against BOPs: quantized student, digits",
+        "Test accuracy against mean weight bits: quantized student, digits",
+    ]
+    assert write_comparison(comparison, tmp_path / "c.png").stat().st_size > 1000
+
+
 def test_one_point_is_no_chart(make_run):
     assert list(pareto_charts(compare([make_run("a", rtl=YOSYS)]))) == []
 
@@ -247,7 +258,13 @@ def test_shares_are_drawn_where_the_part_is_known(comparison):
 
 @pytest.mark.parametrize(
     ("kind", "bits"),
-    [("fixed<7,4,RND_CONV,SAT,0>", 7), ("ufixed<3,4>", 3), ("uint<1>", 1), ("float", None), ("", None)],
+    [
+        ("fixed<7,4,RND_CONV,SAT,0>", (7, 7)),
+        ("ufixed<3,4>", (3, 3)),
+        ("uint<1>", (1, 1)),
+        ("float", None),
+        ("", None),
+    ],
 )
 def test_the_width_of_a_type(kind, bits):
     assert type_bits(kind) == bits

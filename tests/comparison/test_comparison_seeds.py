@@ -6,9 +6,11 @@ import json
 
 import pytest
 from comparison_runs import YOSYS, write
+from matplotlib.figure import Figure
 
 from codesign.comparison import compare
 from codesign.comparison.certainty import group_seeds
+from codesign.comparison.figures import bits_charts, type_bits
 from codesign.comparison.sources import read_entries
 
 
@@ -117,8 +119,17 @@ def test_a_member_of_a_group_names_the_group_as_reference(make_run):
     assert compare([other, *group], reference=str(group[1])).reference == "digits"
 
 
-def test_types_that_differ_between_seeds_are_nobodys(make_run):
-    runs = [make_run("seed0", seed=0), make_run("seed1", seed=1)]
-    summary = (runs[1] / "summary.json").read_text().replace("fixed<4,2", "fixed<5,2")
+def test_types_that_differ_between_seeds_are_all_kept_and_drawn_as_a_range(make_run):
+    runs = [make_run("seed0", seed=0), make_run("seed1", seed=1), make_run("seed2", seed=2)]
+    summary = (runs[1] / "summary.json").read_text().replace("fixed<4,2", "fixed<7,2")
     (runs[1] / "summary.json").write_text(summary)
-    assert compare(runs).entries[0].layers == {}
+    comparison = compare(runs)
+    kind = comparison.entries[0].layers["fc1"]["weight"]
+    assert kind == "fixed<4,2,RND_CONV,SAT,0>; fixed<7,2,RND_CONV,SAT,0>"
+    assert type_bits(kind) == (4, 7)
+    weights = next(bits_charts(comparison))
+    assert weights.caption == "Total bits, sign included. Paler: what only some seeds have."
+    axes = Figure().subplots()
+    weights.draw(axes)
+    assert [(bar.get_y(), bar.get_height()) for bar in axes.patches] == [(0, 4), (4, 3)]
+    assert [text.get_text() for text in axes.texts] == ["4-7"]

@@ -151,7 +151,7 @@ def test_an_addition_that_feeds_a_weight_layer_gets_a_format_of_its_own():
     x = scan.precision.input.quantize(dataset.x_validation).astype(np.float32)
     model = build_quantized(network, scan.precision)
     middle = keras.Model(model.inputs, [model.get_layer(point).output, model.output])
-    sums, logits = (np.asarray(values) for values in middle(x))
+    sums, logits = (np.asarray(values) for values in middle([x]))
     assert precision.is_representable(sums).all()
     assert sums.min() < 0 < sums.max()
     np.testing.assert_array_equal(converted(network, scan.precision).run(x), logits)
