@@ -122,6 +122,11 @@ def write_qkeras(arguments: Mapping[str, Any], relu: bool, spelled: str) -> dict
             raise ConversionError(
                 f"QKeras cannot compute a quantized_relu with negative integer bits, {spelled}; use 0 or more"
             )
+        if integer_bits > _RELU_INTEGER_BITS:
+            raise ConversionError(
+                f"QKeras cannot compute a quantized_relu with more than {_RELU_INTEGER_BITS} integer bits, {spelled}; scale the "
+                "inputs of the network towards 1 (data.scaling)"
+            )
         return {"class_name": "quantized_relu", "config": config}
     if signed and width == 1:
         raise ConversionError(f"QKeras computes the sign (-1 or 1) for {spelled}; use at least 2 bits")
@@ -131,6 +136,10 @@ def write_qkeras(arguments: Mapping[str, Any], relu: bool, spelled: str) -> dict
         "alpha": 1,
     }
     return {"class_name": "quantized_bits", "config": config}
+
+
+_RELU_INTEGER_BITS = 30
+"""QKeras raises 2 to them in int32."""
 
 
 def _name_and_arguments(quantizer: Any) -> tuple[str, Mapping[str, Any]]:

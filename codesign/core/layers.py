@@ -81,6 +81,8 @@ class LayerKind(Brief):
         The types inside its C++, by hls4ml's names, of its result's format and the values along its last axis.
     largest
         Whether it takes the largest value of each window, where hls4ml's C++ pads with the highest bit alone.
+    streamed
+        What hls4ml's C++ does with io_stream that the student does not; empty if it computes the same.
     """
 
     kind: str
@@ -107,6 +109,7 @@ class LayerKind(Brief):
     table: bool = False
     inside: Callable[[FixedPoint, int], Mapping[str, FixedPoint]] | None = None
     largest: bool = False
+    streamed: str = ""
 
     @property
     def float_class(self) -> str:
@@ -276,7 +279,8 @@ LAYERS: tuple[LayerKind, ...] = (
               student="FixedSlope", multiplies="param"),
     LayerKind("elu", "point", _same, "passes", ("ELU", "Activation"), (), ("ParametrizedActivation",),
               options=("alpha",), parameter=True, student="FixedLookup", table=True, multiplies="param"),
-    LayerKind("selu", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
+    LayerKind("selu", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True,
+              streamed="multiplies a SELU by a constant of its input's type"),
     LayerKind("tanh", "point", _same, "passes", ("Activation",), (), ("Activation",), student="FixedLookup", table=True),
     LayerKind("sigmoid", "point", _same, "passes", ("Activation",), (), ("Activation",), signed=False,
               student="FixedLookup", table=True),

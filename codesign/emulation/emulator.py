@@ -18,9 +18,9 @@ from codesign.core.text_table import counted
 from codesign.emulation.batches import Buffers, batches, run_in_batches
 from codesign.emulation.codes import Arithmetic, Array, Signal
 from codesign.emulation.inference import infer_types
-from codesign.emulation.layers import PLANNERS, Planner
+from codesign.emulation.layers import PLANNERS
 from codesign.emulation.layers.linear import ProductStep
-from codesign.emulation.layers.step import Step, Tallies
+from codesign.emulation.layers.step import Planner, Step, Tallies
 from codesign.emulation.products import Method
 from codesign.errors import ConversionError, DataError
 from codesign.hls.graph import Graph, Node

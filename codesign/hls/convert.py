@@ -118,12 +118,6 @@ def _strategy_of(layer: Any, strategy: Strategy) -> Strategy:
     return strategy
 
 
-def _selu() -> Any:
-    from keras.activations import selu
-
-    return selu
-
-
 def _row(layer: Any) -> LayerKind | None:
     """The row of a layer; ``None`` for one that no network of this package has."""
     function = getattr(getattr(layer, "activation", None), "__name__", "linear")
@@ -179,12 +173,6 @@ def convert_graph(
     SettingsError
         For reuse factors that hls4ml would silently change, all together.
     """
-    selu = [layer.name for layer in model.layers if getattr(layer, "activation", None) is _selu()]
-    if selu and target.io_type == "io_stream":
-        raise ConversionError(
-            f"with io_stream hls4ml's C++ multiplies a SELU by a constant of its input's type, which is not the student's: "
-            f"{', '.join(selu)}; use io_parallel, or another activation"
-        )
     config = hls_config(model, precision, choices)
     distributed = [name for name, layer in config["LayerName"].items() if layer["Strategy"] == DISTRIBUTED]
     if distributed and importlib.util.find_spec("da4ml") is None:
@@ -192,7 +180,7 @@ def convert_graph(
             f"the strategy {DISTRIBUTED!r} of {', '.join(distributed)} needs the package da4ml; "
             "pip install 'codesign[da]', or choose another strategy"
         )
-    _refuse_what_changes(model)
+    _refuse_what_changes(model, target)
     graph = _converted(model, config, target, folder, top)
     _check_names(graph, precision)
     _check_types(graph, precision)
@@ -207,9 +195,15 @@ def convert_graph(
     return graph
 
 
-def _refuse_what_changes(model: keras.Model) -> None:
+def _refuse_what_changes(model: keras.Model, target: Target) -> None:
     """Refuse what hls4ml converts into another computation without a word, or fails on without a reason."""
     for layer in model.layers:
+        row = _row(layer)
+        if row is not None and row.streamed and target.io_type == "io_stream":
+            raise ConversionError(
+                f"with io_stream hls4ml's C++ {row.streamed}, which is not the student's: {layer.name}; use io_parallel, or "
+                "another activation"
+            )
         if type(getattr(layer, "forward_layer", None)).__name__ == "GRU":
             raise ConversionError(
                 f"layer {layer.name!r} is a Bidirectional of GRU, whose second bias hls4ml's reader loses; use "

@@ -376,6 +376,9 @@ def exact_formats(network: Network, precision: PrecisionMap) -> dict[str, FixedP
     return formats
 
 
+_MOST_BITS = 64
+
+
 def _exact(layer: LayerSpec, own: LayerPrecision, given: list[FixedPoint]) -> FixedPoint | None:
     if layer.row.role == "move":
         return hull(given)
@@ -403,7 +406,13 @@ def _exact(layer: LayerSpec, own: LayerPrecision, given: list[FixedPoint]) -> Fi
             fraction += (int(np.prod(layer.config.get("pool_size", len(given)))) - 1).bit_length()
         case _ if layer.row.role != "product":
             return None
-    return FixedPoint(fraction + integer + 1, integer + 1)
+    width = fraction + integer + 1
+    if width > _MOST_BITS:
+        raise ConversionError(
+            f"layer {layer.name!r} computes numbers of {width} bits, and at most {_MOST_BITS} are emulated; give "
+            "it and what it reads narrower formats, or scale inputs and weights towards 1"
+        )
+    return FixedPoint(width, integer + 1)
 
 
 def weights_in(model: keras.Model) -> dict[str, np.ndarray]:

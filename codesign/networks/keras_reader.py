@@ -26,6 +26,7 @@ from codesign.networks.build import HARDWARE_LAYERS, exact_formats
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.keras_classes import NOTHING, OPERATIONS, LayerReader, refuse_unexpected, short
 from codesign.networks.keras_graph import Call, KerasGraph
+from codesign.networks.logits import require_finite
 from codesign.networks.qkeras_classes import (
     Instead,
     is_quantizer,
@@ -184,13 +185,7 @@ class Reader:
                 raise ConversionError(
                     f"layer {call.name!r} has the shape {shape}; give the network's input a fixed shape"
                 )
-        for variable in layer.variables if isinstance(layer, keras.Layer) else ():
-            values = np.asarray(keras.ops.convert_to_numpy(variable))
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise ConversionError(
-                    f"layer {call.name!r} has values in {variable.name} that are not finite; "
-                    "train it again, or give a file of a training that went well"
-                )
+        require_finite(layer, call.name)
         source = read(self, call, inputs)
         return source if not _has_activation(layer) else self.activated(layer.activation, source, call)
 

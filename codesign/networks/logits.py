@@ -10,7 +10,7 @@ import numpy as np
 
 from codesign.core.ports import Port, apart, row_shape, side_by_side
 from codesign.errors import ConversionError
-from codesign.networks.joined import copied, input_ports, joined, output_ports, outputs_of
+from codesign.networks.joined import copied, every_layer, input_ports, joined, output_ports, outputs_of
 from codesign.networks.keras_graph import functional
 
 NOISE = 1e-4
@@ -88,14 +88,29 @@ def _check_same(model: keras.Model, copy: keras.Model, endings: Sequence[str | N
     given = side_by_side(outputs_of(model, x))
     made = ended(side_by_side(outputs_of(copy, x)), output_ports(model), endings)
     if not np.isfinite(given).all():
+        for layer in every_layer(model):
+            if not isinstance(layer, keras.Model):  # whose own layers follow
+                require_finite(layer, layer.name)
         raise ConversionError(
-            f"the model {model.name!r} has weights or outputs that are not finite; give one of a training that went well"
+            f"the model {model.name!r} computes outputs that are not finite of inputs between -4 and 4, though its weights are; "
+            "one of its layers has weights or number formats too large for float32"
         )
     if np.abs(given - made).max(initial=0.0) > NOISE * max(float(np.abs(given).max(initial=0.0)), 1e-30):
         raise ConversionError(
             f"a copy of the model {model.name!r} that ends at its logits computes other numbers (by up to "
             f"{np.abs(given - made).max():.3g}); one of its layers keeps values that are no weights, or is random at inference"
         )
+
+
+def require_finite(layer: Any, name: str) -> None:
+    """Refuse a layer with NaN or infinite weights: `ConversionError` names it as `name`."""
+    for variable in layer.variables if isinstance(layer, keras.Layer) else ():
+        values = np.asarray(keras.ops.convert_to_numpy(variable))
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise ConversionError(
+                f"layer {name!r} has values in {variable.name} that are not finite; "
+                "train it again, or give a file of a training that went well"
+            )
 
 
 def ended(logits: np.ndarray, ports: Sequence[Port], endings: Sequence[str | None]) -> np.ndarray:

@@ -492,15 +492,19 @@ def _hardware(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     return name
 
 
-def _from_config(layer_class: Any, config: dict[str, Any]) -> Any:
-    dropped = ("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
-    return layer_class(**{key: value for key, value in config.items() if key not in dropped})
+def _without(*dropped: str) -> Any:
+    """A `from_config` that leaves out what QKeras 1.2 writes into a configuration and then does not take."""
+
+    def from_config(made: Any, config: dict[str, Any]) -> Any:
+        return made(**{key: value for key, value in config.items() if key not in dropped})
+
+    return classmethod(from_config)
 
 
 # QKeras 1.2 does not register it, so that no file with one could be loaded
 keras.saving.get_custom_objects().setdefault("QDenseBatchnorm", qkeras.QDenseBatchnorm)
-# QKeras 1.2 writes arguments of Keras' normalisation into its own configuration, which it then does not take
-qkeras.QDenseBatchnorm.from_config = classmethod(_from_config)
+qkeras.QDenseBatchnorm.from_config = _without("synchronized", "renorm", "renorm_clipping", "renorm_momentum")
+qkeras.quantized_hswish.from_config = _without("keep_negative", "post_training_scale")
 
 CLASSES: Mapping[type, LayerReader] = {
     qkeras.QDense: read_dense,

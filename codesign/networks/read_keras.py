@@ -8,9 +8,10 @@ model before it is believed (`codesign.networks.faithful`).
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 from keras import Model
 
@@ -18,13 +19,14 @@ from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.core.shown import Brief
 from codesign.errors import ConversionError
-from codesign.networks.build import value_formats
+from codesign.networks.build import HARDWARE_LAYERS, value_formats
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.faithful import check_float, check_quantized
+from codesign.networks.hardware_layers import tuples
 from codesign.networks.keras_graph import graph_of
 from codesign.networks.keras_reader import Reader, require_own_indices
 from codesign.networks.prepare import with_scales
-from codesign.networks.qkeras_classes import constant_formats, without_quantizer
+from codesign.networks.qkeras_classes import Instead, constant_formats, without_quantizer
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +118,7 @@ def read_qkeras(
     formats = {layer.name: known[layer.name] for layer in network.layers if layer.name in known}
     only = next(iter(grids.values())).result if len(grids) == 1 else None
     precision = _with_exact_averages(network, PrecisionMap(only, formats))
+    _note_cut_averages(network, reader)
     changes = check_quantized(model, network, precision, reader, x)
     for change in changes:
         _log.warning("%s", change)
@@ -249,6 +252,26 @@ def _with_exact_averages(network: Network, precision: PrecisionMap) -> Precision
         formats = {**precision.layers, layer.name: LayerPrecision(result=result)}
         precision = PrecisionMap(precision.input, formats)
     return precision
+
+
+def _note_cut_averages(network: Network, reader: Reader) -> None:
+    """Note the averages that hls4ml cuts where the model does not; those of a student of this package cut as it does."""
+    own = {reader.of[call.outputs[0]] for call in reader.graph.calls if type(call.layer) in HARDWARE_LAYERS}
+    for layer in network.layers:
+        count = int(np.prod(layer.config.get("pool_size", 1)))
+        if layer.row.grows == "mean" and count & (count - 1) and layer.name not in own:
+            why = (
+                f"hls4ml divides a sum of {count} values with {(count - 1).bit_length()} bits more than these have, "
+                "and cuts the rest"
+            )
+            reader.instead[layer.name] = Instead(layer.inputs[0], layer.row.keras[0], _plain(layer), why)
+
+
+def _plain(layer: LayerSpec) -> Callable[[str], keras.layers.Layer]:
+    """What makes the Keras layer of a kind without weights, of any name."""
+    make = getattr(keras.layers, layer.row.keras[0])
+    config = {key: tuples(value) for key, value in layer.config.items()}
+    return lambda name: make(name=name, **config)
 
 
 def _rounded_behind(network: Network, precision: PrecisionMap, name: str) -> set[FixedPoint | None]:

@@ -132,6 +132,12 @@ def test_bits_that_are_no_whole_number_are_refused(bits):
             "use 0 or more",
         ),
         (
+            "ufixed<12,31,RND_CONV,SAT>",
+            True,
+            "QKeras cannot compute a quantized_relu with more than 30 integer bits, ufixed<12,31,RND_CONV,SAT,0>; "
+            "scale the inputs of the network towards 1 (data.scaling)",
+        ),
+        (
             "fixed<1,1,RND_CONV,SAT>",
             False,
             "QKeras computes the sign (-1 or 1) for fixed<1,1,RND_CONV,SAT,0>; use at least 2 bits",

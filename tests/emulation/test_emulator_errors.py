@@ -29,7 +29,7 @@ def test_unknown_kinds_are_named():
     node = Node("odd", "attention", ("x",), (4,), PLAIN, {"result": FixedPoint(8, 4)})
     refused(
         node,
-        "odd: a layer of kind 'attention' cannot be emulated; these can: input, dense, einsum_dense, conv_1d, ",
+        "odd: a layer of kind 'attention' cannot be emulated; these can: dense, einsum_dense, conv_1d, ",
     )
 
 

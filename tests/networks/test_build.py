@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from codesign.core.files import arrays_digest
 from codesign.core.fixed_point import FixedPoint
 from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError, SettingsError
-from codesign.networks.build import build_float, build_quantized, read_weights, weights_in
+from codesign.networks.build import build_float, build_quantized, exact_formats, read_weights, weights_in
 from codesign.networks.description import Network
 from codesign.networks.logits import predict_logits
 
@@ -82,6 +84,19 @@ def test_a_format_that_qkeras_cannot_compute_is_refused() -> None:
         ConversionError, match=r"^QKeras rounds to nearest even and saturates, so fixed<6,2> has no QKeras"
     ):
         build_quantized(network, precision)
+
+
+def test_a_sum_that_nothing_computes_is_named() -> None:
+    network = prepared("dense")
+    precision = random_precision(network, 1)
+    first = network.weight_layers[0].name
+    large, fine = (FixedPoint(24, integer, True, "RND_CONV", "SAT") for integer in (40, -30))
+    precision = replace(precision, layers={**precision.layers, first: LayerPrecision(large, fine)})
+    with pytest.raises(
+        ConversionError,
+        match=f"^layer '{first}' computes numbers of .* bits, and at most 64 are emulated; give it and",
+    ):
+        exact_formats(network, precision)
 
 
 def test_a_layer_that_the_map_does_not_know_is_named() -> None:

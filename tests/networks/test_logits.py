@@ -7,8 +7,10 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import pytest
+import qkeras
 from keras import layers, ops
 
+from codesign.errors import ConversionError
 from codesign.networks.logits import ending_in_logits, predict_logits
 
 X = np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32)
@@ -82,3 +84,27 @@ def test_logits_do_not_depend_on_the_batch() -> None:
     np.testing.assert_allclose(predict_logits(model, X, batch_size=7), whole, atol=1e-6)
     assert whole.dtype == np.float32
     assert whole.shape == (40, 3)
+
+
+@pytest.mark.parametrize("make", [layers.Dense, qkeras.QDense])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_layer_with_weights_that_are_not_finite_is_named(make: type, value: float) -> None:
+    nested = keras.Sequential([keras.Input((4,)), make(3, name="inner")])
+    model = keras.Sequential([keras.Input((4,)), nested, layers.Dense(2)], name="mine")
+    kernel = model.layers[0].layers[0].kernel
+    kernel.assign(np.where(np.arange(12).reshape(4, 3) == 5, value, 0.5))
+    with pytest.raises(
+        ConversionError, match=r"^layer 'inner' has values in kernel that are not finite; train it again"
+    ):
+        ending_in_logits(model)
+
+
+def test_finite_weights_with_outputs_that_are_not_are_told_apart() -> None:
+    model = inside("linear")
+    for layer in model.layers:
+        layer.kernel.assign(np.full(layer.kernel.shape, 1e30))
+    with pytest.raises(
+        ConversionError,
+        match=r"^the model 'mine' computes outputs that are not finite .*too large for float32$",
+    ):
+        ending_in_logits(model)

@@ -281,6 +281,8 @@ CHANGED: dict[str, tuple[Callable[[], keras.Model], str]] = {
     "a float normalisation of a convolution": (lambda: image(qkeras.QConv2D(3, 2, kernel_quantizer=bits(), bias_quantizer=bits()), L.BatchNormalization(scale=False), QActivation(quantized_relu(6, 2))), "BatchNormalization of the model (it has no quantizer"),
     "a float factor": (lambda: sequential(dense(6), L.Rescaling(1 / 3, 0.1), QActivation(bits(7, 2)), dense(3)), "Rescaling of the model (it has no quantizer, and its constants are rounded to 18 bits)"),
     "binary without alpha": (activated(lambda: qkeras.binary()), "QKeras' binary without alpha is off its levels by float32 noise"),
+    "an average of three": (lambda: sequential(dense(4), QActivation(quantized_relu(5, 2)), L.AveragePooling1D(3), QActivation(bits(6, 2)), L.Flatten(), dense(3), shape=(9, 2)), "AveragePooling1D of the model (hls4ml divides a sum of 3 values with 2 bits more than these have, and cuts the rest)"),
+    "an average of all of an image": (lambda: image(QActivation(quantized_relu(5, 2)), L.GlobalAveragePooling2D(), QActivation(bits(9, 2)), flat=False), "AveragePooling2D of the model (hls4ml divides a sum of 25 values with 5 bits more than these have, and cuts the rest)"),
     "ternary without alpha": (activated(lambda: qkeras.ternary()), "QKeras' ternary without alpha is off its levels by float32 noise"),
 }  # fmt: skip
 
@@ -366,8 +368,9 @@ def test_a_qkeras_model_is_no_float_model() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
-def test_a_qkeras_model_is_loaded_of_any_file(suffix: str, tmp_path: Path) -> None:
-    model = randomized(EXACT["an activation inside"](), 4)
+@pytest.mark.parametrize("name", ["an activation inside", "hard swish"])
+def test_a_qkeras_model_is_loaded_of_any_file(suffix: str, name: str, tmp_path: Path) -> None:
+    model = randomized(EXACT[name](), 4)
     model.save(tmp_path / f"model{suffix}")
     x = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32)
     np.testing.assert_array_equal(load_model(tmp_path / f"model{suffix}")(x), model(x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,7 @@ from codesign.emulation.codes import (
     widest,
 )
 from codesign.emulation.layers.shapes import plan_copy
-from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, result_signal, tally_of
 from codesign.emulation.products import whole_codes
 from codesign.emulation.tables import activation_table, assigned
 from codesign.errors import ConversionError
@@ -382,3 +382,12 @@ def plan_elu(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
 def _as_int(values: Array) -> Array:
     """Keep what a C `int` of 32 bits keeps."""
     return ((values + 2**31) & (2**32 - 1)) - 2**31
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "activation": plan_activation,
+    "parametrized_activation": plan_parametrized,
+    "prelu": plan_prelu,
+    "hard_activation": plan_hard,
+}
+"""How each kind of this family computes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from codesign.emulation.batches import Buffers, buffer_of
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, Signal, arithmetic_for, constant_codes, convert, magnitude, widest
 from codesign.emulation.layers.reduce import in_own_unit
-from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import Windows, windows_of
 from codesign.emulation.products import SumOfProducts, Weights, plan_sum, whole_codes
 from codesign.hls.graph import Graph, Node
@@ -222,3 +222,15 @@ def order_of_terms(strategy: str, reuse: int, kernel: Array, *, by_channel: bool
         return np.lexsort((place, place % reuse))
     place = np.arange(kernel.size).reshape(kernel.shape)
     return np.lexsort((place, place % min(reuse, kernel.size)), axis=0)
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "dense": plan_dense,
+    "einsum_dense": plan_einsum_dense,
+    "conv_1d": plan_convolution,
+    "conv_2d": plan_convolution,
+    "depthwise_conv_1d": plan_depthwise,
+    "depthwise_conv_2d": plan_depthwise,
+    "batch_normalization": plan_batch_normalization,
+}
+"""How each kind of this family computes."""

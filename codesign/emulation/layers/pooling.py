@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from codesign.emulation.batches import Buffers
 from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, Signal, convert, widest
 from codesign.emulation.layers.reduce import TypedSum, divided, in_own_unit, plan_typed_sum
-from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import Windows, windows_of
 from codesign.hls.graph import Graph, Node
 
@@ -118,3 +118,12 @@ def _plan_average(node: Node, signal: Signal, windows: Windows, stream: bool, ev
     arithmetic = widest(total.arithmetic, result.work)
     divisors = convert(divisor.astype(np.int64), total.arithmetic)
     return AverageStep(node, result_signal(node, result), arithmetic, windows, term, total, divisors, result)
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "pooling_1d": plan_pooling,
+    "pooling_2d": plan_pooling,
+    "global_pooling_1d": plan_global_pooling,
+    "global_pooling_2d": plan_global_pooling,
+}
+"""How each kind of this family computes."""

@@ -29,7 +29,7 @@ from codesign.emulation.codes import (
 from codesign.emulation.layers.activations import plan_activation
 from codesign.emulation.layers.linear import order_of_terms
 from codesign.emulation.layers.reduce import in_own_unit
-from codesign.emulation.layers.step import Step, Tallies, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, tally_of
 from codesign.emulation.products import SumOfProducts, Weights, plan_sum, whole_codes
 from codesign.hls.graph import Graph, Node
 
@@ -291,3 +291,11 @@ def _complement(signal: Signal) -> Signal:
     fraction = max(signal.fraction, 0)
     one, factor = 2.0**fraction, 2.0 ** (fraction - signal.fraction)
     return Signal(fraction, one - signal.high * factor, one - signal.low * factor, signal.precision)
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "lstm": plan_recurrent,
+    "gru": plan_recurrent,
+    "bidirectional": plan_bidirectional,
+}
+"""How each kind of this family computes."""

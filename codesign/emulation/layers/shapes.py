@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from codesign.emulation.codes import (
     type_bounds,
     widest,
 )
-from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, result_signal, tally_of
 from codesign.emulation.layers.windows import nearest_places
 from codesign.emulation.products import whole_codes
 from codesign.errors import ConversionError, DataError
@@ -306,3 +306,21 @@ def plan_merge(node: Node, inputs: Sequence[Signal], graph: Graph) -> Step:
     result = plan_cast(unit, low, high, node.result)
     arithmetic = arithmetic_for(max(magnitude(low, high), *(magnitude(*pair) for pair in ends)))
     return CombineStep(node, result_signal(node, result), arithmetic, operands, combine, units, result)
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "input": plan_input,
+    "zero_padding_1d": plan_zero_padding,
+    "zero_padding_2d": plan_zero_padding,
+    "cropping_1d": plan_cropping,
+    "cropping_2d": plan_cropping,
+    "resize": plan_resize,
+    "merge": plan_merge,
+    "concatenate": plan_concatenate,
+    "reshape": plan_copy,
+    "clone": plan_copy,
+    "broadcast": plan_broadcast,
+    "transpose": plan_transpose,
+    "embedding": plan_embedding,
+}
+"""How each kind of this family computes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from codesign.emulation.cast import Cast, plan_cast
 from codesign.emulation.codes import Array, Signal, arithmetic_for, constant_codes, convert, magnitude, widest
 from codesign.emulation.layers.activations import TableIndex, plan_index
 from codesign.emulation.layers.reduce import TypedSum, in_own_unit, plan_typed_sum
-from codesign.emulation.layers.step import Step, Tallies, result_signal, tally_of
+from codesign.emulation.layers.step import Planner, Step, Tallies, result_signal, tally_of
 from codesign.emulation.tables import (
     addressed_values,
     assigned,
@@ -22,7 +22,7 @@ from codesign.emulation.tables import (
     legacy_inverses,
 )
 from codesign.errors import ConversionError
-from codesign.hls.graph import Graph, Node
+from codesign.hls.graph import DECISION, Graph, Node
 
 LEGACY_TABLE = FixedPoint(18, 8)
 """The type of the legacy implementation's tables; hls4ml's configuration does not reach it."""
@@ -285,3 +285,10 @@ def _top_bits(node: Node, precision: FixedPoint, fraction: int, size: int) -> To
             f"choose a power of two up to {1 << min(precision.width, 20)}"
         )
     return TopBits(precision.integer_bits - bits + fraction, size)
+
+
+PLANNERS: Mapping[str, Planner] = {
+    "softmax": plan_softmax,
+    DECISION: plan_decision,
+}
+"""How each kind of this family computes."""

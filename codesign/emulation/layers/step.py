@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 
 from codesign.core.shown import Brief
 from codesign.emulation.batches import Buffers
 from codesign.emulation.cast import Cast, Tally, Tensor
 from codesign.emulation.codes import Arithmetic, Array, Signal
-from codesign.hls.graph import Node
+from codesign.hls.graph import Graph, Node
 
 Tallies = MutableMapping[Tensor, Tally]
 
@@ -38,6 +38,10 @@ class Step(Brief):
         self, inputs: Sequence[Array], tallies: Tallies | None = None, buffers: Buffers | None = None
     ) -> Array:
         """Compute codes `(n, *shape)` of the result from those of the inputs, which are left as they are."""
+
+
+Planner = Callable[[Node, Sequence[Signal], Graph], Step]
+"""Plans a node from what is known of its inputs."""
 
 
 def result_signal(node: Node, cast: Cast) -> Signal:

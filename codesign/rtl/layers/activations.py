@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast_wire, rounded_for_free
-from codesign.rtl.layers.common import activation_table, assigned, integer_type, result_of
+from codesign.rtl.layers.common import Tracer, activation_table, assigned, integer_type, result_of
 from codesign.rtl.wires import (
     Wires,
     add,
@@ -205,3 +205,12 @@ def _remembered(function: Callable[[FVariable], FVariable]) -> Callable[[FVariab
         return known[id(wire)]
 
     return remember
+
+
+TRACERS: Mapping[str, Tracer] = {
+    "activation": trace_activation,
+    "parametrized_activation": trace_parametrized,
+    "prelu": trace_prelu,
+    "hard_activation": trace_hard,
+}
+"""How each kind of this family is traced."""

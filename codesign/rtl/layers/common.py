@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 # how windows lie over an image, and what hls4ml's tables hold, is told once, by the emulation
 from codesign.emulation.layers.windows import Windows, nearest_places, windows_of
 from codesign.emulation.tables import activation_table, addressed_values, assigned, exponentials
-from codesign.hls.graph import Node
+from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast
 from codesign.rtl.wires import Wires, constant
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alkaid.trace import FVariable
 
 __all__ = [
+    "Tracer",
     "Windows",
     "activation_table",
     "addressed_values",
@@ -30,6 +31,9 @@ __all__ = [
     "result_of",
     "windows_of",
 ]
+
+Tracer = Callable[[Node, Sequence[Wires], Graph], Wires]
+"""Traces a node from the wires of its inputs."""
 
 
 def integer_type(node: Node, name: str) -> bool:

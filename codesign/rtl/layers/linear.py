@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast_wire, limits
-from codesign.rtl.layers.common import gathered, integer_type, result_of, windows_of
+from codesign.rtl.layers.common import Tracer, gathered, integer_type, result_of, windows_of
 from codesign.rtl.wires import (
     Wires,
     add,
@@ -164,3 +164,15 @@ def _never_overflows(terms: Wires, kernel: np.ndarray, bias: np.ndarray, accumul
     largest = np.maximum(np.maximum(lows * kernel, highs * kernel), 0.0)
     low, high = smallest.sum(axis=0) + np.minimum(bias, 0.0), largest.sum(axis=0) + np.maximum(bias, 0.0)
     return bool(low.min() >= least and high.max() <= most)
+
+
+TRACERS: Mapping[str, Tracer] = {
+    "dense": trace_dense,
+    "einsum_dense": trace_einsum_dense,
+    "conv_1d": trace_convolution,
+    "conv_2d": trace_convolution,
+    "depthwise_conv_1d": trace_depthwise,
+    "depthwise_conv_2d": trace_depthwise,
+    "batch_normalization": trace_batch_normalization,
+}
+"""How each kind of this family is traced."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast, cast_wire, limits
 from codesign.rtl.layers.common import (
+    Tracer,
     Windows,
     gathered,
     integer_type,
@@ -134,3 +135,12 @@ def _divided(wire: FVariable, divisor: int, accumulator: FixedPoint) -> FVariabl
     product = scaled(shifted, -(-(1 << bits) // divisor) * 2.0**-bits)
     down = FixedPoint(64, 64 - accumulator.fractional_bits, True, "TRN", "WRAP")
     return add_constant(cast_wire(product, down), -(codes // divisor) * step)
+
+
+TRACERS: Mapping[str, Tracer] = {
+    "pooling_1d": trace_pooling,
+    "pooling_2d": trace_pooling,
+    "global_pooling_1d": trace_global_pooling,
+    "global_pooling_2d": trace_global_pooling,
+}
+"""How each kind of this family is traced."""

@@ -10,7 +10,7 @@ import numpy as np
 from codesign.errors import ConversionError
 from codesign.hls.graph import Graph, Node
 from codesign.rtl.cast import cast
-from codesign.rtl.layers.common import integer_type, nearest_places, result_of
+from codesign.rtl.layers.common import Tracer, integer_type, nearest_places, result_of
 from codesign.rtl.wires import (
     Wires,
     add,
@@ -122,3 +122,20 @@ _COMBINE: Mapping[str, Callable[[FVariable, FVariable], FVariable]] = {
     "multiply": multiplied,
     "average": lambda a, b: scaled(add(a, b), 0.5),
 }
+
+
+TRACERS: Mapping[str, Tracer] = {
+    "zero_padding_1d": trace_zero_padding,
+    "zero_padding_2d": trace_zero_padding,
+    "embedding": trace_embedding,
+    "cropping_1d": trace_cropping,
+    "cropping_2d": trace_cropping,
+    "resize": trace_resize,
+    "merge": trace_merge,
+    "concatenate": trace_concatenate,
+    "reshape": trace_copy,
+    "clone": trace_copy,
+    "broadcast": trace_broadcast,
+    "transpose": trace_transpose,
+}
+"""How each kind of this family is traced."""

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from codesign.core.fixed_point import FixedPoint
 from codesign.errors import ConversionError
-from codesign.hls.graph import Graph, Node
+from codesign.hls.graph import DECISION, Graph, Node
 from codesign.rtl.cast import cast_wire
-from codesign.rtl.layers.common import addressed_values, assigned, exponentials, power_of_two_tree, result_of
+from codesign.rtl.layers.common import (
+    Tracer,
+    addressed_values,
+    assigned,
+    exponentials,
+    power_of_two_tree,
+    result_of,
+)
 from codesign.rtl.wires import (
     Wires,
     add,
@@ -129,3 +136,10 @@ def _one_hot(values: list[FVariable]) -> list[FVariable]:
             wins[j].append(later)
             wins[i].append(choose(later, constant(0.0), constant(1.0)))
     return [reduced(lambda a, b: choose(a, b, constant(0.0)), bits) for bits in wins]
+
+
+TRACERS: Mapping[str, Tracer] = {
+    "softmax": trace_softmax,
+    DECISION: trace_decision,
+}
+"""How each kind of this family is traced."""
