@@ -204,7 +204,8 @@ class ScanSettings(Section):
 
     `method` is how single tensors get their widths below the curve's knee: ``descent`` tries them one after another and
     measures; ``hessian`` weighs all of them at once by second derivatives (arXiv:2011.10680), estimated with up to
-    `hessian_samples` random vectors, and measures the maps for falling budgets.
+    `hessian_samples` random vectors, and measures the maps for falling budgets, or takes that of one `budget`, whatever it
+    loses before the training: a fraction of the cost of `most_bits` everywhere.
     `quality` is the task's own if it is not given.
 
     `margin_bits` are integer bits beyond what the calibration set needs; a `percentile` below 100 leaves out its rarest
@@ -238,6 +239,9 @@ class ScanSettings(Section):
     """Fixes the width of the input."""
     hessian_samples: Annotated[int, Field(ge=2)] = 256
     """Random vectors at most for the second derivatives."""
+    budget: Annotated[float, Field(gt=0.0, le=1.0)] | None = None
+    """Of the method `hessian`: what the widths may cost, as a fraction of the cost of `most_bits` everywhere; the tolerance
+    decides nothing then."""
     affine_widths: tuple[Annotated[int, Field(ge=2, le=16)], ...] = ()
     """Bits at which the student with scales and zero points is measured too, for comparison."""
 
@@ -252,6 +256,11 @@ class ScanSettings(Section):
     def _order(self) -> ScanSettings:
         if self.least_bits > self.most_bits:
             raise ValueError(f"least_bits must not be above most_bits, {self.least_bits} > {self.most_bits}")
+        if self.budget is not None and self.method != "hessian":
+            raise ValueError(
+                f"the method {self.method!r} measures what keeps the quality and takes no budget; leave it out, or take "
+                "the method 'hessian'"
+            )
         return self
 
 

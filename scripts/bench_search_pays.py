@@ -1,11 +1,11 @@
 """Does a search pay: LUTs of its front at the quality of a design made by hand; a random search of the same budget beside it.
 
     python scripts/bench_search_pays.py --design models/digits
-    python scripts/bench_search_pays.py --design models/tiny --data pendigits.npz --data dry_bean.npz
+    python scripts/bench_search_pays.py --design models/digits --data pendigits.npz --data dry_bean.npz
 
 For each set of data the design is trained as it stands with every seed; its mean validation quality is what a search has to
 reach, its LUTs (the estimate, as for every trial) what it has to save. Then TPE and random search vary the student's widths
-and the price and budget of learned widths, each trial with all seeds. The table says the fewest LUTs of a trial of at least
+and the learning rate and target of learned widths, each trial with all seeds. The table says the fewest LUTs of a trial of at least
 that validation quality, their share of the design's, and the test quality of both, which no search reads. Everything is
 kept below --output; the same command goes on.
 """
@@ -28,12 +28,14 @@ from codesign.search.objectives import measure
 from codesign.search.run import run_search
 from codesign.stages import open_run
 
+TARGET = "quantization.learned.target_luts"
 SPACE = {
     "student.width1": {"type": "int", "low": 8, "high": 64},
     "student.width2": {"type": "int", "low": 8, "high": 32},
-    "quantization.learned.learning_rate": {"type": "float", "low": 0.002, "high": 0.02, "log": True},
-    "quantization.learned.budget_luts": {"type": "float", "low": 500.0, "high": 5000.0, "log": True},
+    "quantization.learned.learning_rate": {"type": "float", "low": 0.002, "high": 0.05, "log": True},
 }
+TARGETS = (0.3, 0.9)
+"""Of the LUTs of the design made by hand: between them the search looks for its own."""
 
 
 def main() -> None:
@@ -99,15 +101,23 @@ def _search(
         "quantization.method": "learned",
         "quantization.learned.steps": options.steps,
         "quantization.learned.last_price": 1e-3,
+        # the widths of the scan are not read: one measurement of it is enough
+        "scan.least_bits": 12,
+        "scan.most_bits": 12,
+        "scan.tolerance": 0.5,
     }
+    low, high = (round(part * hand["hand_luts"]) for part in TARGETS)
     asked = {
         "design": str(options.design.resolve()),
-        "space": SPACE,
+        "space": {**SPACE, TARGET: {"type": "float", "low": low, "high": high, "log": True}},
         "settings": fixed,
+        # a training that is led to its target ends a little to both sides of it
+        "derived": {"quantization.learned.budget_luts": f"1.07 * {TARGET}"},
         "constraints": ["student.width2 <= student.width1"],
         "seeds": list(range(options.seeds)),
         "budget": {"trials": options.trials},
-        "sampler": sampler,
+        # few at random, so that a short search is guided too
+        "sampler": {"kind": sampler, "startup_trials": 6},
         "proof": False,
     }
     (home / "search.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))

@@ -81,6 +81,8 @@ class Search:
         ScanError
             If no uniform width is within the tolerance; says the best that was found.
         """
+        if self.settings.budget is not None:
+            return self._within_budget(self.settings.budget)
         starts = self._starts()
         if self.settings.method == "hessian":
             widths, now = self._weigh(starts[0])
@@ -197,6 +199,38 @@ class Search:
         self.trials = [replace(trial, accepted=trial.accepted or trial is found) for trial in self.trials]
         self.progress.step("scan", self._done, self._done, f"quality {found.quality:.4f}")
         return best, found
+
+    def _within_budget(self, part: float) -> tuple[PrecisionMap, float]:
+        """The widths that second derivatives choose within a part of the cost of the widest; its quality is what it is."""
+        most = self.settings.most_bits
+        widest = self._measure(self.uniform(most), "uniform", None, most)
+        if widest is None:
+            raise ScanError(self._nothing_found())
+        self.trials.append(widest)
+        self._tell(f"{most} bits everywhere: {widest.quality:.4f}")
+        chooser, budget = self._chooser(most), part * widest.cost
+        least = chooser.least_cost()
+        if budget < least:
+            raise ScanError(
+                f"scan.budget: no widths cost so little; give at least {math.ceil(1000 * least / widest.cost) / 1000:g}, or "
+                "lower scan.least_bits"
+            )
+        trial, limit = None, budget
+        while limit >= least:
+            choice = chooser.choose(limit)
+            widths = with_widths(self.uniform(most), dict(choice.widths.items()))
+            trial = self._measure(widths, "hessian", None, None, budget=budget)
+            if trial is None or trial.cost <= budget:
+                break
+            # a narrower format may round up to one more integer bit, and then has fewer zeros than the program counts
+            limit = min(limit, choice.cost) * 0.999 * budget / trial.cost
+        if trial is None or trial.cost > budget:
+            raise ScanError(
+                "scan.budget: no format of the widths that it allows holds the values; raise scan.budget or scan.least_bits"
+            )
+        self.trials.append(replace(trial, accepted=True))
+        self.progress.step("scan", self._done, self._done, f"quality {trial.quality:.4f}")
+        return self.precision(widths), trial.quality
 
     def _chooser(self, knee: int) -> HessianWidths:
         """Sensitivities at the float network, by how much its own predictions change (of classes Kullback-Leibler).

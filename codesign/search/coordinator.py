@@ -78,7 +78,8 @@ class Plan(Brief):
     mark, identity
         What workers are known by.
     data
-        The digest of the data by fold (``None`` for the design's own split).
+        The digest of the data by seed and fold (``None`` for the design's own split); empty where trials have data of their
+        own.
     packed
         The design's folder, for workers that do not see it.
     """
@@ -92,7 +93,7 @@ class Plan(Brief):
     overrides: Mapping[str, Any]
     mark: str
     identity: Mapping[str, str]
-    data: Mapping[int | None, str]
+    data: Mapping[tuple[int, int | None], str]
     packed: bytes | None = None
 
 
@@ -282,7 +283,7 @@ class Coordinator:
 
     def _unit(self, trial: _Open, kind: Any, seed: int, fold: int, epochs: int | None) -> Unit:
         plan, settings = self.plan, self.plan.settings
-        overrides = {**plan.overrides, **trial.params, "seed": seed}
+        overrides = {**plan.overrides, **plan.space.overrides(trial.params, seed)}
         name = f"seed{seed}"
         in_fold = settings.folds > 1 and kind not in ("proof", "vendor")
         if in_fold:
@@ -310,7 +311,7 @@ class Coordinator:
             until=until,
             wanted=tuple(self._wanted()),
             identity=plan.identity,
-            data=plan.data.get(fold if in_fold else None),
+            data=plan.data.get((seed, fold if in_fold else None)),
             cache_bytes=settings.cache_gb * 1e9,
             packed=plan.packed,
             run=pack(plan.folder / folder) if kind == "vendor" and trial.number in self.packed else None,
@@ -457,9 +458,11 @@ class Coordinator:
     # the front ------------------------------------------------------------------------------------------------------
 
     def _prove_front(self) -> bool:
-        """Begin the proof of every point of the front that has none; whether there was one."""
-        front = result_front(self.ledger, self.plan.settings.objectives)
-        new = [line for line in front if line.number not in self.ledger.proofs]
+        """Begin the proof of every point of the front, or of all, that has none; whether there was one."""
+        points = result_front(self.ledger, self.plan.settings.objectives)
+        if self.plan.settings.proof == "all":
+            points = [line for line in self.ledger.trials.values() if line.state == "complete"]
+        new = [line for line in points if line.number not in self.ledger.proofs]
         for line in new:
             trial = _Open(line.number, line.params)
             unit = self._unit(trial, "proof", self.plan.seeds[0], 0, None)

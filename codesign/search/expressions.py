@@ -58,7 +58,11 @@ class Expression:
     _compute: _Part
 
     def holds(self, values: _Values) -> bool:
-        """Whether the condition holds for values by dotted path.
+        """Whether the condition holds for values by dotted path; raises what `value` does."""
+        return bool(self.value(values))
+
+    def value(self, values: _Values) -> Any:
+        """What comes out for values by dotted path: a number, a word, or whether a condition holds.
 
         Raises
         ------
@@ -66,7 +70,7 @@ class Expression:
             If it cannot be computed with them: a division by zero, a word below a number.
         """
         try:
-            return bool(self._compute(values))
+            return self._compute(values)
         except (TypeError, ArithmeticError, ValueError) as error:
             given = ", ".join(f"{name} = {values.get(name)!r}" for name in sorted(self.names))
             raise SettingsError(f"{self.text!r} cannot be computed for {given}: {error}") from None

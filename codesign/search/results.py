@@ -25,6 +25,7 @@ from codesign.search.front import result_front
 from codesign.search.ledger import Ledger, ProofLine, TrialLine, read_about, read_progress
 from codesign.search.objectives import OBJECTIVES
 from codesign.search.settings import SearchSettings
+from codesign.search.space import Space
 from codesign.settings import make_settings, set_value
 
 PROVED, ESTIMATE = "proved", "estimate"
@@ -303,7 +304,8 @@ def write_best(found: Found, line: TrialLine, folder: str | Path) -> Path:
     design = Path(found.about["design"])
     values = read_yaml((design / "design.yaml").read_text(encoding="utf-8"), design / "design.yaml")
     # those of the trial's first run, which is the one that is proved
-    overrides = {**found.about["overrides"], **line.params, "seed": found.about["seeds"][0]}
+    own = Space(found.settings).overrides(line.params, found.about["seeds"][0])
+    overrides = {**found.about["overrides"], **own}
     for dotted, value in overrides.items():
         set_value(values, dotted, value)
     _place_files(values, design, folder)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 _MOST_PACKED = 256 * 2**20
 """Bytes of a design's folder that are sent to workers which do not see it."""
+
+_DERIVED_TRIED, _DERIVED_AMONG = 64, 4096
+"""Points of the space at which what is derived is tried before a worker starts, and the first among which they are."""
 
 _FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "licences", "design")
 """Settings that may change while a search stands: they decide no trial."""
@@ -156,13 +160,14 @@ def make_plan(settings: SearchSettings, file: Path, folder: Path) -> Plan:
     _refuse(faults)
     next(space.points(), None)  # refuses constraints that no point meets
     seeds = settings.seeds or (base.seed,)
-    data = _data_digests(settings, design, overrides)
+    _refuse(_derived_faults(space, design, overrides, seeds))
+    data = _data_digests(settings, space, design, overrides, seeds)
     networks = design / "networks.py"
     digests = {
         "search": json_digest(_fixed(settings)),
         "design": base.digest,
         "networks.py": file_digest(networks) if networks.is_file() else "",
-        "data": json_digest({str(fold): digest for fold, digest in data.items()}),
+        "data": json_digest(sorted(set(data.values()))),
     }
     mark = write_mark(folder)
     _refuse_other_search(folder, digests, settings)
@@ -285,21 +290,58 @@ def _signature(arguments: ast.arguments) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
+def _derived_faults(
+    space: Space, design: Path, overrides: Mapping[str, Any], seeds: Sequence[int]
+) -> list[str]:
+    """What the design does not take of what is derived, at points of the whole space with each seed."""
+    faults: list[str] = []
+    points = list(itertools.islice(space.points(), _DERIVED_AMONG if space.derived else 0))
+    for _, params in points[:: -(-len(points) // _DERIVED_TRIED) or 1]:
+        for seed in seeds:
+            given = {**overrides, **space.overrides(params, seed)}
+            faults += [f"derived: {_plain(fault)}" for fault in _faults_of(design, given)]
+        if faults:  # those that stand without it are of combinations, which a trial tells
+            plain = {name: value for name, value in given.items() if name not in space.derived}
+            known = {f"derived: {_plain(fault)}" for fault in _faults_of(design, plain)}
+            faults = [fault for fault in faults if fault not in known]
+        if faults:
+            return faults
+    return []
+
+
+def _faults_of(design: Path, overrides: Mapping[str, Any]) -> Sequence[str]:
+    try:
+        read_design(design, overrides)
+    except SettingsError as error:
+        return error.faults
+    return ()
+
+
 def _data_digests(
-    settings: SearchSettings, design: Path, overrides: Mapping[str, Any]
-) -> dict[int | None, str]:
-    """The digest of the data of every fold, and of the design's own split."""
+    settings: SearchSettings,
+    space: Space,
+    design: Path,
+    overrides: Mapping[str, Any],
+    seeds: Sequence[int],
+) -> dict[tuple[int, int | None], str]:
+    """The digest of the data of every seed and fold, and of the design's own split."""
     from codesign.stages.context import read_data
 
-    varies_data = any(name.startswith("data.") for name in settings.space)
-    if varies_data:  # each trial has other data
+    derived = {name: one for name, one in space.derived.items() if name.startswith("data.")}
+    if any(name.startswith("data.") for name in settings.space) or any(
+        one.names != {"seed"} for one in derived.values()
+    ):  # each trial has other data
         return {}
     folds: list[int | None] = [None]
     folds += list(range(settings.folds)) if settings.folds > 1 else []
-    found: dict[int | None, str] = {}
-    for fold in folds:
-        own = {} if fold is None else {"data.fold": [fold, settings.folds]}
-        found[fold] = read_data(design, read_design(design, {**overrides, **own})).digest
+    found: dict[tuple[int, int | None], str] = {}
+    for seed, fold in itertools.product(seeds, folds):
+        if derived or seed == seeds[0]:
+            own = {} if fold is None else {"data.fold": [fold, settings.folds]}
+            own |= {name: one.value({"seed": seed}) for name, one in derived.items()}
+            found[seed, fold] = read_data(design, read_design(design, {**overrides, **own})).digest
+        else:  # the split is the design's
+            found[seed, fold] = found[seeds[0], fold]
     return found
 
 

@@ -116,18 +116,20 @@ class SearchSettings(Section):
     """A search.
 
     `design` is a design's folder, seen from the file. `space` are settings by dotted path, `constraints` conditions
-    that every trial meets, `settings` further settings of every trial. Each trial is trained with each of the `seeds`
+    that every trial meets, `settings` further settings of every trial, `derived` settings that are computed for each run of
+    what is varied and of the run's `seed`. Each trial is trained with each of the `seeds`
     (left out: the design's) on each of `folds` parts; its values are the means. `limits` are what no result may
     exceed (of quality: fall below). A run that takes longer than `time_limit_minutes` is ended (left out: 10 times the
     longest so far, at least 20 minutes). After `attempts` failures a trial is given up. `cache_gb` limits what is kept
     of shared stages. With `proof` the points of the front go through open RTL, C simulation and the ladder, then through
-    the vendor's C synthesis, at most `licences` at a time.
+    the vendor's C synthesis, at most `licences` at a time; with ``all`` every trial does.
     """
 
     design: str = "."
     space: Mapping[str, DimensionSettings]
     constraints: tuple[str, ...] = ()
     settings: Mapping[str, Any] = {}
+    derived: Mapping[str, str] = {}
     objectives: Mapping[str, Literal["maximize", "minimize"]] = {"quality": "maximize", "luts": "minimize"}
     limits: Mapping[str, Positive] = {}
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
@@ -138,7 +140,7 @@ class SearchSettings(Section):
     attempts: Count = 3
     time_limit_minutes: Positive | None = None
     cache_gb: Positive = 2.0
-    proof: bool = True
+    proof: bool | Literal["all"] = True
     licences: Count = 1
 
     @field_validator("space")

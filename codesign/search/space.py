@@ -128,9 +128,9 @@ class Space:
         names = list(settings.space)
         faults: list[str] = []
 
-        def parsed(where: str, text: str) -> Expression | None:
+        def parsed(where: str, text: str, *more: str) -> Expression | None:
             try:
-                return parse_expression(text, names)
+                return parse_expression(text, [*names, *more])
             except SettingsError as error:
                 faults.append(f"{where}: {error}")
                 return None
@@ -143,6 +143,12 @@ class Space:
         constraints = [
             parsed(f"constraints.{index}", text) for index, text in enumerate(settings.constraints)
         ]
+        derived = {
+            name: parsed(f"derived.{name}", text, "seed") for name, text in settings.derived.items()
+        }
+        for name in derived:
+            if name in ("seed", "data.fold", "name") or name in names or name in settings.settings:
+                faults.append(f"derived.{name}: is given already; leave one of them out")
         dimensions = {
             name: Dimension(name, entry, conditions.get(name)) for name, entry in settings.space.items()
         }
@@ -158,6 +164,7 @@ class Space:
             raise SettingsError(faults)
         self.dimensions: tuple[Dimension, ...] = tuple(_in_order(dimensions))
         self.constraints = tuple(constraint for constraint in constraints if constraint is not None)
+        self.derived = {name: one for name, one in derived.items() if one is not None}
         self.seed, self.kind = settings.sampler.seed, settings.sampler.kind
 
     @cached_property
@@ -172,6 +179,17 @@ class Space:
             if is_varied(dimension, params) and dimension.name in values:
                 params[dimension.name] = values[dimension.name]
         return params
+
+    def overrides(self, params: Params, seed: int) -> Params:
+        """The settings of a trial's run: what is varied, the seed, and what is derived of both.
+
+        What is derived of a thing that is not varied there is left as the design has it.
+        """
+        given = {**params, "seed": seed}
+        derived = {
+            name: one.value(given) for name, one in self.derived.items() if one.names <= given.keys()
+        }
+        return {**given, **derived}
 
     def broken(self, params: Params) -> str | None:
         """The first constraint that a point breaks; one about a thing that is not varied there says nothing."""

@@ -16,7 +16,7 @@ from codesign.compression.scan import ScanResult, scan_bit_widths
 from codesign.compression.scan_search import with_widths
 from codesign.core.quality import accuracy
 from codesign.cost import INPUT as COST_INPUT
-from codesign.errors import ConversionError, SettingsError
+from codesign.errors import ConversionError, ScanError, SettingsError
 from codesign.settings import ScanSettings, make_design
 
 SETTINGS = ScanSettings(method="hessian", tolerance=0.03, calibration_samples=150, most_bits=10)
@@ -59,6 +59,22 @@ def test_it_is_the_same_again_and_what_was_saved_is_read(found, tmp_path):
     assert (again.precision, again.trials) == (scan.precision, scan.trials)
     again.save(tmp_path)
     assert ScanResult.load(tmp_path, again.record) == again
+
+
+def test_a_budget_alone_decides_whatever_the_quality(found):
+    student, dataset, _ = found
+    for part in (0.6,):
+        settings = SETTINGS.model_copy(update={"budget": part, "tolerance": 0.0, "hessian_samples": 32})
+        scan = scan_bit_widths(student, dataset, settings)
+        widest, taken = scan.trials
+        assert (widest.bits, widest.phase, widest.accepted) == (10, "uniform", False)
+        assert (taken.phase, taken.accepted, taken.budget) == ("hessian", True, part * widest.cost)
+        assert 0.75 * taken.budget < taken.cost <= taken.budget
+        assert (scan.quality, scan.record.metrics["bops"]) == (taken.quality, taken.cost)
+    with pytest.raises(ScanError, match=r"^scan\.budget: no widths cost so little; give at least 0\.0\d+, or") as told:
+        scan_bit_widths(student, dataset, settings.model_copy(update={"budget": 0.001}))
+    least = float(str(told.value).split("at least ")[1].split(",")[0])
+    assert scan_bit_widths(student, dataset, settings.model_copy(update={"budget": least})).trials[1].accepted
 
 
 def test_luts_and_an_input_of_fixed_width(found):
@@ -135,6 +151,11 @@ def test_a_network_without_an_integer_form_is_refused_before_anything_is_measure
         ({"method": "greedy"}, "scan.method: should be 'descent' or 'hessian', not 'greedy'"),
         ({"affine_widths": [4, 4]}, "scan.affine_widths: must be different widths, not 4, 4"),
         ({"affine_widths": [1]}, "scan.affine_widths.0: should be greater than or equal to 2, not 1"),
+        (
+            {"budget": 0.5},
+            "scan: the method 'descent' measures what keeps the quality and takes no budget; leave it out, or take the method "
+            "'hessian'",
+        ),
         ({"hessian_samples": 1}, "scan.hessian_samples: should be greater than or equal to 2, not 1"),
     ],
 )

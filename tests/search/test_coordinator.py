@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_cases import Died, FakeExecutor, coordinate, failing, write_search
+import yaml
+from search_cases import SPACE, Died, FakeExecutor, coordinate, failing, write_search
 
 from codesign.core import interrupt
 from codesign.errors import OutputFolderError, SearchError, ToolError
 from codesign.search.executor import Ended
 from codesign.search.ledger import Ledger, TrialLine, read_progress
-from codesign.search.results import read_found
+from codesign.search.results import read_found, write_best
 from codesign.search.unit import Unit
 
 
@@ -436,3 +437,44 @@ def test_tpe_looks_where_the_constraints_allow_and_at_few_of_what_is_not_good(
     assert max(map(len, others)) <= 20
     assert max(others[-1]) > max(ledger.trials) - 10
     assert others[-1] == sorted(others[-1])
+
+
+def test_what_is_derived_follows_the_trial_and_the_seed(tmp_path: Path) -> None:
+    file = write_search(
+        tmp_path,
+        derived={
+            "data.split_seed": "seed",
+            "quantization.epochs": "2 + 3 * (student.width1 > 8)",
+            "pruning.epochs": "student.width3 // 2",
+        },
+        space={**SPACE, "student.width3": {"type": "int", "low": 4, "high": 8, "when": "student.width1 > 8"}},
+        seeds=[3, 5],
+    )
+    networks = tmp_path / "design" / "networks.py"
+    networks.write_text(networks.read_text().replace("width2=4", "width2=4, width3=4"))
+    executor = FakeExecutor()
+    ledger = coordinate(file, executor)
+    runs = [unit for unit in executor.submitted if unit.kind == "run"]
+    assert len(runs) == 24
+    for unit in runs:
+        given = unit.overrides
+        assert given["data.split_seed"] == given["seed"]
+        wide = given["student.width1"] > 8
+        assert given["quantization.epochs"] == (5 if wide else 2)
+        # what it is derived of is not varied there
+        assert ("pruning.epochs" in given) == wide == ("student.width3" in given)
+    digests = {unit.overrides["seed"]: unit.data for unit in runs}
+    assert len(set(digests.values())) == 2 and None not in digests.values(), "each seed has data of its own"
+    number = next(iter(ledger.proofs))
+    design = write_best(read_found(tmp_path / "search"), ledger.trials[number], tmp_path / "best")
+    values = yaml.safe_load((design / "design.yaml").read_text())
+    assert values["data"]["split_seed"] == values["seed"] == 3
+    assert values["quantization"]["epochs"] in (2, 5)
+
+
+def test_every_trial_is_proved_where_that_is_asked_for(tmp_path: Path) -> None:
+    ledger = coordinate(write_search(tmp_path, proof="all"), FakeExecutor())
+    assert set(ledger.proofs) == set(ledger.trials) and len(ledger.proofs) == 12
+    assert {proof.vendor for proof in ledger.proofs.values()} == {"", "done"}, (
+        "the vendor's tools see the front alone"
+    )

@@ -139,6 +139,17 @@ def test_constraints_that_nothing_meets_are_told_before_a_worker_starts(tmp_path
     assert told[0].endswith(" meets student.width1 > 99")
 
 
+def test_what_the_design_does_not_take_of_what_is_derived_is_said(tmp_path: Path) -> None:
+    derived = {"pruning.sparsity": "0.1 * student.width1", "quantization.epochs": "seed / 2"}
+    assert plan_faults(tmp_path, derived=derived, sampler="grid", seeds=[4]) == (
+        "derived: quantization.epochs: should be a valid integer, not 2.0",
+    )
+    derived["quantization.epochs"] = "seed // 2"
+    assert plan_faults(tmp_path, derived=derived, sampler="grid", seeds=[4]) == (
+        "derived: pruning.sparsity: should be less than 1, not 1.0",
+    )
+
+
 def test_every_choice_is_tried_however_many_there_are(tmp_path: Path) -> None:
     choices = [round(0.01 * step, 2) for step in range(30)]
     choices[15] = 1.5

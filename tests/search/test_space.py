@@ -98,6 +98,13 @@ def test_the_point_of_an_index_is_the_same_in_every_call(sampler: str) -> None:
             "space.a.b: a grid needs a step for a float",
         ),
         (
+            {"derived": {"student.width2": "seed", "scan.most_bits": "seeds"}},
+            (
+                "derived.scan.most_bits: 'seeds': seeds is not in the space; did you mean seed?",
+                "derived.student.width2: is given already; leave one of them out",
+            ),
+        ),
+        (
             {"constraints": ["student.width3 < 2"]},
             "constraints.0: 'student.width3 < 2': student.width3 is not in the space; did you mean student.width2?",
         ),
@@ -112,8 +119,8 @@ def test_the_point_of_an_index_is_the_same_in_every_call(sampler: str) -> None:
         ),
     ],
 )
-def test_spaces_that_cannot_be(values: dict[str, Any], fault: str) -> None:
-    assert faults(**values) == (fault,)
+def test_spaces_that_cannot_be(values: dict[str, Any], fault: str | tuple[str, ...]) -> None:
+    assert faults(**values) == ((fault,) if isinstance(fault, str) else fault)
 
 
 @pytest.mark.parametrize("sampler", ["random", "grid"])
