@@ -35,17 +35,25 @@ def run(
     cluster: Annotated[
         Path | None, typer.Option(help="A file that says how a batch system starts workers: slurm.yaml.")
     ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting of every trial, beside those of the file: quantization.epochs=40."
+        ),
+    ] = None,
     mlflow: Annotated[
         str | None,
         typer.Option(help="Log each trial there too: http://host:5000, sqlite:///mlflow.db, file:///folder."),
     ] = None,
 ) -> None:
     """Run a search until its budget is used and its front is proved; the same command goes on after anything."""
+    from codesign.core.yaml_text import read_assignments
     from codesign.search.page import write_results
     from codesign.search.results import read_found
     from codesign.search.run import run_search, search_folder
     from codesign.terminal import progress, say
 
+    overrides = read_assignments(setting or [], "--set")
     folder = search_folder(path, output)
     with resumable("what has ended is kept"), progress() as shown:
         run_search(
@@ -55,6 +63,7 @@ def run(
             cluster=cluster,
             workers=workers,
             mlflow=mlflow,
+            overrides=overrides,
             progress=shown,
         )
     found = read_found(folder)

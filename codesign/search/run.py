@@ -6,7 +6,7 @@ import ast
 import contextlib
 import inspect
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _MOST_PACKED = 256 * 2**20
 """Bytes of a design's folder that are sent to workers which do not see it."""
 
-_DERIVED_TRIED, _DERIVED_AMONG = 64, 4096
-"""Points of the space at which what is derived is tried before a worker starts, and the first among which they are."""
+_MOST_TRIED, _DERIVED_TRIED = 1000, 64
+"""Points of a grid, and points with what is derived there, that are tried before a worker starts."""
 
 _FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "licences", "design")
 """Settings that may change while a search stands: they decide no trial."""
@@ -71,6 +71,7 @@ def run_search(
     cluster: str | Path | None = None,
     workers: int | None = None,
     mlflow: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
     work: Work = execute,
     progress: Progress = SILENT,
 ) -> SearchResult:
@@ -90,6 +91,8 @@ def run_search(
         How many are started on this machine; by default as many as pay.
     mlflow
         Where trials are logged besides (`codesign.search.tracking`).
+    overrides
+        Settings of every trial by dotted path, before those of the file.
     work
         What a worker does with a unit.
     progress
@@ -111,6 +114,7 @@ def run_search(
     with contextlib.ExitStack() as held:
         with _gathered(faults):
             settings, file = read_search(path)
+            settings = settings.model_copy(update={"settings": {**settings.settings, **(overrides or {})}})
             held.enter_context(RunFolder(folder, "search", ABOUT).locked())
             plan = make_plan(settings, file, folder)
         _refuse([*faults, *others])
@@ -153,14 +157,14 @@ def make_plan(settings: SearchSettings, file: Path, folder: Path) -> Plan:
 
     design = (file.parent / settings.design).resolve()
     faults: list[str] = []
+    space: Space | None = None
     with _gathered(faults):
         space = Space(settings)
     with _gathered(faults):
-        base, overrides = _checked_design(settings, design)
+        base, overrides = _checked_design(settings, design, space)
     _refuse(faults)
-    next(space.points(), None)  # refuses constraints that no point meets
+    assert space is not None
     seeds = settings.seeds or (base.seed,)
-    _refuse(_derived_faults(space, design, overrides, seeds))
     data = _data_digests(settings, space, design, overrides, seeds)
     networks = design / "networks.py"
     digests = {
@@ -201,8 +205,10 @@ def _fixed(settings: SearchSettings) -> dict[str, Any]:
     return {name: value for name, value in settings.model_dump(mode="json").items() if name not in _FREE}
 
 
-def _checked_design(settings: SearchSettings, design: Path) -> tuple[DesignSettings, dict[str, Any]]:
-    """The design as every trial has it; the ends of every range are tried, one by one."""
+def _checked_design(
+    settings: SearchSettings, design: Path, space: Space | None
+) -> tuple[DesignSettings, dict[str, Any]]:
+    """The design as every trial has it; every point of a grid is tried, else the ends of every range, one by one."""
     if not design.is_dir():
         raise SettingsError(
             f"design: {design} is no folder; give a design's folder, seen from the search.yaml"
@@ -221,14 +227,17 @@ def _checked_design(settings: SearchSettings, design: Path) -> tuple[DesignSetti
     for name, entry in settings.space.items():
         if name in ("seed", "data.fold", "name"):
             faults.append(f"space.{name}: is not to be varied; there are seeds and folds")
-        for value in _tried(Dimension(name, entry, None)):
-            try:
-                read_design(design, {**overrides, name: value})
-            except SettingsError as error:
-                new = [fault for fault in map(_plain, error.faults) if fault not in known]
-                faults += [f"space: {fault}" for fault in new]
-                if new:
-                    break
+        if name in overrides and entry.when is None:
+            faults.append(f"settings.{name}: is varied by the space; leave one of them out")
+        for value in _tried(Dimension(name, entry, None)) if settings.sampler.kind != "grid" else ():
+            new = [fault for fault in _faults_of(design, {**overrides, name: value}) if fault not in known]
+            faults += [f"space: {fault}" for fault in new]
+            if new:
+                break
+    if space is not None:
+        seeds = settings.seeds or ((0,) if base is None else (base.seed,))
+        with _gathered(faults):  # constraints that no point meets
+            faults += _point_faults(space, design, overrides, seeds, known)
     names = [] if base is None else [f"student.{name}" for name in base.student]
     names += [name for name in (*overrides, *settings.space) if name.startswith("student.")]
     choices = dict.fromkeys(name.removeprefix("student.") for name in names)
@@ -290,30 +299,35 @@ def _signature(arguments: ast.arguments) -> inspect.Signature:
     return inspect.Signature(parameters)
 
 
-def _derived_faults(
-    space: Space, design: Path, overrides: Mapping[str, Any], seeds: Sequence[int]
+def _point_faults(
+    space: Space, design: Path, overrides: Mapping[str, Any], seeds: Sequence[int], known: Collection[str]
 ) -> list[str]:
-    """What the design does not take of what is derived, at points of the whole space with each seed."""
+    """What the design does not take at points: of a grid at all of them, else of what is derived at some of the space."""
+    is_grid = space.kind == "grid"
+    # the first of a sequence lie everywhere
+    count = _MOST_TRIED if is_grid else _DERIVED_TRIED if space.derived else 1
+    points = [params for _, params in itertools.islice(space.points(), count)]
     faults: list[str] = []
-    points = list(itertools.islice(space.points(), _DERIVED_AMONG if space.derived else 0))
-    for _, params in points[:: -(-len(points) // _DERIVED_TRIED) or 1]:
-        for seed in seeds:
-            given = {**overrides, **space.overrides(params, seed)}
-            faults += [f"derived: {_plain(fault)}" for fault in _faults_of(design, given)]
-        if faults:  # those that stand without it are of combinations, which a trial tells
+    for params, seed in itertools.product(points, seeds if space.derived else seeds[:1]):
+        given = {**overrides, **space.overrides(params, seed)}
+        found = [fault for fault in _faults_of(design, given) if fault not in known]
+        if not is_grid:  # what stands without it is of a combination, which its trial tells
             plain = {name: value for name, value in given.items() if name not in space.derived}
-            known = {f"derived: {_plain(fault)}" for fault in _faults_of(design, plain)}
-            faults = [fault for fault in faults if fault not in known]
-        if faults:
-            return faults
-    return []
+            others = _faults_of(design, plain)
+            found = [fault for fault in found if fault not in others]
+        faults += [f"{'derived' if _path(fault) in space.derived else 'space'}: {fault}" for fault in found]
+    return list(dict.fromkeys(faults))
+
+
+def _path(fault: str) -> str:
+    return fault.partition(":")[0]
 
 
 def _faults_of(design: Path, overrides: Mapping[str, Any]) -> Sequence[str]:
     try:
         read_design(design, overrides)
     except SettingsError as error:
-        return error.faults
+        return [_plain(fault) for fault in error.faults]
     return ()
 
 

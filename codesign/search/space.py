@@ -147,7 +147,7 @@ class Space:
             name: parsed(f"derived.{name}", text, "seed") for name, text in settings.derived.items()
         }
         for name in derived:
-            if name in ("seed", "data.fold", "name") or name in names or name in settings.settings:
+            if name in ("seed", "data.fold", "name") or name in names:
                 faults.append(f"derived.{name}: is given already; leave one of them out")
         dimensions = {
             name: Dimension(name, entry, conditions.get(name)) for name, entry in settings.space.items()

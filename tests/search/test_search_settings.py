@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from search_cases import settings_of, write_search
+from typer.testing import CliRunner
 
+from codesign.cli import app
 from codesign.errors import CodesignError, OutputFolderError, SettingsError
 from codesign.search.run import make_plan, run_search
 from codesign.search.settings import read_search
@@ -143,11 +145,48 @@ def test_what_the_design_does_not_take_of_what_is_derived_is_said(tmp_path: Path
     derived = {"pruning.sparsity": "0.1 * student.width1", "quantization.epochs": "seed / 2"}
     assert plan_faults(tmp_path, derived=derived, sampler="grid", seeds=[4]) == (
         "derived: quantization.epochs: should be a valid integer, not 2.0",
+        "derived: pruning.sparsity: should be less than 1, not 1.0",
+        *(f"derived: pruning.sparsity: should be less than 1, not {0.1 * width}" for width in range(11, 17)),
     )
     derived["quantization.epochs"] = "seed // 2"
-    assert plan_faults(tmp_path, derived=derived, sampler="grid", seeds=[4]) == (
-        "derived: pruning.sparsity: should be less than 1, not 1.0",
+    for sampler in ("tpe", "qmc"):
+        told = plan_faults(tmp_path, derived=derived, sampler=sampler, seeds=[4])
+        assert told[0].startswith("derived: pruning.sparsity: should be less than 1, not 1.")
+
+
+def test_every_point_of_a_grid_is_tried_as_a_whole(tmp_path: Path) -> None:
+    space = {
+        "scan.method": ["descent", "hessian"],
+        "scan.budget": {"type": "categorical", "choices": [0.5, 1.5], "when": "scan.method == 'hessian'"},
+        "scan.most_bits": [4, 8],
+    }
+    assert plan_faults(tmp_path, space=space, sampler="grid", settings={"scan.least_bits": 2}) == (
+        "space: scan.budget: should be less than or equal to 1, not 1.5",
     )
+    # alone neither of both is a fault, and both together are one
+    bits = {"scan.most_bits": [4, 8], "scan.least_bits": [2, 6]}
+    assert plan_faults(tmp_path, space=bits, sampler="grid") == (
+        "space: scan: least_bits must not be above most_bits, 6 > 4",
+    )
+    bound = write_search(
+        tmp_path, space=bits, sampler="grid", constraints=["scan.least_bits <= scan.most_bits"]
+    )
+    assert make_plan(read_search(bound)[0], bound, tmp_path / "search").space.kind == "grid"
+
+
+def test_settings_of_the_command_line_stand_beside_those_of_the_file(tmp_path: Path) -> None:
+    file = write_search(tmp_path, settings={"scan.tolerance": 0.5, "pruning.epochs": 3})
+    with pytest.raises(SettingsError) as told:
+        run_search(file, overrides={"scan.tolerance": 1.5, "student.width1": 3, "pruning.sparsitty": 0.5})
+    assert set(told.value.faults) == {
+        "settings: scan.tolerance: should be less than 1, not 1.5",
+        "settings: pruning.sparsitty: unknown setting; did you mean sparsity?",
+        "settings.student.width1: is varied by the space; leave one of them out",
+    }
+    words = ["search", "run", str(file), "--set", "scan.tolerance=1.5"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert str(result.exception) == "settings: scan.tolerance: should be less than 1, not 1.5"
 
 
 def test_every_choice_is_tried_however_many_there_are(tmp_path: Path) -> None:
