@@ -5,9 +5,9 @@
 
 For each set of data the design is trained as it stands with every seed; its mean validation quality is what a search has to
 reach, its LUTs (the estimate, as for every trial) what it has to save. Then TPE and random search vary the student's widths
-and the learning rate and target of learned widths, each trial with all seeds. The table says the fewest LUTs of a trial of at least
-that validation quality, their share of the design's, and the test quality of both, which no search reads. Everything is
-kept below --output; the same command goes on.
+and the learning rate and target of learned widths, each trial with all seeds. The table says the fewest LUTs of a trial of at
+least that validation quality, their share of the design's, and the test quality of both, which no search reads. Everything
+is kept below --output; the same command goes on.
 """
 
 from __future__ import annotations

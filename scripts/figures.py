@@ -28,7 +28,7 @@ from write_constraints import versions
 ROOT = Path(__file__).resolve().parents[1]
 RECORD = ROOT / "docs" / "figures.json"
 STUDIES = ("docs/compression-study.md", "docs/precision-study.md")
-"""Pages that a command writes as a whole; `tests/studies` runs it on a small grid."""
+"""Pages of tables that a study wrote; `tests/studies` runs both on a small grid."""
 
 DECIDING = ("tensorflow", "keras", "qkeras-v3", "hls4ml", "alkaid", "pyosys", "numpy", "scikit-learn")
 """The packages that a result depends on, whose versions stand beside it."""

@@ -143,9 +143,7 @@ class Space:
         constraints = [
             parsed(f"constraints.{index}", text) for index, text in enumerate(settings.constraints)
         ]
-        derived = {
-            name: parsed(f"derived.{name}", text, "seed") for name, text in settings.derived.items()
-        }
+        derived = {name: parsed(f"derived.{name}", text, "seed") for name, text in settings.derived.items()}
         for name in derived:
             if name in ("seed", "data.fold", "name") or name in names:
                 faults.append(f"derived.{name}: is given already; leave one of them out")
@@ -186,9 +184,7 @@ class Space:
         What is derived of a thing that is not varied there is left as the design has it.
         """
         given = {**params, "seed": seed}
-        derived = {
-            name: one.value(given) for name, one in self.derived.items() if one.names <= given.keys()
-        }
+        derived = {name: one.value(given) for name, one in self.derived.items() if one.names <= given.keys()}
         return {**given, **derived}
 
     def broken(self, params: Params) -> str | None:

@@ -71,7 +71,9 @@ def test_a_budget_alone_decides_whatever_the_quality(found):
         assert (taken.phase, taken.accepted, taken.budget) == ("hessian", True, part * widest.cost)
         assert 0.75 * taken.budget < taken.cost <= taken.budget
         assert (scan.quality, scan.record.metrics["bops"]) == (taken.quality, taken.cost)
-    with pytest.raises(ScanError, match=r"^scan\.budget: no widths cost so little; give at least 0\.0\d+, or") as told:
+    with pytest.raises(
+        ScanError, match=r"^scan\.budget: no widths cost so little; give at least 0\.0\d+, or"
+    ) as told:
         scan_bit_widths(student, dataset, settings.model_copy(update={"budget": 0.001}))
     least = float(str(told.value).split("at least ")[1].split(",")[0])
     assert scan_bit_widths(student, dataset, settings.model_copy(update={"budget": least})).trials[1].accepted

@@ -1,14 +1,28 @@
-"""The table and the plot of this study, and whether its claims hold."""
+"""Accuracy against bits: the tables and the plot of a search of `studies/precision/search.yaml`, and whether its claims hold.
+
+    codesign search run studies/precision --set data.source=pendigits.npz --output runs/precision-pendigits
+    python -m studies.precision.report runs/precision-pendigits --name pendigits
+
+Every choice (which calibrator, which widths, which variant) is made on the validation part, accuracies of the test part are
+only shown. Fixed-point rows are the uniform widths before the training; affine ones are computed here from the students.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+import argparse
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from codesign.affine.ptq import affine_table
 from codesign.core.files import write_text, write_with
+from codesign.core.precision_map import PrecisionMap
+from codesign.errors import CodesignError
+from codesign.networks.backend import import_backend
+from codesign.search.results import read_found
+from studies.runs import Run, left_out, runs_of
 
 Row = Mapping[str, Any]
 Groups = Mapping[str, Mapping[Any, Sequence[Row]]]
@@ -17,11 +31,17 @@ ACCEPTED_LOSS = 0.005
 """Half a point."""
 
 REFERENCE_BITS = 6
+PTQ_BITS = (3, 4, 5, 6, 7, 8, 10, 12)
+ANY_QUALITY = 0.99
+"""The tolerance of the scan at which its widest format is taken as it is."""
+
 _SHOWN_POINTS = 10
 """Below the float network's accuracy."""
 
 UNIFORM = ("uniform QAT", "uniform QAT, clipped")
 MAPPED = ("scanned QAT", "scanned QAT, clipped", "Hessian-aware QAT", "Hessian-aware QAT, clipped")
+
+METHODS = ("float", "fixed-point PTQ", "affine PTQ", *UNIFORM, *MAPPED)
 
 _VARIANT = {method: "tolerance" if "scanned" in method else "budget" for method in MAPPED}
 _FORMS = {"tolerance": "tolerance {:g}", "budget": "budget {:.0%}", "bits": "{:g} bits"}
@@ -34,37 +54,95 @@ _COLOURS = {
 }
 
 
-def write_results(rows: Sequence[Row], name: str, folder: Path) -> str:
-    """Write the table as Markdown and the plot as PNG; the text is returned."""
-    groups = grouped(rows)
-    text = f"# {name}\n\n{table(groups)}\n{claims(groups)}{failures(rows)}"
-    write_text(folder / f"{name}.md", text)
+def main() -> int:
+    """Print the table of a search, and write it beside the search with the plot."""
+    parser = argparse.ArgumentParser(prog="python -m studies.precision.report", description=__doc__)
+    parser.add_argument("search", type=Path, help="the search's folder")
+    parser.add_argument("--name", default="digits", help="of the data")
+    arguments = parser.parse_args()
+    import_backend()
+    try:
+        print(write_results(arguments.search, arguments.name))
+    except CodesignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_results(folder: Path, name: str) -> str:
+    """Write the table of a search as Markdown and the plot as PNG; the text is returned."""
+    found = read_found(folder)
+    runs = runs_of(found)
+    groups = grouped([*student_rows(runs), *(row for run in runs for row in rows_of(run))])
+    text = f"# {name}\n\n{table(groups)}\n{claims(groups)}"
+    for line in left_out(found):
+        method, variant = method_of(line.params)
+        text += f"- {method}, {_named(method, variant)}: left out: {line.reason.splitlines()[0]}\n"
+    write_text(folder / "report.md", text)
     figure = draw(groups, name)
-    write_with(folder / f"{name}.png", lambda path: figure.savefig(path, dpi=110))
+    write_with(folder / "report.png", lambda path: figure.savefig(path, dpi=110))
     return text
 
 
-def grouped(rows: Sequence[Row]) -> Groups:
-    """By method and variant (bits, tolerance or budget), a row for each seed; only what succeeded for all seeds."""
-    groups: dict[str, dict[Any, list[Row]]] = {}
-    for row in rows:
-        groups.setdefault(row["method"], {}).setdefault(_variant(row), []).append(row)
+def method_of(params: Mapping[str, Any]) -> tuple[str, Any]:
+    """The method of a trial, and its variant: bits, tolerance or budget."""
+    clipped = ", clipped" if params["scan.percentile"] < 100 else ""
+    if params["scan.method"] == "hessian":
+        return f"Hessian-aware QAT{clipped}", params["scan.budget"]
+    if params["scan.tolerance"] == ANY_QUALITY:
+        return f"uniform QAT{clipped}", params["scan.most_bits"]
+    return f"scanned QAT{clipped}", params["scan.tolerance"]
+
+
+def rows_of(run: Run) -> Iterator[Row]:
+    """What a run says of its own method, and of the same formats before the training."""
+    method, variant = method_of(run.params)
+    precision = PrecisionMap.load(run.context.folder / "quantization" / "precision_map.json")
+    bits = {
+        "bits": run.metric("quantization", "average_weight_bits"),
+        "activation_bits": precision.average_bits("result"),
+    }
+    yield {**_row(run, method, variant, "quantization"), **bits}
+    if method == "uniform QAT":
+        yield {**_row(run, "fixed-point PTQ", variant, "scan"), "bits": variant}
+
+
+def _row(run: Run, method: str, variant: Any, stage: str) -> dict[str, Any]:
+    parts = {part: run.metric(stage, f"{part}_accuracy") for part in ("validation", "test")}
     return {
-        method: {
-            variant: rows for variant, rows in variants.items() if not any("failed" in row for row in rows)
-        }
-        for method, variants in groups.items()
+        "method": method,
+        "variant": variant,
+        "seed": run.seed,
+        "bops": run.metric(stage, "bops"),
+        **parts,
     }
 
 
-def failures(rows: Sequence[Row]) -> str:
-    """For how many seeds a variant found no map."""
-    counted = Counter((row["method"], _variant(row)) for row in rows if "failed" in row)
-    seeds = len({row["seed"] for row in rows})
-    return "".join(
-        f"- {method}, {_named(method, variant)}: left out, no map for {count} of {seeds} seeds\n"
-        for (method, variant), count in counted.items()
-    )
+def student_rows(runs: Iterable[Run]) -> Iterator[Row]:
+    """The float student of each seed, and with scales and zero points; of the calibrators the best on the validation part."""
+    for seed, run in {run.seed: run for run in runs}.items():
+        yield {**_row(run, "float", 32, "student"), "bits": 32}
+        data, student = run.context.dataset, run.context.value("student")
+        # at each width the calibrators in one order
+        validation, test = (
+            affine_table(
+                student.network, data.calibration(2000), *data.part(part), PTQ_BITS, allow_constant=True
+            )
+            for part in ("validation", "test")
+        )
+        for bits in PTQ_BITS:
+            pairs = [pair for pair in zip(validation, test, strict=True) if pair[0].width == bits]
+            best, shown = max(pairs, key=lambda pair: pair[0].quality or 0.0)
+            found = {"validation": best.quality, "test": shown.quality}
+            yield {"method": "affine PTQ", "variant": bits, "seed": seed, "bits": bits, **found}
+
+
+def grouped(rows: Iterable[Row]) -> Groups:
+    """By method, in the order of the table, and by variant: a row for each seed."""
+    groups: dict[str, dict[Any, list[Row]]] = {method: {} for method in METHODS}
+    for row in rows:
+        groups[row["method"]].setdefault(row["variant"], []).append(row)
+    return groups
 
 
 def table(groups: Groups) -> str:
@@ -92,6 +170,8 @@ def claims(groups: Groups) -> str:
     """Uniform QAT at 6 bits; the cheapest map of each method; the bits that PTQ needs: chosen on validation."""
     lines = ["", "Within half a point of the float student:", ""]
     for method in UNIFORM:
+        if REFERENCE_BITS not in groups[method]:
+            continue
         loss = 100 * (_mean(groups["float"][32]) - _mean(groups[method][REFERENCE_BITS]))
         holds = "holds" if loss <= 100 * ACCEPTED_LOSS else "FAILS"
         lines.append(f"- {method} at {REFERENCE_BITS} bits loses {loss:.2f} points on the test part: {holds}")
@@ -189,9 +269,9 @@ def _bits(rows: Sequence[Row]) -> str:
     )
 
 
-def _variant(row: Row) -> Any:
-    return row[_VARIANT.get(row["method"], "bits")]
-
-
 def _named(method: str, variant: Any) -> str:
     return _FORMS[_VARIANT.get(method, "bits")].format(variant)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,9 +1,18 @@
-"""The table, the plots and the claims of this study."""
+"""Does distillation pay, does pruning, and what is left of it in LUTs: the tables and the plot of a grid of students.
+
+    codesign search run studies/compression/tiny.yaml --set data.source=pendigits.npz --output runs/compression-tiny
+    python -m studies.compression.report runs/compression-tiny --name pendigits-tiny
+
+The grids beside this file: `tiny.yaml` has teachers and pruning, `jets.yaml` pruning inside quantization with 6 bits everywhere
+(arXiv:2102.11289), `methods.yaml` ways to prune. Choices are made on the validation part, accuracies are of the test part.
+"""
 
 from __future__ import annotations
 
+import argparse
+import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -12,38 +21,126 @@ from typing import Any
 
 from scipy.special import stdtrit
 
-from codesign.core.files import write_json, write_text, write_with
-from studies.compression.grid import AS_DESIGNED, FLOAT, METHODS, NAMES, Key, Row, Study
+from codesign.core.files import write_text, write_with
+from codesign.core.quality import background_rejection, macro_auc
+from codesign.errors import CodesignError
+from codesign.networks.backend import import_backend
+from codesign.networks.logits import predict_logits
+from codesign.search.objectives import measure
+from codesign.search.results import read_found
+from studies.runs import Run, left_out, runs_of
+
+Row = Mapping[str, Any]
+Key = tuple[str, str, float, str]
+"""What a row is of: teacher, precision, sparsity, way to prune."""
+
+LABELS, ONE, ENSEMBLE, SPECIALISTS = "labels alone", "one teacher", "ensemble", "specialists"
+FLOAT, SCANNED = "float", "scanned"
 
 TEST_TO_TRAIN = 1 / 3
 """Of the sizes of the test and training parts of every split."""
 
-_COLOURS = {"scratch": "C7", "kd": "C0", "ensemble": "C1", "specialists": "C2"}
+_COLOURS = {LABELS: "C7", ONE: "C0", ENSEMBLE: "C1", SPECIALISTS: "C2"}
 _MARKS = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "v"}
 
 
-def write_results(study: Study, folder: Path) -> str:
-    """Write every row as JSON, the table as Markdown and the plot as PNG; the text is returned."""
-    rows = study.rows()
-    groups = grouped(rows)
-    left_out = [f"- left out: {sentence}" for sentence in study.skipped()]
-    parts = [f"# {study.name}", "", table(groups), "", *findings(groups, study.teachers()), *left_out]
-    text = "\n".join(parts) + "\n"
-    write_json(
-        folder / "results.json", {"rows": rows, "teachers": study.teachers(), "left_out": study.skipped()}
-    )
-    write_text(folder / "results.md", text)
-    figure = draw(groups, study.name)
-    write_with(folder / "results.png", lambda path: figure.savefig(path, dpi=110))
+def main() -> int:
+    """Print the table of a search, and write it beside the search with the plot."""
+    parser = argparse.ArgumentParser(prog="python -m studies.compression.report", description=__doc__)
+    parser.add_argument("search", type=Path, help="the search's folder")
+    parser.add_argument("--name", default="digits", help="of the data and the student")
+    arguments = parser.parse_args()
+    import_backend()
+    try:
+        print(write_results(arguments.search, arguments.name))
+    except CodesignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def write_results(folder: Path, name: str) -> str:
+    """Write the table of a search as Markdown and the plot as PNG; the text is returned."""
+    found = read_found(folder)
+    runs = runs_of(found)
+    groups = grouped(row for run in runs for row in rows_of(run))
+    proofs = Counter(proof.state for proof in found.ledger.proofs.values())
+    lines = [f"# {name}", "", table(groups), "", *findings(groups, runs)]
+    if proofs:
+        lines.append(
+            f"- the logic of {proofs.total()} designs against their students, bit for bit: {proofs['refuted']} differ"
+        )
+    lines += [f"- left out: {line.params}: {line.reason.splitlines()[0]}" for line in left_out(found)]
+    text = "\n".join(lines) + "\n"
+    write_text(folder / "report.md", text)
+    figure = draw(groups, name)
+    write_with(folder / "report.png", lambda path: figure.savefig(path, dpi=110))
     return text
 
 
-def grouped(rows: Sequence[Row]) -> dict[Key, list[Row]]:
-    """The rows of each cell, one a seed."""
+def teacher_of(run: Run) -> str:
+    """What tables call the teacher of a run."""
+    settings = run.context.settings
+    if settings.distillation.alpha == 1.0:
+        return LABELS
+    return ONE if settings.teacher.kind == "single" else str(settings.teacher.kind)
+
+
+def way_of(params: Mapping[str, Any]) -> str:
+    """How a trial is pruned, in what the search varies of it."""
+    words = [params[f"pruning.{name}"] for name in ("method", "scope") if f"pruning.{name}" in params]
+    words += ["L1"] if params.get("pruning.l1") else []
+    words += ["rewound"] if params.get("pruning.rewind", "none") != "none" else []
+    words += ["in quantization"] if params.get("pruning.inside") == "quantization" else []
+    return ", ".join(words)
+
+
+def rows_of(run: Run) -> Iterator[Row]:
+    """The student of a run as it was quantized and, where it was pruned before, its float one."""
+    context, settings = run.context, run.context.settings
+    sparsity = settings.pruning.sparsity
+    key = {
+        "teacher": teacher_of(run),
+        "sparsity": sparsity,
+        "method": way_of(run.params) if sparsity else "",
+        "seed": run.seed,
+    }
+    if settings.pruning.inside == FLOAT or not sparsity:
+        yield {**key, "precision": FLOAT, **_quality(run, "pruning", context.value("pruning").network)}
+    one_width = settings.scan.least_bits == settings.scan.most_bits
+    built = context.value("quantization").hardware()[0]
+    hardware = {name: run.metric("rtl", name) for name in ("lut", "ff", "latency_ns")}
+    yield {
+        **key,
+        "precision": f"{settings.scan.most_bits} bits" if one_width else SCANNED,
+        **_quality(run, "quantization", built),
+        "average_weight_bits": run.metric("quantization", "average_weight_bits"),
+        "estimated_luts": measure(context.folder, ("luts",))["luts"],
+        # of the seed that is proved
+        **{name: value for name, value in hardware.items() if value is not None},
+    }
+
+
+def _quality(run: Run, stage: str, built: Any) -> dict[str, Any]:
+    data = run.context.dataset
+    logits = predict_logits(run.context.value(stage).model(), data.x_test)
+    return {
+        "validation": run.metric(stage, "validation_accuracy"),
+        "test": run.metric(stage, "test_accuracy"),
+        "auc": macro_auc(data.y_test, logits),
+        "rejection": background_rejection(data.y_test, logits),
+        "bops": run.metric(stage, "bops"),
+        "removed": built.weights_removed(run.context.value("student").network),
+    }
+
+
+def grouped(rows: Iterable[Row]) -> dict[Key, list[Row]]:
+    """The rows of each kind of student, one a seed; what is not pruned is the same whatever the way."""
     groups: dict[Key, list[Row]] = {}
     for row in rows:
         key = (row["teacher"], row["precision"], row["sparsity"], row["method"])
-        groups.setdefault(key, []).append(row)
+        if all(other["seed"] != row["seed"] for other in groups.setdefault(key, [])):
+            groups[key].append(row)
     return groups
 
 
@@ -56,8 +153,8 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|" + " --- |" * 3 + " ---: |" * (len(heads) - 3)]
     for (teacher, precision, sparsity, method), rows in groups.items():
         cells = (
-            NAMES[teacher],
-            f"{precision} bits" if precision.isdigit() else {"scan": "scanned"}.get(precision, precision),
+            teacher,
+            precision,
             amount(sparsity, method),
             str(len(rows)),
             _mean(rows, "removed", "{:.0%}"),
@@ -82,10 +179,10 @@ def table(groups: Mapping[Key, Sequence[Row]]) -> str:
 
 def amount(sparsity: float, method: str) -> str:
     """How much is removed, and how if not as the design has it."""
-    return f"{sparsity:.0%}" if method == AS_DESIGNED else f"{sparsity:.0%} ({method})"
+    return f"{sparsity:.0%} ({method})" if method else f"{sparsity:.0%}"
 
 
-def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
+def findings(groups: Mapping[Key, Sequence[Row]], runs: Sequence[Run]) -> list[str]:
     """What the grid says of distillation, ensembles, pruning and its savings: paired differences over seeds."""
     lines = [
         "Differences are of the same seeds, mean ± standard error; the intervals hold 95 %, corrected for training parts that "
@@ -93,71 +190,62 @@ def findings(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> li
         "",
     ]
     lines += _distillation(groups)
-    lines += _teachers(groups, teachers)
-    lines += _chosen(teachers)
+    lines += _teachers(groups, runs)
+    lines += _chosen(runs)
     lines += _bit_operations(groups)
     lines += _pruning(groups)
-    checked = [row for rows in groups.values() for row in rows if "mismatches" in row]
-    if checked:
-        wrong = sum(row["mismatches"] for row in checked)
-        lines.append(
-            f"- the logic of {len(checked)} designs against QKeras on their test parts: {wrong} samples differ"
-        )
     return lines
 
 
 def _distillation(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     lines = []
     for (teacher, precision, sparsity, method), rows in groups.items():
-        plain = groups.get(("scratch", precision, sparsity, method))
-        if plain is None or teacher == "scratch" or (sparsity > 0 and teacher != "kd"):
+        plain = groups.get((LABELS, precision, sparsity, method))
+        if plain is None or teacher == LABELS or (sparsity > 0 and teacher != ONE):
             continue
         gain = paired(rows, plain)
         what = f"{amount(sparsity, method)} pruned" if sparsity else "dense"
         lines.append(
-            f"- {NAMES[teacher]} against labels alone, {what}, {precision}: {gain.points}: {gain.verdict} "
+            f"- {teacher} against labels alone, {what}, {precision}: {gain.points}: {gain.verdict} "
             f"({gain.interval}); AUC {paired(rows, plain, 'auc')}"
         )
     return lines
 
 
-def _teachers(groups: Mapping[Key, Sequence[Row]], teachers: Sequence[Row]) -> list[str]:
+def _teachers(groups: Mapping[Key, Sequence[Row]], runs: Sequence[Run]) -> list[str]:
     lines = []
-    for name in ("best member", "ensemble", "specialists"):
-        values = [row[name] for row in teachers if name in row]
+    for kind in (ONE, ENSEMBLE, SPECIALISTS):
+        values = {run.seed: run.metric("teacher", "test_accuracy") for run in runs if teacher_of(run) == kind}
         if len(values) > 1:
             lines.append(
-                f"- as a classifier, the teacher {name!r} has {100 * mean(values):.2f} ± {100 * stdev(values):.2f} % "
-                "(standard deviation)"
+                f"- as a classifier, the teacher {kind!r} has {100 * mean(values.values()):.2f} ± "
+                f"{100 * stdev(values.values()):.2f} % (standard deviation)"
             )
     for precision in dict.fromkeys(key[1] for key in groups):
-        one, many = (
-            groups.get(("kd", precision, 0.0, AS_DESIGNED)),
-            groups.get(("ensemble", precision, 0.0, AS_DESIGNED)),
-        )
+        one, many = groups.get((ONE, precision, 0.0, "")), groups.get((ENSEMBLE, precision, 0.0, ""))
         if one and many:
             gain = paired(many, one)
             lines.append(
-                f"- the ensemble as a teacher against its best member, dense, {precision}: {gain.points} "
+                f"- the ensemble as a teacher against one, dense, {precision}: {gain.points} "
                 f"({gain.interval}); AUC {paired(many, one, 'auc')}"
             )
     return lines
 
 
-def _chosen(teachers: Sequence[Row]) -> list[str]:
+def _chosen(runs: Sequence[Run]) -> list[str]:
     """Temperature and alpha that the validation parts chose, with how many seeds chose them."""
+    found: dict[str, dict[int, tuple[float, float]]] = {}
+    for run in runs:
+        chosen = run.metric("student", "distillation")
+        if run.metric("student", "search") is not None:
+            found.setdefault(teacher_of(run), {})[run.seed] = (chosen["temperature"], chosen["alpha"])
     lines = []
-    for kind, name in NAMES.items():
-        pairs = Counter(
-            (row["distillation"][kind]["temperature"], row["distillation"][kind]["alpha"])
-            for row in teachers
-            if kind in row["searched"] and kind != "scratch"
+    for teacher, pairs in found.items():
+        told = ", ".join(
+            f"T = {t:g} and alpha = {alpha:g} ({n})"
+            for (t, alpha), n in Counter(pairs.values()).most_common()
         )
-        if pairs:
-            told = ", ".join(
-                f"T = {t:g} and alpha = {alpha:g} ({n})" for (t, alpha), n in pairs.most_common()
-            )
-            lines.append(f"- chosen for {name} (seeds): {told}")
+        lines.append(f"- chosen for {teacher} (seeds): {told}")
     return lines
 
 
@@ -165,12 +253,12 @@ def _bit_operations(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     """Quantization-aware pruning against the dense float network (arXiv:2102.11289)."""
     lines = []
     for (teacher, precision, sparsity, method), rows in groups.items():
-        dense = groups.get((teacher, FLOAT, 0.0, AS_DESIGNED))
-        if dense is None or not precision.isdigit():
+        dense = groups.get((teacher, FLOAT, 0.0, ""))
+        if dense is None or not precision.endswith(" bits"):
             continue
         ratio = mean(row["bops"] for row in dense) / mean(row["bops"] for row in rows)
         lines.append(
-            f"- {NAMES[teacher]}, {precision} bits, {amount(sparsity, method)} pruned: {ratio:.1f} times fewer BOPs "
+            f"- {teacher}, {precision}, {amount(sparsity, method)} pruned: {ratio:.1f} times fewer BOPs "
             f"than 32 bits dense; AUC {paired(rows, dense, 'auc')}"
         )
     return lines
@@ -179,7 +267,7 @@ def _bit_operations(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
 def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
     lines = []
     for (teacher, precision, sparsity, method), rows in groups.items():
-        dense = groups.get((teacher, precision, 0.0, AS_DESIGNED))
+        dense = groups.get((teacher, precision, 0.0, ""))
         if dense is None or sparsity == 0 or precision == FLOAT:
             continue
         saved = " and ".join(
@@ -191,7 +279,7 @@ def _pruning(groups: Mapping[Key, Sequence[Row]]) -> list[str]:
             if text
         )
         lines.append(
-            f"- {NAMES[teacher]}, {precision}, {amount(sparsity, method)} pruned: LUTs saved {saved}; "
+            f"- {teacher}, {precision}, {amount(sparsity, method)} pruned: LUTs saved {saved}; "
             f"accuracy {paired(rows, dense).points}"
         )
     return lines
@@ -284,9 +372,10 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
     counted = all("lut" in row for key, rows in groups.items() if key[1] != FLOAT for row in rows)
     column = "lut" if counted else "estimated_luts"
     lines = _lines(groups)
-    several = len({method for _, _, method in lines}) > 1
+    methods = list(dict.fromkeys(method for _, _, method in lines))
+    several = len(methods) > 1
     for index, ((teacher, precision, method), cells) in enumerate(lines.items()):
-        colour = f"C{list(METHODS).index(method)}" if several else _COLOURS[teacher]
+        colour = f"C{methods.index(method)}" if several else _COLOURS[teacher]
         means = [100 * mean(row["test"] for row in rows) for _, rows in cells]
         spreads = [100 * stdev(row["test"] for row in rows) if len(rows) > 1 else 0 for _, rows in cells]
         shift = 2 * index / len(lines) - 1
@@ -295,7 +384,7 @@ def draw(groups: Mapping[Key, Sequence[Row]], name: str) -> Any:
             means,
             spreads,
             marker="o",
-            label=f"{NAMES[teacher]}, {precision}" + (f", {method}" if several else ""),
+            label=f"{teacher}, {precision}" + (f", {method}" if several else ""),
             color=colour,
             linestyle=":" if precision == FLOAT else "-",
             capsize=2,
@@ -333,3 +422,7 @@ def _lines(
             line.append((0.0, dense[teacher, precision]))
         line.append((sparsity, groups[teacher, precision, sparsity, method]))
     return {key: sorted(line, key=lambda cell: cell[0]) for key, line in lines.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
