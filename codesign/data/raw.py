@@ -241,6 +241,13 @@ def joined(pieces: Mapping[str, RawData], name: str, where: str) -> RawData:
                 f"{where}: the {part} part has samples of shape {np.shape(piece.x)[1:]}, the train part of "
                 f"{np.shape(first.x)[1:]}; give all parts the same features"
             )
+        sizes = {**piece.columns, **({} if piece.weights is None else {"the weights": piece.weights})}
+        for column, values in sizes.items():
+            if np.shape(values)[:1] != (len(piece.x),):
+                raise DataError(
+                    f"{where}: the {part} part has {counted(len(piece.x), 'sample')} but {counted(np.size(values, 0), 'row')} of "
+                    f"{column}; give one for each sample"
+                )
         same = {
             "targets": tuple(piece.columns) == tuple(first.columns),
             "weights": (piece.weights is None) == (first.weights is None),

@@ -338,9 +338,10 @@ def _values(columns: Columns, where: str, loss: str) -> tuple[np.ndarray, Task]:
     bad = ~np.isfinite(values)
     if bad.any():
         row, column = (int(index) for index in np.argwhere(bad)[0])
+        which = f", {names[column]!r}" if len(names) > 1 else ""
         raise DataError(
             f"{where}: {int(bad.any(axis=1).sum())} of {len(values)} samples have a target that is NaN or infinite, the "
-            f"first at row {row} (counted from 0), {names[column]!r}; remove or fill these samples"
+            f"first at row {row} (counted from 0){which}; remove or fill these samples"
         )
     if np.abs(values).max(initial=0) > np.finfo(np.float32).max:
         raise DataError(f"{where}: a target is beyond float32 (3.4e38); rescale it")

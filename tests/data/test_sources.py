@@ -84,6 +84,15 @@ def test_a_validation_part_is_drawn_from_the_train_part(tmp_path):
     assert sorted([*dataset.split.train, *dataset.split.validation]) == list(range(40))
 
 
+@pytest.mark.parametrize("last", [20, 30])  # as many labels as samples in all, or not
+def test_a_part_with_more_or_fewer_labels_than_samples_is_named(tmp_path, refusal, last):
+    given = {"X_train": X[:40], "y_train": Y[:50], "X_test": X[40:70], "y_test": Y[70 - last : 70]}
+    path = npz(tmp_path, **given)
+    assert refusal(load_dataset, path) == (
+        f"{path}: the train part has 40 samples but 50 rows of y; give one for each sample"
+    )
+
+
 def test_own_parts_that_overlap_or_lack_one(tmp_path, refusal):
     path = npz(
         tmp_path, X_train=X[:40], y_train=Y[:40], X_val=X[40:], y_val=Y[40:], X_test=X[:20], y_test=Y[:20]

@@ -142,7 +142,7 @@ def test_heads_by_name(tmp_path, refusal):
     ("y", "task", "sentence"),
     [
         (np.where(np.arange(80) == 7, np.nan, MOMENTUM), "regression",
-         "arrays: y: 1 of 80 samples have a target that is NaN or infinite, the first at row 7 (counted from 0), 'y'; "
+         "arrays: y: 1 of 80 samples have a target that is NaN or infinite, the first at row 7 (counted from 0); "
          "remove or fill these samples"),
         (np.full(80, 2.5), "regression",
          "dataset 'arrays': the target y is the same for every sample of the train part, so that there is nothing to "
