@@ -11,6 +11,7 @@ from typing import Any
 
 from codesign.comparison.figures import type_bits
 from codesign.comparison.sources import PROJECT, read_arrays
+from codesign.core.places import GRAPH
 
 _A_ROW = 4
 """Boxes beside each other."""
@@ -54,7 +55,7 @@ def network_boxes(folder: Path, summary: Mapping[str, Any]) -> Iterator[Box]:
 
 def _nodes(folder: Path) -> list[dict[str, Any]]:
     """The layers of the project's graph with kind, shape and inputs; none where the project has no graph to read."""
-    graph = read_arrays(folder / PROJECT / "codesign_graph.npz").get("graph")
+    graph = read_arrays(folder / PROJECT / GRAPH).get("graph")
     try:
         return list(json.loads(bytes(graph))["nodes"]) if graph is not None else []
     except (ValueError, KeyError, TypeError):

@@ -155,7 +155,7 @@ def stage_chart(
         axes.set_ylabel(unit)
         return []
 
-    return Chart(title, "Bars: 95 % intervals by the number of test samples.", draw, height=3.2)
+    return Chart(title, "Bars: 95 % intervals by the number of samples.", draw, height=3.2)
 
 
 def scan_charts(
@@ -163,6 +163,7 @@ def scan_charts(
     float_quality: float,
     tolerance: float,
     affine: Sequence[Mapping[str, Any]] = (),
+    cost: str = "cost",
 ) -> list[Chart]:
     """The curve of quality against bits with its knee; what single tensors lose, or maps within budgets; the front.
 
@@ -176,6 +177,8 @@ def scan_charts(
         The accepted loss of quality.
     affine
         Rows with scales and zero points: `width`, `quality` (``None`` if an accumulator overflowed).
+    cost
+        What costs are counted in.
     """
     uniform = [trial for trial in trials if trial["phase"] == "uniform"]
     layers = _leading([trial for trial in trials if trial["phase"] == "layers"])
@@ -202,7 +205,7 @@ def scan_charts(
             Chart(
                 "Quality against cost",
                 "Maps that second derivatives chose within budgets; star: the one that was taken.",
-                lambda axes: _budgets(axes, uniform, budgets, float_quality, tolerance),
+                lambda axes: _budgets(axes, uniform, budgets, float_quality, tolerance, cost),
             )
         )
     else:
@@ -221,7 +224,7 @@ def scan_charts(
             Chart(
                 "Every trial of the scan",
                 "Quality against cost; line: the trials that no other beats.",
-                lambda axes: _trials(axes, priced, float_quality, tolerance),
+                lambda axes: _trials(axes, priced, float_quality, tolerance, cost),
             )
         )
     return charts
@@ -233,14 +236,14 @@ def _limits(axes: Any, float_quality: float, tolerance: float) -> None:
 
 
 def _trials(
-    axes: Any, trials: Sequence[Mapping[str, Any]], float_quality: float, tolerance: float
+    axes: Any, trials: Sequence[Mapping[str, Any]], float_quality: float, tolerance: float, cost: str
 ) -> list[Label]:
     pairs = [(trial["cost"], trial["quality"]) for trial in trials]
     axes.plot(*zip(*pairs, strict=True), ".", color=SOFT, alpha=0.5, label="trials")
     front = [pairs[index] for index in pareto_front(pairs)]
     axes.plot(*zip(*front, strict=True), "o-", color=COLOURS[0], markersize=4, label="front")
     _limits(axes, float_quality, tolerance)
-    axes.set(xlabel="cost", ylabel="validation quality", xscale="log")
+    axes.set(xlabel=cost, ylabel="validation quality", xscale="log")
     short_ticks(axes.xaxis, is_log=True)
     axes.legend()
     return []
@@ -252,6 +255,7 @@ def _budgets(
     budgets: Sequence[Mapping[str, Any]],
     float_quality: float,
     tolerance: float,
+    cost: str,
 ) -> list[Label]:
     """Quality against cost: one width everywhere, and the maps that second derivatives chose within budgets."""
     for rows, style, label in ((uniform, "o-", "all tensors at one width"), (budgets, "s", "by the Hessian")):
@@ -260,7 +264,7 @@ def _budgets(
         if row["accepted"]:
             axes.plot(row["cost"], row["quality"], "*", color=COLOURS[1], markersize=16, label="taken")
     axes.axhline(float_quality - tolerance, color=BAD, linestyle=":", label="tolerance")
-    axes.set(xlabel="cost", ylabel="validation quality", xscale="log")
+    axes.set(xlabel=cost, ylabel="validation quality", xscale="log")
     short_ticks(axes.xaxis, is_log=True)
     axes.legend()
     return []

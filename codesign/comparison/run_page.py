@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -183,12 +184,17 @@ def _asked(folder: Path, summary: Mapping[str, Any]) -> Iterator[tuple[str, tupl
     """The settings by section."""
     path = folder / RUN
     settings = read_json(path)["settings"] if path.is_file() else {"hardware": summary["target"]}
-    plain = [(name, str(value)) for name, value in settings.items() if not isinstance(value, Mapping)]
+    plain = [(name, _as_typed(value)) for name, value in settings.items() if not isinstance(value, Mapping)]
     if plain:
         yield "design", tuple(plain)
     for name, values in settings.items():
         if isinstance(values, Mapping):
-            yield name, tuple((key, str(value)) for key, value in values.items())
+            yield name, tuple((key, _as_typed(value)) for key, value in values.items())
+
+
+def _as_typed(value: Any) -> str:
+    """A setting as a `design.yaml` or `--set` may have it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _sections(folder: Path, summary: Mapping[str, Any], entry: Entry) -> Iterator[ChartGroup]:
@@ -297,5 +303,8 @@ def _scan(folder: Path) -> Iterator[Chart]:
     if not path.is_file() or not (folder / RUN).is_file():
         return
     scan = read_json(path)
-    tolerance = read_json(folder / RUN)["settings"]["scan"]["tolerance"]
-    yield from scan_charts(scan["trials"], scan["float_quality"], tolerance, scan.get("affine", ()))
+    asked = read_json(folder / RUN)["settings"]["scan"]
+    cost = {"bops": "BOPs", "luts": "LUTs, estimated by alkaid"}.get(asked.get("cost"), "cost")
+    yield from scan_charts(
+        scan["trials"], scan["float_quality"], asked["tolerance"], scan.get("affine", ()), cost
+    )

@@ -26,12 +26,12 @@ from codesign.comparison.entry import (
     sorted_numbers,
 )
 from codesign.core.build_marker import BuildMarker
-from codesign.core.files import RTL_COUNTS, json_digest, read_json
+from codesign.core.files import RTL_COUNTS, arrays_digest, json_digest, read_json
 from codesign.core.metrics import METRICS
+from codesign.core.places import GRAPH, OWN_RTL, mistaken, unfinished
 from codesign.core.places import RUN as RUN
 from codesign.core.places import SUMMARY as SUMMARY
 from codesign.core.places import is_run as is_run
-from codesign.core.places import mistaken, unfinished
 from codesign.core.quality import predicted_classes
 from codesign.core.sealed import HLS_PROJECT, RTL_PROJECT, STAGE, Manifest, differences, field
 from codesign.core.task import Classification, Regression, Task, task_from_json
@@ -443,12 +443,43 @@ def read_project(folder: Path, name: str, build: BuildReport | None) -> Entry:
     )
     for fault in project_faults(folder, manifest.files):
         entry = _doubted(entry, fault)
+    place = own_rtl(folder, manifest.values["target"])
+    if place is not None:
+        rtl = read_own_rtl(place, name)
+        entry = replace(
+            entry,
+            numbers=rtl.numbers,
+            tools=rtl.tools,
+            notes=(*entry.notes, *(f"{OWN_RTL}: {note}" for note in rtl.notes)),
+            is_trustworthy=entry.is_trustworthy and rtl.is_trustworthy,
+        )
     if build is None:
         failure = failed_build(folder)
         if failure is not None:
             return _doubted(entry, failure)
-        return replace(entry, notes=(*entry.notes, "nothing was built in it yet: codesign build"))
+        what = "nothing" if place is None else "nothing but the open RTL"
+        return replace(entry, notes=(*entry.notes, f"{what} was built in it yet: codesign build"))
     return _with_build(entry, build)
+
+
+def own_rtl(folder: Path, target: Mapping[str, Any]) -> Path | None:
+    """The open RTL below a project, if it is of this project; one of an earlier project there is none of it.
+
+    Raises
+    ------
+    ReportFormatError
+        Its manifest is damaged.
+    """
+    place = folder / OWN_RTL
+    if not (place / RTL_PROJECT.manifest).is_file():
+        return None
+    try:
+        figures = RTL_PROJECT.read(place).of(lambda values: field(values, "figures", dict))
+    except StaleProjectError as error:
+        raise ReportFormatError(place / RTL_PROJECT.manifest, "manifest", str(error)) from None
+    made = [figures.get(key) for key in ("graph_digest", "part", "clock_period_ns")]
+    graph = arrays_digest(read_arrays(folder / GRAPH))
+    return place if made == [graph, target.get("part"), target.get("clock_period_ns")] else None
 
 
 def rtl_figures(folder: Path, manifest: Manifest) -> tuple[dict[str, Any], str]:

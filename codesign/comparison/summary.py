@@ -18,6 +18,7 @@ from codesign.comparison.sources import (
     find_build,
     is_run,
     other_architecture,
+    own_rtl,
     project_faults,
     read_own_rtl,
     read_project,
@@ -399,7 +400,9 @@ def _of_project(folder: Path, top: str | None) -> Description:
     entry = read_project(folder, folder.name, build)
     manifest = HLS_PROJECT.read(folder)
     settings = ((str(name), str(value)) for name, value in manifest.values["target"].items())
-    own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)),), ())
+    place = own_rtl(folder, manifest.values["target"])
+    rtl = () if place is None else _of_rtl(place, None).tables
+    own = Description((TextTable("HLS project", ("", str(folder)), tuple(settings)), *rtl), ())
     if build is None:
         return Description(own.tables, entry.notes, entry.is_trustworthy)
     faults = project_faults(folder, manifest.files)

@@ -23,6 +23,12 @@ SUMMARY = "summary.json"
 SEARCH = "search.json"
 """Where a search keeps what it is of."""
 
+GRAPH = "codesign_graph.npz"
+"""The file of a project that has its graph."""
+
+OWN_RTL = "build_rtl"
+"""The folder of a project's own open RTL, below it; not part of its manifest."""
+
 H5 = (".h5", ".hdf5")
 """How the names of files end in which Keras 2 and 3 both write models."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from codesign.core.files import arrays_digest, forget_moment, json_digest
+from codesign.core.places import GRAPH as GRAPH
 from codesign.core.ports import n_values, row_shape
 from codesign.core.sealed import HLS_PROJECT, field
 from codesign.core.shown import Shown
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from hls4ml.model import ModelGraph
 
 MANIFEST = HLS_PROJECT.manifest
-GRAPH = "codesign_graph.npz"
 TASK, CLASS_OUTPUTS = "task", "class_outputs"
 """In a project's settings: the kind of a task whose outputs do not all decide on one class, and where those stand that do."""
 

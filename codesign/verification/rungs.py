@@ -12,6 +12,7 @@ import numpy as np
 
 from codesign.core.build_marker import BuildMarker
 from codesign.core.files import file_digest
+from codesign.core.places import OWN_RTL as OWN_RTL
 from codesign.emulation import Emulator
 from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.csim import run_csim
@@ -21,9 +22,6 @@ from codesign.hls.testbench import read_outputs, read_vectors
 from codesign.rtl.project import RtlProject, open_rtl, write_rtl
 from codesign.rtl.simulate import interpret, simulate
 from codesign.verification.ladder import Compute, Decisions, Partial, Recorded
-
-OWN_RTL = "build_rtl"
-"""The folder below a project; not part of its manifest."""
 
 RtlOf = Callable[[HlsProject], RtlProject]
 """The open RTL of a project, or the reason why there is none, raised."""

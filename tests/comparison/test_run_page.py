@@ -114,6 +114,23 @@ def test_the_page_tells_the_story_in_order_and_refers_to_nothing_outside(run):
     assert len(names) == len(set(names))
 
 
+def test_settings_stand_as_they_are_typed_and_costs_have_their_unit(run):
+    kept = json.loads((run / "run.json").read_text())
+    kept["settings"]["data"] |= {"fold": None, "renumber": False, "fractions": [0.6, 0.4]}
+    write(run / "run.json", kept)
+    values = re.findall(r"<dt>(fold|renumber|fractions|source)</dt><dd>(.*?)</dd>", render_run(run))
+    assert dict(values) == {
+        "source": "digits",
+        "fold": "null",
+        "renumber": "false",
+        "fractions": "[0.6, 0.4]",
+    }
+    assert "BOPs</text>" not in render_run(run)
+    kept["settings"]["scan"]["cost"] = "bops"
+    write(run / "run.json", kept)
+    assert "BOPs</text>" in render_run(run)
+
+
 def edges_of(text):
     found = re.findall(r'<div class="edge">(.*?)</div>', text)
     return [[html.unescape(line) for line in re.findall("<span>(.*?)</span>", edge)] for edge in found]

@@ -13,6 +13,7 @@ import pytest
 from planted import small_case
 
 from codesign.cli import main
+from codesign.comparison.sources import read_entry
 from codesign.errors import ReportMissingError, SettingsError, StaleProjectError
 from codesign.hls.plan import plan_build
 from codesign.hls.project import open_project
@@ -177,7 +178,9 @@ def test_rtl_of_another_network_or_target_is_never_compared(copy, right, tmp_pat
     assert str(caught.value) == (
         f"the open RTL in {copy / OWN_RTL} is of another network or target; codesign rtl {copy} writes it"
     )
+    assert read_entry(copy).numbers == ()
     assert ensure_rtl(project).graph_digest == project.graph().digest != other.graph().digest
+    assert read_entry(copy).numbers != ()
     next((copy / OWN_RTL).rglob("*.v")).write_text("")
     with pytest.raises(StaleProjectError):
         find_rtl(project)
@@ -266,6 +269,13 @@ def test_open_rtl_is_written_counted_and_shown(copy, tmp_path, command):
     # what stands for the same network, part and clock is taken: so a command that was killed is finished by the same one
     before = (copy / OWN_RTL / "codesign_rtl.json").stat().st_mtime_ns
     assert command("rtl", copy)[0] == 0
+    # what is known of a project's own RTL is said of the project too
+    code, out, _ = command("report", copy)
+    assert (code, "Signals of " in out) == (0, True)
+    assert "- nothing but the open RTL was built in it yet: codesign build" in out
+    counted = {number.metric: number.value for number in read_entry(copy).numbers if number.step == "yosys"}
+    assert counted.keys() >= {"lut", "latency_cycles"}
+    assert counted["latency_cycles"] == open_rtl(copy / OWN_RTL).latency_cycles
     assert (copy / OWN_RTL / "codesign_rtl.json").stat().st_mtime_ns == before
     code, _, err = command("rtl", copy, "--clock-period", "2.5")
     assert code == 1
