@@ -111,8 +111,8 @@ def _search(
         "design": str(options.design.resolve()),
         "space": {**SPACE, TARGET: {"type": "float", "low": low, "high": high, "log": True}},
         "settings": fixed,
-        # a training that is led to its target ends a little to both sides of it
-        "derived": {"quantization.learned.budget_luts": f"1.07 * {TARGET}"},
+        # a short training may not come down to its target, and a trial without a point within its budget fails
+        "derived": {"quantization.learned.budget_luts": f"1.2 * {TARGET}"},
         "constraints": ["student.width2 <= student.width1"],
         "seeds": list(range(options.seeds)),
         "budget": {"trials": options.trials},

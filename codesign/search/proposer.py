@@ -259,15 +259,31 @@ def _tpe(is_refused: Callable[[Mapping[str, Any]], bool], **settings: Any) -> An
 
     Of the values that it draws for a choice those are left out that break a constraint together with the choices made before:
     otherwise whole trials are refused, most of them where the best lie beside a constraint. The trials that are not among
-    the best are looked at no further than is of use: their density does not change with ever more of them.
+    the best are looked at no further than is of use: their density does not change with ever more of them. Which are the
+    best is asked once for a trial: none ends while it is proposed, and one sampler proposes one.
     """
     import numpy as np
     import optuna
+    from optuna.samplers._tpe.sampler import _split_trials, default_gamma, default_gamma_multiobjective
+
+    ended = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
 
     class Tpe(optuna.samplers.TPESampler):
+        _parts: tuple[list[Any], list[Any]] | None = None
+
         def _sample(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
             self._made, self._asked = dict(trial.params), search_space
-            return super()._sample(study, trial, search_space)
+            if self._parts is None:
+                trials = study._get_trials(deepcopy=False, states=ended, use_cache=True)
+                gamma = default_gamma if len(study.directions) == 1 else default_gamma_multiobjective
+                self._parts = _split_trials(study, trials, gamma(len(trials)))
+            below, above = (
+                self._build_parzen_estimator(study, search_space, part, handle_below=is_best)
+                for part, is_best in zip(self._parts, (True, False), strict=True)
+            )
+            drawn = below.sample(self._rng.rng, self._n_ei_candidates)
+            best = self._compare(drawn, self._compute_acquisition_func(drawn, below, above))
+            return {name: kind.to_external_repr(best[name]) for name, kind in search_space.items()}
 
         def _build_parzen_estimator(
             self, study: Any, search_space: Any, trials: Any, handle_below: bool

@@ -19,6 +19,7 @@ from codesign.core import interrupt
 from codesign.errors import OutputFolderError, SearchError, ToolError
 from codesign.search.executor import Ended
 from codesign.search.ledger import Ledger, TrialLine, read_progress
+from codesign.search.objectives import OBJECTIVES
 from codesign.search.results import read_found, write_best
 from codesign.search.unit import Unit
 
@@ -437,6 +438,42 @@ def test_tpe_looks_where_the_constraints_allow_and_at_few_of_what_is_not_good(
     assert max(map(len, others)) <= 20
     assert max(others[-1]) > max(ledger.trials) - 10
     assert others[-1] == sorted(others[-1])
+
+
+@pytest.mark.parametrize("objectives", [["quality"], ["quality", "luts"]])
+def test_tpe_proposes_what_optunas_does_and_asks_once_which_are_best(
+    objectives: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import optuna
+    from optuna.samplers._tpe import sampler
+
+    directions = {name: OBJECTIVES[name].direction for name in objectives}
+    file = write_search(
+        tmp_path,
+        space={f"student.width{n}": {"type": "int", "low": 2, "high": 400} for n in (1, 2)},
+        sampler="tpe",
+        proof=False,
+        objectives=directions,
+        budget={"trials": 25},
+    )
+    splits: list[int] = []
+    split = sampler._split_trials
+    monkeypatch.setattr(
+        sampler, "_split_trials", lambda study, trials, n: splits.append(n) or split(study, trials, n)
+    )
+    ledger = coordinate(file, FakeExecutor(slots=1))
+    assert len(splits) == max(ledger.trials) + 1 - 10
+    study = optuna.create_study(directions=list(directions.values()))
+    for number in range(max(ledger.trials) + 1):
+        study.sampler = optuna.samplers.TPESampler(n_startup_trials=10, seed=number)
+        trial = study.ask()
+        params = {name: trial.suggest_int(name, 2, 400) for name in ("student.width1", "student.width2")}
+        line = ledger.trials.get(number)
+        if line is None:  # a point that stands already
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+            continue
+        assert line.params == params
+        study.tell(trial, [line.values[name] for name in objectives])
 
 
 def test_what_is_derived_follows_the_trial_and_the_seed(tmp_path: Path) -> None:
