@@ -98,6 +98,7 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     from codesign.networks.logits import ending_in_logits
     from codesign.terminal import say
     from codesign.training.given_teacher import (
+        are_in_units,
         outputs_by_scaling,
         qualities_of,
         require_scaled_inputs,
@@ -111,6 +112,11 @@ def read_model(path: Path, data: Any) -> tuple[Any, Any]:
     check_fits(model, f"the student {path}", dataset.sample_shape, dataset.task)
     network = ending_in_logits(model)
     outputs = outputs_by_scaling(network, dataset)
+    if are_in_units(outputs, dataset):
+        # what the hardware computes is what the model does
+        data = data.model_copy(update={"target_scaling": "none"})
+        dataset = load_design_data(data, Path.cwd())
+        say("The outputs are in the units of the data: the targets are not scaled")
     found = qualities_of(outputs, dataset)
     chosen = next(iter(found), None)
     if data.scaling != "auto":

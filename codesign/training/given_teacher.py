@@ -30,13 +30,9 @@ def fitted_to(model: keras.Model, dataset: Dataset) -> keras.Model:
     if not task.learns_targets:
         return scoring(joined(model), dataset)
     model = ending_in_logits(model)
+    if not are_in_units({"": predict_logits(model, dataset.x_validation)}, dataset):
+        return model
     offset, divisor = task.output_scaling
-    if not offset.any() and (divisor == 1).all():
-        return model
-    outputs = predict_logits(model, dataset.x_validation)
-    scaled = (outputs - offset) / divisor
-    if task.quality(dataset.y_validation, outputs) >= task.quality(dataset.y_validation, scaled):
-        return model
     layer = keras.layers.Rescaling((1 / divisor).tolist(), (-offset / divisor).tolist(), name=_UNITS)
     return keras.Model(model.inputs, layer(model.outputs[0]), name=model.name)
 
@@ -197,6 +193,18 @@ def outputs_by_scaling(model: keras.Model, dataset: Dataset) -> dict[str | float
 def qualities_of(outputs: Mapping[str | float, np.ndarray], dataset: Dataset) -> dict[str | float, float]:
     """The quality of each of several outputs for the validation part."""
     return {scaling: dataset.task.quality(dataset.y_validation, each) for scaling, each in outputs.items()}
+
+
+def are_in_units(outputs: Mapping[Any, np.ndarray], dataset: Dataset) -> bool:
+    """Whether the best of several outputs for the validation part is in the units of the data, not as the targets are scaled."""
+    offset, divisor = dataset.task.output_scaling
+    if not offset.any() and (divisor == 1).all():
+        return False
+    scaled = {scaling: (each - offset) / divisor for scaling, each in outputs.items()}
+    best, best_scaled = (
+        max(qualities_of(each, dataset).values(), default=-math.inf) for each in (outputs, scaled)
+    )
+    return best_scaled > best
 
 
 def scaling_of(dataset: Dataset) -> str | float:

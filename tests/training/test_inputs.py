@@ -108,6 +108,22 @@ def test_a_regression_is_scanned_by_the_variance_that_it_explains(tmp_path):
     assert "test_accuracy" not in metrics
 
 
+@pytest.mark.parametrize("in_units", [True, False])
+def test_a_regression_from_a_file_is_measured_in_its_own_units(in_units, tmp_path, capsys):
+    kernel, bias = np.array([[2.0], [-1.0], [0.5]]), np.array([30.0])
+    dataset = dataset_from_arrays(X, ENERGY, scaling="none")
+    offset, divisor = (0.0, 1.0) if in_units else dataset.task.output_scaling
+    linear(dataset, kernel / divisor, (bias - offset) / divisor).save(tmp_path / "energy.keras")
+    np.savez(tmp_path / "d.npz", X=X, y=ENERGY)
+    settings = make_design({"name": "d", "data": {"source": str(tmp_path / "d.npz")}}).data
+    model, read = read_model(tmp_path / "energy.keras", settings)
+    assert read.scaling.kind == "none"
+    np.testing.assert_allclose(model(read.x_test), read.y_test, atol=1e-3)
+    printed = capsys.readouterr().out
+    assert ("The outputs are in the units of the data: the targets are not scaled" in printed) is in_units
+    assert "The features have the scaling none: r2 1.0000" in printed
+
+
 @pytest.mark.parametrize("kind", ["multi_label", "reconstruction", "score", "binary"])
 def test_trained_networks_of_the_other_tasks_are_scanned(tmp_path, kind):
     """Linear networks that are nearly right: labels, features or a score are read off the features themselves."""
