@@ -46,7 +46,7 @@ def unit_of(file: Path, **changes: Any) -> Unit:
         until="quantization",
         wanted=("quality", "luts"),
         identity=plan.identity,
-        data=plan.data[None],
+        data=plan.data[plan.seeds[0], None],
         packed=plan.packed,
     )
     return replace(unit, **changes)
