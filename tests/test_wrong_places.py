@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import fake_chain
 import pytest
-from tiny_design import write_design
+from tiny_design import environment, write_design
 
 from codesign.cli import main
 
@@ -138,3 +139,22 @@ def test_a_command_line_that_nothing_takes_is_one_sentence(
 )  # fmt: skip
 def test_what_cannot_be_is_told_before_work(refused: Callable[..., str], words: str, sentence: str) -> None:
     assert sentence in refused(*words.split())
+
+
+@pytest.mark.parametrize("words", ["convert model.keras -o fresh", "scan no.keras -o fresh"])
+def test_what_needs_no_tensorflow_is_told_without_it(words: str, places: Path) -> None:
+    code = (
+        "import sys\nfrom codesign.cli import main\n"
+        f"sys.argv = {['codesign', *words.split()]}\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    print(end.code, 'tensorflow' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=places,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    assert (done.stdout.split(), done.stderr.count("error: ")) == (["1", "False"], 1)
+    assert not (places / "fresh").exists()

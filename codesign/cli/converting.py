@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from codesign.cli.sources import DataOption, LabelColumnOption, ScalingOption, TaskOption, given_about_data
+from codesign.cli.sources import (
+    DataOption,
+    LabelColumnOption,
+    ScalingOption,
+    TaskOption,
+    given_about_data,
+    require_given,
+)
 
 
 def convert(
@@ -50,6 +57,7 @@ def convert(
 
     given = given_about_data(data, label_column, scaling, task)
     hardware = read_assignments([pair.removeprefix("hardware.") for pair in setting or []], "--set")
+    require_given(source, given)
     import_backend()
     student, dataset, settings = load_student(
         source, given, hardware, precision=precision, input_format=input_format

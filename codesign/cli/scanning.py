@@ -19,6 +19,7 @@ from codesign.cli.sources import (
     given_about_data,
     is_run_folder,
     options_about_data,
+    require_given,
 )
 
 
@@ -89,6 +90,7 @@ def _scan(source: Path, about: Mapping[str, Any], asked: Mapping[str, Any], outp
 
     if (output / "scan.json").is_file():
         raise OutputFolderError(f"{output} holds a finished scan; choose another folder with --output")
+    require_given(source, about)
     folder = RunFolder(output)
     with folder.locked():
         import_backend()

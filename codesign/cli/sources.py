@@ -51,6 +51,22 @@ def is_run_folder(source: Path) -> bool:
     return source.is_dir() and not is_saved_model(source)
 
 
+def require_given(source: Path, about: Mapping[str, Any]) -> None:
+    """Refuse what can be refused before TensorFlow is loaded, which takes seconds.
+
+    Raises
+    ------
+    DataError
+        If nothing is there.
+    SettingsError
+        If it is a model, and the options name no data.
+    """
+    from codesign.errors import SettingsError
+
+    if not is_run_folder(source) and "source" not in about:
+        raise SettingsError(f"--data: missing; name the data that {source} was trained on")
+
+
 def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> Any:
     """The settings of a design that has the options' data (`source`, `label_column`, `scaling`, `task`).
 
@@ -60,11 +76,9 @@ def data_settings(about: Mapping[str, Any], source: Path, **sections: Any) -> An
         If the options name no data, or a value cannot be.
     """
     from codesign.core.yaml_text import read_assignments
-    from codesign.errors import SettingsError
     from codesign.settings import make_design
 
-    if "source" not in about:
-        raise SettingsError(f"--data: missing; name the data that {source} was trained on")
+    require_given(source, about)
     data = dict(about)
     if "scaling" in data:
         data |= read_assignments([f"scaling={data['scaling']}"], "--scaling")
