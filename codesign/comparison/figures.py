@@ -560,6 +560,8 @@ def type_bits(kind: str) -> tuple[int, int] | None:
 
 def _bits(members: Sequence[tuple[int, Entry]], layers: Sequence[str], tensor: str, title: str) -> Chart:
     def draw(axes: Any) -> list[Label]:
+        from matplotlib.ticker import MaxNLocator
+
         thick = 0.84 / len(members)
         for rank, (index, entry) in enumerate(members):
             mark = Mark(index)
@@ -585,6 +587,7 @@ def _bits(members: Sequence[tuple[int, Entry]], layers: Sequence[str], tensor: s
                 )
         axes.set_xticks(range(len(layers)), layers, rotation=0 if width >= _room(layers) else 30, ha="center")
         axes.set_ylabel("bits")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(y=0.12)
         axes.grid(visible=False, axis="x")
         return []

@@ -237,6 +237,7 @@ def test_bits_of_a_layer_are_the_height_of_its_bar(make_run):
     axes = Figure().subplots()
     weights.draw(axes)
     assert [bar.get_height() for bar in axes.patches] == [4, 8]
+    assert all(tick == int(tick) for tick in axes.get_yticks())  # there are no half bits
     assert hints(picture(weights)) == [
         "a, fc1: fixed<4,2,RND_CONV,SAT,0>",
         "b, fc1: fixed<8,2,RND_CONV,SAT,0>",
