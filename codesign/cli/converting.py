@@ -92,7 +92,7 @@ def load_student(
     about
         The options of the data: `source`, `label_column`, `scaling`, `task`.
     hardware
-        Settings of the section `hardware`; they replace a run's own.
+        Settings of the section `hardware` by name, those of a layer with dots (`layers.fc1.strategy`); they replace a run's own.
     precision
         The formats of a float model.
     input_format
@@ -108,7 +108,7 @@ def load_student(
     from codesign.core.fixed_point import FixedPoint
     from codesign.core.precision_map import PrecisionMap
     from codesign.errors import SettingsError
-    from codesign.settings import make_design
+    from codesign.settings import make_design, set_value
     from codesign.stages import open_run
 
     if is_run_folder(source):
@@ -118,9 +118,13 @@ def load_student(
             option = "--precision" if precision is not None else "--input-format"
             raise SettingsError(f"{option}: is for a model; the student of a run has its formats")
         values = run.settings.model_dump(mode="json")
-        values["hardware"] |= hardware
+        for name, value in hardware.items():
+            set_value(values["hardware"], name, value)
         return run.value("quantization"), run.dataset, make_design(values, source="--set").hardware
-    settings = data_settings(about, source, hardware=dict(hardware))
+    chosen: dict[str, Any] = {}
+    for name, value in hardware.items():
+        set_value(chosen, name, value)
+    settings = data_settings(about, source, hardware=chosen)
     formats = None if precision is None else PrecisionMap.load(precision)
     given = FixedPoint.parse(input_format) if input_format else None
     if (

@@ -93,11 +93,15 @@ class RtlEstimate(Brief):
             return
         worst = max(self.layers, key=lambda layer: layer.seconds + layer.lut * _YOSYS_SECONDS_A_LUT)
         raise ConversionError(
-            f"the open RTL would take about {self.minutes:,.0f} minutes and {self.lut:,.0f} LUTs, every layer unrolled, "
+            f"the open RTL would take about {_shown(self.minutes)} minutes and {self.lut:,.0f} LUTs, every layer unrolled, "
             f"and the limit is {limit_minutes:g} minutes; most of it is layer {worst.layer!r} with {worst.weights:,} "
             f"weights at {worst.places:,} place{'s' if worst.places > 1 else ''}; raise hardware.rtl_limit_minutes "
             "(codesign rtl --limit MINUTES or --force), or prune the layer"
         )
+
+
+def _shown(minutes: float) -> str:
+    return f"{minutes:,.0f}" if minutes >= 1 else f"{minutes:.1g}"
 
 
 def estimate_rtl(graph: Graph) -> RtlEstimate:

@@ -66,6 +66,15 @@ def golden_is_exact(folder: Path) -> None:
     table.require_agreement()
 
 
+def test_settings_of_a_layer_are_typed_with_dots(files: Path, tmp_path: Path) -> None:
+    data, folder = files / "data.npz", tmp_path / "p"
+    settings = ("--set", "hardware.layers.fc1.strategy=resource", "--set", "layers.fc1.reuse_factor=5")
+    made = invoke(files / "q.h5", "--data", data, "-o", folder, *settings)
+    assert made.exit_code == 0, made.output
+    layer = next(node for node in open_project(folder).graph() if node.name == "fc1")
+    assert (layer.attributes["strategy"], layer.attributes["reuse_factor"]) == ("resource", 5)
+
+
 def test_a_qkeras_model_becomes_a_project_that_computes_it(files: Path, tmp_path: Path) -> None:
     name = "q.h5"
     made = invoke(
