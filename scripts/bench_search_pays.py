@@ -28,6 +28,7 @@ from codesign.search.objectives import measure
 from codesign.search.run import run_search
 from codesign.stages import open_run
 
+STEPS = "quantization.learned.steps"
 TARGET = "quantization.learned.target_luts"
 SPACE = {
     "student.width1": {"type": "int", "low": 8, "high": 64},
@@ -63,13 +64,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samplers", default="tpe,random")
-    parser.add_argument("--steps", type=int, default=12_000, help="of learned widths in a trial")
+    parser.add_argument(
+        "--steps", type=int, help="of learned widths, by hand and in a trial; left out, the design's"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="PATH=VALUE", help="for design and trials"
     )
     parser.add_argument("--workers", type=int)
     parser.add_argument("--output", type=Path, default=Path("runs/search-pays"))
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.steps is not None:  # a quality is the best of all epochs, so both have as many
+        options.set.append(f"{STEPS}={options.steps}")
+    return options
 
 
 def _source(data: str) -> str:
@@ -99,7 +105,6 @@ def _search(
         "pruning.sparsity": 0.0,
         "pruning.epochs": 1,
         "quantization.method": "learned",
-        "quantization.learned.steps": options.steps,
         "quantization.learned.last_price": 1e-3,
         # the widths of the scan are not read: one measurement of it is enough
         "scan.least_bits": 12,
