@@ -196,7 +196,7 @@ def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Netwo
     """
     formats, layers, biases = value_formats(network, precision), dict(precision.layers), {}
     for layer in network.weight_layers:
-        own, given, point = layers[layer.name], formats[layer.inputs[0]], _point_behind(network, layer.name)
+        own, given, point = layers[layer.name], formats[layer.inputs[0]], network.point_behind(layer.name)
         result = None if point is None else formats[point]
         if not layer.row.matrix or own.weight is None or own.bias is None or given is None or result is None:
             continue
@@ -217,14 +217,6 @@ def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Netwo
         lambda layer: layer.with_weights(bias=biases[layer.name]) if layer.name in biases else layer
     )
     return moved, replace(precision, layers=layers)
-
-
-def _point_behind(network: Network, name: str) -> str | None:
-    """The point that alone rounds a layer's sums, if one does."""
-    users = network.consumers(name)
-    if len(users) != 1 or users[0].row.role == "product":
-        return None
-    return users[0].name if users[0].row.role == "point" else _point_behind(network, users[0].name)
 
 
 def _on_grid(network: Network, precision: PrecisionMap) -> tuple[Network, PrecisionMap]:

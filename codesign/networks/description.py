@@ -253,6 +253,13 @@ class Network(Shown):
         """Whether one other layer alone takes the result of layer `name`, which is no output."""
         return len(self.consumers(name)) == 1 and name not in self.output_names
 
+    def point_behind(self, name: str) -> str | None:
+        """The point that alone rounds the sums of layer `name`, if one does."""
+        users = self.consumers(name)
+        if len(users) != 1 or users[0].row.role == "product":
+            return None
+        return users[0].name if users[0].row.role == "point" else self.point_behind(users[0].name)
+
     def without(self, dropped: Mapping[str, str]) -> Network:
         """A network without some layers: what read one of them, or ended at it, has the layer that is named for it."""
         layers = tuple(

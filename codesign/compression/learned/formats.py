@@ -59,7 +59,7 @@ def network_of(
             after = np.zeros(kernel.shape[-1], int)
             tensor = 0
             if not ends:
-                point = _point_behind(network, layer.name)
+                point = network.point_behind(layer.name)
                 after = snapshot[f"{point}/fraction"].astype(int)
                 tensor = _tensor_fraction(after[live], snapshot[f"{point}/limit"])
                 after = np.where(live, after - tensor, 0)
@@ -107,12 +107,6 @@ def _sum_fraction(kernel: np.ndarray, fraction: np.ndarray, inputs: np.ndarray) 
     """As `values.sum_fraction`."""
     bits = np.where(kernel != 0, fraction + inputs, LEAST_FRACTION)
     return np.maximum(bits, LEAST_FRACTION).max(axis=tuple(range(kernel.ndim - 1)))
-
-
-def _point_behind(network: Network, name: str) -> str:
-    """The point that rounds a layer's sums."""
-    (user,) = network.consumers(name)
-    return user.name if user.row.role == "point" else _point_behind(network, user.name)
 
 
 def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
