@@ -319,8 +319,9 @@ class LearnedSettings(Section):
     weight_widths: Literal["element", "channel", "tensor"] = "element"
     """What shares a width: nothing, the weights of an output channel, or those of a layer."""
     result_widths: Literal["unit", "tensor"] = "unit"
-    """What shares the fractional bits of results: nothing, or the units of a layer."""
-    price_of: Literal["bits", "digits"] = "bits"
+    """What shares the binary point of results, whose width a layer shares: nothing, each unit is placed by its own range, or
+    the units of a layer."""
+    price_of: Literal["bits", "digits"] = "digits"
     """What of a weight is paid for: the bits of its magnitude, or its signed digits alone."""
     target_luts: Positive | None = None
     """Lead the LUTs down to so many and stay there for the last 40 % of the steps, with a price between the first and the

@@ -225,9 +225,9 @@ class Task:
 WITHOUT = {
     "weights: a width for each channel": {"weight_widths": "channel"},
     "weights: one width": {"weight_widths": "tensor"},
-    "results: one width a layer": {"result_widths": "tensor"},
+    "results: one binary point a layer": {"result_widths": "tensor"},
     "labels alone, no teacher": {"alpha": 1.0},
-    "price of signed digits, not bits": {"price_of": "digits"},
+    "price of bits, not signed digits": {"price_of": "bits"},
 }
 """What takes the place of an ingredient."""
 

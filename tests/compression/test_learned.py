@@ -18,7 +18,14 @@ from codesign.compression.learned.formats import exact_format, network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.loop import Loop
-from codesign.compression.learned.values import LearnableNetwork, _bits, _nearly_greatest, _quantized, tied
+from codesign.compression.learned.values import (
+    _APART,
+    LearnableNetwork,
+    _bits,
+    _nearly_greatest,
+    _quantized,
+    tied,
+)
 from codesign.compression.polish import polish_student
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.quantize import QuantizedStudent
@@ -131,16 +138,17 @@ def test_convolutions_and_pools_learn_too(tmp_path):
     # widths of their own for every unit and weight
     rng = np.random.default_rng(0)
     params = {
-        key: tf.constant(rng.integers(1, 5, value.shape), tf.float32) if key.endswith("/fraction") else value
+        key: tf.constant(rng.integers(2, 6, value.shape), tf.float32)
+        if key.endswith(("/fraction", "/bits"))
+        else value
         for key, value in params.items()
     }
     snapshot = learnable.snapshot(params, statistics)
-    wide = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
-    seen = learnable.compute(snapshot, {}, wide, dataset.x_train.astype(np.float32), survey=True).seen
-    limits = learnable.limits_of(snapshot, seen)
+    ranges = learnable.compute(snapshot, {}, None, dataset.x_train.astype(np.float32)).ranges
+    assert any(len(np.unique(integers)) > 1 for integers in ranges.values())
     x = dataset.x_test.astype(np.float32)
-    expected = learnable.compute(snapshot, {}, limits, x).logits.numpy()
-    found = network_of(learnable, {key: value.numpy() for key, value in {**snapshot, **limits}.items()})
+    expected = learnable.compute(snapshot, {}, ranges, x).logits.numpy()
+    found = network_of(learnable, {key: value.numpy() for key, value in {**snapshot, **ranges}.items()})
     assert found is not None
     student = QuantizedStudent(*found, None, Record.of("0", {}))
     np.testing.assert_array_equal(predict_logits(student.model(), x), expected)
@@ -159,10 +167,10 @@ def test_a_rare_input_widens_no_format_and_saturates():
     often[: len(often) // 20, 0] = 100.0  # of one feature alone
     assert LearnableNetwork(network, often).input_bits == 7
     params, statistics = learnable.begin()
-    limits = {f"{name}/limit": tf.constant(255.0) for name in learnable.points}
     snapshot = learnable.snapshot(params, statistics)
+    ranges = learnable.compute(snapshot, {}, None, tf.constant(rare, tf.float32)).ranges
     x = tf.constant(np.stack([rare[7], np.full_like(rare[7], 2.0**learnable.input_bits)]), tf.float32)
-    logits = learnable.compute(snapshot, {}, limits, x).logits.numpy()
+    logits = learnable.compute(snapshot, {}, ranges, x).logits.numpy()
     np.testing.assert_array_equal(logits[0], logits[1])
 
 
@@ -179,23 +187,33 @@ def test_the_rarest_of_a_thousand_samples_say_nothing_of_the_range(n):
     assert float(_nearly_greatest(tf.constant(image))[0]) == (7.0 if n < 1000 else 0.0)
 
 
-def test_a_survey_saturates_nothing_and_gives_the_statistics_of_its_samples():
+def test_a_survey_finds_the_ranges_and_the_statistics_of_the_network_that_has_them():
     dataset = clouds()
     learnable = LearnableNetwork(prepare_for_quantization(read_keras(dense(dataset, 10, 6))), dataset.x_train)
     params, statistics = learnable.begin()
-    tight = {f"{name}/limit": tf.constant(1.0) for name in learnable.points}
     x = tf.constant(dataset.x_train, tf.float32)
-    found = learnable.compute(params, {}, tight, x, train=True, survey=True)
+    found = learnable.compute(params, {}, None, x, train=True)
     assert set(found.statistics) == set(statistics)
     assert "logits/mean" in statistics
-    cut = learnable.compute(params, {}, tight, x, train=True).statistics["logits/variance"]
-    assert (found.statistics["logits/variance"].numpy() != cut.numpy()).any()
     # a network normalised by them computes what the survey did
     snapshot = learnable.snapshot(params, found.statistics)
-    wide = {name: tf.constant(2.0**20 - 1) for name in tight}
-    logits = learnable.compute(snapshot, {}, wide, x).logits.numpy()
+    logits = learnable.compute(snapshot, {}, found.ranges, x).logits.numpy()
     np.testing.assert_allclose(logits, found.logits.numpy(), atol=0.5)
     assert (logits.argmax(1) == found.logits.numpy().argmax(1)).mean() > 0.95
+    # units that are larger have their binary point further to the right; far smaller ones do not follow them
+    first, point = learnable.normalised[0], learnable.points[0]
+    scales = np.ones(10, np.float32)
+    scales[:3] = 64.0, 4.0, 2.0**-20  # of the last no weight is left, and so no bias
+    scaled = dict(params) | {f"{first}/{key}": params[f"{first}/{key}"] * scales for key in ("gain", "bias")}
+    before, after = (
+        learnable.compute(p, {}, None, x, train=True).ranges[f"{point}/integers"].numpy()
+        for p in (params, scaled)
+    )
+    np.testing.assert_array_equal(after[:2] - before[:2], [6, 2])
+    assert after[2] == after.max() - _APART
+    alike = LearnableNetwork(learnable.network, dataset.x_train, alike=True)
+    both = alike.compute(scaled, {}, None, x, train=True).ranges[f"{point}/integers"].numpy()
+    np.testing.assert_array_equal(both, np.full(10, after.max()))
 
 
 def test_a_unit_that_no_weight_reads_widens_no_format():
@@ -203,7 +221,7 @@ def test_a_unit_that_no_weight_reads_widens_no_format():
     learnable = LearnableNetwork(prepare_for_quantization(read_keras(dense(dataset, 10, 6))), dataset.x_train)
     params, statistics = learnable.begin()
     snapshot = {key: value.numpy().copy() for key, value in learnable.snapshot(params, statistics).items()}
-    snapshot |= {f"{name}/limit": np.float32(255.0) for name in learnable.points}
+    snapshot |= _ranges(learnable, params)
     first, second, *_ = [layer.name for layer in learnable.network.weight_layers]
     snapshot[f"{first}/bias"][0], snapshot[f"{first}/kernel"][:, 0] = 2.0**20, 2.0**16
     assert network_of(learnable, snapshot) is None  # float32 could not compute it
@@ -240,11 +258,14 @@ def test_a_point_that_cannot_be_built_takes_no_other_points_place(learned, monke
 
 def _plain_snapshot(loop):
     params, statistics = loop.network.begin()
-    limits = {f"{name}/limit": np.float32(255.0) for name in loop.network.points}
-    return {
-        **{key: value.numpy() for key, value in loop.network.snapshot(params, statistics).items()},
-        **limits,
-    }
+    snapshot = loop.network.snapshot(params, statistics)
+    return {key: value.numpy() for key, value in snapshot.items()} | _ranges(loop.network, params)
+
+
+def _ranges(learnable, params):
+    x = tf.constant(learnable._begin, tf.float32)
+    found = learnable.compute(params, {}, None, x, train=True).ranges
+    return {key: value.numpy() for key, value in found.items()}
 
 
 def test_the_price_of_a_weight_is_its_bits_times_those_of_its_input():
@@ -273,17 +294,19 @@ def test_what_shares_a_width_moves_as_one():
     slopes = {
         "fc/kernel": tf.constant(rng.normal(size=(3, 4))),
         "fc/fraction": tf.constant(rng.normal(size=(3, 4))),
-        "relu/fraction": tf.constant(rng.normal(size=4)),
+        "relu/bits": tf.constant(0.25),
         "x/fraction": tf.constant(0.5),
     }
-    alone = tied(slopes, ("relu",), "element", "unit")
+    alone = tied(slopes, "element")
     assert all(alone[key] is value for key, value in slopes.items())
-    channel = tied(slopes, ("relu",), "channel", "tensor")
+    channel = tied(slopes, "channel")
     np.testing.assert_allclose(channel["fc/fraction"], np.tile(slopes["fc/fraction"].numpy().mean(0), (3, 1)))
-    np.testing.assert_allclose(channel["relu/fraction"], np.full(4, slopes["relu/fraction"].numpy().mean()))
     assert channel["fc/kernel"] is slopes["fc/kernel"]
-    tensor = tied(slopes, ("relu",), "tensor", "unit")
+    tensor = tied(slopes, "tensor")
     np.testing.assert_allclose(tensor["fc/fraction"], np.full((3, 4), slopes["fc/fraction"].numpy().mean()))
+    for found in (channel, tensor):
+        assert float(found["x/fraction"]) == 0.5
+        assert found["relu/bits"] is slopes["relu/bits"]
 
 
 def test_the_gradient_of_a_width_is_that_of_the_quantization_error():

@@ -1,8 +1,7 @@
 """A snapshot of the training as a network with formats: what it computed becomes what is built.
 
-Hardware has one format a tensor. A unit's own width comes for nothing all the same: a rectifier passes powers of two, so a
-unit whose results have `k` more fractional bits than the tensor's is scaled by `2^k`, and the weights that read it by
-`2^-k`.
+Hardware has one format a tensor. A unit's own binary point comes for nothing all the same: a rectifier passes powers of two, so
+a unit whose results have `k` more fractional bits than the tensor's is scaled by `2^k`, and the weights that read it by `2^-k`.
 """
 
 from __future__ import annotations
@@ -60,13 +59,14 @@ def network_of(
             tensor = 0
             if not ends:
                 point = network.point_behind(layer.name)
-                after = snapshot[f"{point}/fraction"].astype(int)
-                tensor = _tensor_fraction(after[live], snapshot[f"{point}/limit"])
+                after = (snapshot[f"{point}/bits"] - snapshot[f"{point}/integers"]).astype(int)
+                tensor = _tensor_fraction(after[live], snapshot[f"{point}/bits"])
                 after = np.where(live, after - tensor, 0)
             bias = snapshot.get(f"{layer.name}/bias", np.zeros(len(after))).astype(np.float64) * 2.0**sums
             bias = np.round(bias) if ends or "bias" not in layer.weights else np.floor(bias) + 0.5
             kernel = kernel * 2.0 ** (after - shifts)
-            bias = np.where(live, bias * 2.0 ** (after - sums), 0.0)
+            varies = live & (ends | kernel.any(axis=tuple(range(kernel.ndim - 1))))
+            bias = np.where(varies, bias * 2.0 ** (after - sums), 0.0)
             formats = exact_format(kernel), exact_format(bias, FLOAT32_BITS + _APART)
             reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
             if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**FLOAT32_BITS).any():
@@ -76,7 +76,7 @@ def network_of(
             shifts = after
         elif layer.row.role == "point":
             signed = layer.row.signed
-            width = int(np.log2(snapshot[f"{layer.name}/limit"] + 1)) + signed
+            width = int(snapshot[f"{layer.name}/bits"]) + signed
             result = FixedPoint(width, width - tensor, signed, "RND_CONV", "SAT")
             layers[layer.name] = LayerPrecision(result=result)
             greatest = max(abs(result.minimum), result.maximum)
@@ -109,9 +109,9 @@ def _sum_fraction(kernel: np.ndarray, fraction: np.ndarray, inputs: np.ndarray) 
     return np.maximum(bits, LEAST_FRACTION).max(axis=tuple(range(kernel.ndim - 1)))
 
 
-def _tensor_fraction(units: np.ndarray, limit: np.ndarray) -> int:
+def _tensor_fraction(units: np.ndarray, bits: np.ndarray) -> int:
     """The fractional bits of the tensor: those of most units, with no integer bits below zero."""
-    return int(min(np.median(units), np.log2(limit + 1))) if units.size else 0
+    return int(min(np.median(units), bits)) if units.size else 0
 
 
 def exact_format(values: np.ndarray, widest: int = FLOAT32_BITS) -> FixedPoint | None:

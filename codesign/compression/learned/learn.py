@@ -37,7 +37,7 @@ from codesign.training.lesson import make_lesson
 from codesign.training.own import Own, OwnLoss
 from codesign.training.teacher import Teacher
 
-_METHOD = 3
+_METHOD = 4
 """Of the training, part of its key: a checkpoint or a front of another one is of no use."""
 _CALIBRATIONS = 16
 """Times that alkaid says on the way what the price's units are worth."""
@@ -108,7 +108,12 @@ def learn_widths(
     model = build_float(prepared)
     check_same_outputs(teacher, model.output_shape[-1])
     lesson = make_lesson(model, teacher, dataset, distillation, own=Own(loss=loss))
-    learnable = LearnableNetwork(prepared, dataset.x_train, digits=settings.price_of == "digits")
+    learnable = LearnableNetwork(
+        prepared,
+        dataset.x_train,
+        digits=settings.price_of == "digits",
+        alike=settings.result_widths == "tensor",
+    )
     loop = Loop(learnable, lesson, settings, seed)
     key = training_key(network, teacher, dataset, settings, distillation, seed)
     run = _Training(loop, dataset, key, None if checkpoint is None else Path(checkpoint), progress)
@@ -206,9 +211,8 @@ def _measured(
     for number, point in enumerate(candidates, 1):
         found = network_of(learnable, point.snapshot)
         if found is not None and (luts := luts_of(*found)) > 0:
-            limits = {key: value for key, value in point.snapshot.items() if key.endswith("/limit")}
             logits = [
-                learnable.compute(point.snapshot, {}, limits, part.astype(np.float32)).logits.numpy()
+                learnable.compute(point.snapshot, {}, point.snapshot, part.astype(np.float32)).logits.numpy()
                 for part in (dataset.x_validation, dataset.x_test)
             ]
             quality, test = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_fractions, tied
+from codesign.compression.learned.values import LearnableNetwork, Tensors, clip_widths, tied
 from codesign.core.shown import Brief
 from codesign.settings import LearnedSettings
 from codesign.training.lesson import Lesson
@@ -29,10 +29,13 @@ full learning rate, in one step at most, and at once."""
 _CYCLE_DECAY = 0.94
 _WARM_UP = 0.03
 """The part of the training in which the learning rate rises: at once it would tear a trained network to pieces."""
+_SLOWER = 0.3
+"""Of the learning rate, for fractional bits: what a weight loses by rounding says little of its width in a single step, and Adam
+moves it as far all the same."""
 _BETA1, _BETA2, _TINY = 0.9, 0.99, 1e-7
 """Of Adam. Gradients grow by orders of magnitude with the price, which the usual memory of a thousand steps follows too late."""
 _SURVEYED = 4096
-"""Train samples that say after each epoch what is normalised by and where results saturate."""
+"""Train samples that say before the training and after each epoch what is normalised by and where results saturate."""
 
 
 @dataclass
@@ -41,7 +44,7 @@ class State:
 
     Parameters
     ----------
-    params, limits
+    params, ranges
         Of the network.
     first, second
         Both moments of Adam.
@@ -53,7 +56,7 @@ class State:
     """
 
     params: Tensors
-    limits: Tensors
+    ranges: Tensors
     first: Tensors
     second: Tensors
     step: Any
@@ -73,7 +76,7 @@ class State:
     @classmethod
     def of(cls, arrays: Mapping[str, np.ndarray]) -> State:
         """The inverse of `arrays`."""
-        parts: dict[str, Any] = {name: {} for name in ("params", "limits", "first", "second")}
+        parts: dict[str, Any] = {name: {} for name in ("params", "ranges", "first", "second")}
         for name, value in arrays.items():
             part, key = name.split("|")
             if part in parts:
@@ -90,7 +93,7 @@ class Epochs(Brief):
     Parameters
     ----------
     snapshots
-        The network of each epoch, normalisations folded, with its limits.
+        The network of each epoch, normalisations folded, with its ranges.
     logits
         On the validation part, `(n_epochs, n_samples, n_outputs)`.
     prices
@@ -146,11 +149,11 @@ class Loop:
     def begin(self) -> State:
         """Where the training begins."""
         params, _ = self._started
+        ranges = self.network.compute(params, {}, None, self._train[0][:_SURVEYED], train=True).ranges
         zeros = {key: tf.zeros_like(value) for key, value in params.items()}
-        limits = {f"{name}/limit": tf.constant(255.0) for name in self.network.points}
         price = tf.constant(np.float32(np.log(self.settings.first_price)))
         none = tf.constant(0.0)
-        return State(params, limits, zeros, dict(zeros), none, price, price, none)
+        return State(params, ranges, zeros, dict(zeros), none, price, price, none)
 
     def run(
         self, call: int, state: State, factors: Mapping[str, float], gentleness: float = 1.0
@@ -220,7 +223,7 @@ class Loop:
     ) -> Any:
         """The compiled function: a loop over epochs around a loop over steps."""
         network, count = self.network, int(order.shape[0])
-        taken = {**network.snapshot(*self._started), **state["limits"]}
+        taken = {**network.snapshot(*self._started), **state["ranges"]}
         kept = {
             "snapshots": {key: tf.zeros([count, *value.shape]) for key, value in taken.items()},
             "logits": tf.zeros([count, self._validation.shape[0], int(self.lesson.student.output_shape[-1])]),
@@ -243,15 +246,15 @@ class Loop:
             )
             params = state["params"]
             # of the network as it is now: moving averages would be those of other networks
-            now = network.compute(params, {}, state["limits"], surveyed, train=True, survey=True)
-            state = {**state, "limits": network.limits_of(params, now.seen)}
-            taken = network.snapshot(params, now.statistics)
-            found = network.compute(taken, {}, state["limits"], self._validation)
+            now = network.compute(params, {}, None, surveyed, train=True)
+            state = {**state, "ranges": now.ranges}
+            taken = {**network.snapshot(params, now.statistics), **now.ranges}
+            found = network.compute(taken, {}, taken, self._validation)
             state = self._led(
                 state, tf.add_n([factors[name] * found.prices[name] for name in factors]), rates[number, -1]
             )
             new = {
-                "snapshots": {**taken, **state["limits"]},
+                "snapshots": taken,
                 "logits": found.logits,
                 "prices": found.prices,
                 "loss": total / self.steps,
@@ -273,26 +276,27 @@ class Loop:
         params = state["params"]
         with tf.GradientTape() as tape:
             tape.watch(params)
-            found = self.network.compute(params, {}, state["limits"], x, train=True)
+            found = self.network.compute(params, {}, state["ranges"], x, train=True)
             each = self.lesson.loss.call(targets, found.logits)
             loss = tf.reduce_mean(each * weights[0] if weights else each)
             luts = tf.add_n([factors[name] * found.prices[name] for name in factors])
             total = loss + price * luts
         slopes = tape.gradient(total, params, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-        slopes = tied(slopes, self.network.points, self.settings.weight_widths, self.settings.result_widths)
+        slopes = tied(slopes, self.settings.weight_widths)
         step = state["step"] + 1
         one, two = 1 - tf.pow(_BETA1, step), 1 - tf.pow(_BETA2, step)
         first = {key: _BETA1 * state["first"][key] + (1 - _BETA1) * slope for key, slope in slopes.items()}
         second = {
             key: _BETA2 * state["second"][key] + (1 - _BETA2) * slope**2 for key, slope in slopes.items()
         }
+        rates = {key: rate * (_SLOWER if key.endswith("/fraction") else 1.0) for key in params}
         moved = {
-            key: value - rate * (first[key] / one) / (tf.sqrt(second[key] / two) + _TINY)
+            key: value - rates[key] * (first[key] / one) / (tf.sqrt(second[key] / two) + _TINY)
             for key, value in params.items()
         }
         state = {
             **state,
-            "params": clip_fractions(moved),
+            "params": clip_widths(moved),
             "first": first,
             "second": second,
             "step": step,

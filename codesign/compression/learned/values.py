@@ -8,7 +8,7 @@ width, also below the first bit: a weight goes to zero unless the loss holds it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,9 @@ from codesign.networks.description import LayerSpec, Network
 from codesign.networks.joined import each_output_of
 
 Tensors = dict[str, Any]
-"""Tensors by `layer/name`: `kernel`, `bias`, `fraction` (bits behind the binary point), `gain`, `mean`, `variance`, `limit`."""
+"""Tensors by `layer/name`: `kernel`, `bias`, `gain`, `mean`, `variance`; `fraction`, the bits behind the binary point of weights
+or inputs; of a point `bits`, the width of all its units without a sign, and `integers`, each unit's bits before the binary
+point."""
 
 EPSILON = 1e-3
 """Added to a variance before its root, as Keras' normalisation does."""
@@ -37,10 +39,16 @@ _LN2 = float(np.log(2.0))
 _LOOKED_AT = 65_536
 """Samples that tell the inputs' range."""
 _SHARPNESS = 10.0
-_FIRST_FRACTION = 3.0
+_FIRST_FRACTION, _FIRST_BITS = 3.0, 6.0
+_APART = 4.0
+"""Bits by which the integer bits of a point's units may be below those of the widest: a unit that is nearly always zero would
+saturate at next to nothing when it comes to life."""
+_TO_COME = 0.2
+"""Of a bit, how much a unit may grow until the next survey."""
 _RAREST = 1e-3
 """The part of the samples whose results may saturate: a single event would give the whole layer another bit."""
 LEAST_FRACTION, _MOST_FRACTION = -8.0, 10.0
+_LEAST_BITS = 1.0
 _A_ROUNDING = 2.0
 """LUTs of rectifying, rounding and limiting one bit of a result, about."""
 
@@ -55,16 +63,16 @@ class Computed:
         float32, shape `(n_samples, n_outputs)`.
     prices
         By weight layer, a scalar each: bits of weights times bits of inputs, and the rounding of the results.
-    seen
-        Of a survey: the magnitude that each unit of a point stayed within before it was rounded, but for the rarest of a
-        thousand samples, shape `(n_units,)`.
+    ranges
+        Of a survey: the integer bits that hold each unit of a point but for the rarest of a thousand samples, shape
+        `(n_units,)`.
     statistics
         Means and variances of the normalised layers in this batch.
     """
 
     logits: Any = None
     prices: Tensors = field(default_factory=dict)
-    seen: Tensors = field(default_factory=dict)
+    ranges: Tensors = field(default_factory=dict)
     statistics: Tensors = field(default_factory=dict)
 
 
@@ -96,6 +104,8 @@ class LearnableNetwork:
         of them the normalisations that the training begins with.
     digits
         Whether a weight's price counts its signed digits, not its bits.
+    alike
+        Whether all units of a point have the integer bits of the widest.
 
     Raises
     ------
@@ -103,9 +113,9 @@ class LearnableNetwork:
         For a network of other layers, or with branches; all of them named.
     """
 
-    def __init__(self, network: Network, x: np.ndarray, *, digits: bool = False) -> None:
+    def __init__(self, network: Network, x: np.ndarray, *, digits: bool = False, alike: bool = False) -> None:
         check_learnable(network)
-        self.digits = digits
+        self.digits, self.alike = digits, alike
         self.network = network
         self.shapes: dict[str, Shape] = network.shapes()
         self.signed = bool(x.min() < 0)
@@ -127,7 +137,7 @@ class LearnableNetwork:
                 params |= {f"{name}/{key}": values for key, values in layer.weights.items()}
                 params[f"{name}/fraction"] = np.full_like(layer.weights["kernel"], _FIRST_FRACTION)
             if layer.row.role == "point":
-                params[f"{name}/fraction"] = np.full(self.shapes[name][-1], _FIRST_FRACTION, np.float32)
+                params[f"{name}/bits"] = np.float32(_FIRST_BITS)
             if name in self.normalised:
                 axes = tuple(range(sums[name].ndim - 1))
                 products = sums[name] - layer.weights["bias"]
@@ -152,11 +162,10 @@ class LearnableNetwork:
         self,
         params: Mapping[str, Any],
         statistics: Mapping[str, Any],
-        limits: Mapping[str, Any],
+        ranges: Mapping[str, Any] | None,
         x: Any,
         *,
         train: bool = False,
-        survey: bool = False,
     ) -> Computed:
         """Run samples through the network.
 
@@ -166,14 +175,12 @@ class LearnableNetwork:
             Trained values. A layer without a `gain` is not normalised.
         statistics
             Means and variances of the normalisations; not read with `train`.
-        limits
-            The greatest code of each point, a scalar.
+        ranges
+            The integer bits of each point's units; ``None``, a survey, finds them from the samples.
         x
             float32, `(n_samples, *input_shape)`.
         train
             Normalise by the batch, and give its statistics.
-        survey
-            Let no result saturate, and give what the units were within: the samples are to say what the limits are.
         """
         result = Computed()
         wires: dict[str, _Wires] = {}
@@ -185,7 +192,7 @@ class LearnableNetwork:
             if layer.row.role == "product":
                 wires[layer.name] = self._product(layer, params, statistics, source, train, result)
             elif layer.row.role == "point":
-                wires[layer.name] = self._point(layer, params, limits, source, survey, result)
+                wires[layer.name] = self._point(layer, params, ranges, source, result)
             else:
                 wires[layer.name] = self._moved(layer, source)
         result.logits = wires[self.network.output_names[0]].values
@@ -234,8 +241,13 @@ class LearnableNetwork:
         )
         step = _power(-sum_fraction(values, fraction, tf.reshape(source.fraction, by_row)))
         ends = name == self.network.output_names[0]
-        # between two values of the sums' grid no sum lies half-way between two results: rounding is free
-        on_grid = tf.round(bias / step) * step if ends or without else (tf.floor(bias / step) + 0.5) * step
+        if ends or without:
+            on_grid = tf.round(bias / step) * step
+        else:
+            # between two values of the sums' grid no sum lies half-way between two results: rounding is free
+            on_grid = (tf.floor(bias / step) + 0.5) * step
+            # a unit of its bias alone is a constant, which the biases of the next layer hold as well
+            on_grid = tf.where(tf.reduce_any(values != 0, list(range(len(values.shape) - 1))), on_grid, 0.0)
         bias = bias + tf.stop_gradient(on_grid - bias)
         flat = tf.stop_gradient(tf.reshape(values, [-1, values.shape[-1]]))
         times = flat.shape[0] // rows
@@ -253,19 +265,19 @@ class LearnableNetwork:
         self,
         layer: LayerSpec,
         params: Mapping[str, Any],
-        limits: Mapping[str, Any],
+        ranges: Mapping[str, Any] | None,
         source: _Wires,
-        survey: bool,
         result: Computed,
     ) -> _Wires:
         name, signed = layer.name, layer.row.signed
         x = source.values if signed else tf.nn.relu(source.values)
-        fraction = _whole(params[f"{name}/fraction"])
-        step, most = _power(-tf.stop_gradient(fraction)), limits[f"{name}/limit"]
+        if ranges is None:
+            result.ranges[f"{name}/integers"] = self._holding(x)
+        integers = (result.ranges if ranges is None else ranges)[f"{name}/integers"]
+        width = _whole(params[f"{name}/bits"])
+        fraction = width - integers
+        step, most = _power(-tf.stop_gradient(fraction)), _power(tf.stop_gradient(width)) - 1
         codes = tf.round(x / step)
-        if survey:
-            result.seen[name] = _nearly_greatest(x)
-            most = tf.maximum(most, _full(tf.reduce_max(tf.abs(tf.stop_gradient(codes)))))
         least = -most - 1 if signed else tf.zeros_like(most)
         inside = tf.cast((codes <= most) & (codes >= least), tf.float32)
         values = tf.stop_gradient(tf.clip_by_value(codes, least, most) * step)
@@ -294,18 +306,18 @@ class LearnableNetwork:
         )
         return _Wires(pooled, source.fraction, source.bits, source.low, source.high)
 
-    def limits_of(self, params: Mapping[str, Any], seen: Mapping[str, Any]) -> Tensors:
-        """The greatest code of each point that holds what was seen: one less than a power of two."""
-        limits = {}
-        for name in self.points:
-            codes = tf.reduce_max(tf.round(seen[name] * _power(tf.round(params[f"{name}/fraction"]))))
-            limits[f"{name}/limit"] = _full(codes)
-        return limits
+    def _holding(self, x: Any) -> Any:
+        """The integer bits that hold each unit, shape `(n_units,)`; those next to nothing get more."""
+        most = tf.maximum(_nearly_greatest(x), 2.0**LEAST_FRACTION)
+        integers = tf.math.ceil(tf.math.log(most) / _LN2 + _TO_COME)
+        widest = tf.reduce_max(integers)
+        return tf.maximum(integers, widest if self.alike else widest - _APART)
 
     def snapshot(self, params: Mapping[str, Any], statistics: Mapping[str, Any]) -> Tensors:
         """The parameters with every normalisation folded into its kernel and bias, and whole widths."""
         found = {
-            key: tf.round(value) if key.endswith("/fraction") else value for key, value in params.items()
+            key: tf.round(value) if key.endswith(("/fraction", "/bits")) else value
+            for key, value in params.items()
         }
         for name in self.normalised:
             found[f"{name}/kernel"], found[f"{name}/bias"] = fused(
@@ -340,10 +352,13 @@ def check_learnable(network: Network) -> None:
         )
 
 
-def clip_fractions(params: Tensors) -> Tensors:
-    """Keep the fractional bits where float32 computes exactly."""
+def clip_widths(params: Tensors) -> Tensors:
+    """Keep the widths where float32 computes exactly."""
+    least = {"fraction": LEAST_FRACTION, "bits": _LEAST_BITS}
     return {
-        key: tf.clip_by_value(value, LEAST_FRACTION, _MOST_FRACTION) if key.endswith("/fraction") else value
+        key: tf.clip_by_value(value, least[kind], _MOST_FRACTION)
+        if (kind := key.rpartition("/")[2]) in least
+        else value
         for key, value in params.items()
     }
 
@@ -386,11 +401,6 @@ def _bits_of(code: Any) -> Any:
     return tf.math.ceil(tf.math.log(code + 1) / _LN2 - 1e-4)
 
 
-def _full(code: Any) -> Any:
-    """The least number of nothing but ones that is no smaller, 1 at least."""
-    return _power(tf.maximum(_bits_of(code), 1.0)) - 1
-
-
 def _whole(width: Any) -> Any:
     """The width rounded, with the gradient of the width."""
     return width + tf.stop_gradient(tf.round(width) - width)
@@ -411,19 +421,13 @@ def _quantized(kernel: Any, fraction: Any) -> Any:
     )
 
 
-def tied(slopes: Mapping[str, Any], points: Collection[str], weights: str, results: str) -> Tensors:
-    """Gradients by which what shares a width moves as one (`LearnedSettings.weight_widths`, `result_widths`)."""
+def tied(slopes: Mapping[str, Any], weights: str) -> Tensors:
+    """Gradients by which weights that share a width move it as one (`LearnedSettings.weight_widths`)."""
     found = dict(slopes)
     for key, slope in slopes.items():
-        name = key.removesuffix("/fraction")
-        if name == key or not slope.shape.rank:
-            continue
-        shared = list(range(slope.shape.rank))
-        if name in points:
-            shared = shared if results == "tensor" else []
-        else:
-            shared = {"element": [], "channel": shared[:-1], "tensor": shared}[weights]
-        if shared:
+        dimensions = list(range(slope.shape.rank))
+        shared = {"element": [], "channel": dimensions[:-1], "tensor": dimensions}[weights]
+        if key.endswith("/fraction") and shared:
             found[key] = tf.zeros_like(slope) + tf.reduce_mean(slope, shared, keepdims=True)
     return found
 
