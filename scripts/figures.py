@@ -347,7 +347,7 @@ FIGURES: Mapping[str, Figures] = {
     "ablation": Figures(
         "docs/smallest.md",
         "python scripts/bench_frontier.py --data DATA/pendigits.npz --levels DATA/levels.json --hidden 32-16 "
-        "--steps 12000 --seeds 0 --ablation",
+        "--steps 12000 --seeds 0 1 2 --ablation",
         _read_ablation,
         _ablation,
         {"LUTs": "25%", "least": "60%", "most": "60%", "missed": "4"},
