@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import stdev
 
@@ -100,7 +101,7 @@ def _read_digits(printed: str) -> dict[str, float]:
     return found
 
 
-def _digits(values: Values) -> str:
+def _seeds(design: str, values: Values) -> str:
     def row(seed: str) -> str:
         teacher, hardware, luts, mismatches = (
             values[f"{seed} {name}"] for name in ("teacher", "hardware", "LUTs", "mismatches")
@@ -108,7 +109,7 @@ def _digits(values: Values) -> str:
         return f"{seed} | {teacher:.4f} | {hardware:.4f} | {luts:,.0f} | {mismatches:.0f}"
 
     seeds = dict.fromkeys(" ".join(name.split()[:2]) for name in values)
-    head = "`models/digits` | teacher, test accuracy | hardware, test accuracy | LUTs by Yosys | mismatches"
+    head = f"`{design}` | teacher, test accuracy | hardware, test accuracy | LUTs by Yosys | mismatches"
     return table(head, map(row, seeds))
 
 
@@ -299,8 +300,23 @@ FIGURES: Mapping[str, Figures] = {
         "README.md",
         "python scripts/quality_over_seeds.py models/digits --seeds 3",
         _read_digits,
-        _digits,
+        partial(_seeds, "models/digits"),
         {"teacher": _QUALITY, "hardware": "0.0168", "LUTs": "10%"},
+    ),
+    "cnn": Figures(
+        "docs/smallest.md",
+        "python scripts/quality_over_seeds.py models/cnn --seeds 3",
+        _read_digits,
+        partial(_seeds, "models/cnn"),
+        {"teacher": _QUALITY, "hardware": "0.03", "LUTs": "15%"},
+    ),
+    "cnn-learned": Figures(
+        "docs/smallest.md",
+        "python scripts/quality_over_seeds.py models/cnn --seeds 3 --name learned --set quantization.method=learned "
+        "quantization.learned.steps=20000 quantization.polish=true",
+        _read_digits,
+        partial(_seeds, "models/cnn, learned and polished"),
+        {"teacher": _QUALITY, "hardware": "0.03", "LUTs": "40%"},
     ),
     "kernels": Figures(
         "docs/reproducing.md",
@@ -338,6 +354,17 @@ FIGURES: Mapping[str, Figures] = {
         "python scripts/bench_frontier.py --data DATA/magic_gamma.npz DATA/dry_bean.npz DATA/pendigits.npz "
         "--levels DATA/levels.json --hidden 32-16 --steps 12000 --seeds 0 --peer-python .peers/bin/python --peer-hidden 32-16 "
         "--peer-set alpha=0.1 learning-rate=0.06",
+        _read_frontier,
+        _tenth,
+        {"mean": "40%", "least": "80%", "most": "80%"},
+        ("magic_gamma.npz", "dry_bean.npz", "pendigits.npz", "levels.json"),
+        peers=True,
+    ),
+    "tenth-authors": Figures(
+        "docs/smallest.md",
+        "python scripts/bench_frontier.py --data DATA/magic_gamma.npz DATA/dry_bean.npz DATA/pendigits.npz "
+        "--levels DATA/levels.json --hidden 32-16 --steps 12000 --seeds 0 --peer-python .peers/bin/python --peer-hidden 32-16 "
+        "--peer-set alpha=0.1 learning-rate=0.005",
         _read_frontier,
         _tenth,
         {"mean": "40%", "least": "80%", "most": "80%"},
