@@ -201,7 +201,7 @@ def test_a_survey_finds_the_ranges_and_the_statistics_of_the_network_that_has_th
     np.testing.assert_allclose(logits, found.logits.numpy(), atol=0.5)
     assert (logits.argmax(1) == found.logits.numpy().argmax(1)).mean() > 0.95
     # units that are larger have their binary point further to the right; far smaller ones do not follow them
-    first, point = learnable.normalised[0], learnable.points[0]
+    first, point = learnable.normalised[0], learnable.network.activations[0].name
     scales = np.ones(10, np.float32)
     scales[:3] = 64.0, 4.0, 2.0**-20  # of the last no weight is left, and so no bias
     scaled = dict(params) | {f"{first}/{key}": params[f"{first}/{key}"] * scales for key in ("gain", "bias")}

@@ -122,7 +122,6 @@ class LearnableNetwork:
         # what is rarer saturates, and costs every adder nothing
         within = reach(x[:_LOOKED_AT].reshape(-1, x.shape[-1])).max()
         self.input_bits = int(np.ceil(np.log2(max(float(within), 1e-6))))
-        self.points = tuple(layer.name for layer in network.activations)
         self.normalised = tuple(layer.name for layer in network.weight_layers if "bias" in layer.weights)
         self._begin = x[:4096]
 
