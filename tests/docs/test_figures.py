@@ -302,6 +302,7 @@ def test_the_search_script_prints_what_is_read(monkeypatch, capsys) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3 * 3600)  # searches of thousands of trials, fronts of fifteen trainings
 @pytest.mark.parametrize("name", sorted(FIGURES))
 def test_the_commands_print_the_record_again(name: str) -> None:
     missing = [
