@@ -1,12 +1,15 @@
-"""What a report reads of a search: the runs of its trials."""
+"""What a study's report reads of a search, the runs of its trials, and its command."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from codesign.errors import SearchError
+from codesign.errors import CodesignError, SearchError
 from codesign.search.ledger import RUNS, TrialLine
 from codesign.search.results import Found
 
@@ -64,3 +67,33 @@ def runs_of(found: Found) -> list[Run]:
 def left_out(found: Found) -> Iterator[TrialLine]:
     """The trials that came to nothing."""
     return (line for _, line in sorted(found.ledger.trials.items()) if line.state != "complete")
+
+
+def report_command(
+    module: str, text: str | None, write: Callable[[Path, str], str], arguments: list[str] | None = None
+) -> int:
+    """Write the report of a search beside it and print it: the command of a study; its exit code.
+
+    Parameters
+    ----------
+    module
+        The study's report, as it is called.
+    text
+        What it says of itself.
+    write
+        Writes the report of a search's folder under a name, and returns its text.
+    arguments
+        Of the command line, as default those of the process.
+    """
+    parser = argparse.ArgumentParser(
+        f"python -m {module}", description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("search", type=Path, help="the search's folder")
+    parser.add_argument("--name", default="digits", help="of the data")
+    given = parser.parse_args(arguments)
+    try:
+        print(write(given.search, given.name))
+    except CodesignError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0

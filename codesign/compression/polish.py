@@ -17,7 +17,6 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from codesign.compression.learned.formats import exact_format
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.pruning.dead import without_dead_units
 from codesign.compression.pruning.masked import concatenate_histories
@@ -180,8 +179,10 @@ def fitted(network: Network, precision: PrecisionMap) -> tuple[Network, Precisio
     layers = dict(precision.layers)
     for layer in network.weight_layers:
         formats, kernel = layers[layer.name], layer.weights["kernel"]
+        narrow = FixedPoint.narrowest(kernel, widest=64)
         assert formats.weight is not None
-        narrow = _narrowest(formats.weight, formats.weight.to_integers(kernel))
+        assert narrow is not None
+        narrow = narrow.with_modes(formats.weight.rounding, formats.weight.overflow)
         widths = _needed_widths(narrow, narrow.to_integers(kernel))
         layers[layer.name] = replace(formats, weight=narrow, weight_widths=WeightWidths.of(widths))
     return network, replace(precision, layers=layers)
@@ -209,7 +210,7 @@ def with_free_rounding(network: Network, precision: PrecisionMap) -> tuple[Netwo
         rounds = live & (step < result.step) & result.rounding.startswith("RND")
         bias = np.where(rounds, between, own.bias.quantize(given_bias))
         reach = np.abs(codes).sum(axis=0) * own.weight.step * max(-given.minimum, given.maximum)
-        format_ = exact_format(bias)
+        format_ = FixedPoint.narrowest(bias)
         if format_ is not None and (reach + np.abs(bias) < 2.0**FLOAT32_BITS * step / 2)[rounds].all():
             biases[layer.name] = bias
             layers[layer.name] = replace(own, bias=format_)
@@ -225,19 +226,6 @@ def _on_grid(network: Network, precision: PrecisionMap) -> tuple[Network, Precis
     kernels = {layer.name: built[layer.name].weights["kernel"] for layer in network.weight_layers}
     layers = {name: replace(layer, weight_widths=None) for name, layer in precision.layers.items()}
     return network.with_kernels(kernels), replace(precision, layers=layers)
-
-
-def _narrowest(precision: FixedPoint, codes: Codes) -> FixedPoint:
-    """Drop leading bits that no code needs and trailing bits that are zero in all; two bits stay."""
-    if not codes.any():
-        return replace(precision, width=2, integer_bits=precision.integer_bits - precision.width + 2)
-    trailing = int(_trailing_zeros(codes[codes != 0]).min())
-    lowest, highest = int(codes.min()), int(codes.max())
-    signed = max(highest.bit_length(), (-lowest - 1).bit_length() if lowest < 0 else 0) + 1
-    width = max(signed - trailing, 2)
-    # what is dropped above is what the integer bits lose
-    integer_bits = width - (precision.fractional_bits - trailing)
-    return replace(precision, width=width, integer_bits=integer_bits)
 
 
 def _needed_widths(precision: FixedPoint, codes: Codes) -> Codes:

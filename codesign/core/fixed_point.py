@@ -135,6 +135,36 @@ class FixedPoint:
             raise SettingsError(error.faults, source=text) from None
 
     @classmethod
+    def narrowest(cls, x: ArrayLike, widest: int = FLOAT32_BITS) -> FixedPoint | None:
+        """Give the narrowest signed format that holds `x` exactly, of at least 2 bits, with RND_CONV and SAT.
+
+        Parameters
+        ----------
+        x
+            Real numbers of any shape.
+        widest
+            The most bits that it may have, up to 64.
+
+        Returns
+        -------
+        FixedPoint or None
+            ``None`` if no format of so many bits holds them: NaN and infinities are in none.
+        """
+        values = real_array(x).astype(np.float64)
+        if not np.isfinite(values).all():
+            return None
+        used = values[values != 0]
+        if not used.size:
+            return cls(2, 1, True, "RND_CONV", "SAT")
+        mantissas, exponents = np.frexp(used)
+        whole = (mantissas * 2.0**53).astype(np.int64)
+        trailing = np.frexp((whole & -whole).astype(np.float64))[1] - 1
+        fraction = int((53 - trailing - exponents).max())
+        integers = int((exponents + (mantissas != -0.5)).max())  # the least code is a negative power of two
+        width = max(integers + fraction, 2)
+        return cls(width, width - fraction, True, "RND_CONV", "SAT") if width <= widest else None
+
+    @classmethod
     def from_qkeras(cls, quantizer: Any) -> FixedPoint:
         """Read the format that a QKeras quantizer computes; see `codesign.core.fixed_qkeras.read_qkeras`."""
         return cls(**read_qkeras(quantizer))

@@ -176,7 +176,7 @@ def _staircase(reader: Reader, quantizer: Any, source: str, name: str) -> str:
     levels = array(quantizer(keras.ops.convert_to_tensor((codes * exact.step).astype(np.float32)))).astype(
         np.float64
     )
-    result, places = _narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
+    result, places = FixedPoint.narrowest(np.unique(levels)), np.flatnonzero(np.diff(levels)) + 1
     if result is None:
         raise ConversionError(
             f"the levels of {what} are of no format of {FLOAT32_BITS} bits, and hls4ml 1.3 has no C++ of it; {_LEVELS}, or "
@@ -251,7 +251,7 @@ def _scaled(
 
 
 def _exact_format(values: np.ndarray, what: str) -> FixedPoint:
-    precision = _narrowest(np.asarray(values, dtype=np.float64))
+    precision = FixedPoint.narrowest(values)
     if precision is None:
         raise ConversionError(
             f"the constants of {what!r} are of no format of {FLOAT32_BITS} bits; use powers of two"
@@ -339,7 +339,7 @@ def _format_of(quantizer: Any, values: np.ndarray) -> tuple[FixedPoint, np.ndarr
     except ConversionError as fault:
         quantized = array(quantizer(keras.ops.convert_to_tensor(values))).astype(np.float64)
         again = array(quantizer(keras.ops.convert_to_tensor(values))).astype(np.float64)
-        precision = _narrowest(quantized) if np.array_equal(quantized, again) else None
+        precision = FixedPoint.narrowest(quantized) if np.array_equal(quantized, again) else None
         if precision is None:
             raise ConversionError(f"{fault}; its values are of no format of {FLOAT32_BITS} bits") from None
         return precision, quantized.astype(np.float32)
@@ -348,7 +348,7 @@ def _format_of(quantizer: Any, values: np.ndarray) -> tuple[FixedPoint, np.ndarr
 def constant_formats(layer: LayerSpec) -> tuple[LayerPrecision, bool]:
     """Formats for what a `scale` without a quantizer multiplies by and adds, and whether they hold it exactly."""
     values = {key: array.astype(np.float64) for key, array in layer.weights.items()}
-    exact = {key: _narrowest(array) for key, array in values.items()}
+    exact = {key: FixedPoint.narrowest(array) for key, array in values.items()}
     formats = {key: found or _nearest(values[key]) for key, found in exact.items()}
     return LayerPrecision(formats["kernel"], formats.get("bias")), None not in exact.values()
 
@@ -374,27 +374,6 @@ def _nearest(values: np.ndarray) -> FixedPoint:
     """The signed format of as many bits as rounded constants have that reaches the largest of some values."""
     integer_bits = int(np.frexp(np.abs(values).max())[1]) + 1
     return FixedPoint(_ROUNDED_CONSTANTS, integer_bits, True, "RND_CONV", "SAT")
-
-
-def _narrowest(values: np.ndarray) -> FixedPoint | None:
-    """The narrowest signed format that holds some values exactly; ``None`` if it is too wide."""
-    if not np.isfinite(values).all():
-        return None
-    used = values[values != 0]
-    if not used.size:
-        return FixedPoint(2, 1, True, "RND_CONV", "SAT")
-    mantissa, exponent = np.frexp(used)
-    whole = np.round(mantissa * 2.0**53).astype(np.int64)
-    trailing = np.log2((whole & -whole).astype(np.float64)).astype(int)
-    fraction = int((53 - trailing - exponent).max())
-    largest = int(exponent.max())
-    for integer_bits in (largest, largest + 1, largest + 2):
-        width = integer_bits + fraction
-        if 1 < width <= FLOAT32_BITS:
-            precision = FixedPoint(width, integer_bits, True, "RND_CONV", "SAT")
-            if precision.is_representable(values).all():
-                return precision
-    return None
 
 
 def _qactivation(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
@@ -442,7 +421,7 @@ def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     if layer.inverse_quantizer_internal is not None:
         factor = layer.inverse_quantizer_internal(factor)
     weights = {"kernel": array(factor), "bias": array(beta - mean * factor)}
-    by_factor, by_term = (_narrowest(values.astype(np.float64)) for values in weights.values())
+    by_factor, by_term = (FixedPoint.narrowest(values.astype(np.float64)) for values in weights.values())
     if by_factor is None or by_term is None:
         raise ConversionError(
             f"layer {call.name!r}: its factor gamma / sqrt(variance + epsilon) or its term is of no format of "

@@ -7,8 +7,7 @@ from typing import Any
 
 from codesign.core.files import file_digest, is_saved_model
 from codesign.core.record import Record
-from codesign.core.text_table import counted
-from codesign.errors import DataError, SettingsError
+from codesign.errors import SettingsError
 from codesign.stages.context import Context, Stage, load_history, save_history
 
 
@@ -43,17 +42,15 @@ class Teacher(Stage):
 
         import_backend()
         from codesign.networks.joined import n_outputs
+        from codesign.training.distill import check_same_outputs
 
-        outputs = _outputs(context)
-        students = n_outputs(context.untrained_student)
-        if outputs != students:
-            given = context.settings.teacher.file or ", ".join(context.settings.teacher.files)
-            either = "two outputs for two classes, or one in both: the logit of the second class"
-            raise DataError(
-                f"{context.networks.path}: the teacher {given or 'of build_teacher'} has {counted(outputs, 'output')} but the "
-                f"student of build_student has {students}; give both "
-                + (either if {outputs, students} == {1, 2} else "the same classes in the same order")
-            )
+        given = context.settings.teacher.file or ", ".join(context.settings.teacher.files)
+        check_same_outputs(
+            _outputs(context),
+            n_outputs(context.untrained_student),
+            f"{context.networks.path}: the teacher {given or 'of build_teacher'}",
+            "the student of build_student",
+        )
 
     def make(self, context: Context, folder: Path) -> Any:
         """Train the teacher or load the given one."""

@@ -155,13 +155,16 @@ class _Snapshots(keras.callbacks.Callback):
             self.networks["early"] = read_keras(self.network, check=False)
 
 
-def check_same_outputs(teacher: Teacher, n_outputs: int) -> None:
-    """Raise `DataError` if the teacher's outputs are not the student's."""
-    given = teacher.train_logits.shape[1]
-    if given != n_outputs:
+def check_same_outputs(
+    teacher: Teacher | int, student: int, whose: str = "the teacher", students: str = "the student"
+) -> None:
+    """Raise `DataError`, with the names of both, if the teacher's outputs (or so many) are not as many as the student's."""
+    given = teacher if isinstance(teacher, int) else teacher.train_logits.shape[1]
+    if given != student:
+        either = "two outputs for two classes, or one in both: the logit of the second class"
         raise DataError(
-            f"the teacher has {counted(given, 'output')} but the student has {n_outputs}; give both the same classes in "
-            "the same order"
+            f"{whose} has {counted(given, 'output')} but {students} has {student}; give both "
+            + (either if {given, student} == {1, 2} else "the same classes in the same order")
         )
 
 

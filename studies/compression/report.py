@@ -9,7 +9,6 @@ The grids beside this file: `tiny.yaml` has teachers and pruning, `jets.yaml` pr
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,12 +22,10 @@ from scipy.special import stdtrit
 
 from codesign.core.files import write_text, write_with
 from codesign.core.quality import background_rejection, macro_auc
-from codesign.errors import CodesignError
-from codesign.networks.backend import import_backend
 from codesign.networks.logits import predict_logits
 from codesign.search.objectives import measure
 from codesign.search.results import read_found
-from studies.runs import Run, left_out, runs_of
+from studies.runs import Run, left_out, report_command, runs_of
 
 Row = Mapping[str, Any]
 Key = tuple[str, str, float, str]
@@ -42,21 +39,6 @@ TEST_TO_TRAIN = 1 / 3
 
 _COLOURS = {LABELS: "C7", ONE: "C0", ENSEMBLE: "C1", SPECIALISTS: "C2"}
 _MARKS = {0.0: "o", 0.5: "s", 0.8: "^", 0.9: "v"}
-
-
-def main() -> int:
-    """Print the table of a search, and write it beside the search with the plot."""
-    parser = argparse.ArgumentParser(prog="python -m studies.compression.report", description=__doc__)
-    parser.add_argument("search", type=Path, help="the search's folder")
-    parser.add_argument("--name", default="digits", help="of the data and the student")
-    arguments = parser.parse_args()
-    import_backend()
-    try:
-        print(write_results(arguments.search, arguments.name))
-    except CodesignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def write_results(folder: Path, name: str) -> str:
@@ -425,4 +407,4 @@ def _lines(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report_command("studies.compression.report", __doc__, write_results))

@@ -9,7 +9,6 @@ only shown. Fixed-point rows are the uniform widths before the training; affine 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,10 +18,8 @@ from typing import Any
 from codesign.affine.ptq import affine_table
 from codesign.core.files import write_text, write_with
 from codesign.core.precision_map import PrecisionMap
-from codesign.errors import CodesignError
-from codesign.networks.backend import import_backend
 from codesign.search.results import read_found
-from studies.runs import Run, left_out, runs_of
+from studies.runs import Run, left_out, report_command, runs_of
 
 Row = Mapping[str, Any]
 Groups = Mapping[str, Mapping[Any, Sequence[Row]]]
@@ -52,21 +49,6 @@ _COLOURS = {
     "scanned QAT": "C3",
     "Hessian-aware QAT": "C4",
 }
-
-
-def main() -> int:
-    """Print the table of a search, and write it beside the search with the plot."""
-    parser = argparse.ArgumentParser(prog="python -m studies.precision.report", description=__doc__)
-    parser.add_argument("search", type=Path, help="the search's folder")
-    parser.add_argument("--name", default="digits", help="of the data")
-    arguments = parser.parse_args()
-    import_backend()
-    try:
-        print(write_results(arguments.search, arguments.name))
-    except CodesignError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def write_results(folder: Path, name: str) -> str:
@@ -274,4 +256,4 @@ def _named(method: str, variant: Any) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(report_command("studies.precision.report", __doc__, write_results))

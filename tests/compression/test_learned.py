@@ -14,7 +14,7 @@ import tensorflow as tf
 from learning_tasks import clouds, convolutional, dense, images
 
 from codesign.compression.learned import learn
-from codesign.compression.learned.formats import exact_format, network_of
+from codesign.compression.learned.formats import network_of
 from codesign.compression.learned.front import Front, Point, best
 from codesign.compression.learned.learn import learn_widths, student_at, training_key
 from codesign.compression.learned.loop import Loop
@@ -29,6 +29,7 @@ from codesign.compression.learned.values import (
 from codesign.compression.polish import polish_student
 from codesign.compression.pruning.budget import signed_digits
 from codesign.compression.quantize import QuantizedStudent
+from codesign.core.fixed_point import FixedPoint
 from codesign.core.progress import SILENT
 from codesign.core.record import Record
 from codesign.core.target import Target
@@ -110,7 +111,9 @@ def test_a_point_is_polished_and_its_rounding_stays_free(learned, tmp_path):
     given = value_formats(on_grid, formats)
     rounded = 0
     for layer in on_grid.weight_layers[:-1]:
-        last = np.array([2.0 ** -exact_format(row).fractional_bits for row in layer.weights["kernel"].T])
+        last = np.array(
+            [2.0 ** -FixedPoint.narrowest(row).fractional_bits for row in layer.weights["kernel"].T]
+        )
         steps = layer.weights["bias"].astype(np.float64) / (last * given[layer.inputs[0]].step)
         rounds = last * given[layer.inputs[0]].step < given[on_grid.consumers(layer.name)[0].name].step
         rounds &= layer.weights["kernel"].any(axis=0)

@@ -115,6 +115,24 @@ def test_is_representable_knows_every_code_and_nothing_between(precision):
     assert not precision.is_representable(others).any()
 
 
+@given(st.lists(st.integers(-70, 70), min_size=1, max_size=6), st.integers(-40, 40), st.integers(2, 10))
+def test_the_narrowest_format_holds_its_values_and_no_narrower_one_does(codes, power, widest):
+    x = np.array(codes) * 2.0**power
+    found = FixedPoint.narrowest(x, widest)
+    narrower = widest if found is None else found.width - 1
+    assert found is None or (found.is_representable(x).all() and 2 <= found.width <= widest)
+    if narrower > 1:
+        for integer_bits in range(narrower - 41, narrower + 49):
+            other = FixedPoint(narrower, integer_bits, True, "RND_CONV", "SAT")
+            assert not other.is_representable(x).all()
+
+
+def test_no_format_holds_what_is_not_finite():
+    for value in (np.nan, np.inf, -np.inf):
+        assert FixedPoint.narrowest(np.array([1.0, value])) is None
+    assert FixedPoint.narrowest(np.zeros((0, 3))) == FixedPoint.narrowest(np.zeros(2))
+
+
 def test_the_result_type_depends_on_the_format_alone():
     x = np.zeros(3, np.float32)
     assert FixedPoint(24, 6).quantize(x).dtype == np.float32

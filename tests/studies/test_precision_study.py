@@ -12,7 +12,7 @@ from small_searches import clouds, points_of, run_small
 from codesign.errors import SearchError
 from codesign.search.results import read_found
 from studies.precision.report import METHODS, claims, grouped, method_of, write_results
-from studies.runs import runs_of
+from studies.runs import report_command, runs_of
 
 
 def test_the_grid_has_every_method_and_each_variant_once(tmp_path: Path) -> None:
@@ -56,6 +56,16 @@ def test_every_method_is_measured_and_reported(tmp_path: Path) -> None:
     assert (folder / "report.png").is_file()
     digests = {run.seed: run.context.dataset.digest for run in runs_of(read_found(folder))}
     assert len(set(digests.values())) == 2, "each seed has a split of its own"
+
+
+def test_the_command_prints_the_report_or_what_is_missing(tmp_path: Path, capsys: Any) -> None:
+    given = ["runs/some", "--name", "clouds"]
+    assert report_command("studies.some", "Some.", lambda folder, name: f"{name} of {folder}", given) == 0
+    assert capsys.readouterr() == ("clouds of runs/some\n", "")
+    assert report_command("studies.some", "Some.", write_results, [str(tmp_path / "none")]) == 1
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.startswith(f"error: {tmp_path / 'none'}: there is no such file or folder; ")
 
 
 def row(method: str, test: float, validation: float = 0.9, **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from codesign.errors import ConversionError, DataError
 from codesign.networks.logits import predict_logits
 from codesign.networks.read_keras import read_keras
 from codesign.settings import DistillationSettings
-from codesign.training.distill import distill_student
+from codesign.training.distill import check_same_outputs, distill_student
 from codesign.training.teacher import Teacher
 
 SHORT = DistillationSettings(epochs=1, learning_rate=0.02)
@@ -108,6 +108,9 @@ def test_what_does_not_fit_is_refused_before_training(small_chain: SmallChain) -
     )
     with pytest.raises(DataError, match=message):
         distill_student(student_model(data), four, data, forever)
+    either = "give both two outputs for two classes, or one in both: the logit of the second class$"
+    with pytest.raises(DataError, match=f"^the teacher has 1 output but the student has 2; {either}"):
+        check_same_outputs(1, 2)
     wrong = keras.Sequential([keras.Input((5,)), layers.Dense(2)], name="wrong")
     message = (
         r"^the student 'wrong': the output shape is \(2,\), but the data have 3 classes; end with Dense\(3\)$"

@@ -67,7 +67,7 @@ def network_of(
             kernel = kernel * 2.0 ** (after - shifts)
             varies = live & (ends | kernel.any(axis=tuple(range(kernel.ndim - 1))))
             bias = np.where(varies, bias * 2.0 ** (after - sums), 0.0)
-            formats = exact_format(kernel), exact_format(bias, FLOAT32_BITS + _APART)
+            formats = FixedPoint.narrowest(kernel), FixedPoint.narrowest(bias, FLOAT32_BITS + _APART)
             reach = np.abs(kernel).reshape(-1, len(bias)).sum(axis=0) * greatest + np.abs(bias)
             if None in formats or (reach * 2.0 ** (sums - after + (not ends)) >= 2.0**FLOAT32_BITS).any():
                 return None
@@ -112,18 +112,3 @@ def _sum_fraction(kernel: np.ndarray, fraction: np.ndarray, inputs: np.ndarray) 
 def _tensor_fraction(units: np.ndarray, bits: np.ndarray) -> int:
     """The fractional bits of the tensor: those of most units, with no integer bits below zero."""
     return int(min(np.median(units), bits)) if units.size else 0
-
-
-def exact_format(values: np.ndarray, widest: int = FLOAT32_BITS) -> FixedPoint | None:
-    """A signed format that holds values exactly; ``None`` if it were wider than so many bits."""
-    live = np.abs(values[values != 0])
-    if not live.size:
-        return FixedPoint(2, 2, True, "RND_CONV", "SAT")
-    mantissas, exponents = np.frexp(live)
-    codes = (mantissas * 2.0**53).astype(np.int64)
-    trailing = np.bitwise_count(((codes & -codes) - 1).astype(np.uint64)).astype(int)
-    last = int((exponents - 53 + trailing).min())
-    integers = int(exponents.max()) + 1
-    if integers - last > widest:
-        return None
-    return FixedPoint(max(integers - last, 2), max(integers, last + 2), True, "RND_CONV", "SAT")
