@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+from exact_reference import assert_within_bounds
 
 from codesign.emulation import Emulator
 from codesign.hls.graph import read_graph
@@ -70,6 +71,7 @@ def assert_equal_to_csim(hls_model, x):
     """Compare all layers of the emulator with the C++, to the last bit; return the emulator."""
     emulator = Emulator.of(read_graph(hls_model))
     emulated = emulator.run(x, trace=True)
+    assert_within_bounds(emulator, emulated)
     outputs, trace = csim(hls_model, x)
     wrong = []
     for name, expected in trace.items():

@@ -52,6 +52,16 @@ def values(codes, fraction):
     return [int(code) / Fraction(2) ** fraction for code in np.ravel(codes)]
 
 
+def assert_within_bounds(emulator, traced):
+    """Every code that a layer has lies within what its plan says of it, on which the layers behind it are planned."""
+    for name, results in traced.items():
+        signal = emulator.signals[name]
+        codes = results * 2.0**signal.fraction
+        assert (codes == np.round(codes)).all(), name
+        assert (signal.low <= codes).all(), name
+        assert (codes <= signal.high).all(), name
+
+
 def random_format(rng, least=1, most=16, *, overflows=OVERFLOWS):
     overflow = overflows[rng.integers(len(overflows))]
     width = int(rng.integers(max(least, 2 if overflow == "SAT_SYM" else 1), most + 1))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from csim_harness import assert_equal_to_csim, convert, layer_config
 from random_networks import Builder
 
+from codesign.emulation import Emulator
+from codesign.emulation.codes import widest
 from codesign.errors import ConversionError
 from codesign.hls.graph import read_graph
 
@@ -82,6 +85,38 @@ def test_both_directions_equal_the_cpp(sequences, tmp_path):
     )
     hls_model = convert(model, tmp_path, config, backend=build.backend)
     assert_equal_to_csim(hls_model, build.rng.normal(0, 2, (120, 4, 3)))
+
+
+def gru(tmp_path, strategy, reuse_factor, types=None):
+    """A GRU's plan."""
+    import keras
+
+    inputs = keras.Input((3, 4), name="inp")
+    model = keras.Model(inputs, keras.layers.GRU(2, name="rnn")(inputs))
+    config = layer_config(model, default="fixed<12,4>")
+    config["LayerName"]["inp"]["Precision"]["result"] = (types or {}).pop("inp", "fixed<8,3>")
+    config["LayerName"]["rnn"].update(Strategy=strategy, ReuseFactor=reuse_factor)
+    config["LayerName"]["rnn"]["Precision"].update({"accum": "fixed<7,3,RND,SAT>", **(types or {})})
+    emulator = Emulator.of(read_graph(convert(model, tmp_path, config)))
+    return next(step for step in emulator.steps if step.node.kind == "gru")
+
+
+def test_both_products_of_a_recurrent_layer_add_in_the_order_of_the_strategy(tmp_path):
+    step = gru(tmp_path / "latency", "Latency", 2)
+    assert (step.of_input.method, step.of_input.order, step.of_state.order) == ("stepwise", None, None)
+    step = gru(tmp_path / "resource", "Resource", 2)
+    for sums, order in ((step.of_input, [0, 2, 1, 3]), (step.of_state, [0, 1])):
+        np.testing.assert_array_equal(sums.order, order)
+
+
+@pytest.mark.parametrize(
+    "types", [{}, {"inp": "fixed<44,12>"}, {"recurrent_weight": "fixed<40,3>"}, {"accum": "fixed<60,20>"}]
+)
+def test_a_recurrent_layer_computes_in_the_widest_type_of_its_parts(types, tmp_path):
+    step = gru(tmp_path, "Latency", 1, dict(types))
+    parts = [step.of_input, step.of_state, step.gates, step.gate, step.candidate, step.state]
+    parts += [step.reset, step.proposal, step.signal]
+    assert step.arithmetic == widest(*(part.arithmetic for part in parts))
 
 
 def faults(kind, tmp_path, *, types=None, **options):
