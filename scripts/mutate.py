@@ -245,7 +245,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="try only so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("names", nargs="*", help="patterns of mutants; all without them")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     survivors = run_mutmut(
         arguments.only or [f"codesign/{arguments.room}/*"],
         arguments.tests or [f"tests/{arguments.room}"],

@@ -68,7 +68,20 @@ def conv2d_model() -> keras.Model:
     return keras.Model(image, layers.Dense(3, name="out")(x), name="conv2d")
 
 
-MODELS = {"dense": dense_model, "conv1d": conv1d_model, "conv2d": conv2d_model}
+def residual_model() -> keras.Model:
+    """An addition that feeds a layer with weights as it is, and the output."""
+    features = keras.Input((6,), name="features")
+    x = layers.Dense(5, name="first")(features)
+    x = layers.Add(name="sum")([x, layers.Dense(5, activation="relu", name="second")(x)])
+    return keras.Model(features, layers.Dense(3, name="out")(x), name="residual")
+
+
+MODELS = {
+    "dense": dense_model,
+    "conv1d": conv1d_model,
+    "conv2d": conv2d_model,
+    "residual": residual_model,
+}
 
 
 def randomized(model: keras.Model, seed: int, zeros: float = 0.0) -> keras.Model:

@@ -18,6 +18,7 @@ from codesign.comparison.summary import summarise
 from codesign.core.files import file_digest
 from codesign.core.target import VU9P
 from codesign.errors import ReportError, ReportFormatError, ReportMissingError, SettingsError
+from codesign.reports import read_build
 
 
 def values(entry, step):
@@ -136,6 +137,18 @@ def test_a_failed_co_simulation_gives_no_cycles(make_build):
     entry = read_entry(path)
     assert entry.numbers == ()
     assert entry.notes[0] == f"co-simulation did not pass, its cycles are left out ({path})"
+
+
+def test_cycles_that_were_counted_in_a_failed_co_simulation_are_not_compared(make_build):
+    counted = "cosim.performance.result.transaction.xml"
+    folder = make_build("b", "vitis_hls_cosim.rpt", counted)
+    path = (folder / "vitis_hls_cosim.rpt").rename(folder / "jet_tagger_cosim.rpt")
+    (folder / counted).rename(folder / "jet_tagger.performance.result.transaction.xml")
+    assert read_build(folder).transactions.latency_cycles_max == 12
+    assert values(read_entry(folder), "cosim")["latency_cycles"] == 12
+    path.write_text(path.read_text().replace("Pass", "Fail"))
+    assert read_build(folder).transactions.latency_cycles_max == 12
+    assert read_entry(folder).numbers == ()
 
 
 def test_a_damaged_report_of_a_build_is_left_out_and_said(make_build):
