@@ -162,6 +162,27 @@ def run_design(
         return RunResult(folder.path, summary, tuple(redone), not_run)
 
 
+def take_stages(run: str | Path, folder: str | Path, until: str) -> None:
+    """Copy the stages of a run into a folder of their own, which another run goes on in.
+
+    Parameters
+    ----------
+    run
+        The folder of the run.
+    folder
+        The new one; if it holds the last stage already, nothing happens.
+    until
+        The last stage to copy.
+    """
+    there, home = RunFolder(run), RunFolder(folder)
+    with home.locked():
+        if home.evidence(until) is not None:
+            return
+        for name in stage_names()[: stage_names().index(until) + 1]:
+            if there.evidence(name) is not None:
+                home.take(name, there)
+
+
 def plan_run(
     design: str | Path,
     *,

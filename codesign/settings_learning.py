@@ -341,19 +341,6 @@ class LearnedSettings(Section):
             )
         return self
 
-    @model_validator(mode="after")
-    def _target_is_within_the_budget(self) -> LearnedSettings:
-        if (
-            self.target_luts is not None
-            and self.budget_luts is not None
-            and self.target_luts > self.budget_luts
-        ):
-            raise ValueError(
-                f"target_luts must not be above budget_luts, {self.target_luts:,.0f} > {self.budget_luts:,.0f}: the "
-                "training stays at its target, and no point would be within the budget"
-            )
-        return self
-
 
 class QuantizationSettings(TrainingSettings):
     """Quantization-aware training with QKeras, distilling on.

@@ -122,7 +122,8 @@ def _search(
         "seeds": list(range(options.seeds)),
         "budget": {"trials": options.trials},
         # few at random, so that a short search is guided too
-        "sampler": {"kind": sampler, "startup_trials": 6},
+        "sampler": {"kind": sampler, "startup_trials": 4},
+        "points": 40,
         "proof": False,
     }
     (home / "search.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from tiny_design import environment
 
-from codesign.cli.fronts import _copied
 from codesign.core.record import Record
 from codesign.core.sealed import STAGE
 from codesign.errors import FolderInUseError, OutputFolderError
+from codesign.flow import take_stages
 from codesign.run_folder import LOCK, RunFolder, StageEvidence
 
 
@@ -367,15 +367,15 @@ def test_another_point_of_a_front_begins_with_the_stages_before_the_hardware(tmp
     with run.locked():
         for name in (*stages, "project"):
             make_stage(run, name, text=name)
-    _copied(run.path, tmp_path / "new")
+    take_stages(run.path, tmp_path / "new", "quantization")
     new = RunFolder(tmp_path / "new")
     assert sorted(path.name for path in new.path.iterdir()) == sorted([LOCK, *stages])
     assert all(new.evidence(name) == run.evidence(name) for name in stages)
     make_stage(run, "quantization", text="later", digest="e")
-    _copied(run.path, new.path)  # what stands there stays
+    take_stages(run.path, new.path, "quantization")  # what stands there stays
     assert new.evidence("quantization") == evidence()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes").write_text("mine")
     with pytest.raises(OutputFolderError, match="is not empty and holds no run; "):
-        _copied(run.path, tmp_path / "mine")
+        take_stages(run.path, tmp_path / "mine", "quantization")
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]

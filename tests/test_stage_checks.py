@@ -69,6 +69,18 @@ def test_co_study_with_several_networks(design):
     )
 
 
+def test_a_target_above_the_budget_is_refused_unless_a_front_stands(design):
+    learned = {"method": "learned", "learned": {"target_luts": 4500.0, "budget_luts": 3000.0}}
+    said = "quantization.learned: target_luts must not be above budget_luts, 4,500 > 3,000: the training stays at its "
+    assert refusal(design, SettingsError, quantization=learned).startswith(said)
+    settings = make_design({"name": "d", "data": {"source": "digits"}, "quantization": learned})
+    for kept in ("quantization", ".learned-front"):
+        (design / kept / kept).mkdir(parents=True)
+        (design / kept / kept / "front.json").write_text("{}")
+        (stage,) = (stage for stage in STAGES if stage.name == "quantization")
+        stage.check(Context(design, settings, design / kept, {}))
+
+
 def test_groups_of_one_class(design):
     assert refusal(design, SettingsError, teacher={"kind": "specialists", "clusters": [["3"]]}) == (
         "teacher.clusters.0: a specialist needs at least two classes to tell apart, not 1; add the classes it is "

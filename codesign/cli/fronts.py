@@ -47,8 +47,9 @@ def front(
         return
     folder = output if output is not None else run.with_name(f"{run.name}-{pick:g}")
     context = open_run(run)
-    _copied(run, folder)
-    from codesign.flow import run_design
+    from codesign.flow import run_design, take_stages
+
+    take_stages(run, folder, until="quantization")
 
     with resumable("the finished stages are kept"), progress() as shown:
         result = run_design(
@@ -98,17 +99,3 @@ def _picked(settings: Any, luts: float, latency_ns: float | None) -> dict[str, A
         "latency_ns": latency_ns,
     }
     return sections
-
-
-def _copied(run: Path, folder: Path) -> None:
-    """The stages that stand before the hardware, in a folder of their own."""
-    from codesign.flow import stage_names
-    from codesign.run_folder import RunFolder
-
-    there, home = RunFolder(run), RunFolder(folder)
-    with home.locked():
-        if home.evidence("quantization") is not None:
-            return
-        for name in stage_names()[: stage_names().index("quantization") + 1]:
-            if there.evidence(name) is not None:
-                home.take(name, there)

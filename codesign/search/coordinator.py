@@ -11,19 +11,21 @@ import math
 import statistics
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from codesign.compression.learned.front import TABLE
+from codesign.core.files import read_json
 from codesign.core.interrupt import stop_if_asked
 from codesign.core.locks import Owner
 from codesign.core.progress import SILENT, Progress
 from codesign.core.shown import Brief
 from codesign.errors import OutputFolderError, ToolError
 from codesign.search.executor import Ended, Executor
-from codesign.search.front import non_dominated_ranks, result_front
+from codesign.search.front import FurtherPoint, further_points, non_dominated_ranks, points_of, result_front
 from codesign.search.ledger import (
     RUNS,
     Ledger,
@@ -168,6 +170,8 @@ class Coordinator:
         self._collect_plans()
         try:
             self._until_idle()
+            while self._take_points():
+                self._until_idle()
             while self.plan.settings.proof and (self._prove_front() or self._synthesise_front()):
                 self._until_idle()
         finally:
@@ -247,11 +251,11 @@ class Coordinator:
 
     # one trial ------------------------------------------------------------------------------------------------------
 
-    def _steps(self) -> list[int | None]:
+    def _steps(self, trial: _Open) -> list[int | None]:
         """Epochs of the short trainings of a trial, then ``None`` for its full runs."""
         pruner = self.plan.settings.pruner
         steps: list[int | None] = []
-        if pruner is not None:
+        if pruner is not None and trial.number not in self.proposer.parents:
             epochs = pruner.least_epochs
             while epochs < self.plan.epochs:
                 steps.append(epochs)
@@ -275,7 +279,7 @@ class Coordinator:
                 return
 
     def _units(self, trial: _Open) -> list[Unit]:
-        epochs = self._steps()[trial.step]
+        epochs = self._steps(trial)[trial.step]
         if epochs is not None:
             return [self._unit(trial, "rung", self.plan.seeds[0], 0, epochs)]
         folds = range(self.plan.settings.folds)
@@ -299,6 +303,9 @@ class Coordinator:
         elif kind == "proof":
             until = "verification"
         folder = f"{RUNS}/{trial.number:05}/{name}"
+        of = self.proposer.parents.get(trial.number)
+        begins = "" if of is None or kind == "vendor" else f"{RUNS}/{of:05}/{name}"
+        sent = begins or (folder if kind == "vendor" and trial.number in self.packed else "")
         return Unit(
             key=f"{trial.number:05}-{kind}-{name}",
             trial=trial.number,
@@ -314,7 +321,8 @@ class Coordinator:
             data=plan.data.get((seed, fold if in_fold else None)),
             cache_bytes=settings.cache_gb * 1e9,
             packed=plan.packed,
-            run=pack(plan.folder / folder) if kind == "vendor" and trial.number in self.packed else None,
+            begins=begins,
+            run=pack(plan.folder / sent) if sent else None,
         )
 
     def _wanted(self) -> list[str]:
@@ -324,7 +332,7 @@ class Coordinator:
     def _step_done(self, trial: _Open) -> bool:
         """What follows from a step whose runs have all ended; whether the trial has ended with it."""
         results = [self.ledger.units[key] for key in trial.keys]
-        epochs = self._steps()[trial.step]
+        epochs = self._steps(trial)[trial.step]
         if epochs is not None:
             rung = self.rungs.setdefault(trial.step, {})
             rung[trial.number] = results[0]["values"]
@@ -361,13 +369,14 @@ class Coordinator:
 
     def _end_trial(self, trial: _Open, line: TrialLine) -> None:
         line.seconds = round(self.ledger.seconds.get(trial.number, 0.0), 3)
+        line.of = self.proposer.parents.get(trial.number)
         self.ledger.add("trial", asdict(line))
         self.proposer.tell(line)
         self.open.pop(trial.number, None)
         self.ready = deque(unit for unit in self.ready if unit.trial != trial.number or unit.kind == "proof")
         self.ended_here += 1
         done, total = len(self.ledger.trials), self.plan.settings.budget.trials
-        self.progress.step("search", done, total or max(done, self.proposer.n_proposed), line.state)
+        self.progress.step("search", done, max(done, total or self.proposer.n_proposed), line.state)
 
     # what comes back ------------------------------------------------------------------------------------------------
 
@@ -456,6 +465,32 @@ class Coordinator:
             self._end_trial(trial, TrialLine(trial.number, trial.params, "failed", reason=reason))
 
     # the front ------------------------------------------------------------------------------------------------------
+
+    def _take_points(self) -> bool:
+        """Begin a trial for each further point of the trainings that no trial beats; whether there was one."""
+        settings = self.plan.settings
+        left = settings.points - len(self.proposer.parents)
+        if left < 1 or settings.folds > 1 or not {"quality", "luts"} <= settings.objectives.keys():
+            return False
+        lines = self.ledger.trials.values()
+        points = [point for line in lines if line.state == "complete" for point in self._points_of(line)]
+        begun = [
+            trial
+            for point in further_points(points, lines, settings.limits, left)
+            if (trial := self.proposer.further(point.of, point.budget_luts)) is not None
+        ]
+        for number, params in begun:
+            self._begin(number, params)
+        return bool(begun)
+
+    def _points_of(self, line: TrialLine) -> Iterator[FurtherPoint]:
+        """The points of a trial's trainings, if it learned widths and is not itself a further point."""
+        if line.of is not None:
+            return
+        runs = [self.plan.folder / RUNS / f"{line.number:05}" / f"seed{seed}" for seed in self.plan.seeds]
+        tables = [run / "quantization" / TABLE for run in runs]
+        if all(table.is_file() for table in tables):
+            yield from points_of(line.number, [read_json(table)["points"] for table in tables])
 
     def _prove_front(self) -> bool:
         """Begin the proof of every point of the front, or of all, that has none; whether there was one."""

@@ -1,14 +1,17 @@
-"""Fronts: which trials no other dominates, in any number of objectives."""
+"""Fronts: which trials no other dominates, in any number of objectives, and what points of their trainings would."""
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Mapping, Sequence
+import math
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from codesign.search.ledger import Ledger, TrialLine
-from codesign.search.objectives import OBJECTIVES
+from codesign.search.objectives import OBJECTIVES, violations
 
 
 def non_dominated_ranks(points: Sequence[Sequence[float]]) -> list[int]:
@@ -72,6 +75,83 @@ def front_of(lines: Iterable[TrialLine], objectives: Mapping[str, str]) -> list[
     front = [line for line, rank in zip(able, non_dominated_ranks(points), strict=True) if rank == 0]
     first = next(iter(objectives))
     return sorted(front, key=lambda line: (OBJECTIVES[first].sign * line.values[first], line.number))
+
+
+@dataclass(frozen=True)
+class FurtherPoint:
+    """A point of a trial's trainings that the trial is not built of.
+
+    Parameters
+    ----------
+    of
+        The trial.
+    budget_luts
+        The budget within which each run takes its best point.
+    quality, luts
+        Means over the runs.
+    """
+
+    of: int
+    budget_luts: int
+    quality: float
+    luts: float
+
+
+def points_of(number: int, fronts: Sequence[Sequence[Mapping[str, float]]]) -> Iterator[FurtherPoint]:
+    """What a trial's runs reach within every budget that makes a difference to one of them.
+
+    Parameters
+    ----------
+    number
+        The trial's.
+    fronts
+        Of each run the points, with `luts` and `validation_quality`, cheapest first, the better the dearer.
+    """
+    budgets = {math.ceil(point["luts"]) for front in fronts for point in front}
+    for budget in sorted(budgets):
+        within = [[point for point in front if point["luts"] <= budget] for front in fronts]
+        if all(within):
+            chosen = [points[-1] for points in within]
+            quality, luts = (
+                statistics.fmean(point[name] for point in chosen) for name in ("validation_quality", "luts")
+            )
+            yield FurtherPoint(number, budget, quality, luts)
+
+
+def further_points(
+    points: Iterable[FurtherPoint], lines: Iterable[TrialLine], limits: Mapping[str, float], most: int
+) -> list[FurtherPoint]:
+    """Of further points those that no trial and no other point beats in quality and LUTs, cheapest first.
+
+    Parameters
+    ----------
+    points
+        Of all trials.
+    lines
+        The trials.
+    limits
+        Of the search; those of quality and LUTs count here.
+    most
+        How many at most: spread evenly over the front, its ends among them.
+    """
+    known = {name: limit for name, limit in limits.items() if name in ("quality", "luts")}
+    able = [
+        point
+        for point in points
+        if all(by <= 0 for by in violations({"quality": point.quality, "luts": point.luts}, known).values())
+    ]
+    if not able:
+        return []
+    stand = [(-line.values["quality"], line.values["luts"]) for line in lines if line.is_within_limits]
+    ranks = non_dominated_ranks([*stand, *((-point.quality, point.luts) for point in able)])[len(stand) :]
+    found: dict[tuple[float, float], FurtherPoint] = {}
+    for point, rank in zip(able, ranks, strict=True):
+        if rank == 0 and (-point.quality, point.luts) not in stand:
+            found.setdefault((point.luts, point.quality), point)
+    ordered = [found[key] for key in sorted(found)]
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[index] for index in np.linspace(0, len(ordered) - 1, most).round().astype(int)]
 
 
 def result_front(ledger: Ledger, objectives: Mapping[str, str]) -> list[TrialLine]:

@@ -40,7 +40,9 @@ def importances(found: Found) -> Iterator[Importance]:
     """The importance of every choice for every value; nothing for fewer than 15 complete trials."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    complete = [line for line in found.ledger.trials.values() if line.state == "complete"][-_MOST_TRIALS:]
+    # further points of one training have its choices, whatever they cost
+    trained = (line for line in found.ledger.trials.values() if line.state == "complete" and line.of is None)
+    complete = list(trained)[-_MOST_TRIALS:]
     if len(complete) < _LEAST_TRIALS:
         return
     columns, owners = [], []

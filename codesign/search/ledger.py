@@ -46,6 +46,8 @@ class TrialLine(Brief):
         Why it was pruned or failed.
     seconds
         Of all its runs together.
+    of
+        The trial whose training it is another point of.
     """
 
     number: int
@@ -56,6 +58,7 @@ class TrialLine(Brief):
     violations: dict[str, float] = field(default_factory=dict)
     reason: str = ""
     seconds: float = 0.0
+    of: int | None = None
 
     @property
     def is_within_limits(self) -> bool:

@@ -411,6 +411,8 @@ def _rows(
     for line, proof, _ in rows:
         state = line.state if line.state != "complete" else proof.state if proof is not None else "estimate"
         why = line.reason or (proof.reason if proof is not None else "")
+        if not why and line.of is not None:
+            why = f"another point of the training of trial {line.of}"
         hardware: Mapping[str, float] = {} if proof is None else proof.values
         yield (
             ResultCell(str(line.number), line.number, _link(found, line, proof)),

@@ -12,7 +12,7 @@ from codesign.errors import SettingsError
 from codesign.search.ledger import JOURNAL, State, TrialLine, append, mend
 from codesign.search.objectives import OBJECTIVES
 from codesign.search.settings import SearchSettings
-from codesign.search.space import Dimension, Params, Space, is_varied, params_key
+from codesign.search.space import BUDGET, Dimension, Params, Space, is_varied, params_key
 
 _READY = "ready"
 _MOST_OTHERS = 500
@@ -58,6 +58,8 @@ class Proposer:
         self._common = optuna.search_space.IntersectionSearchSpace()
         self.proposed: dict[int, Params] = {}
         """Every trial's point, by its number."""
+        self.parents: dict[int, int] = {}
+        """Of further points of a training the trial that it is of."""
         known = self.study.get_trials(deepcopy=False)
         self._n_asked = len(known)
         for trial in known:
@@ -67,12 +69,12 @@ class Proposer:
             elif _READY in trial.user_attrs:
                 ready = trial.user_attrs[_READY]
                 self._last_index = max(self._last_index, ready["index"])
-                self._remember(trial.number, self._params(ready["params"]))
+                self._remember(trial.number, self._params(ready["params"]), ready.get("of"))
 
     @property
     def n_proposed(self) -> int:
-        """How many different trials there are, those that have ended included."""
-        return len(self.proposed)
+        """How many different trials there are, those that have ended included and further points of theirs not."""
+        return len(self.proposed) - len(self.parents)
 
     def ask(self) -> tuple[int, Params] | None:
         """The next trial's number and point; ``None`` if the space has no further one.
@@ -83,6 +85,13 @@ class Proposer:
             If no point meets the constraints.
         """
         return self._ask_optuna() if self._points is None else self._ask_points()
+
+    def further(self, of: int, budget_luts: int) -> tuple[int, Params] | None:
+        """A trial that is another point of a trial's training: its number and point; ``None`` if it stands already."""
+        params = {**self.proposed[of], BUDGET: float(budget_luts)}
+        if params_key(params) in self._keys:
+            return None
+        return self._ready(self._asked(self.proposed[of]), params, of=of)
 
     def sync(self) -> None:
         """Put what was asked and told on the disk, once for many trials.
@@ -124,13 +133,17 @@ class Proposer:
                 if stood >= _MOST_REFUSED:
                     return None
                 continue
-            self.study.sampler = _given(params)
-            trial = self.study.ask()
-            for dimension in self.space.dimensions:
-                if dimension.name in params:
-                    self._suggest(trial, dimension)
-            return self._ready(trial, params, index)
+            return self._ready(self._asked(params), params, index)
         return None
+
+    def _asked(self, params: Params) -> Any:
+        """A trial of Optuna's at a point that is given."""
+        self.study.sampler = _given(params)
+        trial = self.study.ask()
+        for dimension in self.space.dimensions:
+            if dimension.name in params:
+                self._suggest(trial, dimension)
+        return trial
 
     def _ask_optuna(self) -> tuple[int, Params] | None:
         refused = 0
@@ -154,14 +167,19 @@ class Proposer:
             )
         return None
 
-    def _ready(self, trial: Any, params: Params, index: int = -1) -> tuple[int, Params]:
-        trial.set_user_attr(_READY, {"params": params, "index": index})
-        self._remember(trial.number, params)
+    def _ready(
+        self, trial: Any, params: Params, index: int = -1, of: int | None = None
+    ) -> tuple[int, Params]:
+        further = {} if of is None else {"of": of}
+        trial.set_user_attr(_READY, {"params": params, "index": index, **further})
+        self._remember(trial.number, params, of)
         return trial.number, params
 
-    def _remember(self, number: int, params: Params) -> None:
+    def _remember(self, number: int, params: Params, of: int | None) -> None:
         self.proposed[number] = params
         self._keys.add(params_key(params))
+        if of is not None:
+            self.parents[number] = of
 
     def _sampler(self, number: int) -> Any:
         chosen = self.settings.sampler
@@ -188,11 +206,8 @@ class Proposer:
 
     def _params(self, kept: Mapping[str, Any]) -> Params:
         """What the journal gives back, whole numbers and floats told apart again."""
-        by_name = self.space.by_name
-        return {
-            name: float(value) if by_name[name].settings.type == "float" else value
-            for name, value in kept.items()
-        }
+        floats = {name for name, one in self.space.by_name.items() if one.settings.type == "float"}
+        return {name: float(value) if name in floats | {BUDGET} else value for name, value in kept.items()}
 
 
 def _journal(path: Path) -> Any:

@@ -90,6 +90,8 @@ def status_tables(found: Found) -> tuple[list[TextTable], list[str]]:
     counts = {state: sum(line.state == state for line in lines) for state in ("complete", "pruned", "failed")}
     is_running = bool(said) and not said.get("ended") and _is_alive(said)
     rows = [(state, str(count)) for state, count in counts.items()]
+    further = sum(line.of is not None for line in lines)
+    rows += [("further points among them", str(further))] if further else []
     rows.append(("running", str(len(said.get("running", ()))) if is_running else "0"))
     budget = found.settings.budget
     rows.append(("budget", _budget_text(budget)))
@@ -169,7 +171,7 @@ def front_table(found: Found) -> TextTable:
         )
         rows.append(
             (
-                str(line.number),
+                str(line.number) if line.of is None else f"{line.number}, of {line.of}",
                 *(value_text(line.params.get(name, "")) for name in found.settings.space),
                 *(number_text(line, name) for name in names),
                 ESTIMATE if proof is None else PROVED,
@@ -201,14 +203,14 @@ def trials_csv(found: Found) -> str:
     writer = csv.writer(text, lineterminator="\n")
     spreads = [f"{name}_spread" for name in names]
     writer.writerow(
-        ["trial", "state", *found.settings.space, *names, *spreads, "front", "proof"]
+        ["trial", "of", "state", *found.settings.space, *names, *spreads, "front", "proof"]
         + [f"proved_{name}" for name in proved]
         + ["seconds", "reason"]
     )
     for line, proof, on_front in trial_rows(found):
         values = {} if proof is None else proof.values
         writer.writerow(
-            [line.number, line.state]
+            [line.number, "" if line.of is None else line.of, line.state]
             + [line.params.get(name, "") for name in found.settings.space]
             + [line.values.get(name, "") for name in names]
             + [line.spread.get(name, "") for name in names]

@@ -32,7 +32,7 @@ _MOST_PACKED = 256 * 2**20
 _MOST_TRIED, _DERIVED_TRIED = 1000, 64
 """Points of a grid, and points with what is derived there, that are tried before a worker starts."""
 
-_FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "proof", "licences", "design")
+_FREE = ("budget", "attempts", "time_limit_minutes", "cache_gb", "points", "proof", "licences", "design")
 """Settings that may change while a search stands: they decide no trial."""
 
 

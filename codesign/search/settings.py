@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from codesign.search.objectives import OBJECTIVES, objective_fault
 from codesign.settings import make_settings, read_settings_file
-from codesign.settings_base import Count, Positive, Section, Seed
+from codesign.settings_base import Count, CountOrNone, Positive, Section, Seed
 
 Plain = bool | int | float | str | None
 
@@ -121,8 +121,10 @@ class SearchSettings(Section):
     (left out: the design's) on each of `folds` parts; its values are the means. `limits` are what no result may
     exceed (of quality: fall below). A run that takes longer than `time_limit_minutes` is ended (left out: 10 times the
     longest so far, at least 20 minutes). After `attempts` failures a trial is given up. `cache_gb` limits what is kept
-    of shared stages. With `proof` the points of the front go through open RTL, C simulation and the ladder, then through
-    the vendor's C synthesis, at most `licences` at a time; with ``all`` every trial does.
+    of shared stages. Of the fronts that learned widths leave, up to `points` further points become trials when the budget
+    is used: those that no trial beats in quality and LUTs, which cost no training. With `proof` the points of the front
+    go through open RTL, C simulation and the ladder, then through the vendor's C synthesis, at most `licences` at a time;
+    with ``all`` every trial does.
     """
 
     design: str = "."
@@ -140,6 +142,7 @@ class SearchSettings(Section):
     attempts: Count = 3
     time_limit_minutes: Positive | None = None
     cache_gb: Positive = 2.0
+    points: CountOrNone = 12
     proof: bool | Literal["all"] = True
     licences: Count = 1
 

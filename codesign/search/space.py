@@ -19,6 +19,9 @@ from codesign.search.settings import DimensionSettings, SearchSettings
 Params = dict[str, Any]
 """Values by dotted path, only of what is varied at this point."""
 
+BUDGET = "quantization.learned.budget_luts"
+"""What tells points of one training apart."""
+
 _MOST_TRIED = 10_000
 """Points that are tried to find the next allowed one."""
 
@@ -181,11 +184,12 @@ class Space:
     def overrides(self, params: Params, seed: int) -> Params:
         """The settings of a trial's run: what is varied, the seed, and what is derived of both.
 
-        What is derived of a thing that is not varied there is left as the design has it.
+        What is derived of a thing that is not varied there is left as the design has it; the budget of a further point of a
+        training (`codesign.search.front.FurtherPoint`) is its own.
         """
         given = {**params, "seed": seed}
         derived = {name: one.value(given) for name, one in self.derived.items() if one.names <= given.keys()}
-        return {**given, **derived}
+        return {**derived, **given}
 
     def broken(self, params: Params) -> str | None:
         """The first constraint that a point breaks; one about a thing that is not varied there says nothing."""

@@ -70,8 +70,10 @@ class Unit(Brief):
         What the cache of shared stages may hold.
     packed
         The design's folder as a tar, for workers that do not see it.
+    begins
+        The folder of the run below `home` whose stages this one begins with: another point of its training.
     run
-        The run's folder as a tar, where a worker that does not see it is to go on with it.
+        That folder, or for the vendor's steps the run's own, as a tar for workers that do not see it.
     """
 
     key: str
@@ -88,6 +90,7 @@ class Unit(Brief):
     data: str | None = None
     cache_bytes: float = 2e9
     packed: bytes | None = field(default=None, repr=False)
+    begins: str = ""
     run: bytes | None = field(default=None, repr=False)
 
 
@@ -199,8 +202,12 @@ def execute(unit: Unit) -> Outcome:
     design = Path(unit.design) if sees else _unpacked_design(unit)
     folder = home / unit.folder
     if not sees and unit.run is not None:
-        unpack(unit.run, folder)
+        unpack(unit.run, home / (unit.begins or unit.folder))
     _check_data(unit, design)
+    if unit.begins:
+        from codesign.flow import take_stages
+
+        take_stages(home / unit.begins, folder, until="quantization")
     _run(unit, design, folder, home)
     values, notes = _measured(unit, folder)
     # modules that were loaded late would be those of an edited package
@@ -223,7 +230,7 @@ def _run(unit: Unit, design: Path, folder: Path, home: Path) -> None:
                 output=folder,
                 overrides=unit.overrides,
                 until=unit.until,
-                overwrite=unit.kind == "vendor",
+                overwrite=unit.kind == "vendor" or bool(unit.begins),
                 cache=cache,
             )
             return

@@ -17,6 +17,7 @@ from codesign.stages.context import Context, Stage, load_history, save_student
 if TYPE_CHECKING:
     from codesign.compression.learned.front import Front, Point
     from codesign.compression.quantize import QuantizedStudent
+    from codesign.settings import LearnedSettings
 
 
 class Quantization(Stage):
@@ -135,6 +136,7 @@ _POLISHED_IS_SLOW = "the polished student is slower than quantization.learned.la
 
 def _check_learned(context: Context) -> None:
     """The student's widths can be learned, and nothing asks for another training."""
+    from codesign.compression.learned.front import TABLE
     from codesign.compression.learned.learn import check_logits_alone
     from codesign.compression.learned.values import check_learnable
     from codesign.networks.prepare import prepare_for_quantization
@@ -145,6 +147,23 @@ def _check_learned(context: Context) -> None:
         )
     check_logits_alone(context.settings.distillation)
     check_learnable(prepare_for_quantization(context.untrained_network))
+    if not any((folder / TABLE).is_file() for folder in _fronts_kept(context)):
+        _check_target(context.settings.quantization.learned)
+
+
+def _check_target(settings: LearnedSettings) -> None:
+    """A new training comes down into the budget; of a front that stands, points below the target can be built."""
+    target, budget = settings.target_luts, settings.budget_luts
+    if target is not None and budget is not None and target > budget:
+        raise SettingsError(
+            f"quantization.learned: target_luts must not be above budget_luts, {target:,.0f} > {budget:,.0f}: the training "
+            "stays at its target, and no point would be within the budget"
+        )
+
+
+def _fronts_kept(context: Context) -> tuple[Path, Path]:
+    """Where the run's folder may hold a front: in the stage, or beside it if no point was built yet."""
+    return context.folder / Quantization.name, context.folder / FRONT
 
 
 def _learned(context: Context, folder: Path) -> Any:
@@ -161,14 +180,14 @@ def _learned(context: Context, folder: Path) -> Any:
     distillation = with_learnt_temperature(context.settings.distillation, context.value("student").record)
     seed = context.settings.seed
     key = training_key(network, teacher, dataset, settings, distillation, seed)
-    beside = context.folder / FRONT
     front: Front | None = None
-    for kept in (context.folder / Quantization.name, beside):
+    for kept in _fronts_kept(context):
         with contextlib.suppress(StaleProjectError):
             front = Front.load(kept)
         if front is not None and front.key == key:
             break
     else:
+        _check_target(settings)
         front = learn_widths(
             network,
             teacher,
@@ -179,6 +198,7 @@ def _learned(context: Context, folder: Path) -> Any:
             seed=seed,
             progress=context.progress,
         )
+        beside = context.folder / FRONT
         shutil.rmtree(beside, ignore_errors=True)  # one of another training
         front.save(beside)
     front.save(folder)

@@ -8,12 +8,13 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from search_cases import SPACE, Died, FakeExecutor, coordinate, failing, write_search
+from search_cases import SPACE, Died, FakeExecutor, coordinate, failing, found_by, write_search
 
 from codesign.core import interrupt
 from codesign.errors import OutputFolderError, SearchError, ToolError
@@ -516,3 +517,87 @@ def test_every_trial_is_proved_where_that_is_asked_for(tmp_path: Path) -> None:
     assert {proof.vendor for proof in ledger.proofs.values()} == {"", "done"}, (
         "the vendor's tools see the front alone"
     )
+
+
+def with_fronts(home: Path, executor: FakeExecutor) -> FakeExecutor:
+    """Workers whose trials leave fronts of learned widths: cheaper and worse points than the one they are built of."""
+
+    def script(unit: Unit, attempt: int) -> Ended | None:
+        outcome = found_by(unit)
+        if unit.kind != "run":
+            return None
+        quality, luts = outcome.values["quality"], outcome.values["luts"]
+        points = [
+            {"luts": luts * part, "validation_quality": quality - 0.2 * (1 - part)}
+            for part in (0.25, 0.5, 1.0)
+        ]
+        budget = unit.overrides.get("quantization.learned.budget_luts")
+        if budget is not None:
+            assert (home / unit.begins / "quantization" / "front.json").is_file()
+            point = [point for point in points if point["luts"] <= budget][-1]
+            values = {"quality": point["validation_quality"], "luts": point["luts"]}
+            return Ended(unit, replace(outcome, values=values), "done")
+        assert unit.begins == ""
+        folder = home / unit.folder / "quantization"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "front.json").write_text(json.dumps({"points": points}))
+        return None
+
+    executor.script = script
+    return executor
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+def test_further_points_of_the_trainings_become_trials_that_are_proved(tmp_path: Path, sampler: str) -> None:
+    file = write_search(tmp_path, sampler=sampler, seeds=[0, 3], points=5, budget={"trials": 6})
+    ledger = coordinate(file, with_fronts(tmp_path / "search", FakeExecutor()))
+    further = {number: line for number, line in ledger.trials.items() if line.of is not None}
+    assert len(ledger.trials) - len(further) == 6
+    assert 1 <= len(further) <= 5
+    found = read_found(tmp_path)
+    assert {line.number for line in found.front} == set(ledger.proofs)
+    assert any(line.of is not None for line in found.front)
+    for line in further.values():
+        assert line.state == "complete"
+        parent = ledger.trials[line.of]
+        budget = line.params.pop("quantization.learned.budget_luts")
+        assert line.params == parent.params
+        assert line.values["luts"] <= budget <= parent.values["luts"]
+        assert line.values["quality"] < parent.values["quality"]
+    before = told(ledger)
+    # another call has nothing to do, one with more room takes more
+    again = FakeExecutor()
+    assert told(coordinate(file, with_fronts(tmp_path / "search", again))).keys() == before.keys()
+    assert not again.submitted
+
+
+def test_a_coordinator_that_dies_among_further_points_goes_on_to_the_same_results(tmp_path: Path) -> None:
+    def file_in(name: str) -> Path:
+        return write_search(tmp_path / name, seeds=[0], points=3, budget={"trials": 4}, sampler="random")
+
+    calm = file_in("calm")
+    undisturbed = coordinate(calm, with_fronts(calm.parent / "search", FakeExecutor(slots=1)))
+    file = file_in("chaos")
+    for deaths in range(60):
+        try:
+            executor = FakeExecutor(slots=1, die_after=deaths % 3)
+            ledger = coordinate(file, with_fronts(file.parent / "search", executor))
+            break
+        except Died:
+            continue
+    assert deaths > 5
+    assert told(ledger) == told(undisturbed)
+    assert set(ledger.proofs) == set(undisturbed.proofs)
+    # a run may stand and not be written down
+    assert any(line.of is not None for line in ledger.trials.values())
+
+
+@pytest.mark.parametrize(
+    "values", [{"points": 0}, {"folds": 2}, {"objectives": {"quality": "maximize", "bops": "minimize"}}]
+)
+def test_no_further_points_where_they_are_not_wanted_or_no_means(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    file = write_search(tmp_path, budget={"trials": 3}, proof=False, seeds=[0], **values)
+    ledger = coordinate(file, FakeExecutor())
+    assert len(ledger.trials) == 3

@@ -21,7 +21,7 @@ from codesign.flow import run_design
 from codesign.search.objectives import measure
 from codesign.search.run import make_plan, run_search
 from codesign.search.settings import read_search
-from codesign.search.unit import CSYNTH, Unit, execute, unpack
+from codesign.search.unit import CSYNTH, Unit, execute, pack, unpack
 from codesign.search.vendor import read_vendor_plan, write_vendor_plan
 from codesign.settings import read_design
 
@@ -170,3 +170,64 @@ def test_the_vendors_synthesis_runs_here_or_from_a_plan_elsewhere_to_the_same_nu
     why = read_vendor_plan(home, 0, unit.folder)
     assert isinstance(why, str)
     assert "licen" in why
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_further_points_of_learned_widths_are_runs_that_repeat_without_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = {"steps": 400, "batch_size": 64, "cycles": 1, "first_price": 1e-6, "last_price": 1e-2}
+    target = {"quantization.learned.target_luts": {"type": "float", "low": 400.0, "high": 500.0}}
+    write_search(
+        tmp_path,
+        budget={"trials": 2},
+        points=2,
+        seeds=[0, 1],
+        space={"student.width1": {"type": "int", "low": 5, "high": 6}, **target},
+        derived={"quantization.learned.budget_luts": "9 * quantization.learned.target_luts"},
+        settings={
+            "hardware.open_rtl": True,
+            "student.width2": 3,
+            "quantization.method": "learned",
+            **{f"quantization.learned.{name}": value for name, value in learned.items()},
+        },
+    )
+    ledger = run_search(tmp_path, workers=1).ledger
+    further = [line for line in ledger.trials.values() if line.of is not None]
+    assert further
+    home = tmp_path / "search"
+    for line in further:
+        assert line.state == "complete", line.reason
+        assert line.of is not None
+        for seed in (0, 1):
+            own, parent = (
+                home / "runs" / f"{number:05}" / f"seed{seed}" for number in (line.number, line.of)
+            )
+            table = read_json(own / "quantization" / "front.json")
+            assert table == read_json(parent / "quantization" / "front.json")
+            budget = line.params["quantization.learned.budget_luts"]
+            chosen = [point for point in table["points"] if point["luts"] <= budget][-1]
+            assert measure(own, ("quality",))["quality"] == pytest.approx(chosen["validation_quality"])
+    proved = [line for line in further if line.number in ledger.proofs]
+    assert proved
+    line = proved[0]
+    assert ledger.proofs[line.number].state == "proved", ledger.proofs[line.number].reason
+    # a worker that sees no disk gets the training along
+    settings, _ = read_search(tmp_path)
+    unit = unit_of(tmp_path / "search.yaml")
+    begins = f"runs/{line.of:05}/seed0"
+    monkeypatch.setenv("CODESIGN_SCRATCH", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    overrides = {**read_json(home / "search.json")["overrides"], **line.params, "seed": 0}
+    there = execute(
+        replace(
+            unit,
+            home="/of/another/machine",
+            folder="runs/00099/seed0",
+            overrides=overrides,
+            begins=begins,
+            run=pack(home / begins),
+        )
+    )
+    assert there.values == measure(home / "runs" / f"{line.number:05}" / "seed0", ("quality", "luts"))
