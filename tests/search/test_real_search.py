@@ -214,7 +214,6 @@ def test_further_points_of_learned_widths_are_runs_that_repeat_without_training(
     line = proved[0]
     assert ledger.proofs[line.number].state == "proved", ledger.proofs[line.number].reason
     # a worker that sees no disk gets the training along
-    settings, _ = read_search(tmp_path)
     unit = unit_of(tmp_path / "search.yaml")
     begins = f"runs/{line.of:05}/seed0"
     monkeypatch.setenv("CODESIGN_SCRATCH", str(tmp_path / "scratch"))
