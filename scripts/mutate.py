@@ -43,6 +43,7 @@ pytest_add_cli_args = ["-m", "not slow and not vendor", "-p", "no:xdist", "-x", 
 pytest_add_cli_args_test_selection = {tests}
 process_isolation = "forkserver"
 debug = true
+timeout_constant = 60.0  # seconds of the processor: the second, its default, is gone before TensorFlow is loaded
 """
 
 LEFT_OUT = ("tests/core/test_fixed_point_headers.py", "tests/core/test_interrupt.py")

@@ -43,3 +43,24 @@ def test_mutants_are_listed_by_pattern_in_one_order(tmp_path: Path) -> None:
         (tmp_path / f"{name}.py.meta").write_text(json.dumps({"exit_code_by_key": dict.fromkeys(keys)}))
     assert mutate._mutants(tmp_path, []) == ["m.a.x_g__mutmut_1", "m.b.x_f__mutmut_1", "m.b.x_f__mutmut_2"]
     assert mutate._mutants(tmp_path, ["m.b.*"]) == ["m.b.x_f__mutmut_1", "m.b.x_f__mutmut_2"]
+
+
+def test_constructors_of_derived_classes_are_left_as_they_are() -> None:
+    source = """class Own:
+    def __init__(self, a=1):
+        self.a = a
+
+
+class Layer(Own):
+    def __init__(
+        self,
+        a: int,
+        **more: int,
+    ) -> None:
+        # why
+        super().__init__(a + 1)
+
+    def call(self): return 1
+"""
+    kept = mutate.with_constructors_kept(source)
+    assert kept == source.replace(") -> None:\n", ") -> None:  # pragma: no mutate block\n")

@@ -23,6 +23,9 @@ StepName = Literal["csim", "csynth", "cosim", "export", "vsynth", "impl"]
 STEPS: tuple[StepName, ...] = get_args(StepName)
 """All steps in the order in which they run."""
 
+CLOCK_SLACK_S = 2.0
+"""How far a report's time may lie before its run's start: file systems round, and servers' clocks differ."""
+
 Status = Literal["running", "finished", "failed", "interrupted"]
 StepStatus = Literal["waiting", "running", "finished", "failed", "interrupted"]
 _FORMAT = 1

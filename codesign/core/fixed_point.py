@@ -10,7 +10,7 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from codesign.core.fixed_qkeras import read_qkeras, write_qkeras
+from codesign.core.fixed_qkeras import FLOAT32_BITS, read_qkeras, write_qkeras
 from codesign.core.rounding import (
     Overflow,
     Rounding,
@@ -30,9 +30,6 @@ ACCEPTED_FORMS = (
     "ap_fixed<W,I>, ap_ufixed<W,I>, ap_int<W>, ap_uint<W>, the same without 'ap_', "
     "and ap_fixed<W,I,Q,O,N> with modes such as AP_RND_CONV or RND_CONV"
 )
-
-FLOAT32_BITS = 24
-"""Bits of a whole number that float32, in which QKeras computes, holds exactly."""
 
 _FORM = re.compile(r"(?:ap_)?(u?)(fixed|int)<([^<>]*)>")
 _FURTHEST_BIT = 512

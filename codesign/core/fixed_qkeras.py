@@ -34,7 +34,8 @@ _PARAMETERS: Mapping[str, Mapping[str, Any]] = {
         "qnoise_factor": 1.0,
     },
 }
-_FLOAT32_BITS = 24
+FLOAT32_BITS = 24
+"""Bits of a whole number that float32, in which QKeras computes, holds exactly."""
 
 
 def read_qkeras(quantizer: Any) -> dict[str, Any]:
@@ -107,10 +108,10 @@ def write_qkeras(arguments: Mapping[str, Any], relu: bool, spelled: str) -> dict
             f"QKeras rounds to nearest even and saturates, so {spelled} has no QKeras form; use "
             "with_modes('RND_CONV', 'SAT')"
         )
-    if width - signed > _FLOAT32_BITS:
+    if width - signed > FLOAT32_BITS:
         raise ConversionError(
             f"QKeras computes in float32, which cannot hold {spelled}; "
-            f"use at most {_FLOAT32_BITS} bits without the sign"
+            f"use at most {FLOAT32_BITS} bits without the sign"
         )
     config: dict[str, Any] = {"bits": width, "integer": integer_bits - signed}
     if relu:

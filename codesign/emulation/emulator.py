@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.ports import arrays_of, side_by_side
 from codesign.core.precision_map import PrecisionMap
 from codesign.core.shown import Brief
@@ -30,9 +30,6 @@ _LARGEST_BATCH = 1 << 14
 
 
 __all__ = ["Accumulator", "Emulator", "batches", "emulate", "execute", "values_of"]
-
-
-_FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -331,10 +328,10 @@ def float32_notes(emulator: Emulator) -> tuple[str, ...]:
     notes = []
     for name, sums in emulator.accumulators.items():
         codes = max(abs(sums.least), abs(sums.most)) * 2.0**sums.precision.fractional_bits
-        if codes > 2.0**_FLOAT32_BITS:
+        if codes > 2.0**FLOAT32_BITS:
             notes.append(
                 f"the sums of layer {name!r} take up to {math.ceil(math.log2(codes)) + 1} bits, and float32, in which "
-                f"QKeras computes, holds {_FLOAT32_BITS}: where they differ QKeras is the inexact side; "
+                f"QKeras computes, holds {FLOAT32_BITS}: where they differ QKeras is the inexact side; "
                 "scale the inputs and weights towards 1, or use narrower formats"
             )
     return tuple(notes)

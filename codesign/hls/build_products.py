@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from codesign.core.build_marker import BuildMarker, ReportFile, StepName, StepResult
+from codesign.core.build_marker import CLOCK_SLACK_S, BuildMarker, ReportFile, StepName, StepResult
 from codesign.core.files import file_digest
 from codesign.core.locks import hold, is_held
 from codesign.errors import ReportFormatError, SettingsError
@@ -24,9 +24,6 @@ from codesign.hls.plan import (
 
 STALE = "stale_reports"
 _LOCK = "codesign_build.lock"
-
-CLOCK_SLACK_S = 2.0
-"""How far a file's time may lie before the step's start: file systems round, and servers' clocks differ."""
 
 
 def is_running(directory: str | Path) -> bool:

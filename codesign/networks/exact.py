@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from codesign.core.fixed_point import FixedPoint
+from codesign.core.fixed_point import FLOAT32_BITS, FixedPoint
 from codesign.core.precision_map import LayerPrecision, PrecisionMap
 from codesign.networks.build import (
     build_of,
@@ -25,8 +25,6 @@ from codesign.networks.build import (
 from codesign.networks.description import LayerSpec, Network
 from codesign.networks.joined import copied, every_layer, outputs_of
 from codesign.networks.quantize_tensor import quantize_tensor
-
-_FLOAT32_BITS = 24
 
 
 @keras.saving.register_keras_serializable("codesign")
@@ -56,7 +54,7 @@ def exceeds_float32(network: Network, precision: PrecisionMap) -> bool:
     """Whether the formats allow sums that float32 cannot all hold, so that QKeras may round them."""
     exact = exact_formats(network, precision)
     sums = [exact[layer.name] for layer in network.layers if layer.row.needs_point]
-    return any(found is not None and found.width - 1 > _FLOAT32_BITS for found in sums)
+    return any(found is not None and found.width - 1 > FLOAT32_BITS for found in sums)
 
 
 def build_exact(network: Network, precision: PrecisionMap) -> keras.Model:

@@ -7,15 +7,12 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
-from codesign.core.build_marker import BuildMarker, ReportFile, StepResult
+from codesign.core.build_marker import CLOCK_SLACK_S, BuildMarker, ReportFile, StepResult
 from codesign.core.sealed import Seal, differences
 from codesign.errors import ReportFormatError, StaleProjectError
 from codesign.reports.build_files import SEALS, BuildFiles
 from codesign.reports.records import STAGES, Finding, Reason, Stage
 from codesign.reports.text import REPORT_KINDS
-
-CLOCK_SLACK_S = 2.0
-"""How far a file's time may lie before its run's start: file systems round, and servers' clocks differ."""
 
 COPIED_AFTER_S = 26 * 3600.0
 """A file this much younger than the date printed in it was copied (two machines' local times differ by 26 h at

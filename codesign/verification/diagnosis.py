@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from codesign.core.fixed_point import FLOAT32_BITS
 from codesign.core.layer_trace import LayerTrace
 from codesign.core.layers import NORMALISATIONS
 from codesign.core.ports import apart, side_by_side
@@ -26,8 +27,6 @@ from codesign.verification.weight_files import changed_weight_files
 
 _TRIED = 400
 """How many samples that differ, and as many that agree, a hypothesis is tried on first."""
-
-_FLOAT32_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -204,13 +203,13 @@ class _Case:
         if has_table(node):
             return 0.0 if node.result.is_representable(values).all() else node.result.step
         if is_scale(node) or self.normalises(node):
-            return float(np.abs(values).max(initial=0.0)) * 2.0 ** (4 - _FLOAT32_BITS)
+            return float(np.abs(values).max(initial=0.0)) * 2.0 ** (4 - FLOAT32_BITS)
         proven = self.emulator.accumulators.get(node.name)
         if proven is None or values.dtype != np.float32:
             return 0.0
         bits = self.graph.input_nodes(node)[0].result.fractional_bits + node.types["weight"].fractional_bits
         span = max(abs(proven.least), abs(proven.most))
-        return span * 2.0 ** (2 - _FLOAT32_BITS) if span * 2.0**bits > 2.0**_FLOAT32_BITS else 0.0
+        return span * 2.0 ** (2 - FLOAT32_BITS) if span * 2.0**bits > 2.0**FLOAT32_BITS else 0.0
 
     def recompute(self, changed: Node, target: Node, among: np.ndarray) -> np.ndarray | None:
         """The result of `target` for some samples when one layer is another; ``None`` if that cannot be computed."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_networks import MODELS, dense_model, prepared, randomized
+from small_networks import MODELS, conv2d_model, dense_model, prepared, random_precision, randomized
 
 from codesign.errors import DataError
 from codesign.networks.description import LayerSpec, Network
@@ -84,6 +84,32 @@ def test_sparsity_is_the_fraction_of_zeros_of_all_kernels(network: Network) -> N
         "fc3": np.where(np.arange(15).reshape(5, 3) < 5, 0, 1),
     }
     assert network.with_kernels(kernels).sparsity == (48 + 0 + 5) / (48 + 40 + 15)
+
+
+def test_the_table_has_a_row_a_layer_and_with_a_map_its_formats() -> None:
+    network = prepared("residual", zeros=0.4)
+    precision = random_precision(network, 2)
+    (table,) = network.tables()
+    assert table == network.table()
+    assert table.header == ("layer", "kind", "output", "parameters", "zeros")
+    rows = {row[0]: row for row in table.rows}
+    assert list(rows) == [layer.name for layer in network.layers]
+    assert rows["features"] == ("features", "input", "6", "", "")
+    zeros = (network["first"].weights["kernel"] == 0).mean()
+    assert rows["first"] == ("first", "dense", "5", "35", f"{zeros:.0%}")
+    full = network.table(precision)
+    assert full.header == (*table.header, "weight", "bias", "result")
+    for row, short in zip(full.rows, table.rows, strict=True):
+        assert row[:5] == short
+        own = precision.layers.get(row[0])
+        formats = (None, None, None) if own is None else (own.weight, own.bias, own.result)
+        if row[0] == "features":
+            formats = (None, None, precision.input)
+        assert row[5:] == tuple("" if one is None else str(one) for one in formats)
+    assert network.sizes == "6, 5, 5, 3"
+    convolution = read_keras(conv2d_model())
+    assert convolution.sizes == "36, 7 x 7 x 3, 7 x 7 x 3, 2 x 2 x 4, 3"
+    assert convolution.table().rows[1][1:3] == ("reshape", "6 x 6 x 1")
 
 
 def test_a_file_of_something_else_is_named(tmp_path: Path) -> None:
