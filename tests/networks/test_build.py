@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 
 import keras
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from small_networks import MODELS, inputs, prepared, random_precision
 
 from codesign.core.files import arrays_digest
@@ -15,6 +18,7 @@ from codesign.core.precision_map import LayerPrecision
 from codesign.errors import ConversionError, SettingsError
 from codesign.networks.build import build_float, build_quantized, exact_formats, read_weights, weights_in
 from codesign.networks.description import Network
+from codesign.networks.hardware_recurrent import gru_accumulator, lstm_type
 from codesign.networks.logits import predict_logits
 
 
@@ -128,3 +132,34 @@ def test_all_weights_are_in_the_digest_of_a_model_and_no_name_of_a_session() -> 
         changed = [weight + (place == index) for place, weight in enumerate(first.get_weights())]
         second.set_weights(changed)
         assert arrays_digest(weights_in(first)) != arrays_digest(weights_in(second))
+
+
+def formats(most: int) -> st.SearchStrategy[FixedPoint]:
+    return st.builds(
+        FixedPoint,
+        st.integers(2, 8),
+        st.integers(-1, most),
+        st.booleans(),
+        st.just("RND_CONV"),
+        st.just("SAT"),
+    )
+
+
+@given(formats(4), formats(2), formats(2), st.integers(1, 20), st.integers(1, 8))
+def test_the_types_of_recurrent_layers_hold_every_sum_and_have_no_bit_too_many(
+    source: FixedPoint, weight: FixedPoint, result: FixedPoint, n_inputs: int, units: int
+) -> None:
+    x, w, h = (Fraction(max(abs(one.minimum), one.maximum)) for one in (source, weight, result))
+    gru = gru_accumulator("rnn", source, weight, result, n_inputs, units)
+    sums = w * (n_inputs * x + units * h + 2)  # with both biases
+    assert sums <= gru.maximum
+    assert gru.integer_bits == 2 or 2.0 ** (gru.integer_bits - 2) <= sums
+    assert gru.fractional_bits >= weight.fractional_bits + max(source.fractional_bits, result.fractional_bits)
+    lstm = lstm_type("rnn", source, weight, result, n_inputs, units)
+    # outputs are at most 1, and every product is rounded
+    sums = w * (n_inputs * x + units + 1) + (n_inputs + units + 1) * Fraction(lstm.step) / 2
+    assert sums <= lstm.maximum
+    assert source.with_sign().maximum <= lstm.maximum
+    assert lstm.fractional_bits == max(source.fractional_bits, result.fractional_bits)
+    needed = {2, source.with_sign().integer_bits}
+    assert lstm.integer_bits in needed or 2.0 ** (lstm.integer_bits - 2) <= 2 * sums
