@@ -87,6 +87,8 @@ EQUIVALENT: dict[str, tuple[Callable[[], Any], tuple[int, ...], list[str]]] = {
         (2, 4),
         ["dense", "cropping1d", "reshape", "reshape", "cropping1d", "reshape", "dense", "add", "reshape", "concatenate"],
     ),
+    "an einsum of any axes before": (lambda: layers.EinsumDense("...x,xy->...y", 3, bias_axes="y"), (4, 2), ["dense"]),
+    "an einsum without bias": (lambda: layers.EinsumDense("abc,cd->abd", (4, 3)), (4, 2), ["dense"]),
     "one step": (lambda: layers.SimpleRNN(3), (1, 4), ["dense", "reshape", "tanh"]),
 }  # fmt: skip
 
@@ -97,6 +99,16 @@ def test_what_hls4ml_does_not_compute_is_read_as_what_it_does(name: str) -> None
     model = keras.Sequential([keras.Input(shape), make(), layers.Flatten(), layers.Dense(3)])
     network = read_keras(randomized(model, 4))  # compares
     assert sorted(layer.kind for layer in network.layers[1:-2]) == sorted(kinds)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Average", "Multiply", "Maximum", "Minimum", "Concatenate"])
+def test_layers_of_three_tensors_are_read_two_at_a_time(kind: str) -> None:
+    features = keras.Input((4,), name="features")
+    given = [layers.Dense(3)(features) for _ in range(3)]
+    model = keras.Model(features, layers.Dense(2)(getattr(layers, kind)(name="many")(given)))
+    network = read_keras(randomized(model, 5))  # compares
+    read = ["add", "add", "scale"] if kind == "Average" else [kind.lower()] * 2
+    assert [layer.kind for layer in network.layers if layer.kind not in ("input", "dense")] == read
 
 
 def test_names_become_identifiers_of_cpp() -> None:
@@ -202,6 +214,9 @@ def not_finite() -> keras.Model:
         (lambda: sequential(layers.Rescaling([[1.0], [2.0], [3.0]], name="by"), layers.Dense(2), shape=(3, 4)), "layer 'by' scales along other axes than the last"),
         (lambda: sequential(layers.UpSampling2D(2, interpolation="bilinear", name="up"), layers.Conv2D(1, 1), shape=IMAGE), "layer 'up' has interpolation='bilinear'; only interpolation='nearest' is supported"),
         (lambda: sequential(layers.EinsumDense("abc,bd->adc", (3, 4), name="mix"), layers.Flatten(), layers.Dense(1), shape=(5, 4)), "layer 'mix' is an EinsumDense of 'abc,bd->adc'"),
+        (lambda: sequential(layers.EinsumDense("abc,cd->adb", (4, 5), name="mix"), layers.Flatten(), layers.Dense(1), shape=(5, 4)), "layer 'mix' is an EinsumDense of 'abc,cd->adb' (bias_axes=None)"),
+        (lambda: sequential(layers.EinsumDense("abc,cde->abde", (5, 4, 3), name="mix"), layers.Flatten(), layers.Dense(1), shape=(5, 4)), "layer 'mix' is an EinsumDense of 'abc,cde->abde'"),
+        (lambda: sequential(layers.EinsumDense("abc,cd->abd", (5, 4), bias_axes="bd", name="mix"), layers.Flatten(), layers.Dense(1), shape=(5, 4)), "layer 'mix' is an EinsumDense of 'abc,cd->abd' (bias_axes='bd')"),
         (lambda: sequential(layers.TimeDistributed(layers.Conv1D(2, 2), name="td"), shape=(3, 5, 2)), "layer 'td' is a TimeDistributed Conv1D; only TimeDistributed(Dense) is supported"),
         (lambda: sequential(layers.Masking(name="mask"), layers.Flatten(), layers.Dense(2), shape=(5, 2)), "layer 'mask' is a Masking, which is not supported; hardware has a fixed length"),
         (lambda: sequential(layers.RandomCrop(4, 4, name="crop"), layers.Flatten(), layers.Dense(2), shape=IMAGE), "layer 'crop' is a RandomCrop, which is not supported"),
