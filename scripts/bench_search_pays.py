@@ -5,9 +5,10 @@
 
 For each set of data the design is trained as it stands with every seed; its mean validation quality is what a search has to
 reach, its LUTs (the estimate, as for every trial) what it has to save. Then TPE and random search vary the student's widths
-and the learning rate and target of learned widths, each trial with all seeds. The table says the fewest LUTs of a trial of at
-least that validation quality, their share of the design's, and the test quality of both, which no search reads. Everything
-is kept below --output; the same command goes on.
+and the learning rate and target of learned widths, each trial with all seeds; further points of their fronts become trials
+without training. The table says the fewest LUTs of a trial of at least that validation quality, their share of the design's, and
+the test quality of both, which no search reads. Everything is kept below --output; the same command goes on, with more --trials
+too.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _search(
         "budget": {"trials": options.trials},
         # few at random, so that a short search is guided too
         "sampler": {"kind": sampler, "startup_trials": 4},
-        "points": 40,
+        "points": 8 * options.trials,
         "proof": False,
     }
     (home / "search.yaml").write_text(yaml.safe_dump(asked, sort_keys=False))
@@ -134,14 +135,15 @@ def _search(
 def _best(folder: Path, ledger: Ledger, hand: dict[str, float]) -> dict[str, Any]:
     """The trial of fewest LUTs at the quality of the design."""
     complete = [line for line in ledger.trials.values() if line.state == "complete"]
+    trained = sum(line.of is None for line in complete)
     able = [line for line in complete if line.values["quality"] >= hand["hand_quality"]]
     if not able:
         most = max((line.values["quality"] for line in complete), default=float("nan"))
-        return {"trials": len(complete), "luts": None, "most_quality": most}
+        return {"trials": trained, "luts": None, "most_quality": most}
     line = min(able, key=lambda one: one.values["luts"])
     runs = sorted((folder / "runs" / f"{line.number:05}").glob("seed*"))
     return {
-        "trials": len(complete),
+        "trials": trained,
         "trial": line.number,
         "quality": line.values["quality"],
         "luts": line.values["luts"],
@@ -157,7 +159,7 @@ def _test_quality(run: Path) -> float:
 
 def _table(rows: list[dict[str, Any]]) -> str:
     lines = [
-        "| data | sampler | trials | LUTs by hand | LUTs found | share | validation by hand | found | test by hand | found |",
+        "| data | sampler | trained | LUTs by hand | LUTs found | share | validation by hand | found | test by hand | found |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:

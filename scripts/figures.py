@@ -292,8 +292,80 @@ def _search(values: Values) -> str:
     )
 
 
+_BUSY = {
+    "efficiency": "busy, share of workers x wall",
+    "idle at the end": "of the rest: nothing left to do",
+    "between ms": "between two trials, ms",
+    "coordinator cpu ms a trial": "coordinator, CPU ms a trial",
+}
+
+_PAYS = (
+    "trained trials",
+    "LUTs by hand",
+    "LUTs found",
+    "share",
+    "validation by hand",
+    "validation found",
+    "test by hand",
+    "test found",
+)
+
+
+def _read_busy(printed: str) -> dict[str, float]:
+    head, *rows = rows_of(printed)
+    return {
+        f"{row[0]}: {name}": number(cell)
+        for row in rows
+        for name, cell in zip(head[1:], row[1:], strict=True)
+        if name in _BUSY
+    }
+
+
+def _busy(values: Values) -> str:
+    return table(
+        "workers | " + " | ".join(_BUSY.values()),
+        (
+            f"{count} | " + " | ".join(f"{values[f'{count}: {name}']:,.4g}" for name in _BUSY)
+            for count in dict.fromkeys(name.split(":")[0] for name in values)
+        ),
+    )
+
+
+def _read_pays(printed: str) -> dict[str, float]:
+    _, *rows = rows_of(printed)
+    return {
+        f"{data}, {sampler}: {name}": number(cell)
+        for data, sampler, *cells in rows
+        for name, cell in zip(_PAYS, cells, strict=True)
+        if cell not in ("", "none")
+    }
+
+
+def _pays(values: Values) -> str:
+    def cell(search: str, name: str) -> str:
+        value = values.get(f"{search}: {name}")
+        form = ",.0f" if "LUTs" in name or "trials" in name else ".2f" if name == "share" else ".4f"
+        return "none" if value is None else format(value, form)
+
+    return table(
+        "data, sampler | " + " | ".join(_PAYS),
+        (
+            f"{search} | " + " | ".join(cell(search, name) for name in _PAYS)
+            for search in dict.fromkeys(name.split(":")[0] for name in values)
+        ),
+    )
+
+
 _QUALITY = "0.0084"
 """Three standard deviations of what other kernels change (docs/reproducing.md)."""
+
+_PAYS_WITHIN = {
+    "LUTs by hand": "15%",
+    "LUTs found": "30%",
+    "share": "30%",
+    "by hand": "0.03",
+    "found": "0.03",
+}
 
 FIGURES: Mapping[str, Figures] = {
     "digits": Figures(
@@ -386,6 +458,30 @@ FIGURES: Mapping[str, Figures] = {
         _read_search,
         _search,
         {"mb": "50%", "run": "400%", "s": "400%"},
+    ),
+    "busy": Figures(
+        "docs/search.md",
+        "python scripts/bench_search.py --part workers --seconds 20 --each 30",
+        _read_busy,
+        _busy,
+        {"efficiency": "15%", "end": "0.1", "ms": "400%"},
+    ),
+    "pays": Figures(
+        "docs/search.md",
+        "python scripts/bench_search_pays.py --design models/digits --data digits --data DATA/dry_bean.npz --trials 6 "
+        "--steps 12000",
+        _read_pays,
+        _pays,
+        _PAYS_WITHIN,
+        ("dry_bean.npz",),
+    ),
+    "pays-pendigits": Figures(
+        "docs/search.md",
+        "python scripts/bench_search_pays.py --design models/digits --data DATA/pendigits.npz --trials 12 --steps 12000",
+        _read_pays,
+        _pays,
+        _PAYS_WITHIN,
+        ("pendigits.npz",),
     ),
 }
 """Every command whose figures stand in a page.

@@ -301,6 +301,39 @@ def test_the_search_script_prints_what_is_read(monkeypatch, capsys) -> None:
     assert printed(capsys, "search")["nsga2: ledger mb"] == 1234.5
 
 
+def test_what_says_how_busy_workers_are_prints_what_is_read(monkeypatch, capsys) -> None:
+    import bench_search
+
+    row = {name.replace(" ", "_"): 0.5 for name in figures._BUSY}
+    monkeypatch.setattr(bench_search, "_busy", lambda count, options: {"workers": count, **row})
+    monkeypatch.setattr("sys.argv", shlex.split(FIGURES["busy"].command)[1:])
+    bench_search.main()
+    assert printed(capsys, "busy")["256: efficiency"] == 0.5
+
+
+def test_what_says_whether_a_search_pays_prints_what_is_read(capsys) -> None:
+    import bench_search_pays
+
+    hand = {"hand_luts": 4000.0, "hand_quality": 0.75, "hand_test": 0.5}
+    found = {"luts": 2000.0, "share": 0.5, "quality": 0.7625, "test": 0.525}
+    rows = [
+        {"data": data, "sampler": sampler, "trials": 18, **hand, **found}
+        for data in ("digits", "dry_bean")
+        for sampler in ("tpe", "random")
+    ]
+    print(bench_search_pays._table(rows))
+    assert printed(capsys, "pays")["dry_bean, random: test found"] == 0.525
+    print(bench_search_pays._table([{**rows[0], "luts": None}]))
+    values = FIGURES["pays"].read(capsys.readouterr().out)
+    assert list(values) == [
+        f"digits, tpe: {name}"
+        for name in ("trained trials", "LUTs by hand", "validation by hand", "test by hand")
+    ]
+    assert "| digits, tpe | 18 | 4,000 | none | none | 0.7500 | none | 0.5000 | none |" in figures._pays(
+        values
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3 * 3600)  # searches of thousands of trials, fronts of fifteen trainings
 @pytest.mark.parametrize("name", sorted(FIGURES))
