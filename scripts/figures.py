@@ -461,7 +461,7 @@ FIGURES: Mapping[str, Figures] = {
     ),
     "busy": Figures(
         "docs/search.md",
-        "python scripts/bench_search.py --part workers --seconds 20 --each 30",
+        "python scripts/bench_search.py --part workers --workers 1,2,4,8,16,64 --seconds 20 --each 30",
         _read_busy,
         _busy,
         {"efficiency": "15%", "end": "0.1", "ms": "400%"},

@@ -308,7 +308,7 @@ def test_what_says_how_busy_workers_are_prints_what_is_read(monkeypatch, capsys)
     monkeypatch.setattr(bench_search, "_busy", lambda count, options: {"workers": count, **row})
     monkeypatch.setattr("sys.argv", shlex.split(FIGURES["busy"].command)[1:])
     bench_search.main()
-    assert printed(capsys, "busy")["256: efficiency"] == 0.5
+    assert printed(capsys, "busy")["64: efficiency"] == 0.5
 
 
 def test_what_says_whether_a_search_pays_prints_what_is_read(capsys) -> None:
