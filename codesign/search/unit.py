@@ -204,10 +204,6 @@ def execute(unit: Unit) -> Outcome:
     if not sees and unit.run is not None:
         unpack(unit.run, home / (unit.begins or unit.folder))
     _check_data(unit, design)
-    if unit.begins:
-        from codesign.flow import take_stages
-
-        take_stages(home / unit.begins, folder, until="quantization")
     _run(unit, design, folder, home)
     values, notes = _measured(unit, folder)
     # modules that were loaded late would be those of an edited package
@@ -217,13 +213,15 @@ def execute(unit: Unit) -> Outcome:
 
 
 def _run(unit: Unit, design: Path, folder: Path, home: Path) -> None:
-    from codesign.flow import run_design
+    from codesign.flow import run_design, take_stages
     from codesign.stages.cache import StageCache
 
     cache = StageCache(home / "cache", unit.cache_bytes)
     deadline = time.monotonic() + _WAIT_S
     while True:
         try:
+            if unit.begins:
+                take_stages(home / unit.begins, folder, until="quantization")
             # a run that another worker finished without the vendor's tool is not finished where the tool is
             run_design(
                 design,

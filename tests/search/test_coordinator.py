@@ -565,7 +565,7 @@ def test_further_points_of_the_trainings_become_trials_that_are_proved(tmp_path:
         assert line.values["luts"] <= budget <= parent.values["luts"]
         assert line.values["quality"] < parent.values["quality"]
     before = told(ledger)
-    # another call has nothing to do, one with more room takes more
+    # another call has nothing to do
     again = FakeExecutor()
     assert told(coordinate(file, with_fronts(tmp_path / "search", again))).keys() == before.keys()
     assert not again.submitted

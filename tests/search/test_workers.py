@@ -277,19 +277,22 @@ def test_a_packed_folder_comes_whole_or_the_old_one_stays(tmp_path: Path) -> Non
     assert folder.stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.parametrize("begins", ["", "runs/00001/seed0"])
 def test_a_worker_waits_for_another_process_in_a_run_s_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begins: str
 ) -> None:
     tries = []
 
-    def run_design(*_: object, **__: object) -> None:
+    def in_use(*_: object, **__: object) -> None:
         tries.append(1)
         if len(tries) < 3:
             raise FolderInUseError("in use")
 
-    monkeypatch.setattr("codesign.flow.run_design", run_design)
+    first = "take_stages" if begins else "run_design"
+    monkeypatch.setattr("codesign.flow.run_design", lambda *_, **__: None)
+    monkeypatch.setattr(f"codesign.flow.{first}", in_use)
     monkeypatch.setattr(unit_module.time, "sleep", lambda seconds: None)
-    unit = SimpleNamespace(kind="run", cache_bytes=1.0, overrides={}, until=None)
+    unit = SimpleNamespace(kind="run", cache_bytes=1.0, overrides={}, until=None, begins=begins)
     unit_module._run(unit, tmp_path, tmp_path / "run", tmp_path)  # type: ignore[arg-type]
     assert len(tries) == 3
     monkeypatch.setattr(unit_module, "_WAIT_S", -1.0)
