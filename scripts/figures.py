@@ -270,24 +270,24 @@ _SEARCH = {
 }
 
 
-def _read_search(printed: str) -> dict[str, float]:
+def _read_columns(columns: Mapping[str, str], printed: str) -> dict[str, float]:
+    """Of a table some columns, by what stands in its first and by their heads."""
     head, *rows = rows_of(printed)
     return {
-        f"{sampler}: {name}": number(cell)
-        for sampler, *cells in rows
+        f"{first}: {name}": number(cell)
+        for first, *cells in rows
         for name, cell in zip(head[1:], cells, strict=True)
-        if name in _SEARCH
+        if name in columns
     }
 
 
-def _search(values: Values) -> str:
-    samplers = dict.fromkeys(name.split(":")[0] for name in values)
-    head = "sampler | " + " | ".join(_SEARCH.values())
+def _columns(first: str, columns: Mapping[str, str], values: Values) -> str:
+    """The table of what `_read_columns` read, with the page's heads."""
     return table(
-        head,
+        f"{first} | " + " | ".join(columns.values()),
         (
-            f"{sampler} | " + " | ".join(f"{values[f'{sampler}: {name}']:,.4g}" for name in _SEARCH)
-            for sampler in samplers
+            f"{row} | " + " | ".join(f"{values[f'{row}: {name}']:,.4g}" for name in columns)
+            for row in dict.fromkeys(name.split(":")[0] for name in values)
         ),
     )
 
@@ -309,26 +309,6 @@ _PAYS = (
     "test by hand",
     "test found",
 )
-
-
-def _read_busy(printed: str) -> dict[str, float]:
-    head, *rows = rows_of(printed)
-    return {
-        f"{row[0]}: {name}": number(cell)
-        for row in rows
-        for name, cell in zip(head[1:], row[1:], strict=True)
-        if name in _BUSY
-    }
-
-
-def _busy(values: Values) -> str:
-    return table(
-        "workers | " + " | ".join(_BUSY.values()),
-        (
-            f"{count} | " + " | ".join(f"{values[f'{count}: {name}']:,.4g}" for name in _BUSY)
-            for count in dict.fromkeys(name.split(":")[0] for name in values)
-        ),
-    )
 
 
 def _read_pays(printed: str) -> dict[str, float]:
@@ -455,15 +435,15 @@ FIGURES: Mapping[str, Figures] = {
     "search": Figures(
         "docs/search.md",
         "python scripts/bench_search.py --part coordinator --samplers 'random,random with pruner,nsga2'",
-        _read_search,
-        _search,
+        partial(_read_columns, _SEARCH),
+        partial(_columns, "sampler", _SEARCH),
         {"mb": "50%", "run": "400%", "s": "400%"},
     ),
     "busy": Figures(
         "docs/search.md",
         "python scripts/bench_search.py --part workers --workers 1,2,4,8,16,64 --seconds 20 --each 30",
-        _read_busy,
-        _busy,
+        partial(_read_columns, _BUSY),
+        partial(_columns, "workers", _BUSY),
         {"efficiency": "15%", "end": "0.1", "ms": "400%"},
     ),
     "pays": Figures(

@@ -421,7 +421,7 @@ def _normalized(reader: Reader, call: Call, inputs: tuple[str, ...]) -> str:
     if layer.inverse_quantizer_internal is not None:
         factor = layer.inverse_quantizer_internal(factor)
     weights = {"kernel": array(factor), "bias": array(beta - mean * factor)}
-    by_factor, by_term = (FixedPoint.narrowest(values.astype(np.float64)) for values in weights.values())
+    by_factor, by_term = (FixedPoint.narrowest(values) for values in weights.values())
     if by_factor is None or by_term is None:
         raise ConversionError(
             f"layer {call.name!r}: its factor gamma / sqrt(variance + epsilon) or its term is of no format of "

@@ -302,9 +302,9 @@ class Coordinator:
             until = last_stage(self._wanted())
         elif kind == "proof":
             until = "verification"
-        folder = f"{RUNS}/{trial.number:05}/{name}"
+        folder = _folder(trial.number, name)
         of = self.proposer.parents.get(trial.number)
-        begins = "" if of is None or kind == "vendor" else f"{RUNS}/{of:05}/{name}"
+        begins = "" if of is None or kind == "vendor" else _folder(of, name)
         sent = begins or (folder if kind == "vendor" and trial.number in self.packed else "")
         return Unit(
             key=f"{trial.number:05}-{kind}-{name}",
@@ -487,8 +487,8 @@ class Coordinator:
         """The points of a trial's trainings, if it learned widths and is not itself a further point."""
         if line.of is not None:
             return
-        runs = [self.plan.folder / RUNS / f"{line.number:05}" / f"seed{seed}" for seed in self.plan.seeds]
-        tables = [run / "quantization" / TABLE for run in runs]
+        runs = [_folder(line.number, f"seed{seed}") for seed in self.plan.seeds]
+        tables = [self.plan.folder / run / "quantization" / TABLE for run in runs]
         if all(table.is_file() for table in tables):
             yield from points_of(line.number, [read_json(table)["points"] for table in tables])
 
@@ -607,6 +607,11 @@ class Coordinator:
             rest = max(0.0, 3600 * budget.hours - self.spent_s)
             left = rest if left is None else min(left, rest)
         return None if left is None else round(left, 1)
+
+
+def _folder(trial: int, name: str) -> str:
+    """Of a trial's run, below the search's."""
+    return f"{RUNS}/{trial:05}/{name}"
 
 
 def _now() -> str:

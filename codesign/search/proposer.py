@@ -170,8 +170,7 @@ class Proposer:
     def _ready(
         self, trial: Any, params: Params, index: int = -1, of: int | None = None
     ) -> tuple[int, Params]:
-        further = {} if of is None else {"of": of}
-        trial.set_user_attr(_READY, {"params": params, "index": index, **further})
+        trial.set_user_attr(_READY, {"params": params, "index": index, "of": of})
         self._remember(trial.number, params, of)
         return trial.number, params
 
@@ -206,8 +205,11 @@ class Proposer:
 
     def _params(self, kept: Mapping[str, Any]) -> Params:
         """What the journal gives back, whole numbers and floats told apart again."""
-        floats = {name for name, one in self.space.by_name.items() if one.settings.type == "float"}
-        return {name: float(value) if name in floats | {BUDGET} else value for name, value in kept.items()}
+        by_name = self.space.by_name
+        return {
+            name: float(value) if name == BUDGET or by_name[name].settings.type == "float" else value
+            for name, value in kept.items()
+        }
 
 
 def _journal(path: Path) -> Any:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,17 +84,23 @@ def test_seeds_and_folds_are_runs_of_one_trial(tmp_path: Path) -> None:
     assert line.seconds == 4.0
 
 
-@pytest.mark.parametrize("sampler", ["random", "nsga2"])
-def test_a_coordinator_that_dies_anywhere_goes_on_to_the_same_results(tmp_path: Path, sampler: str) -> None:
-    undisturbed = coordinate(write_search(tmp_path / "calm", sampler=sampler), FakeExecutor(slots=1))
-    file = write_search(tmp_path / "chaos", sampler=sampler)
+def through_deaths(file: Path, executor: Callable[[int], FakeExecutor]) -> Ledger:
+    """Run a search to its end by executors whose coordinator dies after none, one or two units, again and again."""
     for deaths in range(60):
         try:
-            ledger = coordinate(file, FakeExecutor(slots=1, die_after=deaths % 3))
+            ledger = coordinate(file, executor(deaths % 3))
             break
         except Died:
             continue
     assert deaths > 5
+    return ledger
+
+
+@pytest.mark.parametrize("sampler", ["random", "nsga2"])
+def test_a_coordinator_that_dies_anywhere_goes_on_to_the_same_results(tmp_path: Path, sampler: str) -> None:
+    undisturbed = coordinate(write_search(tmp_path / "calm", sampler=sampler), FakeExecutor(slots=1))
+    file = write_search(tmp_path / "chaos", sampler=sampler)
+    ledger = through_deaths(file, lambda after: FakeExecutor(slots=1, die_after=after))
     assert told(ledger) == told(undisturbed)
     assert set(ledger.proofs) == set(undisturbed.proofs)
     text = (tmp_path / "chaos" / "search" / "ledger.jsonl").read_text()
@@ -578,17 +585,11 @@ def test_a_coordinator_that_dies_among_further_points_goes_on_to_the_same_result
     calm = file_in("calm")
     undisturbed = coordinate(calm, with_fronts(calm.parent / "search", FakeExecutor(slots=1)))
     file = file_in("chaos")
-    for deaths in range(60):
-        try:
-            executor = FakeExecutor(slots=1, die_after=deaths % 3)
-            ledger = coordinate(file, with_fronts(file.parent / "search", executor))
-            break
-        except Died:
-            continue
-    assert deaths > 5
+    ledger = through_deaths(
+        file, lambda after: with_fronts(file.parent / "search", FakeExecutor(slots=1, die_after=after))
+    )
     assert told(ledger) == told(undisturbed)
     assert set(ledger.proofs) == set(undisturbed.proofs)
-    # a run may stand and not be written down
     assert any(line.of is not None for line in ledger.trials.values())
 
 
